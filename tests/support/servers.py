@@ -1,0 +1,177 @@
+"""Real servers for tests: each is a child of the test run, on loopback or in a network of its own, in a folder of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pymilvus import MilvusClient
+from pymilvus.exceptions import MilvusException
+from redis import Redis
+from redis.exceptions import RedisError
+
+from cli.embedded import EmbeddedCommand, milvus_command, redis_command
+
+START_TIMEOUT_S = 60.0
+STANDALONE_START_TIMEOUT_S = 180.0
+
+
+class EmbeddedServer:
+    """A server process that can be killed and started again on the same data and port."""
+
+    def __init__(self, command: EmbeddedCommand, url: str, answers: Callable[[str], None]) -> None:
+        self.url = url
+        self._command = command
+        self._answers = answers
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Start it and wait until it answers a real call."""
+        with (self._command.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command.argv,
+                env={**os.environ, **self._command.environment},
+                cwd=self._command.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + timeout_s
+        while not self._is_answering():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                output = (self._command.folder / "server.log").read_text(errors="replace")[-2000:]
+                message = f"{self._command.argv[0]} did not start: {output}"
+                raise RuntimeError(message)
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it as a crash would, with everything that it started."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _is_answering(self) -> bool:
+        try:
+            self._answers(self.url)
+        except (MilvusException, RedisError, OSError):
+            return False
+        return True
+
+
+def embedded_redis(folder: Path) -> EmbeddedServer:
+    """Redis as `fovea up` starts it, not started yet."""
+    port = free_port()
+    return EmbeddedServer(redis_command(folder, port), f"redis://127.0.0.1:{port}/0", _ask_redis)
+
+
+def embedded_milvus(folder: Path) -> EmbeddedServer:
+    """Milvus Lite as `fovea up` starts it, not started yet."""
+    port = free_port()
+    return EmbeddedServer(milvus_command(folder, port), f"http://127.0.0.1:{port}", _ask_milvus)
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """The URL of a Redis of our own."""
+    yield from _running(embedded_redis)
+
+
+@contextmanager
+def milvus_lite_server() -> Iterator[str]:
+    """The URI of a Milvus Lite of our own."""
+    yield from _running(embedded_milvus)
+
+
+@contextmanager
+def milvus_standalone_server() -> Iterator[str]:
+    """The URI of a real Milvus server, in a network namespace of its own because most of its ports are fixed."""
+    with network_namespace() as (namespace, address), tempfile.TemporaryDirectory(prefix="fovea-milvus-") as folder:
+        launch = "import sys, milvus; sys.argv = ['milvus-server', '--data', sys.argv[1]]; milvus.main()"
+        argv = ("ip", "netns", "exec", namespace, sys.executable, "-c", launch, folder)
+        command = EmbeddedCommand(argv, {}, Path(folder))
+        server = EmbeddedServer(command, f"http://{address}:19530", _ask_milvus)
+        server.start(STANDALONE_START_TIMEOUT_S)
+        try:
+            yield server.url
+        finally:
+            server.kill()
+
+
+@contextmanager
+def network_namespace() -> Iterator[tuple[str, str]]:
+    """The name of a network namespace and the address at which this machine reaches into it.
+
+    Skips the test where namespaces are not permitted, and fails it there when CI=true.
+    """
+    name = f"fovea{os.getpid():x}"
+    subnet = f"10.231.{os.getpid() // 64 % 256}.{os.getpid() % 64 * 4}"
+    prefix, last = subnet.rsplit(".", 1)
+    ours, theirs = f"{prefix}.{int(last) + 1}", f"{prefix}.{int(last) + 2}"
+    inside = ["ip", "netns", "exec", name, "ip"]
+    try:
+        _run("ip", "netns", "add", name)
+    except (OSError, subprocess.CalledProcessError) as error:
+        _skip_unless_ci(
+            f"the real Milvus server needs a network namespace, and `ip netns add` is not permitted: {error}"
+        )
+    try:
+        _run("ip", "link", "add", name, "type", "veth", "peer", "name", "inner", "netns", name)
+        _run("ip", "addr", "add", f"{ours}/30", "dev", name)
+        _run("ip", "link", "set", name, "up")
+        _run(*inside, "addr", "add", f"{theirs}/30", "dev", "inner")
+        _run(*inside, "link", "set", "inner", "up")
+        _run(*inside, "link", "set", "lo", "up")
+        yield name, theirs
+    finally:
+        _run("ip", "netns", "del", name)
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _running(make: Callable[[Path], EmbeddedServer]) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="fovea-") as folder:
+        server = make(Path(folder))
+        server.start()
+        try:
+            yield server.url
+        finally:
+            server.kill()
+
+
+def _ask_redis(url: str) -> None:
+    with Redis.from_url(url, socket_timeout=1) as client:
+        client.ping()
+
+
+def _ask_milvus(uri: str) -> None:
+    host, port = uri.removeprefix("http://").split(":")
+    socket.create_connection((host, int(port)), timeout=1).close()
+    client = MilvusClient(uri, timeout=2)
+    try:
+        client.list_collections(timeout=2)
+    finally:
+        client.close()
+
+
+def _run(*argv: str) -> None:
+    subprocess.run(argv, check=True, capture_output=True)
+
+
+def _skip_unless_ci(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
