@@ -1,0 +1,197 @@
+"""The bundle: a folder with a model and everything that decides its vectors, described by `bundle.json`."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from encoders.errors import BundleError
+
+DESCRIPTION_FILE = "bundle.json"
+
+Kind = Literal["image", "text", "sketch", "detector"]
+Modality = Literal["image", "sketch", "text"]
+Resize = Literal["squash", "shortest_crop", "letterbox"]
+Interpolation = Literal["bilinear", "bicubic", "nearest"]
+Colour = tuple[int, int, int]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A file of the bundle's folder and the SHA-256 (64 hex digits) that its bytes must have."""
+
+    file: str
+    sha256: str
+
+    __pydantic_config__ = _STRICT
+
+    def __post_init__(self) -> None:
+        if Path(self.file).name != self.file or self.file in {"", ".", ".."}:
+            raise BundleError(f"{self.file!r} is not the plain name of a file in the bundle's own folder.")
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Describe the file as it is now."""
+        return cls(file=path.name, sha256=_sha256(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """From an upright picture to the model's uint8 input; scale, mean and std are inside the graph.
+
+    `size` is (width, height) of the input. `shortest_crop` makes the shorter side `shorter_side_px` long (default: as
+    long as the input's) and keeps the middle; `letterbox` keeps the whole picture and pads it with `fill`.
+    `background` is what shows through transparent pixels.
+    """
+
+    size: tuple[int, int]
+    resize: Resize = "squash"
+    interpolation: Interpolation = "bilinear"
+    shorter_side_px: int | None = None
+    fill: Colour = (128, 128, 128)
+    background: Colour = (255, 255, 255)
+
+    __pydantic_config__ = _STRICT
+
+    def __post_init__(self) -> None:
+        if not all(0 < side_px <= 4096 for side_px in self.size):
+            raise BundleError(f"The input size {self.size} is not between 1 and 4096 pixels a side.")
+        if self.shorter_side_px is not None and self.shorter_side_px < max(self.size):
+            raise BundleError(f"shorter_side_px is {self.shorter_side_px}, less than the crop {self.size} needs.")
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """What decides the vectors of one of the models that share a space: its reference file and its preprocessing."""
+
+    model_sha256: str
+    preprocessing: Preprocessing | None = None
+    tokenizer_sha256: str = ""
+
+
+def space_of(dimension: int, *towers: Tower) -> str:
+    """Name the space of unit vectors that these towers share: 16 hex digits, the same in any order of towers."""
+    parts = sorted(json.dumps(dataclasses.asdict(tower), sort_keys=True) for tower in towers)
+    return hashlib.sha256(json.dumps([dimension, "unit length", *parts]).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """One model that can be served.
+
+    Graphs by kind: `image` and `sketch` take `image` uint8 (N, H, W, 3) and give `embedding` float32 (N, D) of unit
+    length; `text` takes `tokens` int64 (N, T) and `lengths` int64 (N) and gives the same; `detector` takes `image` and
+    gives `boxes` float32 (N, K, 4) as shares of its input (x_min, y_min, x_max, y_max) and `scores` float32 (N, K, C).
+    """
+
+    folder: Path
+    name: str
+    version: str
+    kind: Kind
+    precisions: Mapping[str, ModelFile]
+    modalities: tuple[Modality, ...] = ()
+    space: str = ""
+    dimension: int = 0
+    preprocessing: Preprocessing | None = None
+    tokenizer: ModelFile | None = None
+    max_tokens: int | None = None
+    max_batch: int | None = None
+    labels: tuple[str, ...] = ()
+    licence: str = ""
+    attribution: str = ""
+    trained_on: str = ""
+    gate: Mapping[str, Any] = field(default_factory=dict)
+
+    __pydantic_config__ = _STRICT
+
+    def __post_init__(self) -> None:
+        for problem, is_present in _problems(self).items():
+            if is_present:
+                raise BundleError(f"Bundle {self.name!r}: {problem}.")
+
+    @classmethod
+    def load(cls, folder: Path, *, verify: bool = True) -> Self:
+        """Read the folder's description; with `verify` every file must have its SHA-256 (cost: reading them all)."""
+        path = folder / DESCRIPTION_FILE
+        try:
+            described = {**json.loads(path.read_bytes()), "folder": folder}
+            bundle = TypeAdapter(cls).validate_python(described)
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
+        except (ValueError, TypeError) as error:
+            raise BundleError(f"{path} is not a bundle's description: {_first_line(error)}.") from error
+        except BundleError as error:
+            raise BundleError(f"{path}: {error}") from error
+        if verify:
+            bundle.verify()
+        return bundle
+
+    def write(self, folder: Path) -> None:
+        """Describe the files that already lie in `folder`; the description appears whole or not at all."""
+        described = TypeAdapter(Bundle).dump_python(self, mode="json", exclude={"folder"})
+        for model_file in self.files():
+            if not (folder / model_file.file).is_file():
+                raise BundleError(f"{folder / model_file.file} is missing; write the model before its description.")
+        unfinished = folder / f".{DESCRIPTION_FILE}.new"
+        unfinished.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        unfinished.replace(folder / DESCRIPTION_FILE)
+
+    def files(self) -> tuple[ModelFile, ...]:
+        """Every file that the bundle consists of, besides its description."""
+        return (*self.precisions.values(), *((self.tokenizer,) if self.tokenizer else ()))
+
+    def verify(self) -> None:
+        """Raise `BundleError` naming the first file whose bytes are not those that were described."""
+        for model_file in self.files():
+            path = self.folder / model_file.file
+            try:
+                found = _sha256(path)
+            except OSError as error:
+                raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
+            if found != model_file.sha256:
+                raise BundleError(f"{path} is damaged or was changed: its SHA-256 is {found}, not {model_file.sha256}.")
+
+    def path_of(self, precision: str) -> Path:
+        """Where the model file of one precision lies."""
+        try:
+            return self.folder / self.precisions[precision].file
+        except KeyError:
+            raise BundleError(
+                f"Bundle {self.name!r} has no precision {precision!r}, only {', '.join(self.precisions)}."
+            ) from None
+
+
+def _problems(bundle: Bundle) -> dict[str, bool]:
+    embeds, reads_text = bundle.kind != "detector", bundle.kind == "text"
+    return {
+        "its name must be 1 to 63 letters, digits, '_', '.' or '-'": not _NAME.fullmatch(bundle.name),
+        "it has no model file": not bundle.precisions,
+        "it needs modalities, a space and a dimension": embeds
+        and not (bundle.modalities and bundle.space and bundle.dimension > 0),
+        "a text bundle reads text and nothing else reads it": embeds and ("text" in bundle.modalities) != reads_text,
+        "a text bundle needs a tokenizer and max_tokens": reads_text and not (bundle.tokenizer and bundle.max_tokens),
+        "a bundle that reads pictures needs preprocessing": not reads_text and bundle.preprocessing is None,
+        "a detector needs labels": not embeds and not bundle.labels,
+        "max_batch must be at least 1": bundle.max_batch is not None and bundle.max_batch < 1,
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return str(error).splitlines()[0]

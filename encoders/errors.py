@@ -1,0 +1,9 @@
+"""What can be wrong with the caller's content and with the operator's model."""
+
+
+class InvalidContent(ValueError):  # noqa: N818 - the seam's agreed name, beside `InvalidArgument`
+    """The caller's picture or text cannot be used; the message says why, for the caller to read."""
+
+
+class BundleError(Exception):
+    """The operator's model cannot be used; the message names the file and says what to do."""
