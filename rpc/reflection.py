@@ -1,0 +1,25 @@
+"""Server reflection under v1 and v1alpha, so that grpcurl and ghz need no proto files."""
+
+from collections.abc import Sequence
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
+
+_V1 = "grpc.reflection.v1.ServerReflection"
+
+
+def add_reflection(server: grpc.Server | grpc.aio.Server, services: Sequence[str]) -> None:
+    """Binds one servicer under both names: the two versions' messages are the same on the wire."""
+    names = [*services, _V1, reflection.SERVICE_NAME]
+    is_async = isinstance(server, grpc.aio.Server)
+    kind = reflection.aio.ReflectionServicer if is_async else reflection.ReflectionServicer  # type: ignore[attr-defined]
+    servicer = kind(names)
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=ServerReflectionRequest.FromString,
+        response_serializer=ServerReflectionResponse.SerializeToString,
+    )
+    for name in (_V1, reflection.SERVICE_NAME):
+        generic = grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})
+        server.add_generic_rpc_handlers((generic,))

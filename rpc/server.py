@@ -1,0 +1,178 @@
+"""A gRPC server with everything that each Fovea process needs: limits, health, reflection, statuses and draining."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+
+from rpc import health
+from rpc.calls import Calls
+from rpc.interceptors import AsyncInterceptor, ThreadInterceptor
+from rpc.reflection import add_reflection
+from rpc.settings import ServerSettings
+
+_READINESS_PERIOD_S = 1.0
+_READINESS_TIMEOUT_S = 5.0
+_SPARE_THREADS = 8
+_WAITING_CALLS = 256
+
+logger = logging.getLogger(__name__)
+
+
+class ThreadServer:
+    """A server whose calls run on threads: for processes that mostly compute."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        services: Sequence[str],
+        register: Callable[[grpc.Server], None],
+        is_ready: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._services = services
+        self._register = register
+        self._is_ready = is_ready
+        self._health = health.ThreadHealth(services)
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch_readiness, name="readiness", daemon=True)
+        self._server: grpc.Server | None = None
+        self.port = 0
+
+    def start(self) -> None:
+        """Opens the port; OSError when it is taken."""
+        limit = self._settings.max_in_flight
+        self._server = grpc.server(
+            ThreadPoolExecutor(limit + _SPARE_THREADS, thread_name_prefix="call"),
+            interceptors=[ThreadInterceptor(Calls(limit))],
+            options=_options(self._settings),
+            maximum_concurrent_rpcs=limit + _WAITING_CALLS,
+        )
+        self._register(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        add_reflection(self._server, [*self._services, health.SERVICE])
+        self.port = _bind(self._server, self._settings.address)
+        self._health.show(ready=self._is_ready())
+        self._server.start()
+        self._watcher.start()
+        logger.info("listening", extra={"address": self._settings.address, "port": self.port})
+
+    def stop(self) -> None:
+        """Refuses new calls, lets running ones finish within the drain time, and closes."""
+        self._stopping.set()
+        self._health.enter_graceful_shutdown()
+        if self._server is not None:
+            self._server.stop(self._settings.drain_s).wait()
+
+    def run(self) -> None:
+        """Serves until SIGTERM or SIGINT."""
+        stopped = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopped.set())
+        self.start()
+        stopped.wait()
+        self.stop()
+
+    def _watch_readiness(self) -> None:
+        while not self._stopping.wait(_READINESS_PERIOD_S):
+            self._health.show(ready=self._is_ready())
+
+
+class AsyncServer:
+    """A server whose calls run on an event loop: for processes that mostly wait."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        services: Sequence[str],
+        register: Callable[[grpc.aio.Server], None],
+        is_ready: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._settings = settings
+        self._services = services
+        self._register = register
+        self._is_ready = is_ready
+        self._health = health.AsyncHealth(services)
+        self._watcher: asyncio.Task[None] | None = None
+        self._server: grpc.aio.Server | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Opens the port; OSError when it is taken."""
+        limit = self._settings.max_in_flight
+        guard = AsyncInterceptor(
+            Calls(limit), max_time_s=self._settings.max_time_s, max_stream_s=self._settings.max_stream_s
+        )
+        self._server = grpc.aio.server(
+            interceptors=[guard], options=_options(self._settings), maximum_concurrent_rpcs=limit + _WAITING_CALLS
+        )
+        self._register(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        add_reflection(self._server, [*self._services, health.SERVICE])
+        self.port = _bind(self._server, self._settings.address)
+        await self._health.show(ready=await self._answers())
+        await self._server.start()
+        self._watcher = asyncio.create_task(self._watch_readiness(), name="readiness")
+        logger.info("listening", extra={"address": self._settings.address, "port": self.port})
+
+    async def stop(self) -> None:
+        """Refuses new calls, lets running ones finish within the drain time, and closes."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+        await self._health.enter_graceful_shutdown()
+        if self._server is not None:
+            await self._server.stop(self._settings.drain_s)
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT."""
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        await self.start()
+        await stopped.wait()
+        await self.stop()
+
+    async def _watch_readiness(self) -> None:
+        while True:
+            await asyncio.sleep(_READINESS_PERIOD_S)
+            await self._health.show(ready=await self._answers())
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(_READINESS_TIMEOUT_S):
+                return await self._is_ready()
+        except Exception as error:  # noqa: BLE001 - whatever fails in the question, the answer is "not ready"
+            logger.warning("not ready", extra={"cause": repr(error)})
+            return False
+
+
+def _bind(server: grpc.Server | grpc.aio.Server, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {address}: the port is taken or the address is not this machine's") from error
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", 16 << 10),
+        ("grpc.max_concurrent_streams", 1024),
+        # Old connections end, so that clients look names up again and find new replicas; running calls finish.
+        ("grpc.max_connection_age_ms", 300_000),
+        ("grpc.max_connection_idle_ms", 900_000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+        # Without this two processes share a taken port in silence.
+        ("grpc.so_reuseport", 0),
+    ]

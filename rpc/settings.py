@@ -1,0 +1,30 @@
+"""What every gRPC process can be told; each process adds its own in a subclass with its own prefix."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServerSettings(BaseSettings):
+    """Address, limits and log of one gRPC server."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    address: str = Field("127.0.0.1:0", description="Host and port to listen on; port 0 takes a free one.")
+    max_message_mib: int = Field(64, ge=1, le=1024, description="The largest message that is read or sent, in MiB.")
+    max_in_flight: int = Field(
+        64, ge=1, description="Calls worked on at once; more are refused with RESOURCE_EXHAUSTED."
+    )
+    max_time_s: float = Field(60.0, gt=0, description="The longest that a unary call may take, in seconds.")
+    max_stream_s: float = Field(21_600.0, gt=0, description="The longest that a stream may stay open, in seconds.")
+    drain_s: float = Field(5.0, ge=0, description="How long running calls may go on after SIGTERM, in seconds.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of the Prometheus page; 0 switches it off.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe log line that is written."
+    )
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The message limit in bytes."""
+        return self.max_message_mib << 20
