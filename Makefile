@@ -1,0 +1,65 @@
+# What one does with Fovea. Every target sees to its own set-up; `make demo` and `make test` need nothing but Python and make.
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+VENV := .venv/.installed
+TRAINING := .venv/.training
+TRITONCLIENT := .venv/peers/tritonclient/.installed
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+
+.PHONY: venv venv-training peers-triton browser
+venv: $(VENV) ## make .venv, pinned, with all that serves and tests
+venv-training: $(TRAINING) ## the same with torch
+peers-triton: $(TRITONCLIENT) ## Triton's client, which needs an older protobuf, in an environment of its own
+browser: $(VENV) ## a Chromium for the page's tests, where there is none
+	@scripts/browser
+
+$(VENV): pyproject.toml constraints.txt scripts/venv
+	@scripts/venv
+	@touch $@
+
+$(TRAINING): $(VENV)
+	@scripts/venv training
+	@touch $@
+
+$(TRITONCLIENT): $(VENV) constraints-tritonclient.txt
+	@scripts/venv peer tritonclient
+	@touch $@
+
+.PHONY: up demo
+up: $(VENV) ## start everything on this machine; ARGS="--port 9000" passes flags on
+	@$(BIN)/fovea up $(ARGS)
+
+demo: $(VENV) ## start everything, fill a gallery, ask it; ONCE=1 stops after the answers
+	@$(BIN)/fovea demo $(if $(ONCE),--once) $(ARGS)
+
+.PHONY: test check protos format
+test: $(TRAINING) $(TRITONCLIENT) browser ## every test; ARGS="tests/cli -k up" chooses
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(TRAINING) ## format, lint, types, import contracts, the contract's lint and the stubs' freshness
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python protos/compile.py --check
+
+protos: $(VENV) ## compile the contract to stubs
+	$(BIN)/python protos/compile.py
+
+format: $(VENV) ## let ruff write the format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: bench-quick constraints clean
+bench-quick: $(TRAINING) ## ratios to the raw limits in three minutes, into docs/results/bench-quick.json
+	$(BIN)/python -m benchmarks.quick $(ARGS)
+
+constraints: $(TRAINING) ## pin what .venv holds now
+	$(BIN)/uv pip freeze --quiet --python $(BIN)/python --exclude-editable > constraints.txt
+
+clean: ## remove what was made here: the environment and the caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist ./*.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
