@@ -1,0 +1,182 @@
+"""Clients of the encoder and the detector: plain values in, arrays and dataclasses out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
+from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
+from fovea.types.v1 import types_pb2
+
+from rpc.deadline import Deadline
+from rpc.errors import Internal, ServiceError, from_status, service_errors
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""x_min, y_min, x_max, y_max as shares of the upright picture's width and height."""
+
+Modality: TypeAlias = Literal["image", "sketch", "text"]
+
+_MODALITIES: dict[int, Modality] = {
+    types_pb2.MODALITY_IMAGE: "image",
+    types_pb2.MODALITY_SKETCH: "sketch",
+    types_pb2.MODALITY_TEXT: "text",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One thing to embed: bytes of a picture or sketch, or words; `region` is for pictures."""
+
+    content: bytes | str
+    modality: Modality = "image"
+    region: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """One vector, (D,) float32 of unit length, and what its maker wants said."""
+
+    embedding: npt.NDArray[np.float32]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An answer of the encoder: one outcome for each input, in order."""
+
+    space: str
+    outcomes: tuple[Embedded | ServiceError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderInfo:
+    """What a process tells about one bundle that it serves."""
+
+    name: str
+    version: str
+    space: str
+    dimension: int
+    modalities: frozenset[Modality]
+    precision: str
+    provider: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One object in a picture."""
+
+    box: Box
+    label: str
+    score: float
+    class_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """An answer of the detector: the objects, best first, and the upright picture's size."""
+
+    detections: tuple[Detection, ...]
+    width_px: int
+    height_px: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorInfo:
+    """What a process tells about one detector bundle that it serves."""
+
+    name: str
+    version: str
+    labels: tuple[str, ...]
+    precision: str
+    provider: str
+    sha256: str
+
+
+class EncoderClient:
+    """Calls one encoder process; failures are ServiceErrors."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = encoder_pb2_grpc.EncoderServiceStub(channel)
+
+    async def encode(self, inputs: Sequence[Input], *, encoder: str, deadline: Deadline) -> Encoded:
+        """Embeds 1..64 inputs; one that fails leaves its error among the outcomes."""
+        request = encoder_pb2.EncodeRequest(encoder=encoder, inputs=[_input_message(item) for item in inputs])
+        with service_errors(f"{encoder} encoder"):
+            response = await self._stub.Encode(request, timeout=deadline.left_s())
+        if len(response.results) != len(inputs):
+            raise Internal(f"the {encoder} encoder answered {len(response.results)} of {len(inputs)} inputs")
+        return Encoded(response.space, tuple(_outcome(result) for result in response.results))
+
+    async def describe(self, *, deadline: Deadline) -> list[EncoderInfo]:
+        """The bundles that this process serves."""
+        with service_errors("encoder"):
+            response = await self._stub.Describe(encoder_pb2.DescribeRequest(), timeout=deadline.left_s())
+        return [
+            EncoderInfo(
+                name=info.name,
+                version=info.version,
+                space=info.space,
+                dimension=info.dimension,
+                modalities=frozenset(_MODALITIES[number] for number in info.modalities if number in _MODALITIES),
+                precision=info.precision,
+                provider=info.provider,
+                sha256=info.sha256,
+            )
+            for info in response.encoders
+        ]
+
+
+class DetectorClient:
+    """Calls one detector process; failures are ServiceErrors."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = detector_pb2_grpc.DetectorServiceStub(channel)
+
+    async def detect(
+        self, image: bytes, *, detector: str, deadline: Deadline, min_score: float | None = None, limit: int = 0
+    ) -> Detected:
+        """Finds the objects of one encoded picture; None and 0 take the server's defaults (0.5 and 100)."""
+        request = detector_pb2.DetectRequest(detector=detector, image=image, min_score=min_score, limit=limit)
+        with service_errors(f"{detector} detector"):
+            response = await self._stub.Detect(request, timeout=deadline.left_s())
+        found = tuple(
+            Detection(box_of(item.box), item.label, item.score, item.class_id) for item in response.detections
+        )
+        return Detected(found, response.width_px, response.height_px, tuple(response.warnings))
+
+    async def describe(self, *, deadline: Deadline) -> list[DetectorInfo]:
+        """The detector bundles that this process serves."""
+        with service_errors("detector"):
+            response = await self._stub.Describe(detector_pb2.DescribeRequest(), timeout=deadline.left_s())
+        return [
+            DetectorInfo(info.name, info.version, tuple(info.labels), info.precision, info.provider, info.sha256)
+            for info in response.detectors
+        ]
+
+
+def box_of(message: types_pb2.Box) -> Box:
+    """The box that a message holds."""
+    return message.x_min, message.y_min, message.x_max, message.y_max
+
+
+def box_message(box: Box) -> types_pb2.Box:
+    """The message that holds a box."""
+    return types_pb2.Box(x_min=box[0], y_min=box[1], x_max=box[2], y_max=box[3])
+
+
+def _input_message(item: Input) -> encoder_pb2.Input:
+    message = encoder_pb2.Input(**{item.modality: item.content})  # type: ignore[arg-type]
+    if item.region is not None:
+        message.region.CopyFrom(box_message(item.region))
+    return message
+
+
+def _outcome(result: encoder_pb2.Result) -> Embedded | ServiceError:
+    if result.WhichOneof("outcome") == "embedding":
+        return Embedded(np.frombuffer(result.embedding, dtype="<f4"), tuple(result.warnings))
+    return from_status(result.error)
