@@ -1,0 +1,100 @@
+"""A tiny encoder behind both kinds of server."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
+
+from rpc.errors import InvalidArgument
+from rpc.server import AsyncServer, ThreadServer
+from rpc.settings import ServerSettings
+
+SERVICE = "fovea.encoder.v1.EncoderService"
+
+
+def _answer(request: encoder_pb2.EncodeRequest) -> encoder_pb2.EncodeResponse:
+    if request.encoder == "bad":
+        raise InvalidArgument("encoder: 'bad' is not a name")
+    if request.encoder == "bug":
+        raise KeyError("secret")
+    return encoder_pb2.EncodeResponse(space=request.encoder)
+
+
+class ThreadEncoder(encoder_pb2_grpc.EncoderServiceServicer):
+    """Echoes the encoder's name as the space; `wait` waits until it is released."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.waiting = threading.Event()
+
+    def Encode(self, request: encoder_pb2.EncodeRequest, context: Any) -> encoder_pb2.EncodeResponse:
+        """Echoes."""
+        if request.encoder == "wait":
+            self.waiting.set()
+            self.released.wait(20)
+        return _answer(request)
+
+    def Describe(self, request: encoder_pb2.DescribeRequest, context: Any) -> encoder_pb2.DescribeResponse:
+        """One bundle."""
+        return encoder_pb2.DescribeResponse(encoders=[encoder_pb2.EncoderInfo(name="tiny", space="s", dimension=4)])
+
+
+class AsyncEncoder(encoder_pb2_grpc.EncoderServiceServicer):
+    """The same on an event loop."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+        self.waiting = asyncio.Event()
+
+    async def Encode(  # type: ignore[override]
+        self, request: encoder_pb2.EncodeRequest, context: Any
+    ) -> encoder_pb2.EncodeResponse:
+        """Echoes."""
+        if request.encoder == "wait":
+            self.waiting.set()
+            await self.released.wait()
+        return _answer(request)
+
+
+@pytest.fixture
+def thread_encoder() -> ThreadEncoder:
+    return ThreadEncoder()
+
+
+@pytest.fixture
+def thread_server(thread_encoder: ThreadEncoder) -> Iterator[ThreadServer]:
+    server = ThreadServer(
+        ServerSettings(max_in_flight=1, drain_s=0.2),
+        services=[SERVICE],
+        register=lambda grpc_server: encoder_pb2_grpc.add_EncoderServiceServicer_to_server(thread_encoder, grpc_server),
+        is_ready=lambda: True,
+    )
+    server.start()
+    yield server
+    thread_encoder.released.set()
+    server.stop()
+
+
+@pytest.fixture
+async def async_encoder() -> AsyncEncoder:
+    return AsyncEncoder()
+
+
+@pytest.fixture
+async def async_server(async_encoder: AsyncEncoder) -> AsyncIterator[AsyncServer]:
+    async def is_ready() -> bool:
+        return True
+
+    server = AsyncServer(
+        ServerSettings(max_in_flight=1, max_time_s=0.3, drain_s=0.2),
+        services=[SERVICE],
+        register=lambda grpc_server: encoder_pb2_grpc.add_EncoderServiceServicer_to_server(async_encoder, grpc_server),
+        is_ready=is_ready,
+    )
+    await server.start()
+    yield server
+    async_encoder.released.set()
+    await server.stop()

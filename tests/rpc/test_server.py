@@ -1,0 +1,156 @@
+"""Both kinds of server refuse, fail, report and drain the same way."""
+
+import asyncio
+import threading
+
+import grpc
+import pytest
+from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
+
+from rpc.channel import open_channel
+from rpc.errors import DeadlineExceeded, Internal, InvalidArgument, Overloaded, ServiceError, service_errors
+from rpc.server import AsyncServer, ThreadServer
+from rpc.settings import ServerSettings
+from tests.rpc.conftest import SERVICE, AsyncEncoder, ThreadEncoder
+
+
+@pytest.fixture(params=["thread", "async"])
+def port(request: pytest.FixtureRequest) -> int:
+    server: ThreadServer | AsyncServer = request.getfixturevalue(f"{request.param}_server")
+    return server.port
+
+
+async def encode(port: int, name: str) -> str:
+    """Calls Encode once and returns the space."""
+    async with open_channel(f"127.0.0.1:{port}") as channel:
+        with service_errors("tiny encoder"):
+            response = await encoder_pb2_grpc.EncoderServiceStub(channel).Encode(
+                encoder_pb2.EncodeRequest(encoder=name), timeout=10
+            )
+        return response.space
+
+
+async def test_answers(port: int) -> None:
+    """A good call gets its answer."""
+    assert await encode(port, "tiny") == "tiny"
+
+
+async def test_service_error_keeps_its_message(port: int) -> None:
+    """The caller reads the sentence that the service raised."""
+    with pytest.raises(InvalidArgument, match="'bad' is not a name"):
+        await encode(port, "bad")
+
+
+async def test_bug_is_internal_and_next_call_works(port: int) -> None:
+    """An unexpected exception shows nothing and breaks nothing."""
+    with pytest.raises(Internal) as caught:
+        await encode(port, "bug")
+
+    assert "secret" not in str(caught.value)
+    assert await encode(port, "tiny") == "tiny"
+
+
+async def test_health_names(port: int) -> None:
+    """Check, List and Watch know the server, its services, liveness and readiness; others are unknown."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        listed = await health.List(health_pb2.HealthListRequest())
+        assert set(listed.statuses) == {"", SERVICE, "liveness", "readiness"}
+        for name in listed.statuses:
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health.Check(health_pb2.HealthCheckRequest(service="nobody"))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        watch = health.Watch(health_pb2.HealthCheckRequest(service="nobody"))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        watch.cancel()
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection(port: int, version: str) -> None:
+    """Both reflection versions list the services."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )()
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        response = await call.read()
+        await call.done_writing()
+
+    names = {service.name for service in response.list_services_response.service}
+    assert {SERVICE, "grpc.health.v1.Health", f"grpc.reflection.{version}.ServerReflection"} <= names
+
+
+async def test_full_thread_server_refuses_at_once(thread_server: ThreadServer, thread_encoder: ThreadEncoder) -> None:
+    """A call over the limit is refused while health still answers."""
+    first = asyncio.create_task(encode(thread_server.port, "wait"))
+    await asyncio.to_thread(thread_encoder.waiting.wait, 10)
+
+    with pytest.raises(Overloaded) as caught:
+        await encode(thread_server.port, "tiny")
+
+    assert caught.value.reason == "IN_FLIGHT_LIMIT"
+    thread_encoder.released.set()
+    assert await first == "wait"
+
+
+async def test_full_async_server_refuses_at_once(async_server: AsyncServer, async_encoder: AsyncEncoder) -> None:
+    """The same on an event loop."""
+    first = asyncio.create_task(encode(async_server.port, "wait"))
+    await async_encoder.waiting.wait()
+
+    with pytest.raises(Overloaded):
+        await encode(async_server.port, "tiny")
+
+    async_encoder.released.set()
+    assert await first == "wait"
+
+
+async def test_call_that_takes_too_long_is_ended(async_server: AsyncServer) -> None:
+    """The server's own limit holds where the caller set a longer one."""
+    with pytest.raises(DeadlineExceeded, match=r"limit of 0.3 s"):
+        await encode(async_server.port, "wait")
+
+
+def test_taken_port_is_said_in_one_line(thread_server: ThreadServer) -> None:
+    """A second server on the same port does not start."""
+    second = ThreadServer(
+        ServerSettings(address=f"127.0.0.1:{thread_server.port}"),
+        services=[],
+        register=lambda _: None,
+        is_ready=lambda: True,
+    )
+    with pytest.raises(OSError, match="the port is taken"):
+        second.start()
+
+
+async def test_stopped_server_finishes_running_calls(async_server: AsyncServer, async_encoder: AsyncEncoder) -> None:
+    """Draining answers what runs and refuses what comes."""
+    running = asyncio.create_task(encode(async_server.port, "wait"))
+    await async_encoder.waiting.wait()
+    stopping = asyncio.create_task(async_server.stop())
+    async_encoder.released.set()
+
+    assert await running == "wait"
+    await stopping
+    with pytest.raises(ServiceError):
+        await encode(async_server.port, "tiny")
+
+
+async def test_readiness_follows_the_answer() -> None:
+    """A process that cannot answer is alive and not ready, and becomes ready by itself."""
+    ready = threading.Event()
+    server = ThreadServer(ServerSettings(), services=[SERVICE], register=lambda _: None, is_ready=ready.is_set)
+    server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="readiness"))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        ready.set()
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        watch.cancel()
+    await asyncio.to_thread(server.stop)
