@@ -49,14 +49,16 @@ class AsyncEncoder(encoder_pb2_grpc.EncoderServiceServicer):
         self.released = asyncio.Event()
         self.waiting = asyncio.Event()
 
-    async def Encode(  # type: ignore[override]
-        self, request: encoder_pb2.EncodeRequest, context: Any
-    ) -> encoder_pb2.EncodeResponse:
+    async def Encode(self, request: encoder_pb2.EncodeRequest, context: Any) -> encoder_pb2.EncodeResponse:
         """Echoes."""
         if request.encoder == "wait":
             self.waiting.set()
             await self.released.wait()
         return _answer(request)
+
+    async def Describe(self, request: encoder_pb2.DescribeRequest, context: Any) -> encoder_pb2.DescribeResponse:
+        """Nothing."""
+        return encoder_pb2.DescribeResponse()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import grpc
 import pytest
@@ -77,10 +78,8 @@ async def test_reflection(port: int, version: str) -> None:
             f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
             request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
             response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-        )()
-        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
-        response = await call.read()
-        await call.done_writing()
+        )(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+        response: Any = await call.read()
 
     names = {service.name for service in response.list_services_response.service}
     assert {SERVICE, "grpc.health.v1.Health", f"grpc.reflection.{version}.ServerReflection"} <= names
