@@ -1,7 +1,7 @@
 """What can be wrong with the caller's content and with the operator's model."""
 
 
-class InvalidContent(ValueError):  # noqa: N818 - the seam's agreed name, beside `InvalidArgument`
+class InvalidContent(ValueError):
     """The caller's picture or text cannot be used; the message says why, for the caller to read."""
 
 
