@@ -1,0 +1,98 @@
+"""The nodes around a network: from uint8 pictures to what it wants, from its output to a vector of unit length."""
+
+from onnx import GraphProto, ModelProto, TensorProto, helper
+
+from encoders.importers.nodes import Nodes
+from encoders.importers.onnx_file import graphs_of, opset_of
+from encoders.importers.spec import ImageSpec
+
+_ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
+# Pillow's weights of red, green and blue in 65536ths: grey pixels come out equal to the last bit.
+_GREY_WEIGHTS = (19595.0, 38470.0, 7471.0)
+# Added to the squared length: too little to change any vector in float32, enough to leave a zero vector zero.
+_TINY_SQUARE = 1e-24
+
+
+def surround(model: ModelProto, spec: ImageSpec, *, source: str, output: str, batch: int | None) -> ModelProto:
+    """Put the preprocessing before the tensor `source` of the model and the unit length after its tensor `output`.
+
+    The result takes `image` uint8 (N, H, W, 3) and gives `embedding` float32 (N, D); `batch` None leaves N open.
+    """
+    network = GraphProto()
+    network.CopyFrom(model.graph)
+    _prefix_tensors(network, "network/")
+    before, after = Nodes(opset_of(model)), Nodes(opset_of(model))
+    _prepare(before, spec, f"network/{source}")
+    _normalise(after, f"network/{output}", batch)
+    pictures = "N" if batch is None else batch
+    width_px, height_px = spec.size
+    graph = helper.make_graph(
+        [*before.nodes, *network.node, *after.nodes],
+        "fovea_image_encoder",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [pictures, height_px, width_px, 3])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [pictures, "D"])],
+        [*before.constants, *network.initializer, *after.constants],
+        sparse_initializer=network.sparse_initializer,
+    )
+    # IR 4 and later allow initializers that are no inputs of the graph.
+    return helper.make_model(
+        graph, producer_name="fovea", ir_version=max(4, model.ir_version), opset_imports=model.opset_import
+    )
+
+
+def _prepare(nodes: Nodes, spec: ImageSpec, result: str) -> None:
+    """From `image` to the network's input `result`, NCHW or NHWC."""
+    name, channel_axis = "image", 3
+    if spec.layout == "NCHW":
+        # Pictures are turned while they are bytes: a quarter of the memory traffic of floats.
+        name, channel_axis = nodes.add("Transpose", [name], "fovea/nchw", perm=[0, 3, 1, 2]), 1
+    if spec.color == "BGR":
+        blue_first = nodes.integers("fovea/blue_first", [2, 1, 0])
+        name = nodes.add("Gather", [name, blue_first], "fovea/bgr", axis=channel_axis)
+    if spec.color == "GRAY" or spec.changes_pixels or spec.dtype != "uint8":
+        name = nodes.add("Cast", [name], "fovea/floats", to=TensorProto.FLOAT)
+    if spec.color == "GRAY":
+        name = _grey(nodes, name, channel_axis)
+    if spec.changes_pixels:
+        name = nodes.add(
+            "Mul", [name, nodes.floats("fovea/multiplier", spec.multiplier, axis=channel_axis)], "fovea/scaled"
+        )
+        name = nodes.add("Add", [name, nodes.floats("fovea/offset", spec.offset, axis=channel_axis)], "fovea/shifted")
+        if spec.dtype == "uint8":
+            raised = nodes.add("Add", [name, nodes.floats("fovea/half", 0.5)], "fovea/raised")
+            name = nodes.add("Floor", [raised], "fovea/rounded")
+    nodes.add("Cast", [name], result, to=_ELEMENT_TYPES[spec.dtype])
+
+
+def _grey(nodes: Nodes, rgb: str, channel_axis: int) -> str:
+    weights = nodes.floats("fovea/grey_weights", _GREY_WEIGHTS, axis=channel_axis)
+    total = nodes.sum(nodes.add("Mul", [rgb, weights], "fovea/weighted"), "fovea/grey_sum", axis=channel_axis)
+    raised = nodes.add("Add", [total, nodes.floats("fovea/grey_half", 0x8000)], "fovea/grey_raised")
+    shares = nodes.add("Div", [raised, nodes.floats("fovea/grey_unit", 0x10000)], "fovea/grey_shares")
+    return nodes.add("Floor", [shares], "fovea/grey")
+
+
+def _normalise(nodes: Nodes, output: str, batch: int | None) -> None:
+    """From the network's `output` of any shape to `embedding`."""
+    floats = nodes.add("Cast", [output], "fovea/output_floats", to=TensorProto.FLOAT)
+    if batch is None:
+        flat = nodes.add("Flatten", [floats], "fovea/flat", axis=1)
+    else:
+        flat = nodes.add("Reshape", [floats, nodes.integers("fovea/flat_shape", [batch, -1])], "fovea/flat")
+    squared_length = nodes.sum(nodes.add("Mul", [flat, flat], "fovea/squares"), "fovea/sum", axis=1)
+    safe = nodes.add("Add", [squared_length, nodes.floats("fovea/tiny", _TINY_SQUARE)], "fovea/safe")
+    nodes.add("Div", [flat, nodes.add("Sqrt", [safe], "fovea/length")], "embedding")
+
+
+def _prefix_tensors(graph: GraphProto, prefix: str) -> None:
+    """Rename every tensor, nested graphs included, so that no name meets one of ours."""
+    for nested in graphs_of(graph):
+        del nested.value_info[:]
+        for node in nested.node:
+            for names in (node.input, node.output):
+                for index, name in enumerate(names):
+                    names[index] = prefix + name if name else name
+        for value in (*nested.input, *nested.output):
+            value.name = prefix + value.name
+        for tensor in (*nested.initializer, *(sparse.values for sparse in nested.sparse_initializer)):
+            tensor.name = prefix + tensor.name

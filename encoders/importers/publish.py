@@ -1,0 +1,41 @@
+"""A new bundle's folder: it appears whole and tried, or not at all."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from onnx import ModelProto
+
+from encoders.bundle import ModelFile
+from encoders.errors import BundleError
+
+
+@contextmanager
+def new_folder(out: Path, name: str) -> Iterator[Path]:
+    """A folder to write a bundle in, which becomes `out/name` when the block ends well and vanishes otherwise."""
+    if (out / name).exists():
+        raise BundleError(f"{out / name} exists already: choose another name, or delete that bundle first.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=".importing-", dir=out))
+    except OSError as error:
+        raise BundleError(f"{out} cannot be written to: {error.strerror}.") from error
+    try:
+        yield unfinished
+        unfinished.chmod(0o755)  # mkdtemp lets only its maker in
+        unfinished.rename(out / name)
+    except OSError as error:
+        raise BundleError(f"{out / name} cannot be written: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def save_model(model: ModelProto, path: Path) -> ModelFile:
+    """Write a graph, the same bytes for the same graph, and describe the file."""
+    try:
+        path.write_bytes(model.SerializeToString(deterministic=True))
+    except ValueError as error:
+        raise BundleError("The model is larger than 2 GiB, the most that one ONNX file can hold.") from error
+    return ModelFile.of(path)
