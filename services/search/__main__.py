@@ -1,0 +1,53 @@
+"""`python -m services.search`: the search process, from its settings to a served port."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fovea.search.v1 import search_pb2, search_pb2_grpc
+
+from rpc.directory import EncoderDirectory
+from rpc.server import AsyncServer
+from rpc.telemetry import configure_logging, start_metrics
+from services.search.embedding import QueryEmbedder
+from services.search.planner import PartPlanner
+from services.search.searcher import Searcher
+from services.search.servicer import SearchServicer
+from services.search.settings import SearchSettings
+from services.stores.images import ImageStore
+
+SERVICE = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
+
+
+@asynccontextmanager
+async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
+    """The server with everything behind it, not started yet."""
+    directory = EncoderDirectory(settings.encoders)
+    await directory.start()
+    store = await ImageStore.open(settings.milvus_uri, settings.redis_url)
+    searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store)))
+    servicer = SearchServicer(searcher, max_time_s=settings.max_time_s)
+    try:
+        yield AsyncServer(
+            settings,
+            services=[SERVICE],
+            register=partial(search_pb2_grpc.add_SearchServiceServicer_to_server, servicer),
+            is_ready=store.ping,
+        )
+    finally:
+        await store.close()
+        await directory.close()
+
+
+async def main(settings: SearchSettings) -> None:
+    """Serves until SIGTERM."""
+    async with search_server(settings) as server:
+        await server.run()
+
+
+if __name__ == "__main__":
+    settings = SearchSettings()
+    configure_logging(settings.log_level)
+    start_metrics(settings.metrics_port)
+    asyncio.run(main(settings))

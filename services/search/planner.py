@@ -1,0 +1,113 @@
+"""What each part of a query stands for: vectors that are known already, or inputs for an encoder."""
+
+from dataclasses import dataclass
+
+from rpc.clients import Input, Modality
+from rpc.deadline import Deadline
+from rpc.directory import EncoderDirectory, EncoderEntry
+from rpc.errors import NotFound, Unavailable
+from services.search.fusion import Embeddings, unit_vector
+from services.search.query import Part
+from services.stores.images import ImageStore
+from services.stores.records import Collection, CollectionMode, Region
+
+# A query is compared once for each of its regions; the surest objects are the ones that people mean.
+MAX_QUERY_OBJECTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPart:
+    """A part whose vectors are known: `embeddings` is `(R, D)`, one row for each region or a single row."""
+
+    embeddings: Embeddings
+    regions: tuple[Region, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPart:
+    """A part that an encoder turns into vectors: one input for each region, or a single input."""
+
+    encoder: EncoderEntry
+    inputs: tuple[Input, ...]
+    regions: tuple[Region, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+PlannedPart = KnownPart | EncodedPart
+
+
+class PartPlanner:
+    """Finds out what a part stands for; asks the store, the directory and the detector, never an encoder."""
+
+    def __init__(self, directory: EncoderDirectory, store: ImageStore) -> None:
+        self._directory = directory
+        self._store = store
+
+    async def plan(self, collection: Collection, part: Part, deadline: Deadline) -> PlannedPart:
+        """Raises a ServiceError that names the part's field where the caller is at fault."""
+        match part.kind, part.content:
+            case "embedding", bytes(data):
+                return _known_embedding(collection, part, data)
+            case "image_id", str(image_id):
+                return await self._stored_image(collection, part, image_id)
+            case "image", bytes(image) if part.detect:
+                return await self._detected(collection, image, deadline)
+            case "image", bytes(image):
+                encoder = await self._image_encoder(collection)
+                return EncodedPart(encoder, (Input(image, "image", part.region),))
+            case ("text" | "sketch") as modality, content:
+                encoder = await self._encoder_of_kind(collection, part, modality)
+                return EncodedPart(encoder, (Input(content, modality),))
+        raise AssertionError(f"a part of kind {part.kind} cannot hold {type(part.content)}")
+
+    async def _stored_image(self, collection: Collection, part: Part, image_id: str) -> KnownPart:
+        try:
+            stored = await self._store.image(collection.name, image_id)
+        except NotFound as error:
+            raise NotFound(
+                f"{part.name}.image_id: collection {collection.name!r} has no image {image_id[:64]!r}"
+            ) from error
+        regions = stored.regions if collection.mode is CollectionMode.OBJECTS else ()
+        return KnownPart(stored.embeddings, tuple(regions))
+
+    async def _image_encoder(self, collection: Collection) -> EncoderEntry:
+        try:
+            return await self._directory.checked(collection.encoder, collection.space)
+        except NotFound as error:
+            raise Unavailable(
+                f"encoder {collection.encoder!r} of collection {collection.name!r} is not served; start it"
+            ) from error
+
+    async def _encoder_of_kind(self, collection: Collection, part: Part, modality: Modality) -> EncoderEntry:
+        encoder = await self._directory.for_space(collection.space, modality)
+        if encoder is None:
+            raise part.fault(modality, f"collection {collection.name!r} {await self._what_can_be_asked(collection)}")
+        return encoder
+
+    async def _what_can_be_asked(self, collection: Collection) -> str:
+        encoders = await self._directory.in_space(collection.space)
+        modalities = sorted({str(modality) for encoder in encoders for modality in encoder.info.modalities})
+        return f"can be asked with {', '.join([*modalities, 'image_id'])} or embedding only"
+
+    async def _detected(self, collection: Collection, image: bytes, deadline: Deadline) -> EncodedPart:
+        encoder = await self._image_encoder(collection)
+        detector = await self._directory.detector(collection.detector)
+        found = await detector.client.detect(
+            image, detector=detector.info.name, limit=MAX_QUERY_OBJECTS, deadline=deadline
+        )
+        if not found.detections:
+            warnings = (*found.warnings, "no object was found, the whole image is used")
+            return EncodedPart(encoder, (Input(image),), warnings=warnings)
+        regions = tuple(Region(d.box, d.label, d.score, d.class_id) for d in found.detections)
+        return EncodedPart(
+            encoder, tuple(Input(image, "image", d.box) for d in found.detections), regions, found.warnings
+        )
+
+
+def _known_embedding(collection: Collection, part: Part, data: bytes) -> KnownPart:
+    try:
+        return KnownPart(unit_vector(data, collection.dimension))
+    except ValueError as error:
+        raise part.fault("embedding", str(error)) from error

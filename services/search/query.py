@@ -1,0 +1,120 @@
+"""A query made of parts, checked: what the searcher takes and what it answers."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from rpc.clients import Box
+from rpc.errors import InvalidArgument
+from services.stores.records import Hit, Region
+
+MAX_PARTS = 16
+MAX_WEIGHT = 1000.0
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 1000
+MAX_OFFSET = 10_000
+
+ContentKind = Literal["text", "image", "sketch", "image_id", "embedding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a query; `index` is its place in the request, for messages."""
+
+    index: int
+    kind: ContentKind
+    content: str | bytes
+    weight: float = 1.0
+    region: Box | None = None
+    detect: bool = False
+
+    def __post_init__(self) -> None:
+        check_weight(self.index, self.weight)
+        if not self.content or (isinstance(self.content, str) and not self.content.strip()):
+            raise self.fault(self.kind, "it is empty")
+        if self.region is not None:
+            self._check_region(self.region)
+        if self.detect and self.kind != "image":
+            raise self.fault("detect", "objects are looked for in an image only")
+        if self.detect and self.region is not None:
+            raise self.fault("detect", "choose either a region or detect")
+
+    def fault(self, name: str, message: str) -> InvalidArgument:
+        """The error that names one field of this part; an empty name stands for the part itself."""
+        return InvalidArgument(f"{self.name}.{name}: {message}" if name else f"{self.name}: {message}")
+
+    @property
+    def name(self) -> str:
+        """How messages call this part."""
+        return f"parts[{self.index}]"
+
+    def _check_region(self, box: Box) -> None:
+        if self.kind != "image":
+            raise self.fault("region", "only an image has regions")
+        x_min, y_min, x_max, y_max = box
+        # Written so that NaN fails too.
+        if not (0 <= x_min < x_max <= 1 and 0 <= y_min < y_max <= 1):
+            raise self.fault("region", "it must lie inside the image: 0 <= min < max <= 1 for x and for y")
+
+
+def check_weight(index: int, weight: float) -> None:
+    """Refuses a weight that is no number or too large."""
+    if not math.isfinite(weight):
+        raise InvalidArgument(f"parts[{index}].weight: it must be a finite number")
+    if abs(weight) > MAX_WEIGHT:
+        raise InvalidArgument(f"parts[{index}].weight: it must be between -{MAX_WEIGHT:.0f} and {MAX_WEIGHT:.0f}")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query on one collection; `parts` holds no part of weight 0."""
+
+    collection: str
+    parts: tuple[Part, ...]
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    filter: str = ""
+    min_score: float | None = None
+    exact: bool = False
+    group_by_image: bool = True
+    fold_copies: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.collection:
+            raise InvalidArgument("collection: name the collection to search")
+        if not self.parts:
+            raise InvalidArgument("parts: every weight is 0; give one part another weight")
+        if sum(part.detect for part in self.parts) > 1:
+            raise InvalidArgument("parts: only one part may ask for detect")
+        if self.limit < 0:
+            raise InvalidArgument("limit: it must not be negative; 0 means 10")
+        if not 0 <= self.offset <= MAX_OFFSET:
+            raise InvalidArgument(f"offset: it must be between 0 and {MAX_OFFSET:,}")
+        if self.min_score is not None and not math.isfinite(self.min_score):
+            raise InvalidArgument("min_score: it must be a finite number")
+
+    @property
+    def page_size(self) -> int:
+        """The limit with its default and maximum applied."""
+        return min(self.limit or DEFAULT_LIMIT, MAX_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Durations of one query's stages in milliseconds."""
+
+    encode_ms: float
+    vector_search_ms: float
+    metadata_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found, best first."""
+
+    hits: tuple[Hit, ...]
+    space: str
+    timings: Timings
+    query_regions: tuple[Region, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,134 @@
+"""The wire side of search: messages to queries, answers to messages."""
+
+from collections.abc import Sequence
+
+import grpc
+from fovea.detector.v1 import detector_pb2
+from fovea.search.v1 import search_pb2, search_pb2_grpc
+
+from rpc.clients import box_message, box_of
+from rpc.deadline import Deadline
+from rpc.errors import InvalidArgument, ServiceError, to_status
+from services.search.query import MAX_PARTS, Answer, Part, Query, check_weight
+from services.search.searcher import Searcher
+from services.stores.records import Hit, Region
+
+MAX_QUERIES = 64
+
+
+class SearchServicer(search_pb2_grpc.SearchServiceServicer):
+    """Serves `fovea.search.v1.SearchService`."""
+
+    def __init__(self, searcher: Searcher, *, max_time_s: float) -> None:
+        self._searcher = searcher
+        self._max_time_s = max_time_s
+
+    async def Search(
+        self, request: search_pb2.SearchRequest, context: grpc.aio.ServicerContext
+    ) -> search_pb2.SearchResponse:
+        """Answers one query."""
+        deadline = Deadline.of(context, max_s=self._max_time_s)
+        return _response(await self._searcher.search(_query(request), deadline))
+
+    async def BatchSearch(
+        self, request: search_pb2.BatchSearchRequest, context: grpc.aio.ServicerContext
+    ) -> search_pb2.BatchSearchResponse:
+        """Answers up to 64 queries; one bad query fails alone."""
+        deadline = Deadline.of(context, max_s=self._max_time_s)
+        if not 1 <= len(request.queries) <= MAX_QUERIES:
+            raise InvalidArgument(f"queries: send 1 to {MAX_QUERIES}, not {len(request.queries)}")
+        queries = [_batch_query(item, request.collection) for item in request.queries]
+        good = [query for query in queries if isinstance(query, Query)]
+        answers = iter(await self._searcher.search_batch(request.collection, good, deadline))
+        outcomes = [query if isinstance(query, ServiceError) else next(answers) for query in queries]
+        return search_pb2.BatchSearchResponse(results=[_result(outcome) for outcome in outcomes])
+
+
+def _batch_query(request: search_pb2.SearchRequest, collection: str) -> Query | ServiceError:
+    try:
+        if request.collection not in ("", collection):
+            raise InvalidArgument("collection: all queries of a batch are on the batch's collection; leave it empty")
+        return _query(request, collection)
+    except ServiceError as error:
+        return error
+
+
+def _query(request: search_pb2.SearchRequest, collection: str = "") -> Query:
+    return Query(
+        collection=collection or request.collection,
+        parts=_parts(request.parts),
+        limit=request.limit,
+        offset=request.offset,
+        filter=request.filter,
+        min_score=request.min_score if request.HasField("min_score") else None,
+        exact=request.exact,
+        group_by_image=request.group_by_image if request.HasField("group_by_image") else True,
+        fold_copies=request.fold_copies if request.HasField("fold_copies") else True,
+    )
+
+
+def _parts(messages: Sequence[search_pb2.QueryPart]) -> tuple[Part, ...]:
+    """The parts that count: weight 0 equals absence, whatever the part holds."""
+    if not 1 <= len(messages) <= MAX_PARTS:
+        raise InvalidArgument(f"parts: a query needs 1 to {MAX_PARTS} parts, not {len(messages)}")
+    weights = [message.weight if message.HasField("weight") else 1.0 for message in messages]
+    for index, weight in enumerate(weights):
+        check_weight(index, weight)
+    weighted = enumerate(zip(messages, weights, strict=True))
+    return tuple(_part(index, message, weight) for index, (message, weight) in weighted if weight)
+
+
+def _part(index: int, message: search_pb2.QueryPart, weight: float) -> Part:
+    kind = message.WhichOneof("content")
+    if kind is None:
+        raise InvalidArgument(f"parts[{index}]: give it a text, image, sketch, image_id or embedding")
+    return Part(
+        index=index,
+        kind=kind,
+        content=getattr(message, kind),
+        weight=weight,
+        region=box_of(message.region) if message.HasField("region") else None,
+        detect=message.detect,
+    )
+
+
+def _result(outcome: Answer | ServiceError) -> search_pb2.BatchSearchResult:
+    if isinstance(outcome, ServiceError):
+        return search_pb2.BatchSearchResult(error=to_status(outcome))
+    return search_pb2.BatchSearchResult(response=_response(outcome))
+
+
+def _response(answer: Answer) -> search_pb2.SearchResponse:
+    timings = answer.timings
+    return search_pb2.SearchResponse(
+        hits=[_hit(hit, has_regions=bool(answer.query_regions)) for hit in answer.hits],
+        space=answer.space,
+        timings=search_pb2.SearchTimings(
+            encode_ms=timings.encode_ms,
+            vector_search_ms=timings.vector_search_ms,
+            metadata_ms=timings.metadata_ms,
+            total_ms=timings.total_ms,
+        ),
+        query_regions=[_detection(region) for region in answer.query_regions],
+        warnings=answer.warnings,
+    )
+
+
+def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
+    message = search_pb2.Hit(image_id=hit.record.image_id, uri=hit.record.uri, score=hit.score, copies=hit.copies)
+    message.metadata.update(hit.record.metadata)
+    if hit.region is not None:
+        message.label = hit.region.label
+        message.region.CopyFrom(box_message(hit.region.box or (0.0, 0.0, 1.0, 1.0)))
+    if has_regions:
+        message.query_region = hit.query_index
+    return message
+
+
+def _detection(region: Region) -> detector_pb2.Detection:
+    return detector_pb2.Detection(
+        box=box_message(region.box or (0.0, 0.0, 1.0, 1.0)),
+        label=region.label,
+        score=region.score,
+        class_id=region.class_id,
+    )

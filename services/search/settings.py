@@ -1,0 +1,18 @@
+"""What the search process can be told."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from rpc.settings import ServerSettings
+
+
+class SearchSettings(ServerSettings):
+    """Settings of `python -m services.search`, read from FOVEA_SEARCH_* variables."""
+
+    model_config = SettingsConfigDict(env_prefix="FOVEA_SEARCH_", frozen=True)
+
+    encoders: tuple[str, ...] = Field(
+        ("127.0.0.1:50061",), description="Addresses of the encoder and detector processes, as a JSON list."
+    )
+    milvus_uri: str = Field("http://127.0.0.1:19530", description="Where Milvus answers.")
+    redis_url: str = Field("redis://127.0.0.1:6379", description="Where Redis answers.")
