@@ -1,0 +1,70 @@
+"""A Darknet detector that someone has, `.cfg` and `.weights`, made into a bundle."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from encoders.bundle import Bundle, ModelFile, Preprocessing, Resize
+from encoders.errors import BundleError
+from encoders.importers.darknet_cfg import read_cfg
+from encoders.importers.darknet_graph import build_graph
+from encoders.importers.darknet_layers import Network
+from encoders.importers.darknet_weights import read_weights
+from encoders.importers.publish import new_folder, save_model
+from encoders.importers.trial import Trial, trial_pictures
+
+
+def import_darknet(
+    weights: Path,
+    *,
+    cfg: Path,
+    name: str,
+    labels: Sequence[str],
+    out: Path,
+    resize: Resize = "squash",
+    licence: str = "",
+    attribution: str = "",
+) -> Bundle:
+    """Write the bundle `out/name` and give it back, loaded, verified and tried; raises `BundleError`, leaving nothing."""
+    network = read_cfg(cfg)
+    _check_detector(cfg, network, labels)
+    graph = build_graph(network, read_weights(weights, network))
+    with new_folder(out, name) as folder:
+        model_file = save_model(graph, folder / "model.onnx")
+        _try_out(folder / model_file.file, network)
+        Bundle(
+            folder=folder,
+            name=name,
+            version="1",
+            kind="detector",
+            preprocessing=Preprocessing(size=(network.input.width, network.input.height), resize=resize),
+            precisions={"fp32": model_file},
+            labels=tuple(labels),
+            licence=licence,
+            attribution=attribution,
+            gate={"imported_from": weights.name, "source_sha256": ModelFile.of(weights).sha256},
+        ).write(folder)
+        Bundle.load(folder)
+    return Bundle.load(out / name)
+
+
+def _check_detector(cfg: Path, network: Network, labels: Sequence[str]) -> None:
+    if network.input.channels != 3:
+        raise BundleError(f"{cfg} is for pictures of {network.input.channels} channels; only 3 are supported.")
+    if not network.heads:
+        raise BundleError(f"{cfg} has no [yolo] layer, so it finds no objects.")
+    counts = {head.classes for head in network.heads}
+    if counts != {len(labels)}:
+        wanted = " and ".join(str(count) for count in sorted(counts))
+        raise BundleError(f"{cfg} knows {wanted} classes, but there are {len(labels)} labels: use its own names file.")
+
+
+def _try_out(path: Path, network: Network) -> None:
+    """Run the written file once on one picture and once on three."""
+    pictures = trial_pictures((network.input.width, network.input.height))
+    trial = Trial(path)
+    for batch in (pictures[:1], pictures):
+        found = trial.run(batch)
+        if not all(np.isfinite(found[output]).all() for output in ("boxes", "scores")):
+            raise BundleError("The detector gives NaN or infinite numbers: the weights belong to another .cfg.")

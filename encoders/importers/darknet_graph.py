@@ -1,0 +1,206 @@
+"""A Darknet network as an ONNX graph: uint8 pictures in, the boxes and scores of all heads out."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper
+
+from encoders.importers.darknet_layers import (
+    Activation,
+    Convolutional,
+    Layer,
+    MaxPool,
+    Network,
+    Route,
+    Shape,
+    Shortcut,
+    Upsample,
+    Yolo,
+)
+from encoders.importers.darknet_weights import ConvolutionWeights, Floats
+from encoders.importers.nodes import Nodes
+
+_OPSET = 17
+_IR_VERSION = 8
+_BATCH_NORM_EPSILON = 1e-5
+_LEAKY_SLOPE = 0.1
+
+
+def build_graph(network: Network, weights: Mapping[int, ConvolutionWeights]) -> ModelProto:
+    """Build the graph with batch normalisation folded into the convolutions.
+
+    `image` uint8 (N, H, W, 3) gives `boxes` float32 (N, K, 4), corners as shares of the input and not clipped, and
+    `scores` float32 (N, K, C), objectness times class.
+    """
+    nodes = Nodes(_OPSET)
+    name = _scaled_picture(nodes)
+    outputs: list[str] = []
+    boxes: list[str] = []
+    scores: list[str] = []
+    for layer in network.layers:
+        if isinstance(layer, Yolo):
+            head_boxes, head_scores = _head(nodes, layer, name, network.input)
+            boxes.append(head_boxes)
+            scores.append(head_scores)
+        else:
+            name = _layer(nodes, layer, name, outputs, weights)
+        outputs.append(name)
+    nodes.add("Concat", boxes, "boxes", axis=1)
+    nodes.add("Concat", scores, "scores", axis=1)
+    classes = network.heads[0].classes
+    picture_shape: list[str | int] = ["N", network.input.height, network.input.width, 3]
+    graph = helper.make_graph(
+        nodes.nodes,
+        "fovea_darknet_detector",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, picture_shape)],
+        [
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["N", None, 4]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", None, classes]),
+        ],
+        nodes.constants,
+    )
+    opset = helper.make_opsetid("", _OPSET)
+    return helper.make_model(graph, producer_name="fovea", ir_version=_IR_VERSION, opset_imports=[opset])
+
+
+def _scaled_picture(nodes: Nodes) -> str:
+    turned = nodes.add("Transpose", ["image"], "nchw", perm=[0, 3, 1, 2])
+    floats = nodes.add("Cast", [turned], "floats", to=TensorProto.FLOAT)
+    return nodes.add("Mul", [floats, nodes.floats("pixel_unit", 1 / 255)], "pixels")
+
+
+def _layer(
+    nodes: Nodes, layer: Layer, before: str, outputs: list[str], weights: Mapping[int, ConvolutionWeights]
+) -> str:
+    """Append one layer's nodes; gives the name of what comes out."""
+    match layer:
+        case Convolutional():
+            return _convolution(nodes, layer, before, weights[layer.index])
+        case Shortcut():
+            name = before
+            for number, source in enumerate(layer.sources):
+                name = nodes.add("Add", [name, outputs[source]], f"layer{layer.index}/sum{number}")
+            return _activated(nodes, layer.activation, name)
+        case Route():
+            return _route(nodes, layer, outputs)
+        case Upsample():
+            scales = nodes.floats(f"layer{layer.index}/scales", [1, 1, layer.stride, layer.stride])
+            nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+            return nodes.add("Resize", [before, "", scales], f"layer{layer.index}", **nearest)
+        case MaxPool():
+            first = layer.padding // 2
+            pads = [first, first, layer.padding - first, layer.padding - first]
+            window = {"kernel_shape": [layer.size] * 2, "strides": [layer.stride] * 2, "pads": pads}
+            return nodes.add("MaxPool", [before], f"layer{layer.index}", **window)
+        case _:
+            return before
+
+
+def _convolution(nodes: Nodes, layer: Convolutional, before: str, weights: ConvolutionWeights) -> str:
+    kernel, bias = _folded(weights)
+    name = f"layer{layer.index}"
+    convolved = nodes.add(
+        "Conv",
+        [before, nodes.constant(f"{name}/kernel", kernel), nodes.constant(f"{name}/bias", bias)],
+        f"{name}/convolved",
+        kernel_shape=[layer.size] * 2,
+        strides=[layer.stride] * 2,
+        pads=[layer.padding] * 4,
+        group=layer.groups,
+    )
+    return _activated(nodes, layer.activation, convolved)
+
+
+def _folded(weights: ConvolutionWeights) -> tuple[Floats, Floats]:
+    """Kernel and bias that do what convolution and batch normalisation did."""
+    if weights.batch_norm is None:
+        return weights.kernel, weights.bias if weights.bias is not None else np.zeros(len(weights.kernel), np.float32)
+    norm = weights.batch_norm
+    factor = norm.scale / np.sqrt(norm.variance.astype(np.float64) + _BATCH_NORM_EPSILON)
+    kernel = weights.kernel * factor[:, None, None, None]
+    bias = norm.bias - norm.mean * factor
+    return kernel.astype(np.float32), bias.astype(np.float32)
+
+
+def _activated(nodes: Nodes, activation: Activation, name: str) -> str:
+    if activation == "linear":
+        return name
+    result = f"{name}/{activation}"
+    if activation in {"swish", "mish"}:
+        return nodes.add("Mul", [name, _gate(nodes, activation, name, f"{result}/gate")], result)
+    if activation == "relu6":
+        limits = [nodes.floats(f"{result}/least", 0.0), nodes.floats(f"{result}/most", 6.0)]
+        return nodes.add("Clip", [name, *limits], result)
+    if activation == "leaky":
+        return nodes.add("LeakyRelu", [name], result, alpha=_LEAKY_SLOPE)
+    return nodes.add({"relu": "Relu", "logistic": "Sigmoid"}[activation], [name], result)
+
+
+def _gate(nodes: Nodes, activation: Activation, name: str, result: str) -> str:
+    if activation == "swish":
+        return nodes.add("Sigmoid", [name], result)
+    return nodes.add("Tanh", [nodes.add("Softplus", [name], f"{result}/softplus")], result)
+
+
+def _route(nodes: Nodes, layer: Route, outputs: list[str]) -> str:
+    name = f"layer{layer.index}"
+    sources = [outputs[source] for source in layer.sources]
+    if layer.groups > 1:
+        sources = [
+            _group(nodes, f"{name}/{number}", source, layer.groups, layer.group_id)
+            for number, source in enumerate(sources)
+        ]
+    return nodes.add("Concat", sources, name, axis=1)
+
+
+def _group(nodes: Nodes, name: str, source: str, groups: int, group_id: int) -> str:
+    parts = [f"{name}/part{part}" for part in range(groups)]
+    nodes.nodes.append(helper.make_node("Split", [source], parts, name=name, axis=1))
+    return parts[group_id]
+
+
+def _head(nodes: Nodes, layer: Yolo, before: str, picture: Shape) -> tuple[str, str]:
+    """Boxes (N, anchors * cells, 4) and scores (N, anchors * cells, classes) of one head."""
+    name = f"head{layer.index}"
+    anchors, cells = len(layer.anchors), layer.shape.height * layer.shape.width
+    by_anchor = nodes.integers(f"{name}/by_anchor", [0, anchors, 5 + layer.classes, cells])
+    split = nodes.add("Reshape", [before, by_anchor], f"{name}/maps")
+    last = nodes.add("Transpose", [split], f"{name}/last", perm=[0, 1, 3, 2])
+    in_rows = nodes.integers(f"{name}/in_rows", [0, anchors * cells, 5 + layer.classes])
+    rows = nodes.add("Reshape", [last, in_rows], f"{name}/rows")
+    centre, extent, objectness, classes = (f"{name}/{part}" for part in ("centre", "extent", "objectness", "classes"))
+    lengths = nodes.integers(f"{name}/lengths", [2, 2, 1, layer.classes])
+    parts = [centre, extent, objectness, classes]
+    nodes.nodes.append(helper.make_node("Split", [rows, lengths], parts, name=f"{name}/split", axis=2))
+    sure = nodes.add("Sigmoid", [objectness], f"{name}/sure")
+    scores = nodes.add("Mul", [sure, nodes.add("Sigmoid", [classes], f"{name}/likely")], f"{name}/scores")
+    return _boxes(nodes, layer, centre, extent, picture), scores
+
+
+def _boxes(nodes: Nodes, layer: Yolo, centre: str, extent: str, picture: Shape) -> str:
+    """Corners from raw centres and extents; the stretch of the sigmoid and the cell become one multiply and add."""
+    name = f"head{layer.index}"
+    grid = np.array([layer.shape.width, layer.shape.height], np.float32)
+    stretch = nodes.constant(f"{name}/stretch", (layer.scale_x_y / grid).astype(np.float32))
+    corner = nodes.constant(f"{name}/corner", _cell_corners(layer) / grid)
+    inside = nodes.add("Mul", [nodes.add("Sigmoid", [centre], f"{name}/sigmoid"), stretch], f"{name}/inside")
+    middle = nodes.add("Add", [inside, corner], f"{name}/middle")
+    halves = nodes.constant(f"{name}/halves", _half_anchors(layer, picture))
+    half = nodes.add("Mul", [nodes.add("Exp", [extent], f"{name}/growth"), halves], f"{name}/half")
+    least = nodes.add("Sub", [middle, half], f"{name}/least")
+    most = nodes.add("Add", [middle, half], f"{name}/most")
+    return nodes.add("Concat", [least, most], f"{name}/boxes", axis=2)
+
+
+def _cell_corners(layer: Yolo) -> Floats:
+    """Where the stretched sigmoid starts, in cells: (1, anchors * cells, 2) as x, y."""
+    y, x = np.mgrid[: layer.shape.height, : layer.shape.width]
+    cells = np.stack([x, y], axis=-1).reshape(-1, 2) - (layer.scale_x_y - 1) / 2
+    return np.tile(cells, (len(layer.anchors), 1)).astype(np.float32)[None]
+
+
+def _half_anchors(layer: Yolo, picture: Shape) -> Floats:
+    """Half of each anchor as a share of the input: (1, anchors * cells, 2)."""
+    shares = np.array(layer.anchors) / [picture.width, picture.height] / 2
+    return np.repeat(shares, math.prod((layer.shape.height, layer.shape.width)), axis=0).astype(np.float32)[None]
