@@ -110,7 +110,7 @@ class EncoderClient:
             response = await self._stub.Encode(request, timeout=deadline.left_s())
         if len(response.results) != len(inputs):
             raise Internal(f"the {encoder} encoder answered {len(response.results)} of {len(inputs)} inputs")
-        return Encoded(response.space, tuple(_outcome(result) for result in response.results))
+        return Encoded(response.space, tuple(_outcome(result, response.dimension) for result in response.results))
 
     async def describe(self, *, deadline: Deadline) -> list[EncoderInfo]:
         """The bundles that this process serves."""
@@ -176,7 +176,11 @@ def _input_message(item: Input) -> encoder_pb2.Input:
     return message
 
 
-def _outcome(result: encoder_pb2.Result) -> Embedded | ServiceError:
-    if result.WhichOneof("outcome") == "embedding":
-        return Embedded(np.frombuffer(result.embedding, dtype="<f4"), tuple(result.warnings))
-    return from_status(result.error)
+def _outcome(result: encoder_pb2.Result, dimension: int) -> Embedded | ServiceError:
+    if result.WhichOneof("outcome") != "embedding":
+        return from_status(result.error)
+    embedding = np.frombuffer(result.embedding, dtype="<f4") if len(result.embedding) == 4 * dimension else None
+    if embedding is None or not np.all(np.isfinite(embedding)):
+        # Stored or compared, such a vector would spoil rankings without a word.
+        return Internal("the encoder gave a vector that cannot be used")
+    return Embedded(embedding, tuple(result.warnings))
