@@ -1,0 +1,55 @@
+"""Starts the gateway: `python -m gateway`, told by FOVEA_GATEWAY_… (see settings.py)."""
+
+import logging
+import socket
+from typing import Any
+
+import uvicorn
+
+from gateway.app import create_app
+from gateway.settings import GatewaySettings
+from rpc.telemetry import configure_logging
+
+_log = logging.getLogger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """Ends the jobs first when it stops, so that those who follow one see its end instead of holding the exit."""
+
+    def __init__(self, config: uvicorn.Config, app: Any) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            for each in server.sockets:
+                _log.info("listening", extra={"address": self.config.host, "port": each.getsockname()[1]})
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._app.state.jobs.close()
+        await super().shutdown(sockets)
+
+
+def main() -> None:
+    """Serves until SIGTERM or SIGINT."""
+    settings = GatewaySettings()
+    configure_logging(settings.log_level)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Nothing stands before the gateway unless an operator says so, and headers of strangers are not believed.
+        proxy_headers=False,
+        timeout_graceful_shutdown=settings.drain_s,
+        h11_max_incomplete_event_size=64 << 10,
+    )
+    _Server(config, app).run()
+
+
+if __name__ == "__main__":
+    main()

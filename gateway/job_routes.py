@@ -1,0 +1,103 @@
+"""Routes of jobs: start one on a folder, look at it, follow it, cancel it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field
+
+from fovea.ingest.v1 import ingest_pb2
+from gateway.backends import BackendsOf, Call, CallOf
+from gateway.collections import CollectionName
+from gateway.folder_ingest import ingest_folder, locate_folder
+from gateway.jobs import Job, JobRegistry
+from gateway.settings import GatewaySettings
+from rpc.deadline import Deadline
+from rpc.errors import service_errors
+from sources.roots import ImageRoots
+
+router = APIRouter(tags=["jobs"])
+
+_MAX_JOB_S = 7 * 86_400.0
+_EVENT_PERIOD_S = 0.2
+
+
+class Folder(BaseModel):
+    """The folder to ingest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: str = Field(description="A folder below the image roots.", min_length=1, examples=["/photos"])
+
+
+def _jobs(request: Request) -> JobRegistry:
+    return cast("JobRegistry", request.app.state.jobs)
+
+
+JobsOf = Annotated[JobRegistry, Depends(_jobs)]
+
+
+def _job(jobs: JobsOf, job_id: Annotated[str, Path(description="The job's id.")]) -> Job:
+    return jobs.get(job_id)
+
+
+JobOf = Annotated[Job, Depends(_job)]
+
+
+@router.post("/collections/{name}/ingest", status_code=HTTPStatus.ACCEPTED)
+async def start_ingest(
+    *,
+    name: CollectionName,
+    body: Folder,
+    request: Request,
+    response: Response,
+    backends: BackendsOf,
+    call: CallOf,
+    jobs: JobsOf,
+) -> dict[str, Any]:
+    """Ingest a folder; answers with a job to follow."""
+    settings = cast("GatewaySettings", request.app.state.settings)
+    folder = await asyncio.to_thread(lambda: locate_folder(ImageRoots(settings.roots), body.folder))
+    with service_errors("ingest"):
+        known = ingest_pb2.GetCollectionRequest(name=name)
+        await backends.ingest.GetCollection(known, timeout=call.timeout_s, metadata=call.metadata)
+    job = Job(name, str(folder))
+    # The job outlives this request, so it has a time of its own.
+    jobs.start(job, ingest_folder(job, folder, backends, Call(Deadline.after(_MAX_JOB_S), call.request_id)))
+    response.headers["Location"] = f"/api/v1/jobs/{job.id}"
+    return job.as_json()
+
+
+@router.get("/jobs")
+async def list_jobs(jobs: JobsOf) -> dict[str, Any]:
+    """List the jobs that are remembered, the newest first."""
+    return {"jobs": [job.as_json() for job in jobs.all()]}
+
+
+@router.get("/jobs/{job_id}")  # noqa: FAST003 - its dependency takes it
+async def get_job(job: JobOf) -> dict[str, Any]:
+    """Look at a job."""
+    return job.as_json()
+
+
+@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse)  # noqa: FAST003 - its dependency takes it
+async def follow_job(job: JobOf) -> AsyncIterator[ServerSentEvent]:
+    """Follow a job: `progress` events with the whole job, then one `final` event, then the end."""
+    while not job.is_final:
+        change = job.next_change
+        yield ServerSentEvent(event="progress", data=job.as_json())
+        await change.wait()
+        await asyncio.sleep(_EVENT_PERIOD_S)
+    yield ServerSentEvent(event="final", data=job.as_json())
+
+
+@router.delete("/jobs/{job_id}")  # noqa: FAST003 - its dependency takes it
+async def cancel_job(job: JobOf, jobs: JobsOf) -> dict[str, Any]:
+    """Cancel a job and answer with its final state; what was taken stays in the collection."""
+    jobs.cancel(job)
+    while not job.is_final:
+        await job.next_change.wait()
+    return job.as_json()

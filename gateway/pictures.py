@@ -1,0 +1,112 @@
+"""The bytes of known pictures: read below the image roots or from the uploads, decoded and scaled on a few threads."""
+
+import asyncio
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from PIL import Image
+
+from encoders.errors import InvalidContent
+from encoders.image import decode, probe
+from gateway.settings import GatewaySettings
+from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Overloaded, PermissionDenied
+from sources.errors import MissingSourceError, OutsideRootsError, SourceError
+from sources.roots import ImageRoots
+from sources.uploads import Uploads
+
+THUMBNAIL_SIZES_PX = (128, 256, 512, 1024)
+
+_MAX_WAITING = 256
+_WEBP_QUALITY = 82
+_MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+}
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a picture and the type that they really have."""
+
+    data: bytes
+    media_type: str
+
+
+class Pictures:
+    """Reads and scales pictures on threads of its own."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._roots = ImageRoots(settings.roots)
+        self._uploads = Uploads(settings.uploads)
+        self._max_bytes = settings.max_picture_mib << 20
+        self._pool = ThreadPoolExecutor(settings.thumbnail_threads, thread_name_prefix="pictures")
+        self._waiting = 0
+
+    def close(self) -> None:
+        """Ends the threads once their current picture is done."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def content(self, uri: str, sha256: str) -> Content:
+        """The picture as it is stored; a ServiceError says why it cannot be had."""
+        return await self._in_pool(lambda: _content_of(self._read(uri, sha256)))
+
+    async def thumbnail(self, uri: str, sha256: str, size_px: int) -> Content:
+        """The picture made anew as WebP, its longer side `size_px` or less."""
+        return await self._in_pool(lambda: _thumbnail_of(self._read(uri, sha256), size_px))
+
+    async def _in_pool(self, work: Callable[[], _T]) -> _T:
+        if self._waiting >= _MAX_WAITING:
+            raise Overloaded("too many pictures are being read at once; ask again a little later", retry_after_s=1)
+        self._waiting += 1
+        try:
+            with _service_errors():
+                return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._waiting -= 1
+
+    def _read(self, uri: str, sha256: str) -> bytes:
+        """From where the uri says, or from the uploads where the bytes came with the request."""
+        try:
+            return self._roots.read(uri, self._max_bytes)
+        except SourceError as error:
+            try:
+                return self._uploads.read(sha256)
+            except MissingSourceError:
+                raise error from None
+
+
+def _content_of(data: bytes) -> Content:
+    return Content(data, _MEDIA_TYPES[probe(data).format])
+
+
+def _thumbnail_of(data: bytes, size_px: int) -> Content:
+    image = Image.fromarray(decode(data, enough_px=(size_px, size_px)).pixels)
+    image.thumbnail((size_px, size_px))
+    encoded = io.BytesIO()
+    image.save(encoded, "WEBP", quality=_WEBP_QUALITY)
+    return Content(encoded.getvalue(), "image/webp")
+
+
+@contextmanager
+def _service_errors() -> Iterator[None]:
+    """Says what went wrong to people who look at a picture; the sources speak to those who send one."""
+    try:
+        yield
+    except OutsideRootsError as error:
+        raise PermissionDenied("the picture lies outside the image roots, so it is not shown") from error
+    except MissingSourceError as error:
+        raise NotFound("the picture's file is no longer where it was ingested from") from error
+    except SourceError as error:
+        raise FailedPrecondition(f"the picture cannot be shown: {error}") from error
+    except InvalidContent as error:
+        raise InvalidArgument(str(error), reason="UNSUPPORTED_PICTURE") from error

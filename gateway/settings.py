@@ -1,0 +1,40 @@
+"""What the gateway can be told."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class GatewaySettings(BaseSettings):
+    """Address, peers, folders and limits of the HTTP gateway."""
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="FOVEA_GATEWAY_")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; port 0 takes a free one.")
+    search: str = Field("127.0.0.1:50051", description="Where the search service listens.")
+    ingest: str = Field("127.0.0.1:50052", description="Where the ingest service listens.")
+    encoders: tuple[str, ...] = Field(("127.0.0.1:50061",), description="Where the encoder services listen.")
+    roots: tuple[Path, ...] = Field((), description="The only folders that pictures are served and ingested from.")
+    uploads: Path = Field(Path("uploads"), description="The folder where the ingest service keeps uploaded pictures.")
+    hosts: tuple[str, ...] = Field(
+        (), description="Host names that requests may name besides the loopback ones; `*` allows any."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description="Origins of other web pages that may use the API, for example https://shop.example; none: off."
+    )
+    max_body_mib: int = Field(64, ge=1, le=1024, description="The largest request body, in MiB.")
+    max_picture_mib: int = Field(32, ge=1, le=1024, description="The largest picture file that is served, in MiB.")
+    max_in_flight: int = Field(128, ge=1, description="Requests worked on at once; more are refused with 429.")
+    max_jobs: int = Field(4, ge=1, description="Folders ingested at once; more are refused with 429.")
+    body_timeout_s: float = Field(60.0, gt=0, description="The longest that a body may take to arrive, in seconds.")
+    request_timeout_s: float = Field(
+        30.0, gt=0, description="The longest that the services behind may take for one request, in seconds."
+    )
+    thumbnail_threads: int = Field(2, ge=1, description="Threads that make thumbnails.")
+    drain_s: int = Field(5, ge=0, description="How long running requests may go on after SIGTERM, in seconds.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe log line that is written."
+    )
