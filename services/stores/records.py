@@ -1,0 +1,158 @@
+"""What the stores keep and give back: collections, pictures, regions, hits."""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rpc.errors import InvalidArgument, ServiceError
+
+Box = tuple[float, float, float, float]
+Metadata = dict[str, Any]
+Embeddings = npt.NDArray[np.float32]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_IMAGE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class CollectionMode(StrEnum):
+    """What a collection's rows stand for."""
+
+    WHOLE_IMAGE = "WHOLE_IMAGE"
+    OBJECTS = "OBJECTS"
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A set of pictures that is searched together; it never changes once it exists.
+
+    `index` is a Milvus index type; empty on creation: chosen for the engine. `generation` is new on each creation, so
+    that what is left of a collection of the same name is never taken for this one.
+    """
+
+    name: str
+    space: str
+    encoder: str
+    detector: str
+    mode: CollectionMode
+    index: str
+    dimension: int
+    create_time_s: float
+    generation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much of a collection can be found."""
+
+    image_count: int
+    region_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What one embedding stands for: a detected object, or the whole picture (`box` is None)."""
+
+    box: Box | None
+    label: str = ""
+    score: float = 0.0
+    class_id: int = 0
+
+
+WHOLE_PICTURE = Region(box=None)
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """A picture to put: `embeddings` is (R, D), one unit vector for each region."""
+
+    uri: str
+    sha256: str
+    width_px: int
+    height_px: int
+    metadata: Metadata
+    regions: tuple[Region, ...]
+    embeddings: Embeddings
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """What is known about the live version of a picture."""
+
+    image_id: str
+    uri: str
+    sha256: str
+    version: int
+    region_count: int
+    width_px: int
+    height_px: int
+    metadata: Metadata
+    update_time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """A picture with its regions and their embeddings (R, D)."""
+
+    record: ImageRecord
+    regions: tuple[Region, ...]
+    embeddings: Embeddings
+
+
+class PutStatus(StrEnum):
+    """What became of a picture that was put."""
+
+    ADDED = "ADDED"
+    UNCHANGED = "UNCHANGED"
+    UPDATED = "UPDATED"
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """What became of one picture: a `status`, or the `error` that it alone met."""
+
+    image_id: str
+    status: PutStatus | None = None
+    error: ServiceError | None = None
+    region_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One picture, or one region of it, that a query found; `region` is None where rows stand for whole pictures."""
+
+    record: ImageRecord
+    score: float
+    region: Region | None
+    query_index: int
+    copies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer: hits, best first, and where the time went."""
+
+    hits: tuple[Hit, ...]
+    warnings: tuple[str, ...] = field(default=())
+    vector_search_ms: float = 0.0
+    metadata_ms: float = 0.0
+
+
+def image_id_of(uri: str) -> str:
+    """The identity of a picture: the first 32 hex digits of the SHA-256 of its uri."""
+    return hashlib.sha256(uri.encode()).hexdigest()[:32]
+
+
+def is_image_id(text: str) -> bool:
+    """Whether a text can be an image_id at all."""
+    return _IMAGE_ID.fullmatch(text) is not None
+
+
+def check_collection_name(name: str) -> None:
+    """InvalidArgument unless a collection may be called `name`."""
+    if _NAME.fullmatch(name) is None:
+        raise InvalidArgument("collection: a name is a-z, then up to 62 of a-z, 0-9 and _")
