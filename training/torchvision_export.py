@@ -1,0 +1,185 @@
+"""A torchvision classification network without its classifier, as an ONNX file and the spec of its preprocessing.
+
+    python -m training.torchvision_export resnet18 --weights resnet18.pth --out resnet18.onnx
+    python -m training.torchvision_export resnet18 --online --out resnet18.onnx
+
+Writes `resnet18.onnx` (`image` float32 (N, 3, H, W) -> `embedding` (N, D), what the classifier would see) and
+`resnet18.json` beside it, both of which `encoders.importers.onnx_model` takes.
+"""
+
+import argparse
+import io
+import json
+import pickle
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from encoders.errors import BundleError
+from encoders.importers.model_file import read_model_file
+from encoders.importers.spec import ImageSpec
+
+_OPSET = 17
+# Where torchvision's families keep their classifier.
+_HEADS = ("fc", "classifier", "heads", "head")
+# Their classifiers are several, and they change the pictures' scale inside.
+_UNSUPPORTED = {"googlenet", "inception_v3"}
+# How checkpoints of training scripts wrap the state dict, and its keys.
+_WRAPPERS = ("state_dict", "model", "model_state_dict")
+_PARALLEL_PREFIX = "module."
+_LEAST_COSINE = 0.9999
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Export as the command line says; one line on stderr and exit code 1 for what cannot be exported."""
+    parser = argparse.ArgumentParser(prog="python -m training.torchvision_export", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("network", help="torchvision's name of the network, such as resnet18")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--weights", type=Path, help="a file with the network's state dict")
+    source.add_argument("--online", action="store_true", help="download torchvision's own weights")
+    parser.add_argument("--out", type=Path, required=True, help="the .onnx file to write")
+    options = parser.parse_args(arguments)
+    try:
+        export_network(options.network, options.weights, options.out)
+    except BundleError as error:
+        sys.exit(str(error))
+
+
+def export_network(name: str, weights: Path | None, out: Path) -> None:
+    """Write `out` and its spec beside it; `weights` None downloads torchvision's own."""
+    if name not in models.list_models(module=models) or name in _UNSUPPORTED:
+        raise BundleError(f"torchvision has no classification network {name!r} that can be exported; try resnet18.")
+    published = _published_weights(name, weights)
+    with warnings.catch_warnings(action="ignore"):  # some families warn about how they draw random weights
+        network = models.get_model(name, weights=None).eval()
+    head = _remove_head(network)
+    state = _download(published) if weights is None else _read_state(weights)
+    _load(network, {key: value for key, value in state.items() if not key.startswith(f"{head}.")})
+    spec = _spec(published.transforms())
+    _write_onnx(network, spec, out)
+    out.with_suffix(".json").write_text(json.dumps(spec.as_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def _published_weights(name: str, weights: Path | None) -> Any:
+    """The torchvision weights that a file is a copy of, by its name, and the family's default otherwise."""
+    published = models.get_model_weights(name)
+    matches = [entry for entry in published if weights and entry.url.endswith(f"/{weights.name}")]
+    return matches[0] if matches else published.DEFAULT
+
+
+def _remove_head(network: nn.Module) -> str:
+    """Replace the last linear layer by nothing; gives its name in the state dict."""
+    for name in _HEADS:
+        head = getattr(network, name, None)
+        if isinstance(head, nn.Linear):
+            setattr(network, name, nn.Identity())
+            return name
+        if isinstance(head, nn.Sequential):
+            inner, layer = list(head.named_children())[-1]
+            if isinstance(layer, nn.Linear):
+                setattr(head, inner, nn.Identity())
+                return f"{name}.{inner}"
+    raise BundleError(f"{type(network).__name__} does not end in a linear classifier: export it to ONNX by hand.")
+
+
+def _download(published: Any) -> Mapping[str, Tensor]:
+    try:
+        state: Mapping[str, Tensor] = published.get_state_dict(progress=False, check_hash=True)
+    except OSError as error:
+        raise BundleError(
+            f"torchvision's weights could not be downloaded from {published.url} ({error}): check the connection, or "
+            "give a local file with --weights."
+        ) from error
+    return state
+
+
+def _read_state(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a checkpoint by name; nothing but tensors is ever unpickled."""
+    data = read_model_file(path)
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise BundleError(f"{path} is not a state dict that torch can read safely, or it is cut short.") from error
+    for wrapper in _WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise BundleError(f"{path} holds no state dict: save `network.state_dict()` with torch.save.")
+    return {str(key).removeprefix(_PARALLEL_PREFIX): value for key, value in state.items()}
+
+
+def _load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load strictly, with every difference in the report."""
+    wanted = network.state_dict()
+    counters = {key for key in wanted if key.endswith(".num_batches_tracked")}  # old files lack them
+    differences = {
+        "missing": sorted(wanted.keys() - state.keys() - counters),
+        "unexpected": sorted(state.keys() - wanted.keys()),
+        "misshapen": [
+            f"{key} {list(state[key].shape)} instead of {list(wanted[key].shape)}"
+            for key in sorted(wanted.keys() & state.keys())
+            if state[key].shape != wanted[key].shape
+        ],
+    }
+    report = [f"{len(keys)} {kind} ({_first(keys)})" for kind, keys in differences.items() if keys]
+    if report:
+        raise BundleError(f"The weights do not fit {type(network).__name__}: keys {'; '.join(report)}.")
+    network.load_state_dict(state, strict=False)
+
+
+def _first(keys: list[str], most: int = 3) -> str:
+    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")
+
+
+def _spec(transforms: Any) -> ImageSpec:
+    crop_px, shorter_side_px = transforms.crop_size[0], transforms.resize_size[0]
+    return ImageSpec(
+        size=(crop_px, crop_px),
+        resize="shortest_crop",
+        shorter_side_px=shorter_side_px,
+        interpolation=transforms.interpolation.value,
+        scale=1 / 255,
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+        input="image",
+        output="embedding",
+    )
+
+
+def _write_onnx(network: nn.Module, spec: ImageSpec, out: Path) -> None:
+    width_px, height_px = spec.size
+    pictures = torch.randn(2, 3, height_px, width_px, generator=torch.Generator().manual_seed(0))
+    with warnings.catch_warnings(action="ignore"):
+        # The tracing exporter: classification networks have no control flow, and the other one needs more packages.
+        torch.onnx.export(
+            network,
+            (pictures,),
+            out,
+            dynamo=False,
+            opset_version=_OPSET,
+            input_names=["image"],
+            output_names=["embedding"],
+            dynamic_axes={"image": {0: "N"}, "embedding": {0: "N"}},
+        )
+    with torch.inference_mode():
+        expected = network(pictures).flatten(1).numpy()
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    found = session.run(None, {"image": pictures.numpy()})[0].reshape(expected.shape)
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
+    cosine = float(np.min((expected * found).sum(axis=1) / np.maximum(lengths, 1e-12)))
+    if not cosine >= _LEAST_COSINE:
+        out.unlink()
+        raise BundleError(f"The ONNX graph does not give what torch gives (cosine {cosine:.4f}).")
+
+
+if __name__ == "__main__":
+    main()

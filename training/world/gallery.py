@@ -1,0 +1,47 @@
+"""Writes a folder of drawn scenes with their truth: the pictures that `fovea demo` shows.
+
+python -m training.world.gallery --out DIR [--count 60] [--seed 7]
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from training.world.scene import Scene, draw_scene
+
+
+def write_gallery(folder: Path, *, count: int, seed: int) -> None:
+    """Write `count` JPEGs and `gallery.jsonl`, a line for each; picture n is the same whatever `count` is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for number in range(count):
+        scene = draw_scene(np.random.default_rng([seed, number]))
+        file = f"{_name(scene)}-{number:03}.jpg"
+        scene.picture.save(folder / file, quality=90)
+        lines.append(json.dumps(_describe(file, scene)))
+    (folder / "gallery.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _name(scene: Scene) -> str:
+    assert scene.setting is not None
+    return f"{scene.setting.place}-{scene.setting.time}"
+
+
+def _describe(file: str, scene: Scene) -> dict[str, object]:
+    objects = [{"label": item.label, "box": [round(edge, 5) for edge in item.box]} for item in scene.objects]
+    return {"file": file, "metadata": scene.metadata(), "objects": objects}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args()
+    write_gallery(options.out, count=options.count, seed=options.seed)
+
+
+if __name__ == "__main__":
+    main()

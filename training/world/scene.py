@@ -1,0 +1,205 @@
+"""Owns the scene: objects placed in a setting by perspective, with shadows, light and weather, and their true boxes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from training.world.backdrop import Size, paint_backdrop
+from training.world.kinds import KINDS, Kind
+from training.world.palette import Colour
+from training.world.setting import Setting
+from training.world.weather import paint_weather
+
+Box = tuple[float, float, float, float]
+
+# How high the viewer's eye is: it ties an object's size to where it stands below the horizon.
+EYE_M = 2.2
+# Less of an object may be hidden or outside than this share of its box.
+MOST_HIDDEN = 0.22
+SMALLEST_SIDE = 0.045
+
+# What makes a street a street comes first, while there is room for it.
+_TYPICAL_ZONE = {"meadow": "back", "street": "road", "beach": "water", "lake": "water"}
+
+
+@dataclass(frozen=True, slots=True)
+class SceneObject:
+    """An object of a scene: what it is and its box in shares of the picture, drawn near it or far."""
+
+    label: str
+    colour: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A drawn picture with its whole truth; objects are in the order in which they were painted, far ones first."""
+
+    picture: Image.Image
+    objects: tuple[SceneObject, ...]
+    setting: Setting | None
+
+    def metadata(self) -> dict[str, str | int | list[str]]:
+        """What a person would say about the picture, as a collection's metadata."""
+        said: dict[str, str | int | list[str]] = {
+            "kinds": sorted({item.label for item in self.objects}),
+            "colours": sorted({item.colour for item in self.objects}),
+            "object_count": len(self.objects),
+        }
+        if self.setting is not None:
+            said |= {"place": self.setting.place, "time": self.setting.time, "weather": self.setting.weather}
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A sprite at its place: `left` and `top` in pixels, `foot` the share of the height where it stands."""
+
+    kind: Kind
+    colour: str
+    sprite: Image.Image
+    left: int
+    top: int
+    foot: float
+
+    def box(self, size: Size) -> Box:
+        right, bottom = self.left + self.sprite.width, self.top + self.sprite.height
+        return (
+            max(0, self.left) / size[0],
+            max(0, self.top) / size[1],
+            min(size[0], right) / size[0],
+            min(size[1], bottom) / size[1],
+        )
+
+
+def draw_scene(rng: np.random.Generator, size: Size = (800, 600)) -> Scene:
+    """Draw a scene of three to nine objects; the same generator state gives the same picture and truth."""
+    setting = Setting.draw(rng)
+    placed = _place_objects(setting, size, rng)
+    picture = paint_backdrop(setting, (size[0] * 2, size[1] * 2), rng).reduce(2)
+    for item in placed:
+        _paint_shadow(picture, item, setting)
+        _paint_object(picture, item, setting)
+    picture = paint_weather(picture, setting, rng)
+    return Scene(picture, tuple(SceneObject(item.kind.label, item.colour, item.box(size)) for item in placed), setting)
+
+
+def compose_scene(background: Image.Image, rng: np.random.Generator, size: Size) -> Scene:
+    """Put one to six objects anywhere on a photo, at any size, so that a detector meets real texture."""
+    picture = background.resize(size, Image.Resampling.BILINEAR).convert("RGB")
+    placed: list[_Placed] = []
+    for _ in range(int(rng.integers(1, 7))):
+        kind = KINDS[str(rng.choice(list(KINDS)))]
+        height = float(np.exp(rng.uniform(np.log(0.1), np.log(0.6))) / max(1.0, kind.aspect**0.5))
+        place = float(rng.uniform(0.02, 0.98)), float(rng.uniform(height * 0.9, 1.05))
+        item = _sprite_at(kind, place, height, size, rng)
+        if _fits(item, placed, size):
+            placed.append(item)
+    for item in placed:
+        picture.paste(item.sprite, (item.left, item.top), item.sprite)
+    return Scene(picture, tuple(SceneObject(item.kind.label, item.colour, item.box(size)) for item in placed), None)
+
+
+def _place_objects(setting: Setting, size: Size, rng: np.random.Generator) -> list[_Placed]:
+    at_home = [kind for kind in KINDS.values() if setting.zone(kind.zone) is not None]
+    wanted, placed = int(rng.integers(3, 10)), list[_Placed]()
+    typical = [kind for kind in at_home if kind.zone == _TYPICAL_ZONE[setting.place]]
+    for attempt in range(wanted * 3):
+        choice = typical if attempt < 4 and len(placed) < 2 else at_home
+        kind = choice[rng.integers(len(choice))]
+        zone = setting.zone(kind.zone)
+        assert zone is not None
+        foot = float(rng.uniform(*zone))
+        height = (
+            float(rng.uniform(0.12, 0.26)) if kind.zone == "sky" else kind.height_m * (foot - setting.horizon) / EYE_M
+        )
+        item = _sprite_at(kind, (float(rng.uniform(0.04, 0.96)), foot), height * rng.uniform(0.9, 1.1), size, rng)
+        if _fits(item, placed, size):
+            placed.append(item)
+        if len(placed) == wanted:
+            break
+    return sorted(placed, key=lambda item: item.foot)
+
+
+def _sprite_at(kind: Kind, place: tuple[float, float], height: float, size: Size, rng: np.random.Generator) -> _Placed:
+    colour = str(rng.choice(kind.colours))
+    sprite = kind.sprite(colour, round(height * size[1]), rng)
+    left, top = round(place[0] * size[0] - sprite.width / 2), round(place[1] * size[1]) - sprite.height
+    return _Placed(kind, colour, sprite, left, top, place[1])
+
+
+def _fits(item: _Placed, others: list[_Placed], size: Size) -> bool:
+    """Large enough, inside the picture for the most part, and neither hiding another one nor hidden by it."""
+    box = item.box(size)
+    whole = item.sprite.width * item.sprite.height / (size[0] * size[1])
+    if min(box[2] - box[0], box[3] - box[1]) < SMALLEST_SIDE or _area(box) < (1 - MOST_HIDDEN) * whole:
+        return False
+    return all(_overlap(box, other.box(size)) < MOST_HIDDEN for other in others)
+
+
+def _area(box: Box) -> float:
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+
+
+def _overlap(first: Box, second: Box) -> float:
+    """The common area as a share of the smaller box."""
+    common = (
+        max(first[0], second[0]),
+        max(first[1], second[1]),
+        min(first[2], second[2]),
+        min(first[3], second[3]),
+    )
+    return _area(common) / min(_area(first), _area(second))
+
+
+def _paint_object(picture: Image.Image, item: _Placed, setting: Setting) -> None:
+    lit = np.asarray(item.sprite, np.float32) * (*setting.light, 1.0)
+    if setting.weather == "fog":
+        # What stands far away fades into the sky's colour.
+        share = 0.7 * (1 - min(1.0, max(0.0, item.foot - setting.horizon) / (1 - setting.horizon)) ** 0.5)
+        lit[..., :3] = lit[..., :3] * (1 - share) + np.asarray(setting.sky[1]) * share
+    sprite = Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
+    picture.paste(sprite, (item.left, item.top), sprite)
+
+
+def _paint_shadow(picture: Image.Image, item: _Placed, setting: Setting) -> None:
+    """On land the sprite's own shape, laid flat and leaning away from the sun; on water its reflection."""
+    if item.kind.zone == "sky":
+        return
+    if item.kind.zone == "water":
+        _paint_reflection(picture, item)
+        return
+    alpha, lean = item.sprite.getchannel("A"), 0.9 if setting.time in {"morning", "evening"} else 0.35
+    width, height = alpha.width, max(2, round(alpha.height * (0.16 if setting.time == "noon" else 0.26)))
+    room = round(height * lean * 2)
+    flat = _on_a_margin(alpha.resize((width, height), Image.Resampling.BILINEAR), room, 0)
+    shear = (1, lean * 2, -lean * 2 * height, 0, 1, 0)
+    leaning = _on_a_margin(flat.transform(flat.size, Image.Transform.AFFINE, shear, Image.Resampling.BILINEAR), 8, 8)
+    leaning = leaning.filter(ImageFilter.GaussianBlur(max(1.0, alpha.height * 0.012)))
+    foot = item.top + alpha.height
+    _darken(picture, leaning, (item.left - room - 8, foot - height - 8 + round(height * 0.06)), setting.shadow)
+    contact = _on_a_margin(Image.new("L", (width, max(2, round(alpha.height * 0.04))), 255), 8, 8)
+    contact = contact.filter(ImageFilter.GaussianBlur(4))
+    _darken(picture, contact, (item.left - 8, foot - contact.height // 2 - 1), setting.shadow * 0.8)
+
+
+def _on_a_margin(mask: Image.Image, margin_x: int, margin_y: int) -> Image.Image:
+    wide = Image.new("L", (mask.width + 2 * margin_x, mask.height + 2 * margin_y))
+    wide.paste(mask, (margin_x, margin_y))
+    return wide
+
+
+def _darken(picture: Image.Image, mask: Image.Image, corner: tuple[int, int], strength: float) -> None:
+    tone: Colour = (20, 24, 48)
+    picture.paste(
+        tone, (*corner, corner[0] + mask.width, corner[1] + mask.height), mask.point(lambda alpha: alpha * strength)
+    )
+
+
+def _paint_reflection(picture: Image.Image, item: _Placed) -> None:
+    height = max(2, round(item.sprite.height * 0.4))
+    mirrored = item.sprite.transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize((item.sprite.width, height))
+    fade = np.linspace(0.32, 0.0, height)[:, None]
+    alpha = Image.fromarray((np.asarray(mirrored.getchannel("A")) * fade).astype(np.uint8))
+    picture.paste(mirrored, (item.left, item.top + item.sprite.height - 1), alpha)

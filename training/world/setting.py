@@ -1,0 +1,110 @@
+"""Owns the setting of a scene: place, time of day and weather, and the light and colours that follow from them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.world.kinds import Zone
+from training.world.palette import Colour, mix
+
+PLACES = ("meadow", "street", "beach", "lake")
+TIMES = ("morning", "noon", "evening", "night")
+WEATHERS = ("clear", "cloudy", "rain", "snow", "fog")
+
+_SKIES: dict[str, tuple[Colour, Colour]] = {  # overhead, at the horizon
+    "morning": ((126, 178, 226), (253, 226, 196)),
+    "noon": ((70, 148, 226), (206, 232, 246)),
+    "evening": ((84, 92, 158), (255, 176, 112)),
+    "night": ((20, 28, 72), (86, 98, 150)),
+}
+_LIGHTS: dict[str, tuple[float, float, float]] = {  # what white looks like
+    "morning": (1.02, 0.98, 0.93),
+    "noon": (1.0, 1.0, 1.0),
+    "evening": (1.03, 0.88, 0.78),
+    "night": (0.6, 0.63, 0.84),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where and when. `horizon` and the zones' edges are shares of the picture's height, measured from its top."""
+
+    place: str
+    time: str
+    weather: str
+    horizon: float
+
+    @property
+    def sky(self) -> tuple[Colour, Colour]:
+        """The colours overhead and at the horizon; clouds take the blue out."""
+        top, bottom = _SKIES[self.time]
+        grey: Colour = (52, 56, 70) if self.time == "night" else (196, 202, 210)
+        share = {"clear": 0.0, "cloudy": 0.3, "rain": 0.72, "snow": 0.65, "fog": 0.8}[self.weather]
+        return mix(top, grey, share), mix(bottom, grey, share * 0.8)
+
+    @property
+    def light(self) -> tuple[float, float, float]:
+        red, green, blue = _LIGHTS[self.time]
+        dim = {"clear": 1.0, "cloudy": 0.97, "rain": 0.88, "snow": 0.97, "fog": 0.95}[self.weather]
+        return red * dim, green * dim, blue * dim
+
+    @property
+    def ground(self) -> tuple[Colour, Colour]:
+        """The ground's colours far away and near."""
+        if self.weather == "snow":
+            return (226, 232, 240), (246, 248, 252)
+        if self.place == "beach":
+            return (232, 208, 160), (246, 226, 184)
+        return (150, 190, 104), (84, 146, 68)
+
+    @property
+    def shadow(self) -> float:
+        """How dark shadows are, 0..1."""
+        return {"clear": 0.36, "cloudy": 0.24, "rain": 0.16, "snow": 0.18, "fog": 0.12}[self.weather]
+
+    @property
+    def water_start(self) -> float:
+        """Where water begins; a lake has a far bank."""
+        return self.horizon + (1 - self.horizon) * (0.14 if self.place == "lake" else 0.0)
+
+    def zone(self, zone: Zone) -> tuple[float, float] | None:
+        """Between which heights things of this zone stand (in the sky: hang), or None where there is no such zone."""
+        below = 1 - self.horizon
+        shore = self.horizon + below * (0.4 if self.place == "beach" else 0.46)
+        match zone, self.place:
+            case "sky", _:
+                return 0.3, self.horizon
+            case "water", "beach" | "lake":
+                return self.water_start + below * 0.1, shore - below * 0.06
+            case "water", _:
+                return None
+            case "road", "street":
+                return self.horizon + below * 0.46, self.horizon + below * 0.68
+            case "road", _:
+                return None
+            case "back", "street":
+                return self.horizon + below * 0.16, self.horizon + below * 0.24
+            case "back", "beach":
+                return None
+            case "back", "lake":
+                return self.horizon + below * 0.07, self.horizon + below * 0.13
+            case "back", _:
+                return self.horizon + below * 0.12, self.horizon + below * 0.4
+            case "grass", "street" | "beach":
+                return None
+            case _, "street":
+                return self.horizon + below * 0.8, self.horizon + below * 0.97
+            case _, "meadow":
+                return self.horizon + below * 0.3, self.horizon + below * 0.97
+            case _:
+                return shore + below * 0.12, self.horizon + below * 0.97
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> "Setting":
+        """Pick a setting; fair weather is more frequent, nights are dry, and it does not snow on the beach."""
+        place = str(rng.choice(PLACES, p=(0.28, 0.32, 0.2, 0.2)))
+        time = str(rng.choice(TIMES, p=(0.24, 0.38, 0.24, 0.14)))
+        weather = str(rng.choice(WEATHERS, p=(0.44, 0.27, 0.1, 0.11, 0.08)))
+        if (time == "night" and weather != "cloudy") or (place == "beach" and weather == "snow"):
+            weather = "clear"
+        return cls(place=place, time=time, weather=weather, horizon=float(rng.uniform(0.4, 0.5)))
