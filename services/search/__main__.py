@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fovea.search.v1 import search_pb2, search_pb2_grpc
-
 from rpc.directory import EncoderDirectory
 from rpc.server import AsyncServer
 from rpc.telemetry import configure_logging, start_metrics

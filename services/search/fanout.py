@@ -4,12 +4,10 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-import numpy as np
-
 from rpc.clients import Embedded, Input
 from rpc.deadline import Deadline
 from rpc.directory import EncoderEntry
-from rpc.errors import FailedPrecondition, Internal, ServiceError
+from rpc.errors import FailedPrecondition, ServiceError
 
 MAX_INPUTS = 64
 MAX_CALL_BYTES = 32 << 20
@@ -55,15 +53,6 @@ async def _encode(encoder: EncoderEntry, inputs: Sequence[Input], space: str, de
     except ServiceError as error:
         return [error] * len(inputs)
     if encoded.space != space:
-        error = FailedPrecondition(f"encoder {encoder.info.name!r} now embeds into space {encoded.space}, not {space}")
-        return [error] * len(inputs)
-    return [_checked(outcome, encoder) for outcome in encoded.outcomes]
-
-
-def _checked(outcome: Outcome, encoder: EncoderEntry) -> Outcome:
-    """A vector of the wrong length or with NaN would spoil a ranking without a word."""
-    if isinstance(outcome, Embedded) and (
-        len(outcome.embedding) != encoder.info.dimension or not np.all(np.isfinite(outcome.embedding))
-    ):
-        return Internal(f"encoder {encoder.info.name!r} gave a vector that cannot be used")
-    return outcome
+        message = f"encoder {encoder.info.name!r} now embeds into space {encoded.space}, the collection holds {space}"
+        return [FailedPrecondition(message)] * len(inputs)
+    return encoded.outcomes

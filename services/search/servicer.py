@@ -1,17 +1,20 @@
 """The wire side of search: messages to queries, answers to messages."""
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import grpc
+
 from fovea.detector.v1 import detector_pb2
 from fovea.search.v1 import search_pb2, search_pb2_grpc
-
 from rpc.clients import box_message, box_of
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError, to_status
 from services.search.query import MAX_PARTS, Answer, Part, Query, check_weight
 from services.search.searcher import Searcher
 from services.stores.records import Hit, Region
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 MAX_QUERIES = 64
 
@@ -23,15 +26,13 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         self._searcher = searcher
         self._max_time_s = max_time_s
 
-    async def Search(
-        self, request: search_pb2.SearchRequest, context: grpc.aio.ServicerContext
-    ) -> search_pb2.SearchResponse:
+    async def Search(self, request: search_pb2.SearchRequest, context: Context) -> search_pb2.SearchResponse:
         """Answers one query."""
         deadline = Deadline.of(context, max_s=self._max_time_s)
         return _response(await self._searcher.search(_query(request), deadline))
 
     async def BatchSearch(
-        self, request: search_pb2.BatchSearchRequest, context: grpc.aio.ServicerContext
+        self, request: search_pb2.BatchSearchRequest, context: Context
     ) -> search_pb2.BatchSearchResponse:
         """Answers up to 64 queries; one bad query fails alone."""
         deadline = Deadline.of(context, max_s=self._max_time_s)

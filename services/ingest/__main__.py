@@ -1,0 +1,68 @@
+"""`python -m services.ingest`: the ingest process, from its settings to a served port."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from rpc.directory import EncoderDirectory
+from rpc.server import AsyncServer
+from rpc.telemetry import configure_logging, start_metrics
+from services.ingest.collections import Collections
+from services.ingest.housekeeper import Housekeeper
+from services.ingest.ingester import Ingester
+from services.ingest.intake import Intake
+from services.ingest.reader import PictureReader
+from services.ingest.servicer import IngestServicer
+from services.ingest.settings import IngestSettings
+from services.stores.images import ImageStore
+from sources.roots import ImageRoots
+from sources.uploads import Uploads
+
+SERVICE = ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name
+
+
+@asynccontextmanager
+async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
+    """The server with everything behind it, not started yet."""
+    directory = EncoderDirectory(settings.encoders)
+    await directory.start()
+    store = await ImageStore.open(settings.milvus_uri, settings.redis_url)
+    uploads = Uploads(settings.uploads) if settings.uploads else None
+    reader = PictureReader(ImageRoots(settings.roots), uploads, settings.max_image_mib << 20)
+    intake = Intake(reader, threads=settings.read_threads, max_bytes=settings.mib_in_flight << 20)
+    housekeeper = Housekeeper(store, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
+    servicer = IngestServicer(
+        ingester=Ingester(store=store, directory=directory, intake=intake, housekeeper=housekeeper, settings=settings),
+        collections=Collections(store, directory),
+        store=store,
+        max_time_s=settings.max_time_s,
+    )
+    keeping_house = asyncio.create_task(housekeeper.run(), name="housekeeper")
+    try:
+        yield AsyncServer(
+            settings,
+            services=[SERVICE],
+            register=partial(ingest_pb2_grpc.add_IngestServiceServicer_to_server, servicer),
+            is_ready=store.ping,
+        )
+    finally:
+        keeping_house.cancel()
+        await asyncio.gather(keeping_house, return_exceptions=True)
+        intake.close()
+        await store.close()
+        await directory.close()
+
+
+async def main(settings: IngestSettings) -> None:
+    """Serves until SIGTERM."""
+    async with ingest_server(settings) as server:
+        await server.run()
+
+
+if __name__ == "__main__":
+    settings = IngestSettings()
+    configure_logging(settings.log_level)
+    start_metrics(settings.metrics_port)
+    asyncio.run(main(settings))

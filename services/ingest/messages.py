@@ -1,0 +1,174 @@
+"""Messages of the ingest service to plain values and back."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2, timestamp_pb2
+
+from fovea.detector.v1 import detector_pb2
+from fovea.ingest.v1 import ingest_pb2
+from rpc.clients import box_message
+from rpc.errors import InvalidArgument, to_status
+from services.ingest.collections import NewCollection
+from services.ingest.item import Failed, Item, Metadata, Outcome
+from services.stores.records import (
+    Collection,
+    CollectionMode,
+    Counts,
+    ImageRecord,
+    PutStatus,
+    Region,
+    StoredImage,
+    image_id_of,
+)
+
+MAX_URI_BYTES = 4096
+MAX_METADATA_BYTES = 16 << 10
+WHOLE_BOX = (0.0, 0.0, 1.0, 1.0)
+
+_MODES = {
+    ingest_pb2.COLLECTION_MODE_UNSPECIFIED: CollectionMode.WHOLE_IMAGE,
+    ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE: CollectionMode.WHOLE_IMAGE,
+    ingest_pb2.COLLECTION_MODE_OBJECTS: CollectionMode.OBJECTS,
+}
+_MODE_NUMBERS: Mapping[CollectionMode, ingest_pb2.CollectionMode.ValueType] = {
+    CollectionMode.WHOLE_IMAGE: ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE,
+    CollectionMode.OBJECTS: ingest_pb2.COLLECTION_MODE_OBJECTS,
+}
+_STATUSES: Mapping[PutStatus, ingest_pb2.IngestStatus.ValueType] = {
+    PutStatus.ADDED: ingest_pb2.INGEST_STATUS_ADDED,
+    PutStatus.UNCHANGED: ingest_pb2.INGEST_STATUS_UNCHANGED,
+    PutStatus.UPDATED: ingest_pb2.INGEST_STATUS_UPDATED,
+}
+
+
+def new_collection_of(message: ingest_pb2.Collection) -> NewCollection:
+    """What the caller wants; InvalidArgument for a mode that does not exist."""
+    if message.mode not in _MODES:
+        raise InvalidArgument(f"collection.mode: {message.mode} is not a mode")
+    return NewCollection(message.name, message.encoder, message.detector, _MODES[message.mode], message.index)
+
+
+def collection_message(collection: Collection, counts: Counts) -> ingest_pb2.Collection:
+    """A collection with its counts."""
+    return ingest_pb2.Collection(
+        name=collection.name,
+        space=collection.space,
+        encoder=collection.encoder,
+        detector=collection.detector,
+        mode=_MODE_NUMBERS[collection.mode],
+        index=collection.index,
+        image_count=counts.image_count,
+        region_count=counts.region_count,
+        create_time=_timestamp(collection.create_time_s),
+    )
+
+
+def item_of(message: ingest_pb2.Item) -> Item:
+    """The item; InvalidArgument for a uri or metadata that cannot be kept."""
+    image = message.image if message.HasField("image") else None
+    if not message.uri and image is None:
+        raise InvalidArgument("item: it needs a uri, an image or both")
+    check_uri("item.uri", message.uri)
+    return Item(message.uri, image, metadata_of(message.metadata))
+
+
+def check_uri(field: str, uri: str) -> None:
+    """Refuses uris that are too long or hold NUL."""
+    if len(uri.encode()) > MAX_URI_BYTES:
+        raise InvalidArgument(f"{field}: it is longer than {MAX_URI_BYTES:,} bytes")
+    if "\0" in uri:
+        raise InvalidArgument(f"{field}: it must not contain a NUL character")
+
+
+def metadata_of(message: struct_pb2.Struct) -> Metadata:
+    """The metadata as JSON values; InvalidArgument for what JSON cannot hold or for too much of it."""
+    metadata: Metadata = {name: _json_value(value) for name, value in message.fields.items()}
+    if len(json.dumps(metadata, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
+        raise InvalidArgument(f"item.metadata: it is larger than {MAX_METADATA_BYTES >> 10} KiB as JSON")
+    return metadata
+
+
+def outcome_message(outcome: Outcome) -> ingest_pb2.IngestResponse:
+    """The answer to one item."""
+    if isinstance(outcome, Failed):
+        return ingest_pb2.IngestResponse(
+            uri=outcome.uri,
+            image_id=image_id_of(outcome.uri) if outcome.uri else "",
+            status=ingest_pb2.INGEST_STATUS_FAILED,
+            error=to_status(outcome.error),
+        )
+    return ingest_pb2.IngestResponse(
+        uri=outcome.uri,
+        image_id=outcome.image_id,
+        status=_STATUSES[outcome.status],
+        region_count=outcome.region_count,
+        warnings=outcome.warnings,
+    )
+
+
+def stored_image_message(image: StoredImage, mode: CollectionMode) -> ingest_pb2.GetImageResponse:
+    """A picture with its regions, which only objects collections have."""
+    record = image.record
+    regions = image.regions if mode is CollectionMode.OBJECTS else ()
+    return ingest_pb2.GetImageResponse(
+        image_id=record.image_id,
+        uri=record.uri,
+        metadata=_struct(record.metadata),
+        width_px=record.width_px,
+        height_px=record.height_px,
+        regions=[_detection(region) for region in regions],
+        sha256=record.sha256,
+        update_time=_timestamp(record.update_time_s),
+    )
+
+
+def image_message(record: ImageRecord) -> ingest_pb2.Image:
+    """A picture in a listing."""
+    return ingest_pb2.Image(
+        image_id=record.image_id,
+        uri=record.uri,
+        metadata=_struct(record.metadata),
+        width_px=record.width_px,
+        height_px=record.height_px,
+        sha256=record.sha256,
+        update_time=_timestamp(record.update_time_s),
+    )
+
+
+def _json_value(value: struct_pb2.Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return {name: _json_value(inner) for name, inner in value.struct_value.fields.items()}
+    if kind == "list_value":
+        return [_json_value(inner) for inner in value.list_value.values]
+    if kind == "number_value":
+        return _number(value.number_value)
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def _number(number: float) -> float | int:
+    """A message knows floats only, but `{"year": 1999}` was meant as it was written."""
+    if not math.isfinite(number):
+        raise InvalidArgument("item.metadata: every number must be finite")
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _struct(metadata: Metadata) -> struct_pb2.Struct:
+    message = struct_pb2.Struct()
+    json_format.ParseDict(metadata, message)
+    return message
+
+
+def _detection(region: Region) -> detector_pb2.Detection:
+    return detector_pb2.Detection(
+        box=box_message(region.box or WHOLE_BOX), label=region.label, score=region.score, class_id=region.class_id
+    )
+
+
+def _timestamp(time_s: float) -> timestamp_pb2.Timestamp:
+    message = timestamp_pb2.Timestamp()
+    message.FromNanoseconds(round(time_s * 1_000_000) * 1_000)
+    return message

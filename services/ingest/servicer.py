@@ -1,0 +1,156 @@
+"""The wire side of ingest: thin RPC methods over the ingester, the collections and the store."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+
+from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from rpc.deadline import Deadline
+from rpc.errors import InvalidArgument, ServiceError, Unimplemented
+from services.ingest.collections import Collections
+from services.ingest.ingester import Ingester
+from services.ingest.item import Failed, Item
+from services.ingest.messages import (
+    collection_message,
+    image_message,
+    item_of,
+    new_collection_of,
+    outcome_message,
+    stored_image_message,
+)
+from services.stores.images import ImageStore
+from services.stores.records import Counts, image_id_of
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+MAX_DELETED = 10_000
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
+
+
+class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
+    """Serves `fovea.ingest.v1.IngestService`."""
+
+    def __init__(self, *, ingester: Ingester, collections: Collections, store: ImageStore, max_time_s: float) -> None:
+        self._ingester = ingester
+        self._collections = collections
+        self._store = store
+        self._max_time_s = max_time_s
+
+    async def CreateCollection(
+        self, request: ingest_pb2.CreateCollectionRequest, context: Context
+    ) -> ingest_pb2.CreateCollectionResponse:
+        """Creates a collection."""
+        created = await self._collections.create(new_collection_of(request.collection))
+        return ingest_pb2.CreateCollectionResponse(collection=collection_message(created, Counts(0, 0)))
+
+    async def GetCollection(
+        self, request: ingest_pb2.GetCollectionRequest, context: Context
+    ) -> ingest_pb2.GetCollectionResponse:
+        """Reads one collection."""
+        found = await self._collections.get(request.name)
+        return ingest_pb2.GetCollectionResponse(collection=collection_message(*found))
+
+    async def ListCollections(
+        self, request: ingest_pb2.ListCollectionsRequest, context: Context
+    ) -> ingest_pb2.ListCollectionsResponse:
+        """Reads all collections."""
+        found = await self._collections.list()
+        return ingest_pb2.ListCollectionsResponse(collections=[collection_message(*pair) for pair in found])
+
+    async def DeleteCollection(
+        self, request: ingest_pb2.DeleteCollectionRequest, context: Context
+    ) -> ingest_pb2.DeleteCollectionResponse:
+        """Deletes a collection."""
+        await self._collections.delete(request.name)
+        return ingest_pb2.DeleteCollectionResponse()
+
+    async def Ingest(
+        self, requests: AsyncIterator[ingest_pb2.IngestRequest], context: Context
+    ) -> AsyncIterator[ingest_pb2.IngestResponse]:
+        """Adds the stream's pictures."""
+        first = await anext(aiter(requests), None)
+        if first is None or not first.collection:
+            raise InvalidArgument("collection: the first message must name the collection to fill")
+        items = _items(first, requests)
+        async with aclosing(self._ingester.ingest(first.collection, items)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome_message(outcome)
+
+    async def DeleteImages(
+        self, request: ingest_pb2.DeleteImagesRequest, context: Context
+    ) -> ingest_pb2.DeleteImagesResponse:
+        """Deletes pictures by id, uri or filter."""
+        for field, given in (("image_ids", request.image_ids), ("uris", request.uris)):
+            if len(given) > MAX_DELETED:
+                raise InvalidArgument(f"{field}: send at most {MAX_DELETED:,} in one call, not {len(given):,}")
+        image_ids = dict.fromkeys([*request.image_ids, *map(image_id_of, request.uris)])
+        if request.filter.strip():
+            image_ids |= dict.fromkeys(await self._store.ids_matching(request.collection, request.filter))
+        elif not image_ids:
+            raise InvalidArgument("image_ids, uris, filter: say what to delete with at least one of them")
+        deadline = Deadline.of(context, max_s=self._max_time_s)
+        deleted = await self._store.delete(request.collection, list(image_ids), deadline)
+        return ingest_pb2.DeleteImagesResponse(deleted_count=deleted)
+
+    async def GetImage(self, request: ingest_pb2.GetImageRequest, context: Context) -> ingest_pb2.GetImageResponse:
+        """Reads one picture."""
+        key = request.WhichOneof("key")
+        if key is None or not getattr(request, key):
+            raise InvalidArgument("image_id, uri: say which picture with one of them")
+        collection = await self._store.get(request.collection)
+        image_id = request.image_id if key == "image_id" else image_id_of(request.uri)
+        return stored_image_message(await self._store.image(collection.name, image_id), collection.mode)
+
+    async def ListImages(
+        self, request: ingest_pb2.ListImagesRequest, context: Context
+    ) -> ingest_pb2.ListImagesResponse:
+        """Lists pictures page by page."""
+        if request.page_size < 0:
+            raise InvalidArgument(f"page_size: it must not be negative; 0 means {DEFAULT_PAGE_SIZE}")
+        records, next_page_token = await self._store.page(
+            request.collection,
+            filter=request.filter,
+            page_size=min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE),
+            page_token=request.page_token,
+        )
+        return ingest_pb2.ListImagesResponse(
+            images=[image_message(record) for record in records], next_page_token=next_page_token
+        )
+
+    async def Reindex(
+        self, request: ingest_pb2.ReindexRequest, context: Context
+    ) -> AsyncIterator[ingest_pb2.ReindexResponse]:
+        """Not in this release."""
+        raise Unimplemented("Reindex comes in a later release; ingest into a new collection with the new encoder")
+        yield ingest_pb2.ReindexResponse()  # makes this a stream, as the contract has it
+
+    async def Scrub(
+        self, request: ingest_pb2.ScrubRequest, context: Context
+    ) -> AsyncIterator[ingest_pb2.ScrubResponse]:
+        """Not in this release."""
+        raise Unimplemented("Scrub comes in a later release; unfinished writes are swept by themselves every minute")
+        yield ingest_pb2.ScrubResponse()  # makes this a stream, as the contract has it
+
+
+async def _items(
+    first: ingest_pb2.IngestRequest, requests: AsyncIterator[ingest_pb2.IngestRequest]
+) -> AsyncIterator[Item | Failed]:
+    """The items of a stream; a message that cannot be used is an item that failed."""
+    if first.HasField("item"):
+        yield _item(first, first.collection)
+    async for request in requests:
+        yield _item(request, first.collection)
+
+
+def _item(request: ingest_pb2.IngestRequest, collection: str) -> Item | Failed:
+    try:
+        if request.collection not in ("", collection):
+            raise InvalidArgument(f"collection: this stream fills {collection!r}; open another one for another")
+        if not request.HasField("item"):
+            raise InvalidArgument("item: the message holds none")
+        return item_of(request.item)
+    except ServiceError as error:
+        return Failed(request.item.uri, error)

@@ -1,0 +1,44 @@
+"""What the ingest process can be told."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from rpc.settings import ServerSettings
+
+
+class IngestSettings(ServerSettings):
+    """Settings of `python -m services.ingest`, read from FOVEA_INGEST_* variables."""
+
+    model_config = SettingsConfigDict(env_prefix="FOVEA_INGEST_", frozen=True)
+
+    encoders: tuple[str, ...] = Field(
+        ("127.0.0.1:50061",), description="Addresses of the encoder and detector processes, as a JSON list."
+    )
+    milvus_uri: str = Field("http://127.0.0.1:19530", description="Where Milvus answers.")
+    redis_url: str = Field("redis://127.0.0.1:6379", description="Where Redis answers.")
+    roots: tuple[Path, ...] = Field(
+        (), description="The folders that pictures may be read from by path, as a JSON list; none switches it off."
+    )
+    uploads: Path | None = Field(
+        None,
+        description="The folder that keeps pictures sent as bytes, so that they can be shown later; none keeps none.",
+    )
+    max_image_mib: int = Field(32, ge=1, le=60, description="The largest picture file that is taken, in MiB.")
+    items_in_flight: int = Field(256, ge=1, description="Pictures of one stream that are worked on at once.")
+    mib_in_flight: int = Field(128, ge=1, description="Bytes of pictures of all streams held at once, in MiB.")
+    read_threads: int = Field(4, ge=1, description="Threads that read, hash and check picture files.")
+    encode_batch: int = Field(64, ge=1, le=64, description="The most pictures or regions in one call to an encoder.")
+    encode_batch_mib: int = Field(16, ge=1, le=60, description="The most bytes in one call to an encoder, in MiB.")
+    encode_calls: int = Field(3, ge=1, description="Calls to the encoder at once, for each stream.")
+    detect_calls: int = Field(16, ge=1, description="Calls to the detector at once, for each stream.")
+    write_batch: int = Field(64, ge=1, description="The most pictures written to the stores in one go.")
+    write_calls: int = Field(2, ge=1, description="Writes to the stores at once, for each stream.")
+    item_time_s: float = Field(120.0, gt=0, description="The longest that one picture may take, in seconds.")
+    sweep_period_s: float = Field(
+        60.0, gt=0, description="Time between two searches for unfinished writes, in seconds."
+    )
+    quiet_s: float = Field(
+        2.0, gt=0, description="A collection is settled when nothing was written for so long, in seconds."
+    )
