@@ -7,3 +7,7 @@ class InvalidContent(ValueError):
 
 class BundleError(Exception):
     """The operator's model cannot be used; the message names the file and says what to do."""
+
+
+class ModelError(Exception):
+    """The model ran and failed, or gave no usable answer for one input; nothing of it may be stored."""

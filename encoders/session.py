@@ -1,0 +1,150 @@
+"""A bundle that runs: batches of preprocessed inputs in, unit vectors or raw boxes out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.bundle import Bundle
+from encoders.calibration import batch_sizes, best_batch
+from encoders.errors import BundleError, ModelError
+from encoders.graph import Feeds, Graph
+from encoders.providers import SessionOptions
+
+Embedding: TypeAlias = NDArray[np.float32]
+ModelInput: TypeAlias = NDArray[Any]
+"""One input of a batch: pixels (H, W, 3) uint8, or tokens (T,) int64."""
+
+Answer = TypeVar("Answer")
+
+_LARGEST_TRIED_ON_CPU = 32
+_LARGEST_TRIED_ON_GPU = 64
+
+
+@dataclass(frozen=True, slots=True)
+class RawDetections:
+    """What a detector says of one picture: `boxes` (K, 4) as shares of its input, and `scores` (K, C)."""
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer(Generic[Answer]):
+    """One answer or error for each input of a batch, in order, and the seconds that the model computed."""
+
+    answers: Sequence[Answer | ModelError]
+    infer_s: float
+
+
+class Session(ABC, Generic[Answer]):
+    """What both kinds of session share: batches of 1 to `largest_batch` inputs, every bucket run before anybody waits."""
+
+    gives: ClassVar[tuple[str, ...]]
+
+    def __init__(self, bundle: Bundle, options: SessionOptions | None = None) -> None:
+        self.bundle = bundle
+        self.largest_batch = 1
+        self._options = options or SessionOptions()
+        takes = ("tokens", "lengths") if bundle.kind == "text" else ("image",)
+        self.graph = Graph(bundle, self._options, takes=takes, gives=self.gives)
+
+    def warm_up(self) -> None:
+        """Choose the largest batch where none is set and run every bucket; takes about two seconds.
+
+        `BundleError` where the model cannot do what its description says.
+        """
+        self._try(1)
+        limit = self.bundle.max_batch or max(_LARGEST_TRIED_ON_GPU, self._options.max_batch)
+        if self._options.max_batch:
+            self.largest_batch = min(self._options.max_batch, limit)
+            for size in batch_sizes(self.largest_batch):
+                self._try(size)
+        else:
+            tried = _LARGEST_TRIED_ON_CPU if self.graph.is_on_cpu else _LARGEST_TRIED_ON_GPU
+            self.largest_batch = best_batch(self._try, min(tried, limit))
+
+    def run(self, items: Sequence[ModelInput]) -> BatchAnswer[Answer]:
+        """Run one batch; `ModelError` where the whole run fails."""
+        count = len(items)
+        padding = [items[-1]] * (self._bucket(count) - count)
+        outputs, infer_s = self.graph.compute(_feeds(self.bundle, [*items, *padding]))
+        return BatchAnswer(self._answers([output[:count] for output in outputs]), infer_s)
+
+    @abstractmethod
+    def _answers(self, outputs: list[NDArray[np.float32]]) -> Sequence[Answer | ModelError]:
+        """Take a batch's outputs apart."""
+
+    @abstractmethod
+    def _wanted_shapes(self, count: int) -> list[tuple[int | None, ...]]:
+        """Tell the shape of each output for `count` inputs; None stands for any length."""
+
+    def _bucket(self, count: int) -> int:
+        """Round up where a new shape is dear; a CPU takes any size as it comes."""
+        if self.graph.is_on_cpu:
+            return count
+        return next(size for size in batch_sizes(self.largest_batch) if size >= count)
+
+    def _try(self, count: int) -> None:
+        """Run a batch of blank inputs."""
+        try:
+            outputs, _ = self.graph.compute(_feeds(self.bundle, [_blank(self.bundle)] * count))
+        except ModelError as error:
+            raise BundleError(f"{error} (tried with {count} blank inputs)") from error
+        for name, output, wanted in zip(self.gives, outputs, self._wanted_shapes(count), strict=True):
+            if len(output.shape) != len(wanted) or any(
+                length not in {None, found} for length, found in zip(wanted, output.shape, strict=True)
+            ):
+                raise BundleError(f"{self.graph.path}: {name} is {output.shape}, its bundle says {wanted}.")
+
+
+class EmbeddingSession(Session[Embedding]):
+    """A bundle that gives embeddings, (D,) float32 of unit length for each input."""
+
+    gives = ("embedding",)
+
+    def _answers(self, outputs: list[NDArray[np.float32]]) -> Sequence[Embedding | ModelError]:
+        raw = outputs[0].astype(np.float32, copy=False)
+        lengths = np.linalg.norm(raw, axis=1, keepdims=True)
+        is_usable = (np.isfinite(lengths) & (lengths > 1e-6)).ravel()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            unit = raw / lengths
+        return [
+            unit[row] if is_usable[row] else ModelError("the model gave no direction for this input")
+            for row in range(len(unit))
+        ]
+
+    def _wanted_shapes(self, count: int) -> list[tuple[int | None, ...]]:
+        return [(count, self.bundle.dimension)]
+
+
+class DetectorSession(Session[RawDetections]):
+    """A bundle that finds objects; `encoders.detection` turns its raw answer into a list of them."""
+
+    gives = ("boxes", "scores")
+
+    def _answers(self, outputs: list[NDArray[np.float32]]) -> Sequence[RawDetections | ModelError]:
+        return [RawDetections(boxes, scores) for boxes, scores in zip(*outputs, strict=True)]
+
+    def _wanted_shapes(self, count: int) -> list[tuple[int | None, ...]]:
+        return [(count, None, 4), (count, None, len(self.bundle.labels))]
+
+
+def _feeds(bundle: Bundle, items: Sequence[ModelInput]) -> Feeds:
+    if bundle.kind != "text":
+        return {"image": np.stack(items)}
+    lengths = np.asarray([len(tokens) for tokens in items], dtype=np.int64)
+    tokens = np.zeros((len(items), int(lengths.max())), dtype=np.int64)
+    for row, item in enumerate(items):
+        tokens[row, : len(item)] = item
+    return {"tokens": tokens, "lengths": lengths}
+
+
+def _blank(bundle: Bundle) -> ModelInput:
+    if bundle.preprocessing is None:
+        return np.zeros(bundle.max_tokens or 1, dtype=np.int64)
+    width_px, height_px = bundle.preprocessing.size
+    return np.zeros((height_px, width_px, 3), dtype=np.uint8)
