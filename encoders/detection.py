@@ -79,8 +79,8 @@ def _in_picture(boxes: _Boxes, picture_px: tuple[int, int], preprocessing: Prepr
     placed = fit(picture_px, preprocessing)
     input_px = np.asarray(preprocessing.size * 2, dtype=np.float32)
     offset_px = np.asarray((placed.left_px, placed.top_px) * 2, dtype=np.float32)
-    shares: _Boxes = (boxes * input_px + offset_px) / np.asarray(placed.resized_px * 2, dtype=np.float32)
-    return shares
+    resized_px = np.asarray(placed.resized_px * 2, dtype=np.float32)
+    return np.divide(boxes * input_px + offset_px, resized_px, dtype=np.float32)
 
 
 def _box(shares: _Boxes) -> Box:
