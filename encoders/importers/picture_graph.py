@@ -6,7 +6,7 @@ from encoders.importers.nodes import Nodes
 from encoders.importers.onnx_file import graphs_of, opset_of
 from encoders.importers.spec import ImageSpec
 
-_ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
+ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
 # Pillow's weights of red, green and blue in 65536ths: grey pixels come out equal to the last bit.
 _GREY_WEIGHTS = (19595.0, 38470.0, 7471.0)
 # Added to the squared length: too little to change any vector in float32, enough to leave a zero vector zero.
@@ -61,7 +61,7 @@ def _prepare(nodes: Nodes, spec: ImageSpec, result: str) -> None:
         if spec.dtype == "uint8":
             raised = nodes.add("Add", [name, nodes.floats("fovea/half", 0.5)], "fovea/raised")
             name = nodes.add("Floor", [raised], "fovea/rounded")
-    nodes.add("Cast", [name], result, to=_ELEMENT_TYPES[spec.dtype])
+    nodes.add("Cast", [name], result, to=ELEMENT_TYPES[spec.dtype])
 
 
 def _grey(nodes: Nodes, rgb: str, channel_axis: int) -> str:
