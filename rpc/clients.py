@@ -7,10 +7,10 @@ from typing import Literal, TypeAlias
 import grpc
 import numpy as np
 import numpy.typing as npt
+
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from fovea.types.v1 import types_pb2
-
 from rpc.deadline import Deadline
 from rpc.errors import Internal, ServiceError, from_status, service_errors
 

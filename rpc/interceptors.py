@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
@@ -83,8 +84,10 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         async def guarded(requests: Any, context: Any) -> AsyncIterator[Any]:
             try:
                 with self._calls.observe(method, request_id):
-                    async for response in _until(self._max_stream_s, behave(requests, context)):
-                        yield response
+                    # A caller that leaves between two responses must not leave the method half done.
+                    async with aclosing(behave(requests, context)) as responses:
+                        async for response in _until(self._max_stream_s, responses):
+                            yield response
             except ServiceError as error:
                 await context.abort_with_status(abort_status(error))
 
