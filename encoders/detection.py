@@ -80,7 +80,8 @@ def _in_picture(boxes: _Boxes, picture_px: tuple[int, int], preprocessing: Prepr
     input_px = np.asarray(preprocessing.size * 2, dtype=np.float32)
     offset_px = np.asarray((placed.left_px, placed.top_px) * 2, dtype=np.float32)
     resized_px = np.asarray(placed.resized_px * 2, dtype=np.float32)
-    return np.divide(boxes * input_px + offset_px, resized_px, dtype=np.float32)
+    shares: _Boxes = np.divide(boxes * input_px + offset_px, resized_px, dtype=np.float32)
+    return shares
 
 
 def _box(shares: _Boxes) -> Box:

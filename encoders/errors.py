@@ -5,6 +5,10 @@ class InvalidContent(ValueError):
     """The caller's picture or text cannot be used; the message says why, for the caller to read."""
 
 
+class UnsupportedPicture(InvalidContent):
+    """The bytes are no picture that is read here, or a damaged or too large one."""
+
+
 class BundleError(Exception):
     """The operator's model cannot be used; the message names the file and says what to do."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encoders.bundle import Colour, Preprocessing
-from encoders.errors import InvalidContent
+from encoders.errors import InvalidContent, UnsupportedPicture
 from encoders.fit import fit
 from encoders.pixels import to_rgb
 
@@ -99,12 +99,12 @@ class OpenedPicture:
 
 
 def probe(data: bytes) -> ImageHeader:
-    """Read a picture's header; raises `InvalidContent` as `decode` does, short of damage in the pixels."""
+    """Read a picture's header; raises `UnsupportedPicture` as `decode` does, short of damage in the pixels."""
     return open_picture(data).header
 
 
 def decode(data: bytes, *, enough_px: tuple[int, int] | None = None, background: Colour = WHITE) -> Picture:
-    """Open and decode a picture; raises `InvalidContent` with one sentence for the caller."""
+    """Open and decode a picture; raises `UnsupportedPicture` with one sentence for the caller."""
     return open_picture(data).decode(enough_px=enough_px, background=background)
 
 
@@ -173,7 +173,7 @@ def _sniff(data: bytes) -> str:
             return image_format
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    raise InvalidContent(_what_else(data))
+    raise UnsupportedPicture(_what_else(data))
 
 
 def _what_else(data: bytes) -> str:
@@ -189,12 +189,12 @@ def _what_else(data: bytes) -> str:
 
 def _check_size(width_px: int, height_px: int) -> None:
     if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_PIXELS:
-        raise InvalidContent(
+        raise UnsupportedPicture(
             f"The picture has {width_px:,} x {height_px:,} pixels; "
             f"at most {MAX_SIDE_PX:,} a side and {MAX_PIXELS // 1_000_000} megapixels are accepted."
         )
     if min(width_px, height_px) < 1:
-        raise InvalidContent("The picture has no pixels.")
+        raise UnsupportedPicture("The picture has no pixels.")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -222,7 +222,7 @@ def _is_animated(image: Image.Image) -> bool:
 
 @contextmanager
 def _refusing(image_format: str) -> Iterator[None]:
-    """Turn whatever Pillow raises over a picture's bytes into `InvalidContent`.
+    """Turn whatever Pillow raises over a picture's bytes into `UnsupportedPicture`.
 
     Its decoders raise OSError, ValueError, TypeError, IndexError, KeyError, SyntaxError, NotImplementedError,
     struct.error, bomb errors and more, so nothing narrower than Exception holds.
@@ -232,9 +232,9 @@ def _refusing(image_format: str) -> Iterator[None]:
     except (InvalidContent, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InvalidContent(
+        raise UnsupportedPicture(
             f"The picture is too large; at most {MAX_SIDE_PX:,} pixels a side and "
             f"{MAX_PIXELS // 1_000_000} megapixels are accepted."
         ) from error
     except Exception as error:
-        raise InvalidContent(f"The {image_format} picture cannot be decoded; it is damaged or cut off.") from error
+        raise UnsupportedPicture(f"The {image_format} picture cannot be decoded; it is damaged or cut off.") from error

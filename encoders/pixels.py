@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from encoders.bundle import Colour
-from encoders.errors import InvalidContent
+from encoders.errors import UnsupportedPicture
 
 
 def to_rgb(image: Image.Image, background: Colour) -> Image.Image:
@@ -14,7 +14,7 @@ def to_rgb(image: Image.Image, background: Colour) -> Image.Image:
     if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
         return _over(_with_alpha(image), background)
     if image.mode == "F":
-        raise InvalidContent("Pictures of floating-point numbers cannot be read; save it with 8 or 16 bits.")
+        raise UnsupportedPicture("Pictures of floating-point numbers cannot be read; save it with 8 or 16 bits.")
     if image.mode.startswith("I"):
         return _from_integers(np.asarray(image))
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
