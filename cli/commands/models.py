@@ -1,0 +1,205 @@
+"""`fovea models`: the bundles on this machine, and new ones out of models that people have."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.answers import note, show, show_json
+from cli.bundles import SHIPPED, bundle_folders, find_bundles
+from cli.failure import CommandFailed
+from cli.options import Data, Json, Models, data_folder
+from encoders.bundle import DESCRIPTION_FILE, Bundle
+from encoders.errors import BundleError
+from encoders.importers.darknet import import_darknet
+from encoders.importers.model_file import read_labels
+from encoders.importers.onnx_model import import_onnx
+from encoders.importers.spec import ImageSpec
+from encoders.importers.torchvision_model import import_torchvision
+
+NewName = Annotated[str, typer.Option(metavar="NAME", help="What the bundle is called from now on.")]
+Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where to put the bundle's folder; default: the models of --data.")
+]
+Spec = Annotated[Path | None, typer.Option(metavar="FILE", help="JSON that describes an ONNX model's preprocessing.")]
+Licence = Annotated[str, typer.Option(help="The model's licence, kept with it.")]
+
+app = typer.Typer(no_args_is_help=True, help="List, check and import models.")
+
+
+@app.command("list", epilog="Example: fovea models list --models ~/bundles")
+def list_all(*, models: Models = None, data: Data = None, as_json: Json = False) -> None:
+    """List the bundles that `fovea up` would serve."""
+    bundles = find_bundles(_places(models, data))
+    show(
+        [_row(bundle) for bundle in bundles],
+        as_json=as_json,
+        empty="There is no model: import one with `fovea models import`.",
+    )
+
+
+@app.command("show", epilog="Example: fovea models show general --json")
+def show_one(
+    name: Annotated[str, typer.Argument(metavar="NAME|DIR", help="A bundle's name or folder.")],
+    *,
+    models: Models = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Show everything that a bundle says of itself."""
+    bundle = _chosen([name], models, data)[0]
+    described = _row(bundle) | _details(bundle)
+    if as_json:
+        show_json(described)
+    else:
+        show([{"": name.replace("_", " "), " ": value} for name, value in described.items()], as_json=False)
+
+
+@app.command(epilog="Example: fovea models verify")
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME|DIR…]", help="Bundles by name or folder; default: all.")
+    ] = None,
+    *,
+    models: Models = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Compare every file of the bundles with its SHA-256."""
+    rows = [_verified(bundle) for bundle in _chosen(names or [], models, data)]
+    show(rows, as_json=as_json, empty="There is no model to verify.")
+    if any(row["verdict"] != "whole" for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command("import", epilog="Example: fovea models import mobilenet.onnx --name mobilenet --spec spec.json")
+def import_one(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="An .onnx file, a Darknet .weights file or a torchvision name.")
+    ],
+    *,
+    name: NewName,
+    spec: Spec = None,
+    cfg: Annotated[Path | None, typer.Option(metavar="FILE", help="The .cfg of Darknet weights.")] = None,
+    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The state dict of a torchvision network; default: download.")
+    ] = None,
+    out: Out = None,
+    licence: Licence = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Make a bundle out of a model that you have; `fovea up` serves it from the next start on."""
+    known: dict[str, Any] = {"name": name, "out": _new_place(out, data), "licence": licence}
+    path = Path(source).expanduser()
+    match path.suffix.lower():
+        case ".onnx":
+            read = ImageSpec.read(_required(spec, "an ONNX model needs its preprocessing: give --spec FILE"))
+            bundle = import_onnx(path, spec=read, labels=read_labels(labels) if labels else (), **known)
+        case ".weights":
+            config = _required(cfg, "Darknet weights need their network: give --cfg FILE")
+            names = read_labels(_required(labels, "a detector needs the names of its classes: give --labels FILE"))
+            bundle = import_darknet(path, cfg=config, labels=names, **known)
+        case ".pth" | ".pt":
+            raise CommandFailed(f"say which network {source} fits: fovea models import resnet18 --weights {source} …")
+        case _:
+            described = ImageSpec.read(spec) if spec else None
+            bundle = import_torchvision(source, weights=weights, spec=described, **known)
+    _announce(bundle, as_json=as_json)
+
+
+@app.command(epilog="Example: fovea models pull resnet18")
+def pull(
+    network: Annotated[str, typer.Argument(metavar="NAME", help="A torchvision classification network.")],
+    *,
+    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the bundle; default: as the network.")] = "",
+    out: Out = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Download a torchvision network with its published weights and make a bundle of it."""
+    bundle = import_torchvision(network, weights=None, name=name or network, out=_new_place(out, data))
+    _announce(bundle, as_json=as_json)
+
+
+def _places(models: Sequence[Path] | None, data: Path | None) -> list[Path]:
+    places = [SHIPPED, data_folder(data).models]
+    return [*(place for place in places if place.is_dir()), *(models or ())]
+
+
+def _new_place(out: Path | None, data: Path | None) -> Path:
+    place = out.expanduser().resolve() if out else data_folder(data).models
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _required(file: Path | None, otherwise: str) -> Path:
+    if file is None:
+        raise CommandFailed(otherwise)
+    return file
+
+
+def _chosen(names: Sequence[str], models: Sequence[Path] | None, data: Path | None) -> list[Bundle]:
+    """The bundles of these names or folders, unverified; all that are known for no name."""
+    places = _places(models, data)
+    if not names:
+        return [Bundle.load(folder, verify=False) for folder in bundle_folders(places)]
+    return [_named(name, places) for name in names]
+
+
+def _named(name: str, places: Sequence[Path]) -> Bundle:
+    if (folder := Path(name).expanduser()).joinpath(DESCRIPTION_FILE).is_file():
+        return Bundle.load(folder.resolve(), verify=False)
+    bundles = {bundle.name: bundle for bundle in find_bundles(places)}
+    if name not in bundles:
+        raise CommandFailed(f"there is no bundle {name}; there are: {', '.join(bundles) or 'none'}")
+    return bundles[name]
+
+
+def _verified(bundle: Bundle) -> dict[str, str]:
+    try:
+        bundle.verify()
+    except BundleError as error:
+        return {"name": bundle.name, "verdict": "damaged", "why": str(error)}
+    return {"name": bundle.name, "verdict": "whole", "why": ""}
+
+
+def _row(bundle: Bundle) -> dict[str, Any]:
+    size = sum((bundle.folder / model_file.file).stat().st_size for model_file in bundle.files())
+    return {
+        "name": bundle.name,
+        "kind": bundle.kind,
+        "modalities": ", ".join(bundle.modalities),
+        "dimension": bundle.dimension,
+        "space": bundle.space,
+        "labels": len(bundle.labels),
+        "size_mib": round(size / (1 << 20), 1),
+        "licence": bundle.licence,
+        "folder": str(bundle.folder),
+    }
+
+
+def _details(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "version": bundle.version,
+        "precisions": ", ".join(bundle.precisions),
+        "labels": ", ".join(bundle.labels),
+        "trained_on": bundle.trained_on,
+        "attribution": bundle.attribution,
+        "gate": dict(bundle.gate),
+    }
+
+
+def _announce(bundle: Bundle, *, as_json: bool) -> None:
+    if as_json:
+        show_json(_row(bundle))
+        return
+    note(
+        f"Wrote {bundle.folder}. `fovea up` serves it{'' if _is_default(bundle) else f' with --models {bundle.folder}'}."
+    )
+
+
+def _is_default(bundle: Bundle) -> bool:
+    return bundle.folder.parent == data_folder(None).models

@@ -1,0 +1,28 @@
+"""Becomes another program that the kernel ends when its parent dies, however the parent dies.
+
+    python -I -S leash.py PARENT_PID PROGRAM ARGUMENT…
+
+A script of its own because it must run between fork and exec, and the supervisor's threads forbid Python there.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Tie this process to its parent and become the program."""
+    parent, program, *_ = sys.argv[1:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The parent may have died before the leash was on.
+    if os.getppid() != int(parent):
+        sys.exit("the supervisor is gone")
+    os.execv(program, sys.argv[2:])  # noqa: S606 - becoming the program is the point
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""`fovea`: the command, put together from one module for each of its parts."""
+
+import typer
+
+from cli.commands import collections, demo, doctor, encode, ingest, models, search, up
+from cli.failure import PlainFailures
+
+app = typer.Typer(
+    cls=PlainFailures,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Finds pictures by picture, by object, by words and by sketch.",
+)
+app.command(epilog=up.EXAMPLE)(up.up)
+app.command(epilog=demo.EXAMPLE)(demo.demo)
+app.command(epilog=ingest.EXAMPLE)(ingest.ingest)
+app.command(epilog=search.EXAMPLE)(search.search)
+app.add_typer(collections.app, name="collections", epilog="Example: fovea collections list")
+app.add_typer(models.app, name="models", epilog="Example: fovea models list")
+app.command(epilog=encode.EXAMPLE)(encode.encode)
+app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
