@@ -1,0 +1,47 @@
+"""Bulk work waits for a busy server, within its deadline."""
+
+import time
+
+import pytest
+
+from rpc.deadline import Deadline
+from rpc.errors import Overloaded, Unavailable
+from services.ingest.patience import patiently
+
+
+class Busy:
+    """A server that refuses a number of calls."""
+
+    def __init__(self, refusals: int, retry_after_s: float | None = 0.01) -> None:
+        self.refusals = refusals
+        self.retry_after_s = retry_after_s
+
+    async def call(self) -> str:
+        """Refuses, or is done."""
+        if self.refusals:
+            self.refusals -= 1
+            raise Overloaded("busy", retry_after_s=self.retry_after_s)
+        return "done"
+
+
+async def test_a_busy_server_is_asked_again() -> None:
+    """Refusals are waited out."""
+    assert await patiently(Busy(3).call, Deadline.after(10)) == "done"
+
+
+async def test_the_deadline_ends_the_patience() -> None:
+    """There is no waiting for a try that would come too late."""
+    started_s = time.monotonic()
+    with pytest.raises(Overloaded):
+        await patiently(Busy(3, retry_after_s=60).call, Deadline.after(10))
+    assert time.monotonic() - started_s < 5
+
+
+async def test_other_errors_pass_at_once() -> None:
+    """Only a full queue is worth waiting for."""
+
+    async def away() -> str:
+        raise Unavailable("away")
+
+    with pytest.raises(Unavailable):
+        await patiently(away, Deadline.after(10))
