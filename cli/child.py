@@ -41,7 +41,7 @@ class Child:
     def __init__(self, program: Program, data: DataFolder) -> None:
         self.program = program
         self.log = data.logs / f"{program.name}.log"
-        self._environment = {**program.environment, MARK: str(data.path)}
+        self._environment = {MARK: str(data.path), "FOVEA_LEASHED": json.dumps(dict(program.environment))}
         self._process: Process | None = None
 
     @property

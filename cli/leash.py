@@ -1,11 +1,13 @@
 """Becomes another program that the kernel ends when its parent dies, however the parent dies.
 
-    python -I -S leash.py PARENT_PID PROGRAM ARGUMENT…
+    FOVEA_LEASHED='{"NAME": "value"}' python -I -S leash.py PARENT_PID PROGRAM ARGUMENT…
 
-A script of its own because it must run between fork and exec, and the supervisor's threads forbid Python there.
+A script of its own because it must run between fork and exec, where the supervisor's threads forbid Python. The
+program's environment waits in FOVEA_LEASHED because some of it, such as LD_LIBRARY_PATH, would break Python itself.
 """
 
 import ctypes
+import json
 import os
 import signal
 import sys
@@ -21,6 +23,7 @@ def main() -> None:
     # The parent may have died before the leash was on.
     if os.getppid() != int(parent):
         sys.exit("the supervisor is gone")
+    os.environ.update(json.loads(os.environ.pop("FOVEA_LEASHED")))
     os.execv(program, sys.argv[2:])  # noqa: S606 - becoming the program is the point
 
 

@@ -104,6 +104,8 @@ def import_one(
             bundle = import_darknet(path, cfg=config, labels=names, **known)
         case ".pth" | ".pt":
             raise CommandFailed(f"say which network {source} fits: fovea models import resnet18 --weights {source} …")
+        case _ if path.exists():
+            raise CommandFailed(f"{source} is no model that can be imported: neither .onnx nor Darknet .weights")
         case _:
             described = ImageSpec.read(spec) if spec else None
             bundle = import_torchvision(source, weights=weights, spec=described, **known)
