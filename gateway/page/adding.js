@@ -1,0 +1,103 @@
+// Adding pictures: uploads from this device, and folders on the server with their progress.
+
+import * as api from "./api.js";
+import { byId, closable, count, droppable } from "./elements.js";
+import { ProgressCard } from "./progress.js";
+
+const UPLOADS_AT_ONCE = 3;
+
+export class Adding {
+  /** `onAdded(collection)` is told when something may have changed. */
+  constructor(onAdded) {
+    this.onAdded = onAdded;
+    this.dialog = byId("add-dialog");
+    closable(this.dialog);
+    byId("folder-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#ingest(byId("folder").value.trim());
+    });
+    const input = byId("upload");
+    input.addEventListener("change", () => {
+      this.#upload([...input.files]);
+      input.value = "";
+    });
+    droppable(byId("upload-drop"), (files) => this.#upload(files));
+  }
+
+  open(collection) {
+    this.collection = collection;
+    byId("add-title").textContent = `Add pictures to ${collection}`;
+    byId("folder-error").textContent = "";
+    this.dialog.showModal();
+  }
+
+  /** Shows the jobs that run already, for example after the page was loaded again. */
+  async resume() {
+    for (const job of await api.jobs()) {
+      if (job.state === "running") this.#follow(job);
+    }
+  }
+
+  async #ingest(folder) {
+    byId("folder-error").textContent = folder ? "" : "Enter the path of a folder on the server.";
+    if (!folder) return;
+    try {
+      this.#follow(await api.ingestFolder(this.collection, folder));
+      this.dialog.close();
+    } catch (error) {
+      byId("folder-error").textContent = error.message;
+    }
+  }
+
+  #follow(job) {
+    const card = new ProgressCard(`${job.folder} → ${job.collection}`, () => api.cancelJob(job.id).catch(() => null));
+    let latest = job;
+    card.show(job);
+    api.followJob(job.id, (change) => {
+      latest = { ...latest, ...change };
+      card.show(latest);
+      if (latest.state !== "running") this.onAdded(job.collection);
+    });
+  }
+
+  /** Uploads a few at a time, one request each, so that one bad picture fails alone. */
+  async #upload(files) {
+    if (!files.length) return;
+    this.dialog.close();
+    const { collection } = this;
+    const stop = new AbortController();
+    const started = performance.now();
+    const job = { state: "running", phase: "ingesting", total: files.length, done: 0, failed: 0, added: 0, updated: 0, unchanged: 0, failures: [], detail: "" };
+    const card = new ProgressCard(`${count(files.length, "upload")} → ${collection}`, () => stop.abort());
+    const show = (state) => {
+      job.state = state;
+      job.elapsed_s = (performance.now() - started) / 1000;
+      job.rate = (job.done + job.failed) / Math.max(0.001, job.elapsed_s);
+      card.show(job);
+    };
+    const waiting = [...files];
+    const work = async () => {
+      while (waiting.length && !stop.signal.aborted) {
+        await take(job, collection, waiting.shift(), stop.signal);
+        if (!stop.signal.aborted) show("running");
+      }
+    };
+    show("running");
+    await Promise.all(Array.from({ length: UPLOADS_AT_ONCE }, work));
+    show(stop.signal.aborted ? "cancelled" : "done");
+    this.onAdded(collection);
+  }
+}
+
+/** Uploads one file and counts what became of it. */
+async function take(job, collection, file, signal) {
+  try {
+    const { status } = await api.upload(collection, file, signal);
+    job[status.replace("INGEST_STATUS_", "").toLowerCase()] += 1;
+    job.done += 1;
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    job.failed += 1;
+    job.failures.push({ uri: file.name, reason: error.message });
+  }
+}

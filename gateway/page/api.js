@@ -1,0 +1,111 @@
+// The gateway's routes as functions; every failure is a Problem with one sentence for people.
+
+const API = "/api/v1";
+
+/** What the gateway said when something failed (RFC 9457). */
+export class Problem extends Error {
+  constructor(status, detail, body = {}) {
+    super(detail);
+    this.status = status;
+    this.body = body;
+  }
+}
+
+async function request(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(API + path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "The server cannot be reached. Is Fovea still running?");
+  }
+  const isJson = (response.headers.get("content-type") ?? "").includes("json");
+  const body = isJson ? await response.json() : {};
+  if (!response.ok) throw new Problem(response.status, sentence(body.detail ?? response.statusText), body);
+  return body;
+}
+
+const json = (body) => ({
+  method: "POST",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify(body),
+});
+
+/** Services write sentences without a capital or a full stop; people get both. */
+function sentence(text) {
+  const start = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(start) ? start : `${start}.`;
+}
+
+export const capabilities = () => request("/encoders");
+export const collections = async () => (await request("/collections")).collections;
+export const createCollection = (collection) => request("/collections", json(collection));
+export const deleteCollection = (name) => request(`/collections/${name}`, { method: "DELETE" });
+
+const imagePath = (collection, imageId) => `/collections/${collection}/images/${imageId}`;
+export const image = (collection, imageId) => request(imagePath(collection, imageId));
+export const deleteImage = (collection, imageId) => request(imagePath(collection, imageId), { method: "DELETE" });
+export const thumbnailUrl = (collection, imageId, size) => `${API}${imagePath(collection, imageId)}/thumbnail?size=${size}`;
+export const contentUrl = (collection, imageId) => `${API}${imagePath(collection, imageId)}/content`;
+
+export function images(collection, { filter, limit, pageToken, signal }) {
+  const query = new URLSearchParams({ filter, page_size: limit, page_token: pageToken });
+  return request(`/collections/${collection}/images?${query}`, { signal });
+}
+
+/** The bytes of a stored picture, so that a part of it can be looked for. */
+export async function content(collection, imageId) {
+  const response = await fetch(contentUrl(collection, imageId));
+  if (!response.ok) throw new Problem(response.status, "The picture's file cannot be read.");
+  return response.blob();
+}
+
+/** Searches with what the query holds; absent parts are left out. */
+export function search(collection, query, { limit, offset, signal }) {
+  const form = new FormData();
+  if (query.imageId) form.set("image_id", query.imageId);
+  else if (query.blob) form.set("image", query.blob, "query");
+  if (query.region) form.set("region", ["x_min", "y_min", "x_max", "y_max"].map((edge) => query.region[edge]).join(","));
+  if (query.detect) form.set("detect", "true");
+  if (query.words) form.set("text", query.words);
+  if (query.weights) form.set("weights", JSON.stringify(query.weights));
+  if (query.filter) form.set("filter", query.filter);
+  form.set("limit", limit);
+  form.set("offset", offset);
+  return request(`/collections/${collection}/search`, { method: "POST", body: form, signal });
+}
+
+export function detect(blob, { detector, signal }) {
+  const form = new FormData();
+  form.set("image", blob, "query");
+  form.set("detector", detector);
+  return request("/detect", { method: "POST", body: form, signal });
+}
+
+/** Uploads one picture under its file's name; a Problem says why it was not taken. */
+export async function upload(collection, file, signal) {
+  const form = new FormData();
+  form.set("images", file);
+  form.set("metadata", JSON.stringify({ filename: file.name }));
+  return (await request(`/collections/${collection}/images`, { method: "POST", body: form, signal })).results[0];
+}
+
+export const ingestFolder = (collection, folder) => request(`/collections/${collection}/ingest`, json({ folder }));
+export const jobs = async () => (await request("/jobs")).jobs;
+export const cancelJob = (id) => request(`/jobs/${id}`, { method: "DELETE" });
+
+/** Calls back with the job at each change, the last time in its final state. */
+export function followJob(id, onChange) {
+  const events = new EventSource(`${API}/jobs/${id}/events`);
+  events.addEventListener("progress", (event) => onChange(JSON.parse(event.data)));
+  events.addEventListener("final", (event) => {
+    events.close();
+    onChange(JSON.parse(event.data));
+  });
+  events.addEventListener("error", () => {
+    // While it reconnects by itself there is nothing to say; a gateway that forgot the job refuses for good.
+    if (events.readyState === EventSource.CLOSED) {
+      onChange({ id, state: "failed", detail: "The server lost track of this job.", lost: true });
+    }
+  });
+}

@@ -1,0 +1,98 @@
+// One picture in full: its facts, and what can be done with it.
+
+import * as api from "./api.js";
+import { confirmed } from "./confirm.js";
+import { announce, byId, closable, el, place } from "./elements.js";
+import { nameOf } from "./results.js";
+
+export class Details {
+  /** `onSimilar(imageId)` looks for more like it, `onDeleted(imageId)` is told that it is gone. */
+  constructor({ onSimilar, onDeleted }) {
+    this.onSimilar = onSimilar;
+    this.onDeleted = onDeleted;
+    this.dialog = byId("details-dialog");
+    closable(this.dialog);
+    byId("details-similar").addEventListener("click", () => {
+      this.dialog.close();
+      this.onSimilar(this.hit.image_id);
+    });
+    byId("details-delete").addEventListener("click", () => this.#delete());
+  }
+
+  /** Opens at once with what the hit tells; the record follows. */
+  async open(collection, hit) {
+    this.collection = collection;
+    this.hit = hit;
+    byId("details-title").textContent = nameOf(hit);
+    byId("details-error").textContent = "";
+    byId("details-open").href = api.contentUrl(collection, hit.image_id);
+    byId("details-facts").replaceChildren(...facts(hit, null));
+    this.#showPicture(hit.region ? [{ box: hit.region, label: hit.label, isMatch: true }] : []);
+    this.dialog.showModal();
+    try {
+      const record = await api.image(collection, hit.image_id);
+      if (this.hit !== hit) return;
+      byId("details-facts").replaceChildren(...facts(hit, record));
+    } catch (error) {
+      byId("details-error").textContent = error.message;
+    }
+  }
+
+  #showPicture(regions) {
+    const picture = el("img", {
+      src: api.thumbnailUrl(this.collection, this.hit.image_id, 1024),
+      alt: nameOf(this.hit),
+    });
+    const frame = el("div", { className: "whole" }, picture);
+    picture.addEventListener("error", () => {
+      frame.replaceChildren(el("p", { className: "hint" }, "The picture cannot be shown; its file may have been moved."));
+    });
+    for (const region of regions) {
+      const box = el("span", { className: "match" });
+      place(box, region.box);
+      frame.append(box);
+    }
+    byId("details-picture").replaceChildren(frame);
+  }
+
+  async #delete() {
+    const { collection, hit } = this;
+    const isSure = await confirmed({
+      title: "Delete this picture?",
+      text: `${nameOf(hit)} will no longer be found in ${collection}. Its file stays where it is.`,
+      yes: "Delete",
+    });
+    if (!isSure) return;
+    try {
+      await api.deleteImage(collection, hit.image_id);
+    } catch (error) {
+      byId("details-error").textContent = error.message;
+      return;
+    }
+    this.dialog.close();
+    announce(`${nameOf(hit)} was deleted`);
+    this.onDeleted(hit.image_id);
+  }
+}
+
+const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+
+/** Pairs of dt and dd: what the hit says, then the record, then all metadata. */
+function facts(hit, record) {
+  const rows = [];
+  if (hit.score !== undefined) rows.push(["Score", hit.score.toFixed(4)]);
+  if (hit.label) rows.push(["Object", hit.label]);
+  if (record) {
+    rows.push(["Size", `${record.width_px} × ${record.height_px} px`]);
+    const labels = record.regions.map((region) => region.label).filter(Boolean);
+    if (labels.length) rows.push(["Contains", labels.join(", ")]);
+  }
+  for (const [name, value] of Object.entries(hit.metadata ?? {})) {
+    rows.push([name, typeof value === "object" ? JSON.stringify(value) : String(value)]);
+  }
+  rows.push(["Address", hit.uri]);
+  if (hit.copies?.length) rows.push(["Copies", hit.copies.join("\n")]);
+  if (record) rows.push(["Added", when.format(new Date(record.update_time))]);
+  rows.push(["Id", hit.image_id]);
+  return rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)));
+}

@@ -1,0 +1,71 @@
+// Making DOM nodes: text goes in as text, never as markup.
+
+export const byId = (id) => document.getElementById(id);
+
+/** An element with properties, `aria-…`/`data-…` attributes and children; null children are left out. */
+export function el(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.includes("-")) node.setAttribute(name, value);
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node[name] = value;
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+/** Places a node over a picture; the box is in shares of the picture's sides. */
+export function place(node, box) {
+  node.style.left = `${box.x_min * 100}%`;
+  node.style.top = `${box.y_min * 100}%`;
+  node.style.width = `${(box.x_max - box.x_min) * 100}%`;
+  node.style.height = `${(box.y_max - box.y_min) * 100}%`;
+}
+
+/** Says something to screen readers. */
+export function announce(text) {
+  byId("announcer").textContent = text;
+}
+
+const counts = new Intl.NumberFormat("en");
+
+/** A count with its word: 1 picture, 1,234 pictures. */
+export function count(number, word, plural = `${word}s`) {
+  return `${counts.format(number)} ${number === 1 ? word : plural}`;
+}
+
+/** Ends a dialog by its own Close and Cancel buttons, and by a click beside it. */
+export function closable(dialog) {
+  for (const button of dialog.querySelectorAll("[data-close]")) {
+    button.addEventListener("click", () => dialog.close());
+  }
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
+}
+
+/** Takes files that are dropped on a node, and shows that it would. */
+export function droppable(node, onFiles) {
+  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  let depth = 0;
+  node.addEventListener("dragenter", (event) => {
+    if (!carriesFiles(event)) return;
+    depth += 1;
+    node.classList.add("over");
+  });
+  node.addEventListener("dragleave", () => {
+    depth = Math.max(0, depth - 1);
+    if (depth === 0) node.classList.remove("over");
+  });
+  node.addEventListener("dragover", (event) => {
+    if (carriesFiles(event)) event.preventDefault();
+  });
+  node.addEventListener("drop", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    depth = 0;
+    node.classList.remove("over");
+    if (event.dataTransfer.files.length) onFiles([...event.dataTransfer.files]);
+  });
+}

@@ -1,0 +1,206 @@
+// The page: which collection is looked at, and how the query, the results and the dialogs hang together.
+
+import { Adding } from "./adding.js";
+import * as api from "./api.js";
+import { confirmed } from "./confirm.js";
+import { Creating } from "./creating.js";
+import { Details } from "./details.js";
+import { announce, byId, count, el } from "./elements.js";
+import { QueryPanel } from "./query.js";
+import { Results } from "./results.js";
+
+const OBJECTS = "COLLECTION_MODE_OBJECTS";
+
+class Page {
+  constructor() {
+    this.collections = [];
+    this.served = { encoders: [], detectors: [] };
+    this.current = null;
+    this.query = { isEmpty: true, filter: "", limit: 24 };
+    this.running = new AbortController();
+    this.results = new Results({ onOpen: (hit) => this.details.open(this.current.name, hit), onMore: () => this.#run(true) });
+    this.details = new Details({
+      onSimilar: (imageId) => this.#lookLike(imageId),
+      onDeleted: () => this.#refresh(),
+    });
+    this.creating = new Creating((created) => this.#refresh(created.name));
+    this.adding = new Adding((collection) => this.#added(collection));
+    this.panel = new QueryPanel((query) => {
+      this.query = query;
+      if (this.current) this.#run(false);
+    });
+    this.#listen();
+  }
+
+  async start() {
+    this.results.showLoading();
+    await this.#refresh(decodeURIComponent(location.hash.slice(1)));
+    await this.adding.resume().catch(() => null);
+  }
+
+  #listen() {
+    byId("collection").addEventListener("change", (event) => this.#choose(event.target.value));
+    addEventListener("hashchange", () => this.#choose(decodeURIComponent(location.hash.slice(1))));
+    byId("new-collection").addEventListener("click", () => this.#create());
+    byId("add").addEventListener("click", () => this.adding.open(this.current.name));
+    byId("delete-collection").addEventListener("click", () => this.#deleteCollection());
+  }
+
+  /** Reads anew what there is; the wanted collection is chosen, else the one that was. */
+  async #refresh(wanted = this.current?.name) {
+    try {
+      [this.collections, this.served] = await Promise.all([api.collections(), api.capabilities()]);
+    } catch (error) {
+      this.#showProblem(error, () => this.#refresh(wanted));
+      return;
+    }
+    const known = this.collections.find(({ name }) => name === wanted) ?? this.collections[0];
+    byId("picker").hidden = !known;
+    byId("query").hidden = !known;
+    byId("add").disabled = !known;
+    byId("collection").replaceChildren(...this.collections.map(({ name, image_count }) =>
+      el("option", { value: name }, `${name} · ${count(image_count, "picture")}`)));
+    if (known) this.#show(known);
+    else this.#welcome();
+  }
+
+  #choose(name) {
+    const known = this.collections.find((each) => each.name === name);
+    if (known && known.name !== this.current?.name) this.#show(known);
+  }
+
+  #show(collection) {
+    const isNew = this.current?.name !== collection.name;
+    this.current = collection;
+    byId("collection").value = collection.name;
+    if (location.hash.slice(1) !== collection.name) history.replaceState(null, "", `#${collection.name}`);
+    this.panel.setCollection({
+      collection,
+      hasText: this.served.encoders.some(({ space, modalities }) => space === collection.space && modalities.includes("text")),
+      detector: this.#detectorOf(collection),
+    });
+    // A new collection clears the panel, and that asks already.
+    if (!isNew) this.#run(false);
+  }
+
+  /** The detector that finds boxes in a query picture; null where none is served. */
+  #detectorOf(collection) {
+    const names = this.served.detectors.map(({ name }) => name);
+    return names.includes(collection.detector) ? collection.detector : (names[0] ?? null);
+  }
+
+  #welcome() {
+    this.current = null;
+    this.results.showState({
+      title: "Nothing to search yet",
+      text: "A collection is a set of pictures that is searched together. Make one, then add a folder of pictures.",
+      actions: [["New collection", () => this.#create()]],
+    });
+  }
+
+  async #create() {
+    try {
+      this.served = await api.capabilities();
+      this.creating.open(this.served);
+    } catch (error) {
+      this.#showProblem(error, () => this.#create());
+    }
+  }
+
+  async #deleteCollection() {
+    const { name, image_count: pictures } = this.current;
+    const isSure = await confirmed({
+      title: `Delete ${name}?`,
+      text: `The collection and what was learnt of its ${count(pictures, "picture")} will be gone. The picture files stay where they are.`,
+      yes: "Delete collection",
+    });
+    if (!isSure) return;
+    try {
+      await api.deleteCollection(name);
+      announce(`${name} was deleted`);
+      await this.#refresh(null);
+    } catch (error) {
+      this.#showProblem(error, () => this.#refresh());
+    }
+  }
+
+  async #added(collection) {
+    if (collection === this.current?.name) await this.#refresh();
+  }
+
+  #lookLike(imageId) {
+    this.panel.useStored(imageId);
+    scrollTo({ top: 0, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    byId("results").focus({ preventScroll: true });
+  }
+
+  /** Asks the query of this moment, or for the next page of its answer; an older question is dropped. */
+  async #run(isNextPage) {
+    this.running.abort();
+    this.running = new AbortController();
+    const { signal } = this.running;
+    if (!isNextPage) {
+      this.offset = 0;
+      this.pageToken = "";
+      this.results.showLoading();
+    }
+    try {
+      const answer = this.query.isEmpty ? await this.#browse(signal) : await this.#search(signal);
+      if (!signal.aborted) this.results.show({ collection: this.current.name, isNextPage, ...answer });
+    } catch (error) {
+      if (!signal.aborted) this.#showProblem(error, () => this.#run(false));
+    }
+  }
+
+  async #browse(signal) {
+    const { filter, limit } = this.query;
+    const { images, next_page_token: next } = await api.images(this.current.name, { filter, limit, pageToken: this.pageToken, signal });
+    this.pageToken = next;
+    const kind = this.current.mode === OBJECTS ? `, ${count(this.current.region_count, "object")}` : "";
+    return {
+      hits: images,
+      title: filter ? "Pictures that match" : `All of ${this.current.name}`,
+      note: filter ? filter : count(this.current.image_count, "picture") + kind,
+      hasMore: Boolean(next),
+      empty: filter ? this.#nothingMatches() : this.#emptyCollection(),
+    };
+  }
+
+  async #search(signal) {
+    const { limit } = this.query;
+    const answer = await api.search(this.current.name, this.query, { limit, offset: this.offset, signal });
+    const isFirst = this.offset === 0;
+    this.offset += limit;
+    return {
+      hits: answer.hits,
+      title: "Best matches",
+      note: isFirst ? `found in ${answer.timings.total_ms.toFixed(0)} ms` : `the first ${this.offset}`,
+      warnings: answer.warnings,
+      hasMore: answer.hits.length === limit,
+      empty: this.current.image_count ? this.#nothingMatches() : this.#emptyCollection(),
+    };
+  }
+
+  #emptyCollection() {
+    return {
+      title: `${this.current.name} is empty`,
+      text: "Add a folder of pictures, or upload a few.",
+      actions: [["Add pictures", () => this.adding.open(this.current.name)]],
+    };
+  }
+
+  #nothingMatches() {
+    return { title: "Nothing found", text: "Try another picture, another part of it, or a wider filter.", actions: [] };
+  }
+
+  #showProblem(error, again) {
+    this.results.showState({
+      title: error.status === 415 ? "This picture cannot be read" : "That did not work",
+      text: error.message,
+      actions: [["Try again", again]],
+      isError: true,
+    });
+  }
+}
+
+new Page().start();

@@ -1,0 +1,144 @@
+// The query panel: a picture, a part of it, words, and how they count.
+
+import * as api from "./api.js";
+import { announce, byId, count, droppable } from "./elements.js";
+import { Stage } from "./stage.js";
+
+const WORDS_PAUSE_MS = 400;
+
+export class QueryPanel {
+  /** `onChange(query)` is called with every new query; null when there is none. */
+  constructor(onChange) {
+    this.onChange = onChange;
+    this.stage = new Stage((choice) => this.#update(choice));
+    this.#reset();
+    this.detecting = new AbortController();
+    this.#listen();
+  }
+
+  /** Says what the chosen collection can be asked. */
+  setCollection({ collection, hasText, detector }) {
+    const isNew = this.collection?.name !== collection.name;
+    this.collection = collection;
+    this.detector = detector;
+    byId("words-form").hidden = !hasText;
+    byId("query-title").textContent = hasText ? "Find pictures" : "Find pictures like…";
+    if (isNew) this.clear();
+  }
+
+  /** Looks for a picture from this device. */
+  usePicture(blob) {
+    this.picture = { blob };
+    this.#showPicture(blob);
+    this.#update({ region: null, detect: false });
+  }
+
+  /** Looks for a stored picture; its bytes are fetched so that a part of it can be chosen too. */
+  async useStored(imageId) {
+    this.picture = { imageId };
+    this.stage.clear();
+    this.#update({ region: null, detect: false });
+    const { picture, collection } = this;
+    const blob = await api.content(collection.name, imageId).catch(() => null);
+    if (this.picture !== picture || !blob) return;
+    this.picture.blob = blob;
+    this.#showPicture(blob);
+  }
+
+  clear() {
+    this.detecting.abort();
+    this.#reset();
+    this.stage.clear();
+    byId("words").value = "";
+    byId("picture").value = "";
+    this.#update({});
+  }
+
+  #reset() {
+    this.picture = null;
+    this.choice = { region: null, detect: false };
+  }
+
+  #listen() {
+    const takeFirst = (files) => files[0] && this.usePicture(files[0]);
+    const input = byId("picture");
+    input.addEventListener("change", () => takeFirst([...input.files]));
+    droppable(byId("query"), takeFirst);
+    addEventListener("paste", (event) => {
+      const file = [...(event.clipboardData?.files ?? [])].find((each) => each.type.startsWith("image/"));
+      if (file && this.collection && !document.querySelector("dialog[open]")) this.usePicture(file);
+    });
+    byId("replace").addEventListener("click", () => {
+      input.value = "";
+      input.click();
+    });
+    byId("clear").addEventListener("click", () => {
+      this.clear();
+      byId("picture").focus();
+    });
+    let pause = 0;
+    byId("words").addEventListener("input", () => {
+      clearTimeout(pause);
+      pause = setTimeout(() => this.#update({}), WORDS_PAUSE_MS);
+    });
+    for (const form of [byId("words-form"), byId("options-form")]) {
+      form.addEventListener("submit", (event) => {
+        event.preventDefault();
+        clearTimeout(pause);
+        this.#update({});
+      });
+    }
+    for (const id of ["balance", "filter", "limit"]) byId(id).addEventListener("change", () => this.#update({}));
+  }
+
+  #showPicture(blob) {
+    this.stage.show(blob);
+    this.#detect(blob);
+  }
+
+  async #detect(blob) {
+    this.detecting.abort();
+    byId("stage-hint").textContent = "Drag a box around what you look for.";
+    if (this.detector === null) return;
+    this.detecting = new AbortController();
+    const { signal } = this.detecting;
+    byId("stage-hint").textContent = "Looking for objects…";
+    try {
+      const { detections } = await api.detect(blob, { detector: this.detector, signal });
+      if (signal.aborted) return;
+      this.stage.setDetections(detections, this.collection.mode === "COLLECTION_MODE_OBJECTS");
+      byId("stage-hint").textContent = detections.length
+        ? "Choose an object, or drag a box around one."
+        : "No object was recognised. Drag a box around what you look for.";
+      announce(`${count(detections.length, "object")} found in your picture`);
+    } catch (error) {
+      // The search itself goes on without boxes, and says what is wrong with the picture if that is it.
+      if (error.name !== "AbortError") byId("stage-hint").textContent = "Drag a box around what you look for.";
+    }
+  }
+
+  #update(choice) {
+    this.choice = { ...this.choice, ...choice };
+    const words = byId("words-form").hidden ? "" : byId("words").value.trim();
+    byId("drop").hidden = Boolean(this.picture);
+    byId("chosen").hidden = !this.picture;
+    byId("balance-field").hidden = !(this.picture && words);
+    this.onChange(this.#query(words));
+  }
+
+  #query(words) {
+    const query = { filter: byId("filter").value.trim(), limit: Number(byId("limit").value), words };
+    query.isEmpty = !this.picture && !words;
+    if (!this.picture) return query;
+    const { region, detect } = this.choice;
+    // A part of a stored picture is looked for with its bytes, the whole with its id.
+    const isWhole = !region && !detect;
+    Object.assign(query, this.picture.imageId && isWhole ? { imageId: this.picture.imageId } : { blob: this.picture.blob });
+    Object.assign(query, { region, detect });
+    if (words) {
+      const share = Number(byId("balance").value);
+      query.weights = { text: share, [query.imageId ? "image_id" : "image"]: 1 - share };
+    }
+    return query;
+  }
+}
