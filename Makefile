@@ -35,7 +35,7 @@ up: $(VENV) ## start everything on this machine; ARGS="--port 9000" passes flags
 demo: $(VENV) ## start everything, fill a gallery, ask it; ONCE=1 stops after the answers
 	@$(BIN)/fovea demo $(if $(ONCE),--once) $(ARGS)
 
-.PHONY: test check protos format
+.PHONY: test check protos settings format
 test: $(TRAINING) $(TRITONCLIENT) browser ## every test; ARGS="tests/cli -k up" chooses
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -48,6 +48,9 @@ check: $(TRAINING) ## format, lint, types, import contracts, the contract's lint
 
 protos: $(VENV) ## compile the contract to stubs
 	$(BIN)/python protos/compile.py
+
+settings: $(VENV) ## write the README's settings tables from the settings classes
+	$(BIN)/python -P scripts/settings_tables.py
 
 format: $(VENV) ## let ruff write the format
 	$(BIN)/ruff format .

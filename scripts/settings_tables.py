@@ -1,0 +1,69 @@
+"""Writes the settings tables of the README from the settings classes.
+
+python scripts/settings_tables.py
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from gateway.settings import GatewaySettings
+from rpc.settings import ServerSettings
+from services.encoder.settings import EncoderSettings
+from services.ingest.settings import IngestSettings
+from services.search.settings import SearchSettings
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+PROCESSES: tuple[type[BaseSettings], ...] = (EncoderSettings, SearchSettings, IngestSettings, GatewaySettings)
+
+_SHARED_PREFIX = "FOVEA_<process>_"
+
+
+def tables() -> dict[str, str]:
+    """Each table by the name that marks its place in the README."""
+    found = {"shared": _table(_SHARED_PREFIX, ServerSettings.model_fields.items())}
+    for settings in PROCESSES:
+        prefix = str(settings.model_config["env_prefix"])
+        found[prefix] = _table(prefix, _own_fields(settings))
+    return found
+
+
+def with_tables(readme: str) -> str:
+    """The README with every table as the classes have it now."""
+    for name, table in tables().items():
+        start, end = f"<!-- settings {name} -->\n", "<!-- end -->"
+        before, _, rest = readme.partition(start)
+        _, _, after = rest.partition(end)
+        readme = f"{before}{start}\n{table}\n{end}{after}"
+    return readme
+
+
+def _own_fields(settings: type[BaseSettings]) -> Iterator[tuple[str, FieldInfo]]:
+    """The fields that the process adds to the shared ones, or gives another default."""
+    for name, field in settings.model_fields.items():
+        shared = ServerSettings.model_fields.get(name) if issubclass(settings, ServerSettings) else None
+        if shared is None or shared.default != field.default:
+            yield name, field
+
+
+def _table(prefix: str, fields: Iterable[tuple[str, FieldInfo]]) -> str:
+    rows = [f"| `{prefix}{name.upper()}` | {_default(field)} | {field.description} |" for name, field in fields]
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows, ""])
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value: Any = field.default
+    if value is None or value in ("", ()):
+        return "none"
+    written = json.dumps(value) if isinstance(value, tuple | bool) else str(value)
+    return f"`{written}`"
+
+
+if __name__ == "__main__":
+    README.write_text(with_tables(README.read_text()))
