@@ -17,19 +17,15 @@ _OLDEST_OPSET = 7
 
 
 def read_onnx(path: Path) -> ModelProto:
-    """Read and check a model; weights kept beside it in its own folder are taken in.
+    """Read a model; weights kept beside it in its own folder are taken in.
 
     Raises `BundleError` for what is no ONNX model, needs other files or foreign operators, or is too old.
     """
     model = _parse(path, read_model_file(path))
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = _inlined(path, model)
     _check_operators(path, model)
     _take_in_weights(path, model)
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise BundleError(f"{path} is not a valid ONNX model: {_first_line(error)}") from error
     return model
 
 
@@ -65,6 +61,13 @@ def _parse(path: Path, data: bytes) -> ModelProto:
     return model
 
 
+def _inlined(path: Path, model: ModelProto) -> ModelProto:
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError) as error:
+        raise BundleError(f"{path}: its functions cannot be inlined: {_first_line(error)}") from error
+
+
 def _check_operators(path: Path, model: ModelProto) -> None:
     if opset_of(model) < _OLDEST_OPSET:
         raise BundleError(f"{path} uses opset {opset_of(model)}: export it again with opset 13 or later.")
@@ -93,8 +96,8 @@ def _take_in_weights(path: Path, model: ModelProto) -> None:
 
 def _file_of(path: Path, folder: Path, tensor: TensorProto) -> Path:
     location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-    file = (folder / location).resolve() if "\0" not in location else folder
-    if not location or not file.is_relative_to(folder):
+    file = folder / location.replace("\0", "")
+    if not location or "\0" in location or not file.resolve().is_relative_to(folder):
         raise BundleError(f"{path} wants weights from {location!r}, outside its own folder; that is not allowed.")
     if not file.is_file():
         raise BundleError(f"{path} keeps its weights in {location!r}, which is missing: put that file beside it.")

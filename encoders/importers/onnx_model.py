@@ -55,7 +55,7 @@ def import_onnx(
             dimension=dimension,
             preprocessing=spec.preprocessing,
             precisions={"fp16" if spec.dtype == "float16" else "fp32": model_file},
-            max_batch=None if is_open else batch,
+            max_batch=None if is_open else 1,
             labels=tuple(labels),
             licence=licence,
             attribution=attribution,
@@ -81,6 +81,10 @@ def _embedder(
     _check_embeddings(embeddings)
     together = surround(open_batch(model, batch), spec, source=source, output=output, batch=None)
     is_open = _agrees(together, pictures, embeddings)
+    if batch > 1 and not is_open:
+        raise BundleError(
+            f"The model takes exactly {batch} pictures at a time: export it with an open batch, or with 1."
+        )
     return (together if is_open else alone), is_open, embeddings
 
 
@@ -110,7 +114,6 @@ def _check_written(folder: Path, embeddings: NDArray[np.float32]) -> None:
     """Load the bundle as a server will and run it once."""
     bundle = Bundle.load(folder)
     assert bundle.preprocessing is not None
-    precision = next(iter(bundle.precisions))
-    pictures = trial_pictures(bundle.preprocessing.size)[:1].repeat(bundle.max_batch or 1, axis=0)
-    if not _agrees(bundle.path_of(precision), pictures, embeddings[:1].repeat(len(pictures), axis=0)):
-        raise BundleError(f"{bundle.path_of(precision)} does not give what it gave before it was written.")
+    path = bundle.path_of(next(iter(bundle.precisions)))
+    if not _agrees(path, trial_pictures(bundle.preprocessing.size)[:1], embeddings[:1]):
+        raise BundleError(f"{path} does not give what it gave before it was written.")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import onnx
 from onnx import ModelProto
 
 from encoders.bundle import ModelFile
@@ -33,9 +34,12 @@ def new_folder(out: Path, name: str) -> Iterator[Path]:
 
 
 def save_model(model: ModelProto, path: Path) -> ModelFile:
-    """Write a graph, the same bytes for the same graph, and describe the file."""
+    """Check a graph, write it, the same bytes for the same graph, and describe the file."""
     try:
+        onnx.checker.check_model(model)
         path.write_bytes(model.SerializeToString(deterministic=True))
+    except onnx.checker.ValidationError as error:
+        raise BundleError(f"The graph is not valid ONNX: {str(error).strip().splitlines()[0]}") from error
     except ValueError as error:
         raise BundleError("The model is larger than 2 GiB, the most that one ONNX file can hold.") from error
     return ModelFile.of(path)
