@@ -1,0 +1,94 @@
+"""A real `fovea up` for tests: started, asked, stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+FOVEA = str(Path(sys.executable).with_name("fovea"))
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 10.0
+
+
+def fovea(*arguments: object, data: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, away from this machine's own data folder."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FOVEA_")}
+    env |= {"FOVEA_DATA": str(data or "/nonexistent"), "COLUMNS": "200"}
+    command = [FOVEA, *(str(argument) for argument in arguments)]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def answer(*arguments: object, data: Path | None = None) -> Any:
+    """The JSON answer of a command that must succeed."""
+    done = fovea(*arguments, "--json", data=data)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def eventually(holds: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
+    """Wait until something holds; AssertionError when it does not in time."""
+    give_up_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < give_up_s, f"not within {timeout_s} s"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Up:
+    """A `fovea up` on a data folder, on a free port, with more models."""
+
+    def __init__(self, data: Path, models: Path, *arguments: str) -> None:
+        self.data = data
+        self._command = [FOVEA, "up", "--data", str(data), "--models", str(models), "--port", "0", *arguments]
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.data.mkdir(parents=True, exist_ok=True)
+        with (self.data / "up.log").open("a") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, text=True)
+        eventually(self._is_up_or_over, timeout_s=START_TIMEOUT_S)
+        assert self._process.poll() is None, self.said()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """What `run.json` says."""
+        found: dict[str, Any] = json.loads((self.data / "run.json").read_text())
+        return found
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process ids by name."""
+        return dict(self.run["pids"])
+
+    def said(self) -> str:
+        """What it printed so far."""
+        return (self.data / "up.log").read_text()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end, which must come within 10 s; the exit status."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process.wait(STOP_TIMEOUT_S)
+
+    def _is_up_or_over(self) -> bool:
+        assert self._process is not None
+        return (self.data / "run.json").exists() or self._process.poll() is not None
