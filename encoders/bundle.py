@@ -160,6 +160,12 @@ class Bundle:
             if found != model_file.sha256:
                 raise BundleError(f"{path} is damaged or was changed: its SHA-256 is {found}, not {model_file.sha256}.")
 
+    @property
+    def picture_preprocessing(self) -> Preprocessing:
+        """How pictures are prepared; every bundle that is not for text has it."""
+        assert self.preprocessing is not None, f"{self.name} reads no pictures"
+        return self.preprocessing
+
     def path_of(self, precision: str) -> Path:
         """Where the model file of one precision lies."""
         try:

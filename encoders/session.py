@@ -144,7 +144,7 @@ def _feeds(bundle: Bundle, items: Sequence[ModelInput]) -> Feeds:
 
 
 def _blank(bundle: Bundle) -> ModelInput:
-    if bundle.preprocessing is None:
+    if bundle.kind == "text":
         return np.zeros(bundle.max_tokens or 1, dtype=np.int64)
-    width_px, height_px = bundle.preprocessing.size
+    width_px, height_px = bundle.picture_preprocessing.size
     return np.zeros((height_px, width_px, 3), dtype=np.uint8)

@@ -1,0 +1,30 @@
+"""`python -m services.encoder`: serves the bundles that FOVEA_ENCODER_BUNDLES names."""
+
+import logging
+import sys
+
+from encoders.errors import BundleError
+from rpc.telemetry import configure_logging, start_metrics
+from services.encoder.models import Models
+from services.encoder.server import encoder_server
+from services.encoder.settings import EncoderSettings
+
+logger = logging.getLogger(__name__)
+
+
+def main(settings: EncoderSettings) -> int:
+    """Load, warm up, open the port and serve until SIGTERM; 1 where a bundle cannot be served."""
+    configure_logging(settings.log_level)
+    try:
+        models = Models(settings)
+    except BundleError as error:
+        logger.critical("a bundle cannot be served: %s", error)
+        return 1
+    start_metrics(settings.metrics_port)
+    with models:
+        encoder_server(settings, models).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(EncoderSettings()))

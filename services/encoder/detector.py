@@ -1,0 +1,54 @@
+"""One detector bundle at work: a picture in, its objects out."""
+
+import time
+from dataclasses import dataclass
+
+from encoders.detection import Detection, postprocess
+from encoders.errors import InvalidContent, ModelError
+from encoders.session import DetectorSession, RawDetections
+from services.encoder.batcher import Batcher
+from services.encoder.call import Call
+from services.encoder.reading import Content, PictureReader, PictureSize
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The objects of one picture, best first, and the upright picture's size."""
+
+    detections: list[Detection]
+    size: PictureSize
+    warnings: tuple[str, ...]
+
+
+class Detector:
+    """Finds objects with one bundle."""
+
+    def __init__(self, session: DetectorSession, batcher: Batcher[RawDetections], reader: PictureReader) -> None:
+        self.bundle = session.bundle
+        self.graph = session.graph
+        self._batcher = batcher
+        self._reader = reader
+
+    def detect(self, image: bytes, *, min_score: float, limit: int, call: Call[RawDetections]) -> Found:
+        """Find at most `limit` objects; raises `InvalidContent` or `ModelError`, for a call of one picture."""
+        (slot,) = self._batcher.reserve(call, 1)
+        started_s = time.perf_counter()
+        try:
+            (readable,), size = self._reader.read_sized([Content("image", image)], call.deadline)
+            if isinstance(readable, InvalidContent):
+                raise readable
+            call.note(decode_s=time.perf_counter() - started_s)
+            slot.fill(readable.item)
+        finally:
+            slot.close()
+        (raw,) = call.outcomes()
+        if isinstance(raw, InvalidContent | ModelError):
+            raise raw
+        detections = postprocess(
+            raw,
+            picture_px=(size.width_px, size.height_px),
+            preprocessing=self.bundle.picture_preprocessing,
+            min_score=min_score,
+            limit=limit,
+        )
+        return Found(detections, size, readable.warnings)

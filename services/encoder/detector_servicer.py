@@ -1,0 +1,94 @@
+"""The detector's face to the wire: DetectorService messages to pictures, objects to messages."""
+
+import time
+from collections.abc import Mapping
+
+import grpc
+
+from encoders.errors import InvalidContent, ModelError
+from encoders.session import RawDetections
+from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
+from rpc.clients import box_message
+from rpc.deadline import Deadline
+from rpc.errors import InvalidArgument
+from services.encoder.answers import pick, service_error, timings_message
+from services.encoder.call import Call
+from services.encoder.detector import Detector
+
+DEFAULT_MIN_SCORE = 0.5
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+
+
+class DetectorServicer(detector_pb2_grpc.DetectorServiceServicer):
+    """Serves the detector bundles of this process."""
+
+    def __init__(self, detectors: Mapping[str, Detector], *, max_time_s: float) -> None:
+        self._detectors = detectors
+        self._max_time_s = max_time_s
+
+    def Detect(self, request: detector_pb2.DetectRequest, context: grpc.ServicerContext) -> detector_pb2.DetectResponse:
+        """Find the objects of one picture."""
+        started_s = time.perf_counter()
+        deadline = Deadline.of(context, max_s=self._max_time_s)
+        deadline.left_s()
+        detector = pick(self._detectors, request.detector, "detector")
+        min_score, limit = _min_score(request), _limit(request)
+        call: Call[RawDetections] = Call(1, deadline)
+        if not context.add_callback(call.cancel):
+            call.cancel()
+        try:
+            found = detector.detect(request.image, min_score=min_score, limit=limit, call=call)
+        except (InvalidContent, ModelError) as error:
+            raise service_error(error) from error
+        return detector_pb2.DetectResponse(
+            detections=[
+                detector_pb2.Detection(
+                    box=box_message(item.box),
+                    label=detector.bundle.labels[item.class_id],
+                    score=item.score,
+                    class_id=item.class_id,
+                )
+                for item in found.detections
+            ],
+            width_px=found.size.width_px,
+            height_px=found.size.height_px,
+            timings=timings_message(call.timings, time.perf_counter() - started_s),
+            warnings=found.warnings,
+        )
+
+    def Describe(
+        self,
+        request: detector_pb2.DescribeRequest,
+        context: grpc.ServicerContext,
+    ) -> detector_pb2.DescribeResponse:
+        """List the bundles by name."""
+        return detector_pb2.DescribeResponse(
+            detectors=[_info(self._detectors[name]) for name in sorted(self._detectors)]
+        )
+
+
+def _min_score(request: detector_pb2.DetectRequest) -> float:
+    if not request.HasField("min_score"):
+        return DEFAULT_MIN_SCORE
+    if not 0 <= request.min_score <= 1:  # NaN fails the comparison
+        raise InvalidArgument("min_score: must be between 0 and 1")
+    return request.min_score
+
+
+def _limit(request: detector_pb2.DetectRequest) -> int:
+    if request.limit < 0:
+        raise InvalidArgument("limit: must not be negative")
+    return min(request.limit or DEFAULT_LIMIT, MAX_LIMIT)
+
+
+def _info(detector: Detector) -> detector_pb2.DetectorInfo:
+    bundle = detector.bundle
+    return detector_pb2.DetectorInfo(
+        name=bundle.name,
+        version=bundle.version,
+        labels=bundle.labels,
+        precision=detector.graph.precision,
+        provider=detector.graph.provider,
+        sha256=detector.graph.sha256,
+    )

@@ -1,0 +1,50 @@
+"""What the encoder process can be told."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from encoders.providers import Provider, SessionOptions
+from rpc.settings import ServerSettings
+
+MAX_INPUTS = 64
+
+
+class EncoderSettings(ServerSettings):
+    """The bundles to serve and how much of the machine they may use."""
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="FOVEA_ENCODER_")
+
+    bundles: tuple[Path, ...] = Field(
+        min_length=1, description="Folders of the bundles to serve, encoders and detectors alike."
+    )
+    provider: Provider = Field(
+        "auto",
+        description="Where models compute: auto takes CUDA where there is a GPU, else the CPU; TensorRT on request.",
+    )
+    threads: int = Field(
+        0, ge=0, description="Threads that compute inside one model on the CPU; 0 means all cores but one."
+    )
+    precision: str = Field("", description="fp32, fp16 or int8, where the bundle has it; empty means fp32.")
+    max_batch: int = Field(0, ge=0, le=256, description="The largest batch; 0 means what is fastest at start.")
+    gpu_memory_mib: int = Field(0, ge=0, description="GPU memory for each model in MiB; 0 sets no limit.")
+    queue_limit: int = Field(
+        256, ge=MAX_INPUTS, description="Inputs that may wait for one model; more are refused with RESOURCE_EXHAUSTED."
+    )
+    decode_threads: int = Field(0, ge=0, description="Pictures decoded at once; 0 means one for each core.")
+
+    def session_options(self) -> SessionOptions:
+        """How to run each model."""
+        return SessionOptions(
+            provider=self.provider,
+            threads=self.threads,
+            precision=self.precision,
+            max_batch=self.max_batch,
+            gpu_memory_mib=self.gpu_memory_mib,
+        )
+
+    def decoder_count(self) -> int:
+        """Pictures decoded at once."""
+        return self.decode_threads or os.cpu_count() or 1
