@@ -81,13 +81,12 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return guarded
 
     def _stream(self, behave: Any, method: str, request_id: str) -> Any:
-        async def guarded(requests: Any, context: Any) -> AsyncIterator[Any]:
+        # A coroutine that writes, not a generator that yields: a generator whose caller left is never closed in time.
+        async def guarded(requests: Any, context: Any) -> None:
             try:
                 with self._calls.observe(method, request_id):
-                    # A caller that leaves between two responses must not leave the method half done.
                     async with aclosing(behave(requests, context)) as responses:
-                        async for response in _until(self._max_stream_s, responses):
-                            yield response
+                        await _forward(responses, context, self._max_stream_s)
             except ServiceError as error:
                 await context.abort_with_status(abort_status(error))
 
@@ -105,11 +104,7 @@ async def _within(max_s: float, answer: Awaitable[Any]) -> Any:
         raise DeadlineExceeded(f"the call took longer than this server's limit of {max_s:g} s") from error
 
 
-async def _until(max_s: float, responses: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _forward(responses: AsyncIterator[Any], context: Any, max_s: float) -> None:
     ends_s = asyncio.get_running_loop().time() + max_s
-    while True:
-        try:
-            response = await _within(ends_s - asyncio.get_running_loop().time(), anext(responses))
-        except StopAsyncIteration:
-            return
-        yield response
+    while (response := await _within(ends_s - asyncio.get_running_loop().time(), anext(responses, None))) is not None:
+        await context.write(response)
