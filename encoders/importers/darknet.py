@@ -65,6 +65,6 @@ def _try_out(path: Path, network: Network) -> None:
     pictures = trial_pictures((network.input.width, network.input.height))
     trial = Trial(path)
     for batch in (pictures[:1], pictures):
-        found = trial.run(batch)
-        if not all(np.isfinite(found[output]).all() for output in ("boxes", "scores")):
-            raise BundleError("The detector gives NaN or infinite numbers: the weights belong to another .cfg.")
+        # Boxes may overflow where the score is nothing; a score that is no number means that no box is one.
+        if np.isnan(trial.run(batch)["scores"]).any():
+            raise BundleError("The detector gives NaN: the weights are damaged or belong to another .cfg.")
