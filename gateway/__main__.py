@@ -35,6 +35,7 @@ def main() -> None:
     """Serves until SIGTERM or SIGINT."""
     settings = GatewaySettings()
     configure_logging(settings.log_level)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     app = create_app(settings)
     config = uvicorn.Config(
         app,

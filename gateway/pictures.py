@@ -47,7 +47,7 @@ class Pictures:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._roots = ImageRoots(settings.roots)
-        self._uploads = Uploads(settings.uploads)
+        self._uploads = Uploads(settings.uploads) if settings.uploads else None
         self._max_bytes = settings.max_picture_mib << 20
         self._pool = ThreadPoolExecutor(settings.thumbnail_threads, thread_name_prefix="pictures")
         self._waiting = 0
@@ -79,6 +79,8 @@ class Pictures:
         try:
             return self._roots.read(uri, self._max_bytes)
         except SourceError as error:
+            if self._uploads is None:
+                raise
             try:
                 return self._uploads.read(sha256)
             except MissingSourceError:

@@ -18,7 +18,9 @@ class GatewaySettings(BaseSettings):
     ingest: str = Field("127.0.0.1:50052", description="Where the ingest service listens.")
     encoders: tuple[str, ...] = Field(("127.0.0.1:50061",), description="Where the encoder services listen.")
     roots: tuple[Path, ...] = Field((), description="The only folders that pictures are served and ingested from.")
-    uploads: Path = Field(Path("uploads"), description="The folder where the ingest service keeps uploaded pictures.")
+    uploads: Path | None = Field(
+        None, description="The folder where the ingest service keeps uploaded pictures; none shows none."
+    )
     hosts: tuple[str, ...] = Field(
         (), description="Host names that requests may name besides the loopback ones; `*` allows any."
     )

@@ -7,7 +7,7 @@ import { ProgressCard } from "./progress.js";
 const UPLOADS_AT_ONCE = 3;
 
 export class Adding {
-  /** `onAdded(collection)` is told when something may have changed. */
+  /** `onAdded(collection, isAtEnd)` is told now and then while pictures come in, and at the end. */
   constructor(onAdded) {
     this.onAdded = onAdded;
     this.dialog = byId("add-dialog");
@@ -56,7 +56,7 @@ export class Adding {
     api.followJob(job.id, (change) => {
       latest = { ...latest, ...change };
       card.show(latest);
-      if (latest.state !== "running") this.onAdded(job.collection);
+      this.onAdded(job.collection, latest.state !== "running");
     });
   }
 
@@ -85,7 +85,7 @@ export class Adding {
     show("running");
     await Promise.all(Array.from({ length: UPLOADS_AT_ONCE }, work));
     show(stop.signal.aborted ? "cancelled" : "done");
-    this.onAdded(collection);
+    this.onAdded(collection, true);
   }
 }
 

@@ -18,16 +18,16 @@ class Page {
     this.current = null;
     this.query = { isEmpty: true, filter: "", limit: 24 };
     this.running = new AbortController();
-    this.results = new Results({ onOpen: (hit) => this.details.open(this.current.name, hit), onMore: () => this.#run(true) });
+    this.results = new Results({ onOpen: (hit) => this.details.open(this.current.name, hit), onMore: () => this.#run({ isNextPage: true }) });
     this.details = new Details({
       onSimilar: (imageId) => this.#lookLike(imageId),
       onDeleted: () => this.#refresh(),
     });
     this.creating = new Creating((created) => this.#refresh(created.name));
-    this.adding = new Adding((collection) => this.#added(collection));
+    this.adding = new Adding((collection, isAtEnd) => this.#added(collection, isAtEnd));
     this.panel = new QueryPanel((query) => {
       this.query = query;
-      if (this.current) this.#run(false);
+      if (this.current) this.#run();
     });
     this.#listen();
   }
@@ -47,7 +47,7 @@ class Page {
   }
 
   /** Reads anew what there is; the wanted collection is chosen, else the one that was. */
-  async #refresh(wanted = this.current?.name) {
+  async #refresh(wanted = this.current?.name, { isQuiet = false } = {}) {
     try {
       [this.collections, this.served] = await Promise.all([api.collections(), api.capabilities()]);
     } catch (error) {
@@ -60,7 +60,7 @@ class Page {
     byId("add").disabled = !known;
     byId("collection").replaceChildren(...this.collections.map(({ name, image_count }) =>
       el("option", { value: name }, `${name} · ${count(image_count, "picture")}`)));
-    if (known) this.#show(known);
+    if (known) this.#show(known, { isQuiet });
     else this.#welcome();
   }
 
@@ -69,7 +69,7 @@ class Page {
     if (known && known.name !== this.current?.name) this.#show(known);
   }
 
-  #show(collection) {
+  #show(collection, { isQuiet = false } = {}) {
     const isNew = this.current?.name !== collection.name;
     this.current = collection;
     byId("collection").value = collection.name;
@@ -80,7 +80,7 @@ class Page {
       detector: this.#detectorOf(collection),
     });
     // A new collection clears the panel, and that asks already.
-    if (!isNew) this.#run(false);
+    if (!isNew) this.#run({ isQuiet });
   }
 
   /** The detector that finds boxes in a query picture; null where none is served. */
@@ -124,8 +124,10 @@ class Page {
     }
   }
 
-  async #added(collection) {
-    if (collection === this.current?.name) await this.#refresh();
+  /** Shows new pictures at the end, and the first ones as soon as there are some. */
+  async #added(collection, isAtEnd) {
+    if (collection !== this.current?.name) return;
+    if (isAtEnd || !this.current.image_count) await this.#refresh(collection, { isQuiet: true });
   }
 
   #lookLike(imageId) {
@@ -135,20 +137,20 @@ class Page {
   }
 
   /** Asks the query of this moment, or for the next page of its answer; an older question is dropped. */
-  async #run(isNextPage) {
+  async #run({ isNextPage = false, isQuiet = false } = {}) {
     this.running.abort();
     this.running = new AbortController();
     const { signal } = this.running;
     if (!isNextPage) {
       this.offset = 0;
       this.pageToken = "";
-      this.results.showLoading();
+      if (!isQuiet) this.results.showLoading();
     }
     try {
       const answer = this.query.isEmpty ? await this.#browse(signal) : await this.#search(signal);
       if (!signal.aborted) this.results.show({ collection: this.current.name, isNextPage, ...answer });
     } catch (error) {
-      if (!signal.aborted) this.#showProblem(error, () => this.#run(false));
+      if (!signal.aborted) this.#showProblem(error, () => this.#run());
     }
   }
 
@@ -197,10 +199,13 @@ class Page {
     this.results.showState({
       title: error.status === 415 ? "This picture cannot be read" : "That did not work",
       text: error.message,
-      actions: [["Try again", again]],
+      actions: isWorthTrying(error) ? [["Try again", again]] : [],
       isError: true,
     });
   }
 }
+
+/** Whether the same question may have an answer a moment later: not when the question itself is at fault. */
+const isWorthTrying = ({ status }) => status === 0 || status === 429 || status >= 500;
 
 new Page().start();

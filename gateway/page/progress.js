@@ -29,6 +29,7 @@ export class ProgressCard {
     this.#showFailures(job);
     if (isRunning) return;
     this.isAtEnd = true;
+    this.bar.hidden = true;
     this.button.disabled = false;
     this.button.textContent = "Dismiss";
   }

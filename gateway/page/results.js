@@ -57,6 +57,7 @@ export class Results {
       el("button", { type: "button", className: index ? "quiet" : "primary", onclick: act }, label));
     byId("state").replaceChildren(
       el("div", { className: isError ? "empty is-error" : "empty" },
+        isError ? null : byId("empty-icon").content.cloneNode(true),
         el("h2", {}, title),
         el("p", {}, text),
         buttons.length ? el("div", { className: "row centre" }, buttons) : null));

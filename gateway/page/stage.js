@@ -14,6 +14,9 @@ export class Stage {
     this.chips = byId("chips");
     this.preview = byId("preview");
     this.url = null;
+    this.preview.addEventListener("load", () => {
+      byId("stage").style.setProperty("--ratio", this.preview.naturalWidth / this.preview.naturalHeight);
+    });
     this.preview.addEventListener("error", () => byId("stage").classList.add("unseeable"));
     this.boxes.addEventListener("pointerdown", (event) => this.#startDrag(event));
   }
