@@ -1,6 +1,7 @@
 """One caller's inputs on their way through decoding and the model, and the thread that waits for them."""
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -72,7 +73,7 @@ class Call(Generic[Answer]):
 
     def outcomes(self) -> list[Answer | InvalidContent | ModelError]:
         """Wait for all outcomes, in the inputs' order; raises what ended the call."""
-        if not self._done.wait(self.deadline.left_s()):
+        if not self._done.wait(max(0.0, self.deadline.at_s - time.monotonic())):
             self.fail(DeadlineExceeded("the deadline passed before the model was done; allow more time"))
         if self._error is not None:
             raise self._error

@@ -1,0 +1,187 @@
+"""EncoderService over a real port."""
+
+import grpc
+import numpy as np
+import pytest
+
+from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
+from rpc.clients import Embedded, EncoderClient, Input
+from rpc.deadline import Deadline
+from rpc.errors import InvalidArgument, NotFound, ServiceError
+from tests.support.pictures import COLOURS, HOSTILE, blocks, corners, drawing, encoded, plain, turned
+
+
+@pytest.fixture
+def client(channel: grpc.aio.Channel) -> EncoderClient:
+    return EncoderClient(channel)
+
+
+async def embed(client: EncoderClient, *inputs: Input, encoder: str = "tiny") -> list[np.ndarray]:
+    """Encodes inputs that must all succeed."""
+    encoded_inputs = await client.encode(inputs, encoder=encoder, deadline=Deadline.after(20))
+    assert all(isinstance(outcome, Embedded) for outcome in encoded_inputs.outcomes), encoded_inputs.outcomes
+    return [outcome.embedding for outcome in encoded_inputs.outcomes if isinstance(outcome, Embedded)]
+
+
+async def error_of(client: EncoderClient, content: Input, *, encoder: str = "tiny") -> ServiceError:
+    """Encodes one bad input between two good ones and returns its error."""
+    good = Input("red", "text") if encoder == "tiny_text" else Input(encoded(plain("red")))
+    answer = await client.encode([good, content, good], encoder=encoder, deadline=Deadline.after(20))
+    first, bad, last = answer.outcomes
+    assert isinstance(first, Embedded)
+    assert isinstance(last, Embedded)
+    assert isinstance(bad, ServiceError)
+    return bad
+
+
+async def test_embeddings_come_in_order_and_have_unit_length(client: EncoderClient) -> None:
+    """Each input's vector stands in its own place, equal to the one that it gets alone."""
+    pictures = [encoded(plain(colour)) for colour in COLOURS] * 4
+    together = await embed(client, *(Input(picture) for picture in pictures))
+
+    for picture, embedding in zip(pictures[:6], together[:6], strict=True):
+        (alone,) = await embed(client, Input(picture))
+        assert np.allclose(alone, embedding, atol=1e-6)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    assert np.allclose(together[:6], together[18:], atol=1e-6)
+
+
+async def test_words_and_pictures_share_a_space(client: EncoderClient) -> None:
+    """A word's vector is nearest to the picture that it describes."""
+    colours = list(COLOURS)
+    pictures = np.stack(await embed(client, *(Input(encoded(plain(colour))) for colour in colours)))
+    words = np.stack(await embed(client, *(Input(colour, "text") for colour in colours), encoder="tiny_text"))
+
+    assert (words @ pictures.T).argmax(axis=1).tolist() == list(range(len(colours)))
+
+
+async def test_regions_are_embedded_alone(client: EncoderClient) -> None:
+    """A region's vector is that of a picture which shows only the region, also when the photo lies on its side."""
+    data = turned(corners(size=(192, 128)), 6, "PNG")
+    inputs = [Input(data, region=(0.5, 0, 1, 0.5)), Input(data, region=(0, 0.5, 0.5, 1)), Input(data)]
+
+    green, blue, whole = await embed(client, *inputs)
+
+    wanted = await embed(client, *(Input(encoded(picture)) for picture in (plain("green"), plain("blue"), corners())))
+    assert min(green @ wanted[0], blue @ wanted[1], whole @ wanted[2]) > 0.999
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_hostile_pictures_fail_alone(client: EncoderClient, name: str) -> None:
+    """One bad picture gets its own status, which programs can tell by its reason, and its neighbours succeed."""
+    data, words = HOSTILE[name]
+
+    error = await error_of(client, Input(data))
+
+    assert isinstance(error, InvalidArgument)
+    assert words in error.message
+    assert error.reason == "UNSUPPORTED_PICTURE"
+
+
+@pytest.mark.parametrize("region", [(float("nan"), 0, 1, 1), (0.5, 0, 0.5, 1), (0, 0, 2, 1), (0.0, 0.0, 0.0, 0.0)])
+async def test_impossible_regions_fail_alone(client: EncoderClient, region: tuple[float, float, float, float]) -> None:
+    """A region that is no rectangle in the picture fails; other regions of the same picture do not."""
+    error = await error_of(client, Input(encoded(plain("red")), region=region))
+
+    assert isinstance(error, InvalidArgument)
+    assert "region" in error.message
+
+
+async def test_sketches_are_read_over_white(client: EncoderClient) -> None:
+    """A transparent drawing is dark on white; one without a stroke is refused with a sentence."""
+    transparent, white = drawing(), plain("white", size=(64, 64))
+    white.paste(transparent, mask=transparent.getchannel("A"))
+
+    first, second = await embed(client, Input(encoded(transparent), "sketch"), Input(encoded(white), "sketch"))
+    error = await error_of(client, Input(encoded(plain("white")), "sketch"))
+
+    assert np.allclose(first, second, atol=1e-6)
+    assert error.message == "The sketch is blank; draw at least one stroke."
+
+
+async def test_warnings_travel_with_their_input(client: EncoderClient) -> None:
+    """Cut texts, unknown words and animations are told, each with its own result."""
+    texts = [Input("red", "text"), Input("red mauve", "text"), Input("red " * 20, "text")]
+    told = await client.encode(texts, encoder="tiny_text", deadline=Deadline.after(20))
+    animated = encoded(corners(), "GIF", save_all=True, append_images=[plain("red")])
+    moving = await client.encode([Input(animated)], encoder="tiny", deadline=Deadline.after(20))
+
+    warnings = [outcome.warnings for outcome in (*told.outcomes, *moving.outcomes) if isinstance(outcome, Embedded)]
+    assert warnings == [
+        (),
+        ("1 of 2 words are unknown",),
+        ("text was cut to 8 tokens",),
+        ("only the first frame was read",),
+    ]
+
+
+async def test_an_empty_text_fails_alone(client: EncoderClient) -> None:
+    """Blanks are no query."""
+    error = await error_of(client, Input("  \n", "text"), encoder="tiny_text")
+
+    assert "empty" in error.message
+    assert not error.reason
+
+
+@pytest.mark.parametrize(
+    ("inputs", "encoder", "error", "words"),
+    [
+        ([], "tiny", InvalidArgument, "1 to 64"),
+        ([Input("red", "text")] * 65, "tiny_text", InvalidArgument, "not 65"),
+        ([Input("red", "text")], "tiny", InvalidArgument, "tiny reads image or sketch, not text"),
+        ([Input("red", "text")], "huge", NotFound, "'huge' is not served here; there is tiny, tiny_text"),
+        ([Input("red", "text")], "", InvalidArgument, "name one of them: tiny, tiny_text"),
+        ([Input("red", "text")], "tiny_detector", NotFound, "not served"),
+        ([Input("red", "text", region=(0, 0, 1, 1))], "tiny_text", InvalidArgument, "only an image has regions"),
+    ],
+)
+async def test_wrong_requests_are_refused_whole(
+    client: EncoderClient, inputs: list[Input], encoder: str, error: type[ServiceError], words: str
+) -> None:
+    """A request that makes no sense as a whole is answered with a status and one sentence."""
+    with pytest.raises(error, match=words):
+        await client.encode(inputs, encoder=encoder, deadline=Deadline.after(20))
+
+
+async def test_an_input_without_content_is_refused(channel: grpc.aio.Channel) -> None:
+    """An empty message is answered, not guessed at."""
+    stub = encoder_pb2_grpc.EncoderServiceStub(channel)
+
+    with pytest.raises(grpc.aio.AioRpcError, match="has no content") as refused:
+        await stub.Encode(encoder_pb2.EncodeRequest(encoder="tiny", inputs=[encoder_pb2.Input()]), timeout=20)
+
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_passed_deadline_is_answered_before_any_work(channel: grpc.aio.Channel) -> None:
+    """A caller whose time is over gets DEADLINE_EXCEEDED."""
+    stub = encoder_pb2_grpc.EncoderServiceStub(channel)
+    picture = encoder_pb2.Input(image=encoded(blocks({"red": (0, 0, 0.5, 0.5)}, size=(2000, 2000)), "PNG"))
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Encode(encoder_pb2.EncodeRequest(encoder="tiny", inputs=[picture] * 64), timeout=0.001)
+
+    assert refused.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_describe_tells_what_a_client_needs(client: EncoderClient) -> None:
+    """Encoders are listed by name with space, size, modalities and what they run on; detectors are not among them."""
+    tiny, text = await client.describe(deadline=Deadline.after(20))
+
+    assert (tiny.name, tiny.dimension, tiny.modalities) == ("tiny", 16, frozenset({"image", "sketch"}))
+    assert (text.name, text.modalities) == ("tiny_text", frozenset({"text"}))
+    assert tiny.space == text.space
+    assert (tiny.precision, tiny.provider, len(tiny.sha256)) == ("fp32", "CPUExecutionProvider", 64)
+
+
+async def test_timings_tell_where_the_time_went(channel: grpc.aio.Channel) -> None:
+    """Stages are part of the total, and the batch is named."""
+    request = encoder_pb2.EncodeRequest(encoder="tiny", inputs=[encoder_pb2.Input(image=encoded(corners()))] * 8)
+
+    response = await encoder_pb2_grpc.EncoderServiceStub(channel).Encode(request, timeout=20)
+
+    timings = response.timings
+    assert 0 < timings.decode_ms < timings.total_ms
+    assert 0 < timings.infer_ms < timings.total_ms
+    assert 1 <= timings.batch_size <= 8
+    assert (response.space, response.dimension) != ("", 0)
