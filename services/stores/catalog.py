@@ -179,15 +179,14 @@ class RedisCatalog:
         return {each: decode_entry(each, entry) for each, entry in zip(members, entries, strict=True) if entry}
 
     async def unchanged(
-        self, collection: Collection, fingerprints: Mapping[str, str], deadline: Deadline
-    ) -> dict[str, ImageRecord]:
-        """The live records whose bytes and metadata are these, by image_id."""
-        entries = await self._values(collection, "live", list(fingerprints), deadline)
-        return {
-            image_id: decode_entry(image_id, entry)
-            for image_id, entry in entries.items()
-            if fingerprint_in(entry) == fingerprints[image_id]
-        }
+        self, collection: Collection, pictures: Sequence[tuple[str, str]], deadline: Deadline
+    ) -> list[ImageRecord | None]:
+        """For each (image_id, fingerprint) the live record with just this fingerprint, if there is one."""
+        entries = await self._values(collection, "live", {image_id for image_id, _ in pictures}, deadline)
+        return [
+            decode_entry(image_id, entry) if entry and fingerprint_in(entry) == fingerprint else None
+            for (image_id, fingerprint), entry in ((each, entries.get(each[0])) for each in pictures)
+        ]
 
     async def counts(self, collection: Collection, deadline: Deadline) -> Counts:
         """How many pictures and regions live."""

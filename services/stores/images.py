@@ -109,10 +109,8 @@ class ImageStore:
 
     async def unchanged(self, name: str, items: Sequence[tuple[str, str, Metadata]]) -> list[ImageRecord | None]:
         """For each (uri, sha256, metadata) the live record with just these, if there is one."""
-        wanted = {image_id_of(uri): fingerprint_of(sha256, metadata) for uri, sha256, metadata in items}
-        deadline = Deadline.after(READ_TIMEOUT_S)
-        found = await self._whole(name, lambda collection: self._catalog.unchanged(collection, wanted, deadline))
-        return [found.get(image_id_of(uri)) for uri, _, _ in items]
+        wanted = [(image_id_of(uri), fingerprint_of(sha256, metadata)) for uri, sha256, metadata in items]
+        return await self._catalog.unchanged(await self.get(name), wanted, Deadline.after(READ_TIMEOUT_S))
 
     async def put(self, name: str, images: Sequence[NewImage], deadline: Deadline) -> list[PutResult]:
         """Write pictures, one result each, in order. What is answered with a status is durable and findable."""
