@@ -96,7 +96,7 @@ def _bundles(wanted: Wanted) -> Sequence[Bundle]:
 
 
 async def _clean_up_after_former(data: DataFolder) -> None:
-    if ended := await asyncio.to_thread(end_orphans, data.path):
+    if ended := await asyncio.to_thread(end_orphans, data):
         note(f"ended {ended} processes that a former `fovea up` left behind")
     data.run_file.unlink(missing_ok=True)
     for log in data.logs.glob("*.log"):

@@ -91,4 +91,7 @@ class Up:
 
     def _is_up_or_over(self) -> bool:
         assert self._process is not None
-        return (self.data / "run.json").exists() or self._process.poll() is not None
+        if self._process.poll() is not None:
+            return True
+        # A system that was killed left its file behind.
+        return (self.data / "run.json").exists() and self.pids["supervisor"] == self._process.pid

@@ -71,7 +71,7 @@ async def test_what_ignores_sigterm_is_killed_with_its_children(data: DataFolder
     await child.stop()
 
     assert not alive(child.pid)
-    assert not alive(int(child.log.read_text()))
+    eventually(lambda: not alive(int(child.log.read_text())))
 
 
 async def test_higher_ranks_stop_first(data: DataFolder) -> None:
