@@ -1,0 +1,184 @@
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from encoders.bundle import Bundle, ModelFile
+from encoders.calibration import batch_sizes, best_batch
+from encoders.errors import BundleError, ModelError
+from encoders.providers import SessionOptions
+from encoders.session import DetectorSession, EmbeddingSession
+from tests.support.bundles import OPSET, tiny_detector_bundle, tiny_image_bundle, tiny_text_bundle
+
+CPU = SessionOptions(provider="cpu")
+
+
+def pictures(count: int, side_px: int = 16) -> list[np.ndarray]:
+    """Noise, another one each time."""
+    return list(np.random.default_rng(3).integers(0, 256, (count, side_px, side_px, 3), dtype=np.uint8))
+
+
+def replaced(bundle: Bundle, model: onnx.ModelProto) -> Bundle:
+    """Puts another graph into a bundle, with its right digest."""
+    path = bundle.path_of("fp32")
+    path.write_bytes(model.SerializeToString())
+    return dataclasses.replace(bundle, precisions={"fp32": ModelFile.of(path)})
+
+
+def dividing_by_first_pixel() -> onnx.ModelProto:
+    """An embedding model that gives NaN for pictures whose first pixels are black, and zeros for white ones."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["float"], ["flat"]),
+        helper.make_node("Slice", ["flat", "start", "end", "axis"], ["first"]),
+        helper.make_node("Sub", ["white", "first"], ["dark"]),
+        helper.make_node("Div", ["dark", "first"], ["embedding"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.asarray([0]), "start"),
+        numpy_helper.from_array(np.asarray([16]), "end"),
+        numpy_helper.from_array(np.asarray([1]), "axis"),
+        numpy_helper.from_array(np.asarray(255, np.float32), "white"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "dividing",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 16, 16, 3])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", 16])],
+        constants,
+    )
+    return helper.make_model(graph, opset_imports=OPSET, ir_version=9)
+
+
+def test_vectors_have_unit_length_and_no_neighbours(tmp_path: Path) -> None:
+    """A picture's vector is the same in any company."""
+    session = EmbeddingSession(tiny_image_bundle(tmp_path), CPU)
+    session.warm_up()
+    items = pictures(7)
+
+    together = session.run(items)
+    alone = [session.run([item]).answers[0] for item in items]
+
+    assert together.infer_s > 0
+    for vector, single in zip(together.answers, alone, strict=True):
+        assert isinstance(vector, np.ndarray)
+        assert isinstance(single, np.ndarray)
+        assert vector.dtype == np.float32
+        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
+        assert np.allclose(vector, single, atol=1e-6)
+
+
+def test_texts_of_any_length_share_a_batch(tmp_path: Path) -> None:
+    """Padding does not reach the vector."""
+    session = EmbeddingSession(tiny_text_bundle(tmp_path), CPU)
+    short, long = np.asarray([1]), np.asarray([1, 2, 3, 4, 5])
+
+    (padded, _), (alone,) = session.run([short, long]).answers, session.run([short]).answers
+
+    assert isinstance(padded, np.ndarray)
+    assert isinstance(alone, np.ndarray)
+    assert np.allclose(padded, alone, atol=1e-6)
+
+
+def test_vectors_without_direction_are_errors_of_their_input(tmp_path: Path) -> None:
+    """NaN, infinity and zero never leave the session, and neighbours are not touched."""
+    session = EmbeddingSession(replaced(tiny_image_bundle(tmp_path), dividing_by_first_pixel()), CPU)
+    black, white, good = (np.full((16, 16, 3), level, np.uint8) for level in (0, 255, 100))
+
+    answers = session.run([black, good, white, good]).answers
+
+    assert [isinstance(answer, ModelError) for answer in answers] == [True, False, True, False]
+
+
+def test_the_largest_batch_is_calibrated_set_or_fixed(tmp_path: Path) -> None:
+    """The machine chooses, unless the settings or the graph do."""
+    free, fixed = tiny_image_bundle(tmp_path / "free"), tiny_image_bundle(tmp_path / "fixed", max_batch=1)
+    sessions = [
+        EmbeddingSession(free, CPU),
+        EmbeddingSession(free, dataclasses.replace(CPU, max_batch=6)),
+        EmbeddingSession(fixed, CPU),
+        EmbeddingSession(fixed, dataclasses.replace(CPU, max_batch=6)),
+    ]
+    for session in sessions:
+        session.warm_up()
+
+    assert sessions[0].largest_batch in {1, 2, 4, 8, 16, 32}
+    assert [session.largest_batch for session in sessions[1:]] == [6, 1, 1]
+
+
+def test_calibration_takes_the_smallest_of_the_best() -> None:
+    """Larger batches that bring less than 3 % only make callers wait."""
+    assert batch_sizes(1) == [1]
+    assert batch_sizes(8) == [1, 2, 4, 8]
+    assert batch_sizes(6) == [1, 2, 4, 6]
+    assert best_batch(lambda size: time.sleep(0.01 * max(1, size / 4)), 16) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dimension": 17}, "its bundle says"),
+        ({"kind": "detector", "labels": ("red",)}, "gives boxes, scores"),
+    ],
+)
+def test_a_graph_that_belies_its_bundle_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    """What a model takes and gives is checked before anybody calls."""
+    bundle = dataclasses.replace(tiny_image_bundle(tmp_path), **change)  # type: ignore[arg-type]
+    kind = DetectorSession if bundle.kind == "detector" else EmbeddingSession
+
+    with pytest.raises(BundleError, match=words):
+        kind(bundle, CPU).warm_up()
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    """A renamed web page is refused in one line."""
+    bundle = tiny_image_bundle(tmp_path)
+    bundle.path_of("fp32").write_text("<html>not found</html>")
+    described = dataclasses.replace(bundle, precisions={"fp32": ModelFile.of(bundle.path_of("fp32"))})
+
+    with pytest.raises(BundleError, match=r"model_fp32\.onnx is damaged"):
+        EmbeddingSession(bundle, CPU)
+    with pytest.raises(BundleError, match=r"model_fp32\.onnx cannot be loaded") as refused:
+        EmbeddingSession(described, CPU)
+    assert "\n" not in str(refused.value)
+
+
+def test_weights_outside_of_the_model_file_are_refused(tmp_path: Path) -> None:
+    """A graph cannot make the server read other files, not even of its own folder."""
+    bundle = tiny_image_bundle(tmp_path)
+    np.ones(16 * 13, dtype=np.float32).tofile(tmp_path / "weights.bin")
+    model = onnx.load(bundle.path_of("fp32"))
+    weights = next(tensor for tensor in model.graph.initializer if tensor.name == "projection")
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.append(onnx.StringStringEntryProto(key="location", value="weights.bin"))
+
+    with pytest.raises(BundleError, match="External data"):
+        EmbeddingSession(replaced(bundle, model), CPU)
+
+
+def test_a_detector_gives_raw_boxes_for_each_picture(tmp_path: Path) -> None:
+    """One answer for each picture of a batch."""
+    session = DetectorSession(tiny_detector_bundle(tmp_path), CPU)
+    session.warm_up()
+
+    answers = session.run(pictures(3, side_px=64)).answers
+
+    assert len(answers) == 3
+    for answer in answers:
+        assert not isinstance(answer, ModelError)
+        assert (answer.boxes.shape, answer.scores.shape) == ((4, 4), (4, 4))
+
+
+def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """Asking for CUDA where there is none is an error, `auto` takes the CPU."""
+    session = EmbeddingSession(tiny_image_bundle(tmp_path), SessionOptions())
+    if session.graph.provider != "CPUExecutionProvider":
+        pytest.skip("this machine has a GPU")
+
+    with pytest.raises(BundleError, match="CUDAExecutionProvider was asked for"):
+        EmbeddingSession(tiny_image_bundle(tmp_path), SessionOptions(provider="cuda"))

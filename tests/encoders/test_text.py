@@ -1,0 +1,62 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from encoders.bundle import Bundle
+from encoders.errors import BundleError, InvalidContent
+from encoders.text import Tokenizer
+from tests.support.bundles import tiny_image_bundle, tiny_text_bundle
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return tiny_text_bundle(tmp_path, max_tokens=4)
+
+
+@pytest.fixture
+def tokenizer(bundle: Bundle) -> Tokenizer:
+    return Tokenizer(bundle)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids", "warnings"),
+    [
+        ("red", [1], ()),
+        ("  Red  BLUE ", [1, 3], ()),
+        ("red mauve", [1, 0], ("1 of 2 words are unknown",)),
+        ("mauve mauve", [0, 0], ("2 of 2 words are unknown",)),
+        ("red red red red red", [1, 1, 1, 1], ("text was cut to 4 tokens",)),
+        ("red " * 100_000, [1, 1, 1, 1], ("text was cut to 4 tokens",)),
+    ],
+)
+def test_words_become_tokens(tokenizer: Tokenizer, text: str, ids: list[int], warnings: tuple[str, ...]) -> None:
+    """What is cut or unknown is told."""
+    tokens = tokenizer.encode(text)
+
+    assert tokens.ids.tolist() == ids
+    assert tokens.warnings == warnings
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t"])
+def test_no_words_are_no_text(tokenizer: Tokenizer, text: str) -> None:
+    """Blanks are refused in one sentence."""
+    with pytest.raises(InvalidContent, match="empty"):
+        tokenizer.encode(text)
+
+
+def test_threads_share_a_tokenizer(tokenizer: Tokenizer) -> None:
+    """Callers on several threads do not disturb one another."""
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(tokenizer.encode, ["red", "blue green"] * 200))
+
+    assert {tuple(answer.ids.tolist()) for answer in answers} == {(1,), (3, 2)}
+
+
+def test_a_bundle_without_words_or_with_a_broken_tokenizer_is_refused(tmp_path: Path, bundle: Bundle) -> None:
+    """The error names the bundle or the file."""
+    with pytest.raises(BundleError, match="reads no text"):
+        Tokenizer(tiny_image_bundle(tmp_path / "image"))
+    (bundle.folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"tokenizer\.json is no tokenizer"):
+        Tokenizer(bundle)
