@@ -11,23 +11,24 @@ Config = TypeVar("Config")
 def read_config(path: Path, kind: type[Config]) -> Config:
     """Read a TOML file into `kind`, whose fields name every key; a key too many or too few is a ValueError."""
     try:
-        return _build(kind, tomllib.loads(path.read_text(encoding="utf-8")))
+        return build(kind, tomllib.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _build(kind: type[Config], table: dict[str, Any]) -> Config:
+def build(kind: type[Config], table: dict[str, Any]) -> Config:
+    """Make a `kind`, nested ones too, from a table such as a file or a checkpoint holds."""
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass by contract
     if wrong := names.symmetric_difference(table):
         raise ValueError(f"{kind.__name__} needs exactly the keys {sorted(names)}; look at {sorted(wrong)}")
     hints = get_type_hints(kind)
     return kind(
         **{
-            name: _build(hints[name], value)
-            if is_dataclass(hints[name])
-            else tuple(value)
-            if isinstance(value, list)
-            else value
+            name: build(hints[name], value) if is_dataclass(hints[name]) else _frozen(value)
             for name, value in table.items()
         }
     )
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.colour import ColourEmbedding
+
 
 class ConvNorm(nn.Sequential):
     """A convolution without bias, then batch normalisation."""
@@ -19,7 +21,7 @@ class ConvNorm(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut."""
+    """Two 3x3 convolutions beside a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -31,14 +33,54 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second[1].weight)
 
     def forward(self, activation: Tensor) -> Tensor:
+        """Refine the activation."""
         return F.relu(self.second(F.relu(self.first(activation))) + self.shortcut(activation))
 
 
 class EmbeddingNetwork(nn.Module):
     """uint8 NHWC pictures (N, S, S, 3) in, unit embeddings float32 (N, D) out.
 
-    The head reads the mean of every stage, not only of the last: early stages keep the colour and texture that tell
-    one apple from another, the last one knows shapes.
+    The embedding has two parts, so a cosine of two embeddings is the weighted mean of two cosines: what is learned of
+    the content, and the colours, which need no learning and hold for pictures unlike any that were trained on.
+    """
+
+    def __init__(
+        self,
+        *,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        content_dimension: int,
+        colour_dimension: int,
+        colour_share: float,
+    ) -> None:
+        super().__init__()
+        self.content = ContentNetwork(widths=widths, blocks=blocks, dimension=content_dimension)
+        self.colour = ColourEmbedding(colour_dimension)
+        self.colour_share = colour_share
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Embed pictures as they are served, uint8 NHWC."""
+        return self.embed(image.permute(0, 3, 1, 2).float())
+
+    def embed(self, picture: Tensor) -> Tensor:
+        """Embed pictures float32 (N, 3, S, S) with values 0..255."""
+        return self.join(self.content(scaled(picture)), self.colour(picture))
+
+    def join(self, content: Tensor, colour: Tensor) -> Tensor:
+        """Put the two unit parts together, each with its share of every cosine."""
+        return torch.cat([content * (1 - self.colour_share) ** 0.5, colour * self.colour_share**0.5], dim=1)
+
+
+def scaled(picture: Tensor) -> Tensor:
+    """From values 0..255 to about -2..2, as the convolutions want them."""
+    return (picture - 127.5) / 64.0
+
+
+class ContentNetwork(nn.Module):
+    """Scaled pictures (N, 3, S, S) in, unit embeddings (N, D) of what they show out.
+
+    The head reads the mean of every stage, not only of the last: early stages keep the texture that tells one apple
+    from another, the last one knows shapes.
     """
 
     def __init__(self, *, widths: Sequence[int], blocks: Sequence[int], dimension: int) -> None:
@@ -51,17 +93,13 @@ class EmbeddingNetwork(nn.Module):
             )
             for (inputs, outputs), count in zip(pairwise(widths), blocks, strict=True)
         )
+        pooled = sum(widths[1:]) + widths[-1]
         self.head = nn.Sequential(
-            nn.BatchNorm1d(sum(widths[1:]) + widths[-1]),
-            nn.Linear(sum(widths[1:]) + widths[-1], dimension, bias=False),
-            nn.BatchNorm1d(dimension),
+            nn.BatchNorm1d(pooled), nn.Linear(pooled, dimension, bias=False), nn.BatchNorm1d(dimension)
         )
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.embed((image.permute(0, 3, 1, 2).float() - 127.5) / 64.0)
-
-    def embed(self, activation: Tensor) -> Tensor:
-        """Embed pictures already scaled, float32 (N, 3, S, S)."""
+    def forward(self, activation: Tensor) -> Tensor:
+        """Embed the content."""
         activation = F.relu(self.stem(activation))
         pooled = []
         for stage in self.stages:

@@ -8,7 +8,7 @@ python -m training.export general      gate the checkpoint and write models/gene
 import argparse
 import csv
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,14 +22,18 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.config import read_config
-from training.embedding_network import EmbeddingNetwork
-from training.photos import clothing_photos, grocery_photos
-from training.retrieval import RetrievalFigures, leave_one_out
+from training.crops import drawn_crops
+from training.embedding_network import EmbeddingNetwork, scaled
+from training.metrics import QueryFigures, evaluate, own_id, same_label
+from training.photos import Photo, clothing_photos, grocery_photos
 from training.views import Views, write_views
 
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
+    """The views that are cut: see `training.views`."""
+
+    drawn_crops: int
     views: int
     view_px: int
     train_px: int
@@ -37,13 +41,19 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
+    """What `EmbeddingNetwork` is built from."""
+
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
-    dimension: int
+    content_dimension: int
+    colour_dimension: int
+    colour_share: float
 
 
 @dataclass(frozen=True, slots=True)
 class OptimiserConfig:
+    """How long and how fast; the learning rate rises, then falls to nothing."""
+
     epochs: int
     batch: int
     learning_rate: float
@@ -54,6 +64,8 @@ class OptimiserConfig:
 
 @dataclass(frozen=True, slots=True)
 class LossConfig:
+    """The weights of the objective's parts."""
+
     fine: float
     coarse: float
     teacher: float
@@ -64,6 +76,8 @@ class LossConfig:
 
 @dataclass(frozen=True, slots=True)
 class GeneralConfig:
+    """A run, as its file in `configs/` says it."""
+
     seed: int
     data: DataConfig
     network: NetworkConfig
@@ -115,7 +129,7 @@ def augment(pixels: Tensor, size_px: int, rng: torch.Generator) -> Tensor:
     mean = batch.mean(dim=(1, 2, 3), keepdim=True)
     contrast = 1 + 0.12 * torch.randn(count, 1, 1, 1, generator=rng)
     batch = ((batch - mean) * contrast + mean) * gain
-    return (batch.clamp(0, 255) - 127.5) / 64.0
+    return batch.clamp(0, 255)
 
 
 def batches(views: Views, size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
@@ -132,18 +146,23 @@ def batches(views: Views, size: int, rng: np.random.Generator) -> Iterator[tuple
         )
 
 
-def evaluate(network: nn.Module, pictures: NDArray[np.uint8], labels: list[str]) -> RetrievalFigures:
-    """The figures of whole pictures, uint8 (N, S, S, 3), each against all the others."""
+def embed_all(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Embed whole pictures, uint8 (N, S, S, 3), as they would be served."""
     network.eval()
     with torch.inference_mode():
         parts = [network(torch.from_numpy(part)) for part in np.array_split(pictures, 8)]
     network.train()
-    return leave_one_out(torch.cat(parts).numpy(), labels)
+    return torch.cat(parts).numpy()
 
 
-def squashed(folder: Path, size_px: int) -> tuple[NDArray[np.uint8], list[str]]:
-    """The grocery validation photos as the served bundle sees them, with their exact classes; never trained on."""
-    photos = grocery_photos(folder, "val")
+def leave_one_out(embeddings: NDArray[np.float32], labels: Sequence[str]) -> QueryFigures:
+    """The figures of pictures that each look for all the others of their class; P@1 is `recall(1)`."""
+    rows = np.arange(len(embeddings))
+    return evaluate(embeddings, embeddings, same_label(labels, labels), own_id(rows, rows), ks=(1, 5))
+
+
+def squashed(photos: Sequence[Photo], size_px: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """Photos as the served bundle sees them, uint8 (N, S, S, 3), with their exact classes."""
     size = (size_px, size_px)
     pixels = np.stack([np.asarray(photo.open().resize(size, Image.Resampling.BILINEAR)) for photo in photos])
     return pixels, [photo.fine for photo in photos]
@@ -152,7 +171,11 @@ def squashed(folder: Path, size_px: int) -> tuple[NDArray[np.uint8], list[str]]:
 def prepare(config: GeneralConfig, realdata: Path, run: Path, threads: int) -> None:
     """Cut and embed the views that training reads."""
     write_views(
-        [*grocery_photos(realdata / "grocery", "train"), *clothing_photos(realdata / "clothing")],
+        [
+            *grocery_photos(realdata / "grocery", "train"),
+            *clothing_photos(realdata / "clothing"),
+            *drawn_crops(config.data.drawn_crops, config.seed),
+        ],
         run / "views",
         teacher=realdata / "bundles" / "mobilenet_v2_imagenet.onnx",
         size_px=config.data.view_px,
@@ -170,9 +193,10 @@ def train(config: GeneralConfig, realdata: Path, run: Path, *, max_steps: int | 
     settings = config.optimiser
 
     views = Views.open(run / "views")
-    validation, validation_labels = squashed(realdata / "grocery", config.data.view_px)
+    validation, validation_labels = squashed(grocery_photos(realdata / "grocery", "val"), config.data.view_px)
     network = EmbeddingNetwork(**asdict(config.network)).to(memory_format=torch.channels_last)
-    objective = Objective(config.loss, config.network.dimension, views)
+    network.colour.fit(np.array(views.pixels[:, 0]))
+    objective = Objective(config.loss, config.network.content_dimension + config.network.colour_dimension, views)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay), use_buffers=True)
 
     steps_per_epoch = len(views.fine) // settings.batch
@@ -193,10 +217,12 @@ def train(config: GeneralConfig, realdata: Path, run: Path, *, max_steps: int | 
             started, losses = time.monotonic(), []
             epoch_batches = batches(views, settings.batch, rng)
             for pixels, teacher, fine, coarse in track(epoch_batches, f"epoch {epoch + 1}", total=steps_per_epoch):
-                activation = augment(pixels, config.data.train_px, torch_rng)
+                picture = augment(pixels, config.data.train_px, torch_rng)
+                # The colours are counted in full precision: bfloat16 has 8 bits, too few for shares of 1 %.
                 with torch.autocast("cpu", torch.bfloat16):
-                    embedding = network.embed(activation.to(memory_format=torch.channels_last))
-                loss = objective(embedding.float(), teacher, fine, coarse)
+                    content = network.content(scaled(picture).to(memory_format=torch.channels_last))
+                embedding = network.join(content.float(), network.colour(picture))
+                loss = objective(embedding, teacher, fine, coarse)
                 optimiser.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -206,8 +232,9 @@ def train(config: GeneralConfig, realdata: Path, run: Path, *, max_steps: int | 
                 losses.append(loss.item())
                 if max_steps is not None and len(losses) == max_steps:
                     break
-            figures = evaluate(average.module, validation, validation_labels)
-            row = [epoch + 1, np.mean(losses), figures.p_at_1, figures.r_at_5, figures.map, time.monotonic() - started]
+            figures = leave_one_out(embed_all(average.module, validation), validation_labels)
+            quality = [figures.recall(1), figures.recall(5), figures.ap.mean()]
+            row = [epoch + 1, np.mean(losses), *quality, time.monotonic() - started]
             log.writerow([f"{value:.4g}" for value in row])
             log_file.flush()
             checkpoint = {"config": asdict(config), "epoch": epoch + 1, "weights": average.module.state_dict()}
@@ -217,6 +244,7 @@ def train(config: GeneralConfig, realdata: Path, run: Path, *, max_steps: int | 
 
 
 def main() -> None:
+    """Run one step of the work."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=["prepare", "train"])
     parser.add_argument("--config", type=Path, default=Path("training/configs/general.toml"))

@@ -92,8 +92,7 @@ def compose_scene(background: Image.Image, rng: np.random.Generator, size: Size)
     for _ in range(int(rng.integers(1, 7))):
         kind = KINDS[str(rng.choice(list(KINDS)))]
         height = float(np.exp(rng.uniform(np.log(0.1), np.log(0.6))) / max(1.0, kind.aspect**0.5))
-        place = float(rng.uniform(0.02, 0.98)), float(rng.uniform(height * 0.9, 1.05))
-        item = _sprite_at(kind, place, height, size, rng)
+        item = _sprite_at(kind, float(rng.uniform(height * 0.9, 1.05)), height, size, rng)
         if _fits(item, placed, size):
             placed.append(item)
     for item in placed:
@@ -106,7 +105,7 @@ def _place_objects(setting: Setting, size: Size, rng: np.random.Generator) -> li
     wanted, placed = int(rng.integers(3, 10)), list[_Placed]()
     typical = [kind for kind in at_home if kind.zone == _TYPICAL_ZONE[setting.place]]
     for attempt in range(wanted * 3):
-        choice = typical if attempt < 4 and len(placed) < 2 else at_home
+        choice = typical if attempt < 6 and len(placed) < 2 else at_home
         kind = choice[rng.integers(len(choice))]
         zone = setting.zone(kind.zone)
         assert zone is not None
@@ -114,7 +113,7 @@ def _place_objects(setting: Setting, size: Size, rng: np.random.Generator) -> li
         height = (
             float(rng.uniform(0.12, 0.26)) if kind.zone == "sky" else kind.height_m * (foot - setting.horizon) / EYE_M
         )
-        item = _sprite_at(kind, (float(rng.uniform(0.04, 0.96)), foot), height * rng.uniform(0.9, 1.1), size, rng)
+        item = _sprite_at(kind, foot, height * rng.uniform(0.9, 1.1), size, rng)
         if _fits(item, placed, size):
             placed.append(item)
         if len(placed) == wanted:
@@ -122,11 +121,13 @@ def _place_objects(setting: Setting, size: Size, rng: np.random.Generator) -> li
     return sorted(placed, key=lambda item: item.foot)
 
 
-def _sprite_at(kind: Kind, place: tuple[float, float], height: float, size: Size, rng: np.random.Generator) -> _Placed:
+def _sprite_at(kind: Kind, foot: float, height: float, size: Size, rng: np.random.Generator) -> _Placed:
+    """Draw one that stands at `foot`, anywhere across the picture, at most a fifth of it outside."""
     colour = str(rng.choice(kind.colours))
     sprite = kind.sprite(colour, round(height * size[1]), rng)
-    left, top = round(place[0] * size[0] - sprite.width / 2), round(place[1] * size[1]) - sprite.height
-    return _Placed(kind, colour, sprite, left, top, place[1])
+    inside = 0.3 * sprite.width
+    middle = rng.uniform(inside, max(inside + 1, size[0] - inside))
+    return _Placed(kind, colour, sprite, round(middle - sprite.width / 2), round(foot * size[1]) - sprite.height, foot)
 
 
 def _fits(item: _Placed, others: list[_Placed], size: Size) -> bool:

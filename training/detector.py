@@ -1,0 +1,228 @@
+"""Trains the object detector on drawn scenes and on drawn objects over real photos.
+
+python -m training.detector prepare     draw the scenes
+python -m training.detector train       train; a line in log.csv each epoch
+python -m training.export detector      gate the checkpoint and write models/detector
+"""
+
+import argparse
+import csv
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from encoders.bundle import Preprocessing
+from encoders.detection import postprocess
+from encoders.session import RawDetections
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from training.average_precision import ScoredBox, mean_average_precision
+from training.config import read_config
+from training.detector_network import Anchor, DetectorNetwork
+from training.detector_scenes import DRAWN_SIZE, Scenes, drawn_scene, squashed_scene, truth_of, write_scenes
+from training.world.kinds import LABELS
+from training.yolo_loss import yolo_loss
+
+# The album that figures are taken from; training draws from the one named in the config.
+HELD_OUT_SEED = 900_001
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """How many scenes of each sort there are, and the network's input."""
+
+    drawn: int
+    composed: int
+    held_out: int
+    size_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """Channels of the stem and the four stages, of the neck, and the grids' anchors, fine to coarse."""
+
+    widths: tuple[int, ...]
+    neck: int
+    anchors: tuple[tuple[Anchor, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiserConfig:
+    """How long and how fast; the learning rate rises, then falls to nothing."""
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    warmup_epochs: float
+    average_decay: float
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    """A run, as its file in `configs/` says it."""
+
+    seed: int
+    data: DataConfig
+    network: NetworkConfig
+    optimiser: OptimiserConfig
+
+
+def build_network(config: DetectorConfig) -> DetectorNetwork:
+    """The network with fresh weights."""
+    return DetectorNetwork(
+        size_px=config.data.size_px,
+        widths=config.network.widths,
+        neck=config.network.neck,
+        anchors=config.network.anchors,
+        class_count=len(LABELS),
+    )
+
+
+def augment(pixels: Tensor, truths: Sequence[Tensor], rng: torch.Generator) -> tuple[Tensor, list[Tensor]]:
+    """Mirror half of a batch of uint8 pictures (B, S, S, 3) with its boxes, and change light and colour."""
+    batch = pixels.permute(0, 3, 1, 2).float()
+    count = len(batch)
+    mirrored = torch.rand(count, generator=rng) < 0.5
+    batch[mirrored] = batch[mirrored].flip(3)
+    boxes = [_mirror(truth) if turn else truth for truth, turn in zip(truths, mirrored, strict=True)]
+    gain = 1 + 0.2 * torch.randn(count, 1, 1, 1, generator=rng) + 0.08 * torch.randn(count, 3, 1, 1, generator=rng)
+    noise = 4 * torch.randn(batch.shape, generator=rng)
+    return ((batch * gain + noise).clamp(0, 255) - 127.5) / 64.0, boxes
+
+
+def _mirror(truth: Tensor) -> Tensor:
+    label, left, top, right, bottom = truth.unbind(dim=1)
+    return torch.stack([label, 1 - right, top, 1 - left, bottom], dim=1)
+
+
+def batches(scenes: Scenes, size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    """An epoch: each scene once, in a new order."""
+    order = rng.permutation(len(scenes.truths))
+    for start in range(0, len(order) - size + 1, size):
+        rows = order[start : start + size]
+        yield torch.from_numpy(scenes.pixels[rows]), [torch.from_numpy(scenes.truths[row]) for row in rows]
+
+
+def held_out_scenes(config: DataConfig) -> Scenes:
+    """Drawn scenes that training never sees."""
+    scenes = [drawn_scene(HELD_OUT_SEED, number) for number in range(config.held_out)]
+    return Scenes(
+        pixels=np.stack([squashed_scene(scene, config.size_px) for scene in scenes]),
+        truths=tuple(truth_of(scene) for scene in scenes),
+    )
+
+
+def found_in(boxes: NDArray[np.float32], scores: NDArray[np.float32], size_px: int) -> list[ScoredBox]:
+    """What one picture's raw answer comes to, by the same code that serves it."""
+    detections = postprocess(
+        RawDetections(boxes, scores),
+        picture_px=DRAWN_SIZE,
+        preprocessing=Preprocessing(size=(size_px, size_px)),
+        min_score=0.01,
+        limit=100,
+    )
+    return [ScoredBox(item.class_id, item.score, item.box) for item in detections]
+
+
+def evaluate(network: nn.Module, scenes: Scenes) -> float:
+    """The mAP50 on whole scenes."""
+    network.eval()
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(scenes.pixels), 25):
+            boxes, scores = network(torch.from_numpy(scenes.pixels[start : start + 25]))
+            pairs = zip(boxes.numpy(), scores.numpy(), strict=True)
+            found += [found_in(*pair, scenes.pixels.shape[1]) for pair in pairs]
+    network.train()
+    return mean_average_precision(found, scenes.truths)
+
+
+def prepare(config: DetectorConfig, realdata: Path, run: Path) -> None:
+    """Draw the training scenes."""
+    write_scenes(
+        run / "scenes",
+        realdata,
+        drawn=config.data.drawn,
+        composed=config.data.composed,
+        size_px=config.data.size_px,
+        seed=config.seed,
+    )
+
+
+def train(config: DetectorConfig, run: Path, *, max_steps: int | None = None) -> None:
+    """Train, log each epoch, and keep the averaged weights in `run`/checkpoint.pt."""
+    torch.manual_seed(config.seed)
+    rng = np.random.default_rng(config.seed)
+    torch_rng = torch.Generator().manual_seed(config.seed)
+    settings = config.optimiser
+
+    scenes = Scenes.open(run / "scenes")
+    held_out = held_out_scenes(config.data)
+    network = build_network(config).to(memory_format=torch.channels_last)
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay), use_buffers=True)
+
+    steps_per_epoch = len(scenes.truths) // settings.batch
+    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        settings.learning_rate,
+        total_steps=settings.epochs * steps_per_epoch + 1,
+        pct_start=settings.warmup_epochs / settings.epochs,
+    )
+
+    with (run / "log.csv").open("w", encoding="utf-8", newline="") as log_file:
+        log = csv.writer(log_file)
+        log.writerow(["epoch", "loss", "map50", "seconds"])
+        for epoch in range(settings.epochs):
+            started, losses = time.monotonic(), []
+            epoch_batches = batches(scenes, settings.batch, rng)
+            for pixels, truths in track(epoch_batches, f"epoch {epoch + 1}", total=steps_per_epoch):
+                activation, boxes = augment(pixels, truths, torch_rng)
+                with torch.autocast("cpu", torch.bfloat16):
+                    prediction = network.predict(activation.to(memory_format=torch.channels_last))
+                loss = yolo_loss(network, prediction, boxes)
+                optimiser.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+                optimiser.step()
+                schedule.step()
+                average.update_parameters(network)
+                losses.append(loss.item())
+                if max_steps is not None and len(losses) == max_steps:
+                    break
+            row = [epoch + 1, np.mean(losses), evaluate(average.module, held_out), time.monotonic() - started]
+            log.writerow([f"{value:.4g}" for value in row])
+            log_file.flush()
+            checkpoint = {"config": asdict(config), "epoch": epoch + 1, "weights": average.module.state_dict()}
+            torch.save(checkpoint, run / "checkpoint.pt")
+            if max_steps is not None:
+                break
+
+
+def main() -> None:
+    """Run one step of the work."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=["prepare", "train"])
+    parser.add_argument("--config", type=Path, default=Path("training/configs/detector.toml"))
+    parser.add_argument("--realdata", type=Path, default=Path("../shared/realdata"))
+    parser.add_argument("--run", type=Path, default=Path("data/training/detector"), help="folder of this run's files")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+
+    torch.set_num_threads(options.threads)
+    config = read_config(options.config, DetectorConfig)
+    if options.step == "prepare":
+        prepare(config, options.realdata, options.run)
+    else:
+        train(config, options.run)
+
+
+if __name__ == "__main__":
+    main()
