@@ -45,10 +45,9 @@ _RESULTS_SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class _Upload:
-    """One picture of the form; `uri` is what the ingest service calls a picture that comes without one."""
+    """One picture of the form."""
 
     filename: str
-    uri: str
     item: ingest_pb2.Item
 
 
@@ -67,11 +66,11 @@ async def upload_images(name: CollectionName, request: Request, backends: Backen
     async with request.form(max_files=_MAX_FILES) as form:
         uploads = await _read_uploads(form)
     # The same picture twice is one item: two at once would dispute the same record.
-    items = {upload.uri: upload.item for upload in uploads}
+    items = {upload.item.uri: upload.item for upload in uploads}
     responses = {response.uri: response async for response in ingest(backends, name, items.values(), call)}
     if missing := items.keys() - responses.keys():
         raise Internal(f"{len(missing)} of {len(items)} pictures got no result; send them again")
-    results = [_result_json(upload.filename, responses[upload.uri]) for upload in uploads]
+    results = [_result_json(upload.filename, responses[upload.item.uri]) for upload in uploads]
     return _answer(results)
 
 
@@ -101,8 +100,9 @@ async def _read_uploads(form: FormData) -> list[_Upload]:
 async def _read_upload(file: UploadFile, metadata: Struct) -> _Upload:
     data = await file.read()
     digest = await asyncio.to_thread(hashlib.sha256, data)
-    item = ingest_pb2.Item(image=data, metadata=metadata)
-    return _Upload(file.filename or "", f"sha256:{digest.hexdigest()}", item)
+    # The uri that the ingest service would give it; named here, so that a failure can be told from another's.
+    item = ingest_pb2.Item(uri=f"sha256:{digest.hexdigest()}", image=data, metadata=metadata)
+    return _Upload(file.filename or "", item)
 
 
 def _read_metadata(text: str | UploadFile | None, count: int) -> Sequence[Struct]:

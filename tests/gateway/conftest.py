@@ -1,0 +1,36 @@
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from tests.gateway.system import System, running_system
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory, milvus_lite_uri: str, redis_url: str) -> Iterator[System]:
+    """A whole Fovea that the gateway's tests share: use collections of your own."""
+    folder = tmp_path_factory.mktemp("gateway")
+    with running_system(folder, milvus_uri=milvus_lite_uri, redis_url=redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the gateway's API."""
+    async with httpx.AsyncClient(base_url=f"{system.url}/api/v1", timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def name() -> str:
+    """A collection name that nobody else uses."""
+    return f"g_{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def photos(http: httpx.AsyncClient, name: str) -> str:
+    """A new, empty collection of whole pictures."""
+    response = await http.post("/collections", json={"name": name, "encoder": "tiny"})
+    assert response.status_code == 201, response.text
+    return name

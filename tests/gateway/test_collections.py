@@ -1,0 +1,67 @@
+import httpx
+
+
+async def test_created_collection_is_listed_and_read(http: httpx.AsyncClient, name: str) -> None:
+    """A new collection is answered with 201, and found by name and in the list with counts that are numbers."""
+    created = await http.post("/collections", json={"name": name, "encoder": "tiny"})
+
+    assert created.status_code == 201
+    assert created.json()["mode"] == "COLLECTION_MODE_WHOLE_IMAGE"
+    read = (await http.get(f"/collections/{name}")).json()
+    assert read["name"] == name
+    assert read["image_count"] == 0
+    listed = (await http.get("/collections")).json()["collections"]
+    assert name in [collection["name"] for collection in listed]
+
+
+async def test_objects_mode_takes_a_detector(http: httpx.AsyncClient, name: str) -> None:
+    """The mode may be given as the contract's short word, in any case."""
+    response = await http.post(
+        "/collections", json={"name": name, "encoder": "tiny", "mode": "OBJECTS", "detector": "tiny_detector"}
+    )
+
+    assert response.json()["mode"] == "COLLECTION_MODE_OBJECTS"
+    assert response.json()["detector"] == "tiny_detector"
+
+
+async def test_taken_name_is_a_conflict(http: httpx.AsyncClient, photos: str) -> None:
+    """A name is given once."""
+    response = await http.post("/collections", json={"name": photos, "encoder": "tiny"})
+
+    assert response.status_code == 409
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["title"] == "Conflict"
+
+
+async def test_bad_name_is_refused(http: httpx.AsyncClient) -> None:
+    """A name outside the contract's alphabet is the caller's fault."""
+    response = await http.post("/collections", json={"name": "Größe", "encoder": "tiny"})
+
+    assert response.status_code == 400
+    assert "name" in response.json()["detail"]
+
+
+async def test_missing_field_is_named(http: httpx.AsyncClient) -> None:
+    """Validation errors are problem documents that name each field."""
+    response = await http.post("/collections", json={"encoder": "tiny", "mode": "sideways"})
+
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    assert {error["field"] for error in response.json()["errors"]} == {"name", "mode"}
+
+
+async def test_unknown_encoder_is_not_found(http: httpx.AsyncClient, name: str) -> None:
+    """A collection needs an encoder that is served."""
+    response = await http.post("/collections", json={"name": name, "encoder": "nobody"})
+
+    assert response.status_code == 404
+    assert "nobody" in response.json()["detail"]
+
+
+async def test_deleted_collection_is_gone(http: httpx.AsyncClient, photos: str) -> None:
+    """Deleting answers 204, and the name means nothing afterwards."""
+    deleted = await http.delete(f"/collections/{photos}")
+
+    assert deleted.status_code == 204
+    assert (await http.get(f"/collections/{photos}")).status_code == 404
+    assert (await http.delete(f"/collections/{photos}")).status_code == 404
