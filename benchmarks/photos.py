@@ -1,0 +1,19 @@
+"""The photos that are measured with: real ones where they are at hand, drawn ones elsewhere."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.servers import ROOT
+
+_REAL = ROOT.parent / "shared" / "realdata" / "grocery" / "train"
+
+
+def photos(count: int, folder: Path) -> list[Path]:
+    """`count` different picture files; drawn ones are written below `folder`."""
+    real = sorted(_REAL.rglob("*.jpg"))[:count]
+    if len(real) == count:
+        return real
+    drawing = [sys.executable, "-m", "training.world.gallery", "--out", str(folder), "--count", str(count)]
+    subprocess.run(drawing, cwd=ROOT, check=True)
+    return sorted(folder.glob("*.jpg"))
