@@ -1,0 +1,123 @@
+"""Owns the words of pedestrian captions: counting them, reading the published list, and the tokenizer both become."""
+
+import json
+import pickle
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from string import punctuation
+from typing import Any, Never
+
+MAX_TOKENS = 100
+MAX_FILE_BYTES = 16 * 2**20
+# Users cannot type them: all punctuation is deleted before words are looked up.
+PADDING, UNKNOWN = "[PAD]", "[UNK]"
+_DELETE_PUNCTUATION = str.maketrans("", "", punctuation)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Words and their ids, the most frequent first; any other word is `unknown`."""
+
+    ids: Mapping[str, int]
+    unknown: int
+
+    @classmethod
+    def of(cls, captions: Iterable[str], *, min_count: int = 3) -> "Vocabulary":
+        """Count the words of the training captions, in lower case; id 0 stays free for padding."""
+        counts = Counter(word for caption in captions for word in words_of(caption.lower()))
+        kept = [word for word, count in counts.most_common() if count >= min_count]
+        return cls({word: number for number, word in enumerate(kept, start=1)}, unknown=len(kept) + 1)
+
+    @classmethod
+    def published(cls, path: Path) -> "Vocabulary":
+        """Read `word_to_index.pkl` (nothing in the file can run) or the same dictionary as JSON.
+
+        There id 0 is the most frequent word, as in the checkpoints that go with it.
+        """
+        ids = _read_ids(path)
+        if not isinstance(ids, dict) or not all(isinstance(key, str) and type(ids[key]) is int for key in ids):
+            raise ValueError(f"{path} is not a dictionary from words to ids.")
+        if sorted(ids.values()) != list(range(len(ids))):
+            raise ValueError(f"{path}: the ids of {len(ids)} words are not 0 to {len(ids) - 1}, each once.")
+        return cls(ids, unknown=len(ids))
+
+    def __len__(self) -> int:
+        """Return how many rows the embedding table needs, padding and the unknown word included."""
+        return self.unknown + 1
+
+    @property
+    def is_lower(self) -> bool:
+        """Whether case carries no meaning, as in every vocabulary that is counted here."""
+        return all(word == word.lower() for word in self.ids)
+
+    def tokenizer_json(self, *, max_tokens: int = MAX_TOKENS) -> str:
+        """Write the one tokenizer of training and serving, as HuggingFace's `tokenizer.json`.
+
+        A word that is not there as it stands is tried in lower case, then capitalised. Captions are cut to
+        `max_tokens`.
+        """
+        return json.dumps(
+            {
+                "version": "1.0",
+                "truncation": {
+                    "direction": "Right",
+                    "max_length": max_tokens,
+                    "strategy": "LongestFirst",
+                    "stride": 0,
+                },
+                "padding": None,
+                "added_tokens": [],
+                "normalizer": {
+                    "type": "Sequence",
+                    "normalizers": [
+                        {"type": "Replace", "pattern": {"Regex": r"[!-/:-@\[-`{-~]"}, "content": ""},
+                        *([{"type": "Lowercase"}] if self.is_lower else []),
+                    ],
+                },
+                "pre_tokenizer": {"type": "WhitespaceSplit"},
+                "post_processor": None,
+                "decoder": None,
+                "model": {"type": "WordLevel", "vocab": self._with_fallbacks(), "unk_token": UNKNOWN},
+            },
+            ensure_ascii=False,
+        )
+
+    def _with_fallbacks(self) -> dict[str, int]:
+        # `tokenizers` cannot fall back by case, but several spellings may share an id.
+        fallbacks: dict[str, int] = {}
+        for spelling in (str.capitalize, str.lower):
+            for word, number in self.ids.items():
+                if word == spelling(word):
+                    fallbacks |= dict.fromkeys((word.lower(), word.capitalize(), word.upper()), number)
+        return fallbacks | dict(self.ids) | {UNKNOWN: self.unknown}
+
+
+def words_of(caption: str) -> list[str]:
+    """Split as the published training did: every ASCII punctuation mark vanishes, then white space parts."""
+    return caption.translate(_DELETE_PUNCTUATION).split()
+
+
+def unknown_share(tokens: Iterable[int], vocabulary: Vocabulary) -> float:
+    """Return the share of a caption's words that the network has never seen, 0..1."""
+    ids = list(tokens)
+    return sum(number == vocabulary.unknown for number in ids) / len(ids) if ids else 0.0
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads dictionaries, strings and numbers; anything that would have to be looked up is refused."""
+
+    def find_class(self, module: str, name: str) -> Never:
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def _read_ids(path: Path) -> Any:
+    data = path.read_bytes()
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"{path} has {len(data)} bytes; a list of words has at most {MAX_FILE_BYTES}.")
+    try:
+        return json.loads(data) if data.lstrip()[:1] == b"{" else _PlainUnpickler(BytesIO(data)).load()
+    except (pickle.UnpicklingError, ValueError, EOFError, IndexError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is not a plain dictionary from words to ids: {error}.") from error
