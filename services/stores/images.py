@@ -66,6 +66,11 @@ class ImageStore:
         """Connect to both stores; Unavailable when Milvus does not answer. Redis is asked nothing yet."""
         return cls(await MilvusIndex.open(milvus_uri), RedisCatalog.open(redis_url))
 
+    @property
+    def engine(self) -> Engine:
+        """What runs behind the Milvus URI."""
+        return self._index.engine
+
     async def close(self) -> None:
         """Close both connections."""
         await asyncio.gather(self._index.close(), self._catalog.close())

@@ -1,0 +1,250 @@
+"""What survives: kill -9 of either store, a lost Redis, writers that die between any two steps."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from rpc.deadline import Deadline
+from rpc.errors import Aborted, ServiceError, Unavailable
+from services.stores.catalog import Begun, RedisCatalog
+from services.stores.drafts import prepare
+from services.stores.finding import DEGRADED
+from services.stores.images import ImageStore
+from services.stores.milvus import MilvusIndex
+from services.stores.records import Collection, Counts, Embeddings, PutStatus, image_id_of
+from services.stores.rows import rows_of
+from tests.services.stores.making import a_collection, find, picture, put, soon, unit_vectors, uris
+from tests.support.servers import EmbeddedServer, embedded_milvus, embedded_redis
+
+EMBEDDINGS = unit_vectors(30)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A Redis that may be killed."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = embedded_redis(folder)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def fragile(milvus_uri: str, redis: EmbeddedServer, name: str) -> AsyncIterator[ImageStore]:
+    """A store with an empty collection `name` on a Redis that may be killed."""
+    store = await ImageStore.open(milvus_uri, redis.url)
+    await store.create(a_collection(name))
+    yield store
+    await store.drop(name)
+    await store.close()
+
+
+async def fill(store: ImageStore, name: str) -> None:
+    """Thirty pictures: one updated, one deleted."""
+    await put(store, name, *(picture(f"p/{i}", embedding) for i, embedding in enumerate(EMBEDDINGS[:29])))
+    await put(store, name, picture("p/3", EMBEDDINGS[29], {"new": True}, content="new"))
+    await store.delete(name, [image_id_of("p/4")], soon())
+
+
+async def assert_filled(store: ImageStore, name: str) -> None:
+    """All of `fill` is there, exactly once, and nothing else."""
+    assert await store.counts(name) == Counts(28, 28)
+    found = (await find(store, name, EMBEDDINGS, limit=100)).hits
+    assert sorted(hit.record.uri for hit in found) == sorted(f"p/{i}" for i in range(29) if i != 4)
+    assert all(hit.score == pytest.approx(1.0, abs=1e-5) for hit in found)
+    assert (await store.image(name, image_id_of("p/3"))).record.metadata == {"new": True}
+
+
+async def answers(store: ImageStore) -> None:
+    """Return when both stores answer again."""
+    while True:
+        try:
+            await store.ping(Deadline.after(2))
+        except ServiceError:
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+async def test_acknowledged_pictures_survive_the_death_of_redis(
+    fragile: ImageStore, redis: EmbeddedServer, name: str
+) -> None:
+    """Redis killed right after an acknowledgement still knows all of it."""
+    await fill(fragile, name)
+    redis.kill()
+    redis.start()
+    await answers(fragile)
+
+    await assert_filled(fragile, name)
+
+
+async def test_search_goes_on_without_redis(fragile: ImageStore, redis: EmbeddedServer, name: str) -> None:
+    """With Redis away searches are answered from the rows and say so; writes are refused, and work again later."""
+    await fill(fragile, name)
+    redis.kill()
+
+    found = await find(fragile, name, EMBEDDINGS[29], limit=1)
+    assert [hit.record.uri for hit in found.hits] == ["p/3"]
+    assert found.hits[0].record.metadata == {"new": True}
+    assert found.warnings == (DEGRADED,)
+    with pytest.raises(Unavailable, match="Redis"):
+        await put(fragile, name, picture("late", EMBEDDINGS[0]))
+    redis.start()
+    await answers(fragile)
+    await assert_filled(fragile, name)
+    assert await put(fragile, name, picture("p/1", EMBEDDINGS[1])) == [PutStatus.UNCHANGED]
+
+
+async def test_a_lost_redis_is_rebuilt_from_milvus(fragile: ImageStore, redis: EmbeddedServer, name: str) -> None:
+    """An empty Redis costs nothing: searches go on with a warning, the first write rebuilds it."""
+    await fill(fragile, name)
+    async with Redis.from_url(redis.url) as client:
+        await client.flushall()
+
+    found = await find(fragile, name, EMBEDDINGS[29], limit=1)
+    assert ([hit.record.uri for hit in found.hits], found.warnings) == (["p/3"], (DEGRADED,))
+    assert await put(fragile, name, picture("p/1", EMBEDDINGS[1])) == [PutStatus.UNCHANGED]
+    await assert_filled(fragile, name)
+    assert (await find(fragile, name, EMBEDDINGS[0])).warnings == ()
+
+
+async def test_one_lost_shard_is_noticed(fragile: ImageStore, redis: EmbeddedServer, name: str) -> None:
+    """A part of Redis that is gone is rebuilt like the whole."""
+    await fill(fragile, name)
+    async with Redis.from_url(redis.url) as client:
+        for key in await client.keys(f"fovea:{{{name}:{image_id_of('p/1')[0]}}}:*"):
+            await client.delete(key)
+
+    await fragile.sweep(name)
+    await assert_filled(fragile, name)
+
+
+async def test_two_processes_may_rebuild_at_once(
+    fragile: ImageStore, redis: EmbeddedServer, milvus_uri: str, name: str
+) -> None:
+    """One rebuilds, the other waits, and both go on."""
+    await fill(fragile, name)
+    other = await ImageStore.open(milvus_uri, redis.url)
+    async with Redis.from_url(redis.url) as client:
+        await client.flushall()
+
+    assert set(await asyncio.gather(fragile.counts(name), other.counts(name))) == {Counts(28, 28)}
+    await assert_filled(other, name)
+    await other.close()
+
+
+@pytest.mark.parametrize("has_rows", [False, True])
+async def test_the_sweep_finishes_what_a_dead_writer_began(
+    fragile: ImageStore, redis: EmbeddedServer, milvus_uri: str, name: str, *, has_rows: bool
+) -> None:
+    """A version whose rows are all there lives after the sweep; one without is gone, and the old one stays."""
+    old, new = EMBEDDINGS[:2]
+    await put(fragile, name, picture("p", old, content="old"))
+    await begin_and_die(milvus_uri, redis.url, await fragile.get(name), new, has_rows=has_rows)
+
+    assert (await find(fragile, name, old)).hits[0].score == pytest.approx(1.0, abs=1e-5)
+    await until_swept(fragile, name, redis.url)
+    hits = (await find(fragile, name, new if has_rows else old)).hits
+    assert [(hit.record.uri, round(hit.score, 4)) for hit in hits] == [("p", 1.0)]
+    assert await fragile.counts(name) == Counts(1, 1)
+    index = await MilvusIndex.open(milvus_uri)
+    scan = index.scan(await fragile.get(name), fields=(), deadline=soon(), consistency="Strong")
+    rows = [row async for batch in scan for row in batch]
+    await index.close()
+    assert len(rows) == 1
+
+
+async def test_a_dead_writer_blocks_nobody_for_long(
+    fragile: ImageStore, redis: EmbeddedServer, milvus_uri: str, name: str
+) -> None:
+    """While a lease runs others are told to wait; when it has run out they write."""
+    await begin_and_die(milvus_uri, redis.url, await fragile.get(name), EMBEDDINGS[0], has_rows=True, lease_s=2)
+
+    with pytest.raises(Aborted):
+        await put(fragile, name, picture("p", EMBEDDINGS[1]))
+    statuses: list[PutStatus | None] = []
+    while not statuses:
+        try:
+            statuses = await put(fragile, name, picture("p", EMBEDDINGS[1]))
+        except Aborted:
+            await asyncio.sleep(0.1)
+    assert statuses == [PutStatus.ADDED]
+    assert await uris(fragile, name, EMBEDDINGS[:2]) == ["p"]
+
+
+async def test_deletes_survive_a_lost_redis(fragile: ImageStore, redis: EmbeddedServer, name: str) -> None:
+    """What was deleted, after updates too, does not come back when Redis is rebuilt."""
+    for content in ("1", "2", "3"):
+        await put(fragile, name, picture("p", EMBEDDINGS[0], content=content))
+    assert await fragile.delete(name, [image_id_of("p")], soon()) == 1
+    async with Redis.from_url(redis.url) as client:
+        await client.flushall()
+
+    assert await fragile.counts(name) == Counts(0, 0)
+    assert await uris(fragile, name, EMBEDDINGS[0]) == []
+
+
+async def test_acknowledged_pictures_survive_the_death_of_milvus_lite(
+    tmp_path: Path, redis_url: str, name: str
+) -> None:
+    """Milvus Lite killed right after an acknowledgement comes back with all of it, and the same store goes on."""
+    lite = embedded_milvus(tmp_path)
+    lite.start()
+    store = await ImageStore.open(lite.url, redis_url)
+    await store.create(a_collection(name))
+    await fill(store, name)
+    lite.kill()
+    with pytest.raises(Unavailable, match="Milvus"):
+        await find(store, name, EMBEDDINGS[0])
+    lite.start()
+    await answers(store)
+
+    await assert_filled(store, name)
+    assert await put(store, name, picture("late", EMBEDDINGS[4])) == [PutStatus.ADDED]
+    await store.drop(name)
+    await store.close()
+    lite.kill()
+
+
+async def test_milvus_away_is_said_at_once(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Opening without Milvus is UNAVAILABLE with a sentence, well before any patience ends."""
+    caplog.set_level(logging.CRITICAL)
+    async with asyncio.timeout(15):
+        with pytest.raises(Unavailable, match="Milvus"):
+            await ImageStore.open("http://127.0.0.1:1", redis_url)
+
+
+async def begin_and_die(
+    milvus_uri: str,
+    redis_url: str,
+    collection: Collection,
+    embedding: Embeddings,
+    *,
+    has_rows: bool,
+    lease_s: float = 0.05,
+) -> None:
+    """A writer that ends before it makes its version of the picture "p" live."""
+    index, catalog = await MilvusIndex.open(milvus_uri), RedisCatalog.open(redis_url)
+    image = picture("p", embedding, content="new")
+    prepared = prepare(image, collection.dimension, 2.0)
+    begun = await catalog.begin(collection, [prepared.draft], token="abc", lease_s=lease_s, deadline=soon())  # noqa: S106
+    [answer] = begun.values()
+    assert isinstance(answer, Begun)
+    if has_rows:
+        await index.write(collection.name, rows_of(replace(prepared.record, version=answer.version), image), soon())
+    await index.close()
+    await catalog.close()
+
+
+async def until_swept(store: ImageStore, name: str, redis_url: str) -> None:
+    """Sweep until no version of the picture "p" is pending."""
+    key = f"fovea:{{{name}:{image_id_of('p')[0]}}}:pending"
+    async with Redis.from_url(redis_url) as client:
+        while await client.hlen(key):
+            await store.sweep(name)
