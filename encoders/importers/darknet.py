@@ -14,6 +14,8 @@ from encoders.importers.darknet_weights import read_weights
 from encoders.importers.publish import new_folder, save_model
 from encoders.importers.trial import Trial, trial_pictures
 
+_MAX_BOXES = 1_000_000  # YOLOv3 at 608 x 608 gives 22,743
+
 
 def import_darknet(
     weights: Path,
@@ -54,6 +56,9 @@ def _check_detector(cfg: Path, network: Network, labels: Sequence[str]) -> None:
         raise BundleError(f"{cfg} is for pictures of {network.input.channels} channels; only 3 are supported.")
     if not network.heads:
         raise BundleError(f"{cfg} has no [yolo] layer, so it finds no objects.")
+    boxes = sum(len(head.anchors) * head.shape.height * head.shape.width for head in network.heads)
+    if boxes > _MAX_BOXES:
+        raise BundleError(f"{cfg} gives {boxes:,} boxes a picture, more than {_MAX_BOXES:,}: make its input smaller.")
     counts = {head.classes for head in network.heads}
     if counts != {len(labels)}:
         wanted = " and ".join(str(count) for count in sorted(counts))

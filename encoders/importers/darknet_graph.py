@@ -1,6 +1,5 @@
 """A Darknet network as an ONNX graph: uint8 pictures in, the boxes and scores of all heads out."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,6 +24,8 @@ _OPSET = 17
 _IR_VERSION = 8
 _BATCH_NORM_EPSILON = 1e-5
 _LEAKY_SLOPE = 0.1
+# What the channels of a head are, for each anchor.
+_ROW = ("centre", "extent", "objectness", "classes")
 
 
 def build_graph(network: Network, weights: Mapping[int, ConvolutionWeights]) -> ModelProto:
@@ -34,21 +35,24 @@ def build_graph(network: Network, weights: Mapping[int, ConvolutionWeights]) -> 
     `scores` float32 (N, K, C), objectness times class.
     """
     nodes = Nodes(_OPSET)
-    name = _scaled_picture(nodes)
     outputs: list[str] = []
     boxes: list[str] = []
     scores: list[str] = []
+    before = _scaled_picture(nodes)
     for layer in network.layers:
         if isinstance(layer, Yolo):
-            head_boxes, head_scores = _head(nodes, layer, name, network.input)
-            boxes.append(head_boxes)
-            scores.append(head_scores)
+            rows = _rows(nodes, layer, before)
+            boxes.append(_boxes(nodes, layer, rows, network.input))
+            scores.append(_scores(nodes, layer, rows))
         else:
-            name = _layer(nodes, layer, name, outputs, weights)
-        outputs.append(name)
+            before = _layer(nodes, layer, before, outputs, weights)
+        outputs.append(before)
     nodes.add("Concat", boxes, "boxes", axis=1)
     nodes.add("Concat", scores, "scores", axis=1)
-    classes = network.heads[0].classes
+    return _model(nodes, network)
+
+
+def _model(nodes: Nodes, network: Network) -> ModelProto:
     picture_shape: list[str | int] = ["N", network.input.height, network.input.width, 3]
     graph = helper.make_graph(
         nodes.nodes,
@@ -56,7 +60,7 @@ def build_graph(network: Network, weights: Mapping[int, ConvolutionWeights]) -> 
         [helper.make_tensor_value_info("image", TensorProto.UINT8, picture_shape)],
         [
             helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["N", None, 4]),
-            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", None, classes]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", None, network.heads[0].classes]),
         ],
         nodes.constants,
     )
@@ -147,47 +151,46 @@ def _route(nodes: Nodes, layer: Route, outputs: list[str]) -> str:
     name = f"layer{layer.index}"
     sources = [outputs[source] for source in layer.sources]
     if layer.groups > 1:
-        sources = [
-            _group(nodes, f"{name}/{number}", source, layer.groups, layer.group_id)
-            for number, source in enumerate(sources)
-        ]
+        for number, source in enumerate(sources):
+            parts = [f"{name}/source{number}/part{part}" for part in range(layer.groups)]
+            nodes.split(source, parts, axis=1)
+            sources[number] = parts[layer.group_id]
     return nodes.add("Concat", sources, name, axis=1)
 
 
-def _group(nodes: Nodes, name: str, source: str, groups: int, group_id: int) -> str:
-    parts = [f"{name}/part{part}" for part in range(groups)]
-    nodes.nodes.append(helper.make_node("Split", [source], parts, name=name, axis=1))
-    return parts[group_id]
-
-
-def _head(nodes: Nodes, layer: Yolo, before: str, picture: Shape) -> tuple[str, str]:
-    """Boxes (N, anchors * cells, 4) and scores (N, anchors * cells, classes) of one head."""
+def _rows(nodes: Nodes, layer: Yolo, before: str) -> str:
+    """One row for each anchor in each cell: (N, anchors * cells, 5 + classes)."""
     name = f"head{layer.index}"
-    anchors, cells = len(layer.anchors), layer.shape.height * layer.shape.width
-    by_anchor = nodes.integers(f"{name}/by_anchor", [0, anchors, 5 + layer.classes, cells])
-    split = nodes.add("Reshape", [before, by_anchor], f"{name}/maps")
-    last = nodes.add("Transpose", [split], f"{name}/last", perm=[0, 1, 3, 2])
-    in_rows = nodes.integers(f"{name}/in_rows", [0, anchors * cells, 5 + layer.classes])
-    rows = nodes.add("Reshape", [last, in_rows], f"{name}/rows")
-    centre, extent, objectness, classes = (f"{name}/{part}" for part in ("centre", "extent", "objectness", "classes"))
-    lengths = nodes.integers(f"{name}/lengths", [2, 2, 1, layer.classes])
-    parts = [centre, extent, objectness, classes]
-    nodes.nodes.append(helper.make_node("Split", [rows, lengths], parts, name=f"{name}/split", axis=2))
-    sure = nodes.add("Sigmoid", [objectness], f"{name}/sure")
-    scores = nodes.add("Mul", [sure, nodes.add("Sigmoid", [classes], f"{name}/likely")], f"{name}/scores")
-    return _boxes(nodes, layer, centre, extent, picture), scores
+    anchors, cells, numbers = len(layer.anchors), layer.shape.height * layer.shape.width, 5 + layer.classes
+    by_anchor = nodes.integers(f"{name}/by_anchor", [0, anchors, numbers, cells])
+    maps = nodes.add("Reshape", [before, by_anchor], f"{name}/maps")
+    numbers_last = nodes.add("Transpose", [maps], f"{name}/numbers_last", perm=[0, 1, 3, 2])
+    in_rows = nodes.integers(f"{name}/in_rows", [0, anchors * cells, numbers])
+    rows = nodes.add("Reshape", [numbers_last, in_rows], f"{name}/rows")
+    nodes.split(rows, [f"{rows}/{part}" for part in _ROW], axis=2, lengths=[2, 2, 1, layer.classes])
+    return rows
 
 
-def _boxes(nodes: Nodes, layer: Yolo, centre: str, extent: str, picture: Shape) -> str:
-    """Corners from raw centres and extents; the stretch of the sigmoid and the cell become one multiply and add."""
+def _scores(nodes: Nodes, layer: Yolo, rows: str) -> str:
+    """Objectness times class, each a sigmoid of its own: (N, anchors * cells, classes)."""
+    name = f"head{layer.index}"
+    objectness = nodes.add("Sigmoid", [f"{rows}/objectness"], f"{name}/objectness")
+    classes = nodes.add("Sigmoid", [f"{rows}/classes"], f"{name}/classes")
+    return nodes.add("Mul", [objectness, classes], f"{name}/scores")
+
+
+def _boxes(nodes: Nodes, layer: Yolo, rows: str, picture: Shape) -> str:
+    """Corners (N, anchors * cells, 4); the stretch of the sigmoid and the cell become one multiply and add."""
     name = f"head{layer.index}"
     grid = np.array([layer.shape.width, layer.shape.height], np.float32)
     stretch = nodes.constant(f"{name}/stretch", (layer.scale_x_y / grid).astype(np.float32))
     corner = nodes.constant(f"{name}/corner", _cell_corners(layer) / grid)
-    inside = nodes.add("Mul", [nodes.add("Sigmoid", [centre], f"{name}/sigmoid"), stretch], f"{name}/inside")
+    sigmoid = nodes.add("Sigmoid", [f"{rows}/centre"], f"{name}/sigmoid")
+    inside = nodes.add("Mul", [sigmoid, stretch], f"{name}/inside")
     middle = nodes.add("Add", [inside, corner], f"{name}/middle")
-    halves = nodes.constant(f"{name}/halves", _half_anchors(layer, picture))
-    half = nodes.add("Mul", [nodes.add("Exp", [extent], f"{name}/growth"), halves], f"{name}/half")
+    half_anchors = nodes.constant(f"{name}/half_anchors", _half_anchors(layer, picture))
+    growth = nodes.add("Exp", [f"{rows}/extent"], f"{name}/growth")
+    half = nodes.add("Mul", [growth, half_anchors], f"{name}/half")
     least = nodes.add("Sub", [middle, half], f"{name}/least")
     most = nodes.add("Add", [middle, half], f"{name}/most")
     return nodes.add("Concat", [least, most], f"{name}/boxes", axis=2)
@@ -203,4 +206,4 @@ def _cell_corners(layer: Yolo) -> Floats:
 def _half_anchors(layer: Yolo, picture: Shape) -> Floats:
     """Half of each anchor as a share of the input: (1, anchors * cells, 2)."""
     shares = np.array(layer.anchors) / [picture.width, picture.height] / 2
-    return np.repeat(shares, math.prod((layer.shape.height, layer.shape.width)), axis=0).astype(np.float32)[None]
+    return np.repeat(shares, layer.shape.height * layer.shape.width, axis=0).astype(np.float32)[None]

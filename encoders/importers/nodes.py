@@ -21,6 +21,11 @@ class Nodes:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
+    def split(self, name: str, outputs: Sequence[str], *, axis: int, lengths: Sequence[int] | None = None) -> None:
+        """Cut a tensor into `outputs`, of equal or of the given lengths (opset 13 and later)."""
+        inputs = [name] if lengths is None else [name, self.integers(f"{outputs[0]}/lengths", lengths)]
+        self.nodes.append(helper.make_node("Split", inputs, outputs, name=f"{outputs[0]}/split", axis=axis))
+
     def constant(self, name: str, values: NDArray[Any]) -> str:
         """Append a constant tensor and give back its name."""
         self.constants.append(numpy_helper.from_array(values, name))

@@ -151,16 +151,17 @@ def test_opset_of_the_future_is_refused(tmp_path: Path, model: ModelProto) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_nan_weights_are_refused(tmp_path: Path, model: ModelProto) -> None:
-    """A model that gives NaN never becomes a bundle."""
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "NaN"), (0, "only zeros")])
+def test_weights_that_give_no_vectors_are_refused(tmp_path: Path, model: ModelProto, value: float, words: str) -> None:
+    """A model that gives NaN, or nothing but zeros, never becomes a bundle."""
     weights = model.graph.initializer[0]
-    weights.CopyFrom(numpy_helper.from_array(np.full_like(numpy_helper.to_array(weights), np.nan), weights.name))
-    onnx.save(model, tmp_path / "nan.onnx")
+    weights.CopyFrom(numpy_helper.from_array(np.full_like(numpy_helper.to_array(weights), value), weights.name))
+    onnx.save(model, tmp_path / "broken.onnx")
 
-    with pytest.raises(BundleError, match="NaN"):
-        import_onnx(tmp_path / "nan.onnx", name="a", spec=SPEC, out=tmp_path / "models")
+    with pytest.raises(BundleError, match=words):
+        import_onnx(tmp_path / "broken.onnx", name="a", spec=SPEC, out=tmp_path / "models")
 
-    assert not list((tmp_path / "models").iterdir())
+    assert not (tmp_path / "models").exists()
 
 
 def test_labels_are_lines(tmp_path: Path) -> None:

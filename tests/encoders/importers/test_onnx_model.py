@@ -151,6 +151,14 @@ def test_output_may_lie_inside_the_graph(tmp_path: Path) -> None:
     assert bundle.dimension == 18
 
 
+def test_map_is_no_embedding(tmp_path: Path) -> None:
+    """A whole map of the network is more than a vector store can hold: the sentence says what to name instead."""
+    spec = ImageSpec(size=(192, 192), output="nchw")
+
+    with pytest.raises(BundleError, match=r"110,592 numbers a picture.*pooled"):
+        import_onnx(tiny_network(tmp_path / "a.onnx", spec), name="a", spec=spec, out=tmp_path)
+
+
 def test_names_of_the_model_cannot_clash_with_ours(tmp_path: Path) -> None:
     """A model whose tensors are called as ours is imported all the same."""
     spec = spec_of(input="embedding", output="image")
