@@ -64,7 +64,7 @@ async def _read_query(request: Request, collection: str) -> search_pb2.SearchReq
 def _read_query_json(body: bytes, collection: str) -> search_pb2.SearchRequest:
     try:
         fields = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"the body is no JSON: {error}") from error
     if not isinstance(fields, dict):
         raise InvalidArgument("the body must be a JSON object with parts")

@@ -1,0 +1,162 @@
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.jobs import Job, JobRegistry, JobState
+from rpc.errors import NotFound, Overloaded, Unavailable
+from tests.gateway.system import System
+from tests.support.pictures import encoded, plain
+
+
+@pytest.fixture
+def folder(system: System, name: str) -> Path:
+    """Three pictures and a broken one below the root."""
+    folder = system.root / name
+    (folder / "deeper").mkdir(parents=True)
+    for place, colour in (("red.png", "red"), ("green.png", "green"), ("deeper/blue.png", "blue")):
+        (folder / place).write_bytes(encoded(plain(colour)))
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff cut off")
+    return folder
+
+
+async def _followed(http: httpx.AsyncClient, job_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """Every event of a job, to its end."""
+    events: list[tuple[str, dict[str, Any]]] = []
+    kind = ""
+    async with http.stream("GET", f"/jobs/{job_id}/events") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        async for line in response.aiter_lines():
+            if line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                events.append((kind, json.loads(line.removeprefix("data: "))))
+    return events
+
+
+async def test_folder_is_ingested_with_progress(http: httpx.AsyncClient, photos: str, folder: Path) -> None:
+    """A folder becomes a job; its events end with one final state that names what was not taken."""
+    started = await http.post(f"/collections/{photos}/ingest", json={"folder": str(folder)})
+
+    assert started.status_code == 202
+    assert started.headers["location"] == f"/api/v1/jobs/{started.json()['id']}"
+    events = await _followed(http, started.json()["id"])
+    kind, final = events[-1]
+    assert kind == "final"
+    assert all(kind == "progress" for kind, _ in events[:-1])
+    assert (final["state"], final["total"], final["done"], final["failed"]) == ("done", 4, 3, 1)
+    assert final["rate"] > 0
+    assert final["failures"][0]["uri"].endswith("broken.jpg")
+    assert (await http.get(f"/jobs/{final['id']}")).json()["state"] == "done"
+    assert (await http.get(f"/collections/{photos}")).json()["image_count"] == 3
+
+
+async def test_second_run_finds_all_unchanged(http: httpx.AsyncClient, photos: str, folder: Path) -> None:
+    """Ingesting again is safe and says so."""
+    for kind in ("added", "unchanged"):
+        job = (await http.post(f"/collections/{photos}/ingest", json={"folder": str(folder)})).json()
+        final = (await _followed(http, job["id"]))[-1][1]
+        assert final[kind] == 3
+
+
+@pytest.mark.parametrize(
+    ("folder_name", "status"), [("/etc", 403), ("../..", 403), ("nowhere", 404), ("", 400), ("http://x/y", 400)]
+)
+async def test_folder_must_lie_below_the_roots(
+    http: httpx.AsyncClient, photos: str, folder_name: str, status: int
+) -> None:
+    """What is not a folder of ours never becomes a job."""
+    response = await http.post(f"/collections/{photos}/ingest", json={"folder": folder_name})
+
+    assert response.status_code == status
+    assert "folder" in response.json()["detail"]
+
+
+async def test_unknown_collection_never_becomes_a_job(http: httpx.AsyncClient, system: System) -> None:
+    """The collection is looked up before the folder is scanned."""
+    response = await http.post("/collections/nowhere/ingest", json={"folder": str(system.root)})
+
+    assert response.status_code == 404
+
+
+async def test_unknown_job_is_not_found(http: httpx.AsyncClient) -> None:
+    """All routes of a job agree."""
+    for method, path in (("GET", ""), ("GET", "/events"), ("DELETE", "")):
+        response = await http.request(method, f"/jobs/nobody{path}")
+        assert response.status_code == 404
+
+
+async def test_cancelling_a_finished_job_changes_nothing(http: httpx.AsyncClient, photos: str, folder: Path) -> None:
+    """A final state stays."""
+    job = (await http.post(f"/collections/{photos}/ingest", json={"folder": str(folder)})).json()
+    await _followed(http, job["id"])
+
+    assert (await http.delete(f"/jobs/{job['id']}")).json()["state"] == "done"
+
+
+async def _forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def _fail(error: Exception) -> None:
+    raise error
+
+
+async def _final(job: Job) -> Job:
+    while not job.is_final:
+        await job.next_change.wait()
+    return job
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [(Unavailable("the ingest service cannot be reached"), "cannot be reached"), (RuntimeError("secret"), "internal")],
+)
+async def test_job_that_breaks_has_failed(error: Exception, detail: str) -> None:
+    """A job whose work raises ends as failed, with a sentence and without internals."""
+    jobs, job = JobRegistry(max_running=1), Job("photos", "/photos")
+    jobs.start(job, _fail(error))
+
+    assert (await _final(job)).state is JobState.FAILED
+    assert detail in job.detail
+    assert "secret" not in job.detail
+
+
+async def test_job_cancelled_before_its_first_step_ends_too() -> None:
+    """Whatever happens there is a final state."""
+    jobs, job = JobRegistry(max_running=1), Job("photos", "/photos")
+    jobs.start(job, _forever())
+    jobs.cancel(job)
+
+    assert (await _final(job)).state is JobState.CANCELLED
+
+
+async def test_closing_ends_what_runs() -> None:
+    """When the gateway stops, those who follow a job see its end."""
+    jobs, job = JobRegistry(max_running=1), Job("photos", "/photos")
+    jobs.start(job, _forever())
+    await jobs.close()
+
+    assert job.state is JobState.CANCELLED
+
+
+async def test_jobs_are_bounded() -> None:
+    """Too many at once are refused, and only the last hundred are remembered."""
+    jobs = JobRegistry(max_running=1)
+    first = Job("photos", "/photos")
+    jobs.start(first, _forever())
+    with pytest.raises(Overloaded, match="too many"):
+        jobs.start(Job("photos", "/photos"), _forever())
+    jobs.cancel(first)
+    await _final(first)
+
+    for _ in range(100):
+        job = Job("photos", "/photos")
+        jobs.start(job, asyncio.sleep(0))
+        await _final(job)
+    assert len(jobs.all()) == 100
+    with pytest.raises(NotFound):
+        jobs.get(first.id)
