@@ -98,7 +98,7 @@ def _milvus(uri: str) -> Callable[[], object]:
 
 def _redis(url: str) -> Callable[[], object]:
     client = Redis.from_url(url)
-    shards = [key for key in client.scan_iter(match=f"*{COLLECTION}*live*")]
+    shards = list(client.scan_iter(match=f"*{COLLECTION}*live*"))
     ids = {shard: list(client.hkeys(shard))[:1] for shard in sorted(shards)[:_LIMIT]}
 
     def look_up() -> object:
