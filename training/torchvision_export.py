@@ -8,9 +8,7 @@ Writes `resnet18.onnx` (`image` float32 (N, 3, H, W) -> `embedding` (N, D), what
 """
 
 import argparse
-import io
 import json
-import pickle
 import sys
 import warnings
 from collections.abc import Mapping
@@ -26,15 +24,15 @@ from torchvision import models
 from encoders.errors import BundleError
 from encoders.importers.model_file import read_model_file
 from encoders.importers.spec import ImageSpec
+from training.checkpoints.tensors import CheckpointError, load_strictly, read_checkpoint, tensors_of
 
 _OPSET = 17
 # Where torchvision's families keep their classifier.
 _HEADS = ("fc", "classifier", "heads", "head")
 # Their classifiers are several, and they change the pictures' scale inside.
 _UNSUPPORTED = {"googlenet", "inception_v3"}
-# How checkpoints of training scripts wrap the state dict, and its keys.
+# How checkpoints of training scripts wrap the state dict.
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
-_PARALLEL_PREFIX = "module."
 _MOST_DIFFERENCE = 0.01  # of the vectors' length: a cosine of .99995
 
 
@@ -50,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         export_network(options.network, options.weights, options.out)
-    except BundleError as error:
+    except (BundleError, CheckpointError) as error:
         sys.exit(str(error))
 
 
@@ -61,9 +59,9 @@ def export_network(name: str, weights: Path | None, out: Path) -> None:
     published = _published_weights(name, weights)
     with warnings.catch_warnings(action="ignore"):  # some families warn about how they draw random weights
         network = models.get_model(name, weights=None).eval()
-    head = _remove_head(network)
-    state = _download(published) if weights is None else _read_state(weights)
-    _load(network, {key: value for key, value in state.items() if not key.startswith(f"{head}.")})
+    head = remove_head(network)
+    tensors = _download(published) if weights is None else _read_tensors(weights)
+    load_strictly(network, tensors, unused=[f"{head}."])
     spec = _spec(published.transforms())
     _write_onnx(network, spec, out)
     out.with_suffix(".json").write_text(json.dumps(spec.as_json(), indent=2) + "\n", encoding="utf-8")
@@ -76,7 +74,7 @@ def _published_weights(name: str, weights: Path | None) -> Any:
     return matches[0] if matches else published.DEFAULT
 
 
-def _remove_head(network: nn.Module) -> str:
+def remove_head(network: nn.Module) -> str:
     """Replace the last linear layer by nothing; gives its name in the state dict."""
     for name in _HEADS:
         head = getattr(network, name, None)
@@ -93,51 +91,23 @@ def _remove_head(network: nn.Module) -> str:
 
 def _download(published: Any) -> Mapping[str, Tensor]:
     try:
-        state: Mapping[str, Tensor] = published.get_state_dict(progress=False, check_hash=True)
+        tensors: Mapping[str, Tensor] = published.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise BundleError(
             f"torchvision's weights could not be downloaded from {published.url} ({error}): check the connection, or "
             "give a local file with --weights."
         ) from error
-    return state
+    return tensors
 
 
-def _read_state(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a checkpoint by name; nothing but tensors is ever unpickled."""
-    data = read_model_file(path)
-    try:
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise BundleError(f"{path} is not a state dict that torch can read safely, or it is cut short.") from error
+def _read_tensors(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a checkpoint by name."""
+    read_model_file(path)  # tells web pages and Git LFS pointers apart from broken checkpoints
+    content = read_checkpoint(path)
     for wrapper in _WRAPPERS:
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BundleError(f"{path} holds no state dict: save `network.state_dict()` with torch.save.")
-    return {str(key).removeprefix(_PARALLEL_PREFIX): value for key, value in state.items()}
-
-
-def _load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load strictly, with every difference in the report."""
-    wanted = network.state_dict()
-    counters = {key for key in wanted if key.endswith(".num_batches_tracked")}  # old files lack them
-    differences = {
-        "missing": sorted(wanted.keys() - state.keys() - counters),
-        "unexpected": sorted(state.keys() - wanted.keys()),
-        "misshapen": [
-            f"{key} {list(state[key].shape)} instead of {list(wanted[key].shape)}"
-            for key in sorted(wanted.keys() & state.keys())
-            if state[key].shape != wanted[key].shape
-        ],
-    }
-    report = [f"{len(keys)} {kind} ({_first(keys)})" for kind, keys in differences.items() if keys]
-    if report:
-        raise BundleError(f"The weights do not fit {type(network).__name__}: keys {'; '.join(report)}.")
-    network.load_state_dict(state, strict=False)
-
-
-def _first(keys: list[str], most: int = 3) -> str:
-    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")
+        if isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    return tensors_of(content)
 
 
 def _spec(transforms: Any) -> ImageSpec:
