@@ -1,10 +1,12 @@
 """How many inputs a model should take at once on this machine, found by trying."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 ENOUGH_S = 1.5
 NEARLY_BEST = 0.97
+HAND_OVER_S = 0.0005
+"""What a batch costs besides the model, in Python: the reason why a small model should not run inputs singly."""
 
 
 def batch_sizes(largest: int) -> list[int]:
@@ -16,14 +18,20 @@ def batch_sizes(largest: int) -> list[int]:
 
 
 def best_batch(run: Callable[[int], None], largest: int) -> int:
-    """Find the smallest batch within 3 % of the best items a second; gives up on larger ones after about 1.5 s."""
-    rates: dict[int, float] = {}
+    """Time every bucket, larger ones while that takes less than about 1.5 s, and choose."""
+    durations_s: dict[int, float] = {}
     stop_s = time.perf_counter() + ENOUGH_S
     for size in batch_sizes(largest):
         run(size)
-        rates[size] = size / min(_timed(run, size) for _ in range(3))
+        durations_s[size] = min(_timed(run, size) for _ in range(3))
         if time.perf_counter() > stop_s:
             break
+    return smallest_of_the_best(durations_s)
+
+
+def smallest_of_the_best(durations_s: Mapping[int, float]) -> int:
+    """Choose from seconds by batch size: the smallest within 3 % of the most items a second."""
+    rates = {size: size / (HAND_OVER_S + duration_s) for size, duration_s in durations_s.items()}
     return min(size for size, rate in rates.items() if rate >= NEARLY_BEST * max(rates.values()))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from encoders.bundle import Bundle
@@ -24,6 +25,8 @@ class Graph:
         self._outputs = tuple(gives)
         self._session = open_session(bundle, self.precision, options)
         self.provider: str = self._session.get_providers()[0]
+        self._shrinking = onnxruntime.RunOptions()
+        self._shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", self._arena)
         self._check_names(takes, gives)
 
     @property
@@ -31,8 +34,15 @@ class Graph:
         """Whether any batch size is as good as another."""
         return self.provider == CPU
 
-    def compute(self, feeds: Feeds) -> tuple[list[NDArray[np.float32]], float]:
-        """Run once; returns the outputs in the order asked for and the seconds it took."""
+    @property
+    def _arena(self) -> str:
+        return "cpu:0" if self.is_on_cpu else "gpu:0"
+
+    def compute(self, feeds: Feeds, *, then_shrink: bool = False) -> tuple[list[NDArray[np.float32]], float]:
+        """Run once; returns the outputs in the order asked for and the seconds it took.
+
+        With `then_shrink` the memory that larger batches needed is given back.
+        """
         # Binding spares a copy of every tensor on a GPU and costs 5 microseconds on a CPU.
         binding = self._session.io_binding()
         for name, values in feeds.items():
@@ -41,7 +51,7 @@ class Graph:
             binding.bind_output(name)
         started_s = time.perf_counter()
         try:
-            self._session.run_with_iobinding(binding)
+            self._session.run_with_iobinding(binding, self._shrinking if then_shrink else None)
         except Exception as error:  # ONNX Runtime raises a class of its own for each status
             raise ModelError(f"{self.path} failed: {error}") from error
         infer_s = time.perf_counter() - started_s

@@ -59,13 +59,12 @@ class Session(ABC, Generic[Answer]):
         """
         self._try(1)
         limit = self.bundle.max_batch or max(_LARGEST_TRIED_ON_GPU, self._options.max_batch)
-        if self._options.max_batch:
-            self.largest_batch = min(self._options.max_batch, limit)
-            for size in batch_sizes(self.largest_batch):
-                self._try(size)
-        else:
-            tried = _LARGEST_TRIED_ON_CPU if self.graph.is_on_cpu else _LARGEST_TRIED_ON_GPU
-            self.largest_batch = best_batch(self._try, min(tried, limit))
+        tried = _LARGEST_TRIED_ON_CPU if self.graph.is_on_cpu else _LARGEST_TRIED_ON_GPU
+        chosen = self._options.max_batch or best_batch(self._try, min(tried, limit))
+        self.largest_batch = min(chosen, limit)
+        self._try(1, then_shrink=True)
+        for size in batch_sizes(self.largest_batch):
+            self._try(size)
 
     def run(self, items: Sequence[ModelInput]) -> BatchAnswer[Answer]:
         """Run one batch; `ModelError` where the whole run fails."""
@@ -88,10 +87,10 @@ class Session(ABC, Generic[Answer]):
             return count
         return next(size for size in batch_sizes(self.largest_batch) if size >= count)
 
-    def _try(self, count: int) -> None:
+    def _try(self, count: int, *, then_shrink: bool = False) -> None:
         """Run a batch of blank inputs."""
         try:
-            outputs, _ = self.graph.compute(_feeds(self.bundle, [_blank(self.bundle)] * count))
+            outputs, _ = self.graph.compute(_feeds(self.bundle, [_blank(self.bundle)] * count), then_shrink=then_shrink)
         except ModelError as error:
             raise BundleError(f"{error} (tried with {count} blank inputs)") from error
         for name, output, wanted in zip(self.gives, outputs, self._wanted_shapes(count), strict=True):

@@ -145,13 +145,13 @@ class Batcher(Generic[Answer]):
     def _run(self, batch: list[Slot[Answer]]) -> None:
         taken_s = time.perf_counter()
         ran = self._session.run([slot.item for slot in batch])
+        for slot, answer in zip(batch, ran.answers, strict=True):
+            slot.call.note(queue_s=taken_s - slot.filled_s, infer_s=ran.infer_s, batch_size=len(batch))
+            slot.call.settle(slot.place, answer)
         self._busy.inc(ran.infer_s)
         self._batch_size.observe(len(batch))
         self._batches.inc()
         self._items.inc(len(batch))
-        for slot, answer in zip(batch, ran.answers, strict=True):
-            slot.call.note(queue_s=taken_s - slot.filled_s, infer_s=ran.infer_s, batch_size=len(batch))
-            slot.call.settle(slot.place, answer)
 
 
 def _shutting_down() -> Unavailable:

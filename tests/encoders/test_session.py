@@ -1,5 +1,4 @@
 import dataclasses
-import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from encoders.bundle import Bundle, ModelFile
-from encoders.calibration import batch_sizes, best_batch
+from encoders.calibration import batch_sizes, best_batch, smallest_of_the_best
 from encoders.errors import BundleError, ModelError
 from encoders.providers import SessionOptions
 from encoders.session import DetectorSession, EmbeddingSession
@@ -111,11 +110,14 @@ def test_the_largest_batch_is_calibrated_set_or_fixed(tmp_path: Path) -> None:
 
 
 def test_calibration_takes_the_smallest_of_the_best() -> None:
-    """Larger batches that bring less than 3 % only make callers wait."""
-    assert batch_sizes(1) == [1]
-    assert batch_sizes(8) == [1, 2, 4, 8]
-    assert batch_sizes(6) == [1, 2, 4, 6]
-    assert best_batch(lambda size: time.sleep(0.01 * max(1, size / 4)), 16) == 4
+    """Larger batches that bring less than 3 % only make callers wait; each bucket is tried."""
+    tried: list[int] = []
+
+    assert best_batch(tried.append, 6) in {1, 2, 4, 6}
+    assert set(tried) == {1, 2, 4, 6}
+    assert smallest_of_the_best({1: 1.0, 2: 1.5, 4: 2.0, 8: 3.9}) == 4
+    assert smallest_of_the_best({1: 1.0, 2: 1.99, 4: 3.98}) == 1
+    assert [batch_sizes(largest) for largest in (1, 2, 6, 8)] == [[1], [1, 2], [1, 2, 4, 6], [1, 2, 4, 8]]
 
 
 @pytest.mark.parametrize(
