@@ -55,12 +55,27 @@ def _table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    if isinstance(value, Mapping | list | tuple):
-        return json.dumps(value, ensure_ascii=False) if value else ""
-    return str(value)
+    """A value as people read it: no braces, no quotes, whole numbers without a point."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.3f}"
+        case Mapping():
+            return ", ".join(f"{name} {_within(inner)}" for name, inner in value.items())
+        case _:
+            return _within(value)
+
+
+def _within(value: Any) -> str:
+    match value:
+        case float() if value.is_integer():
+            return str(int(value))
+        case Mapping():
+            return json.dumps(value, ensure_ascii=False)
+        case list() | tuple():
+            return " ".join(_within(inner) for inner in value)
+        case _:
+            return str(value)

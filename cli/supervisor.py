@@ -13,7 +13,7 @@ from cli.data_folder import DataFolder
 from cli.failure import CommandFailed
 
 _START_TIMEOUT_S = 120.0
-_POLL_S = 0.1
+_POLL_S = 0.2
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 _STEADY_S = 30.0

@@ -47,19 +47,24 @@ def alive(pid: int) -> bool:
 
 
 class Up:
-    """A `fovea up` on a data folder, on a free port, with more models."""
+    """A `fovea up` on a data folder, on a free port, with more models than ship."""
 
-    def __init__(self, data: Path, models: Path, *arguments: str) -> None:
+    def __init__(self, data: Path, *models: Path) -> None:
         self.data = data
-        self._command = [FOVEA, "up", "--data", str(data), "--models", str(models), "--port", "0", *arguments]
+        named = [argument for folder in models for argument in ("--models", str(folder))]
+        self._command = [FOVEA, "up", "--data", str(data), "--port", "0", *named]
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         self.data.mkdir(parents=True, exist_ok=True)
         with (self.data / "up.log").open("a") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, text=True)
-        eventually(self._is_up_or_over, timeout_s=START_TIMEOUT_S)
-        assert self._process.poll() is None, self.said()
+        try:
+            eventually(self._is_up_or_over, timeout_s=START_TIMEOUT_S)
+            assert self._process.poll() is None, self.said()
+        except AssertionError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

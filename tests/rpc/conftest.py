@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 
+from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from rpc.errors import InvalidArgument
 from rpc.server import AsyncServer, ThreadServer
 from rpc.settings import ServerSettings

@@ -6,10 +6,10 @@ from typing import Any
 
 import grpc
 import pytest
-from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
+from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from rpc.channel import open_channel
 from rpc.errors import DeadlineExceeded, Internal, InvalidArgument, Overloaded, ServiceError, service_errors
 from rpc.server import AsyncServer, ThreadServer
@@ -70,19 +70,36 @@ async def test_health_names(port: int) -> None:
         watch.cancel()
 
 
-@pytest.mark.parametrize("version", ["v1", "v1alpha"])
-async def test_reflection(port: int, version: str) -> None:
-    """Both reflection versions list the services."""
+async def reflect(port: int, request: reflection_pb2.ServerReflectionRequest, version: str = "v1") -> Any:
+    """What reflection answers."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = channel.stream_stream(
             f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
             request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
             response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-        )(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
-        response: Any = await call.read()
+        )(iter([request]))
+        return await call.read()
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection(port: int, version: str) -> None:
+    """Both reflection versions list the services."""
+    response = await reflect(port, reflection_pb2.ServerReflectionRequest(list_services=""), version)
 
     names = {service.name for service in response.list_services_response.service}
     assert {SERVICE, "grpc.health.v1.Health", f"grpc.reflection.{version}.ServerReflection"} <= names
+
+
+@pytest.mark.parametrize("symbol", ["", ".Encode", ".Nothing"])
+async def test_reflection_knows_services_and_their_methods(port: int, symbol: str) -> None:
+    """The contract is found by a service's name and by a method's, which is how ghz asks."""
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"{SERVICE}{symbol}")
+
+    response = await reflect(port, request)
+
+    assert response.WhichOneof("message_response") == (
+        "error_response" if symbol == ".Nothing" else "file_descriptor_response"
+    )
 
 
 async def test_full_thread_server_refuses_at_once(thread_server: ThreadServer, thread_encoder: ThreadEncoder) -> None:
