@@ -16,7 +16,7 @@ from cli.creation import Mode, create_collection
 from cli.demo_questions import Gallery, Question, questions, read_gallery
 from cli.failure import CommandFailed
 from cli.ingestion import read_metadata
-from cli.options import Data, EncoderPort, Milvus, Models, Port, Redis, Roots, ServicePort, wanted
+from cli.options import Data, EncoderPort, Milvus, Models, Redis, Roots, ServicePort, wanted
 from cli.peers import CALL_TIMEOUT_S, ingest_service, search_service
 from cli.running import Running
 from cli.system import run, started
@@ -36,7 +36,9 @@ def demo(
     *,
     once: Annotated[bool, typer.Option("--once", help="Stop after the answers; exit 1 if one is wrong.")] = False,
     data: Data = None,
-    port: Port = 8080,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The page's port; default: 8080, with --once a free one.")
+    ] = None,
     models: Models = None,
     root: Roots = None,
     milvus: Milvus = "",
@@ -48,7 +50,7 @@ def demo(
     """Start everything, fill it with drawn pictures, ask it a few things and show the answers."""
     asked = wanted(
         data=data,
-        port=port,
+        port=(0 if once else 8080) if port is None else port,
         search_port=search_port,
         ingest_port=ingest_port,
         encoder_port=encoder_port,
