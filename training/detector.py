@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from encoders.bundle import Preprocessing
-from encoders.detection import postprocess
-from encoders.session import RawDetections
 from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from encoders.bundle import Preprocessing
+from encoders.detection import postprocess
+from encoders.session import RawDetections
 from training.average_precision import ScoredBox, mean_average_precision
 from training.config import read_config
 from training.detector_network import Anchor, DetectorNetwork
@@ -119,7 +119,7 @@ def held_out_scenes(config: DataConfig) -> Scenes:
     )
 
 
-def found_in(boxes: NDArray[np.float32], scores: NDArray[np.float32], size_px: int) -> list[ScoredBox]:
+def found_in(boxes: NDArray[np.float32], scores: NDArray[np.float32], *, size_px: int) -> list[ScoredBox]:
     """What one picture's raw answer comes to, by the same code that serves it."""
     detections = postprocess(
         RawDetections(boxes, scores),
@@ -137,9 +137,9 @@ def evaluate(network: nn.Module, scenes: Scenes) -> float:
     found = []
     with torch.inference_mode():
         for start in range(0, len(scenes.pixels), 25):
-            boxes, scores = network(torch.from_numpy(scenes.pixels[start : start + 25]))
-            pairs = zip(boxes.numpy(), scores.numpy(), strict=True)
-            found += [found_in(*pair, scenes.pixels.shape[1]) for pair in pairs]
+            answers = network(torch.from_numpy(scenes.pixels[start : start + 25]))
+            for boxes, scores in zip(*(answer.numpy() for answer in answers), strict=True):
+                found.append(found_in(boxes, scores, size_px=scenes.pixels.shape[1]))
     network.train()
     return mean_average_precision(found, scenes.truths)
 
@@ -166,7 +166,11 @@ def train(config: DetectorConfig, run: Path, *, max_steps: int | None = None) ->
     scenes = Scenes.open(run / "scenes")
     held_out = held_out_scenes(config.data)
     network = build_network(config).to(memory_format=torch.channels_last)
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay), use_buffers=True)
+    average = AveragedModel(
+        network,
+        multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay),  # type: ignore[no-untyped-call]  # torch leaves it so
+        use_buffers=True,
+    )
 
     steps_per_epoch = len(scenes.truths) // settings.batch
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
@@ -189,7 +193,7 @@ def train(config: DetectorConfig, run: Path, *, max_steps: int | None = None) ->
                     prediction = network.predict(activation.to(memory_format=torch.channels_last))
                 loss = yolo_loss(network, prediction, boxes)
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
                 nn.utils.clip_grad_norm_(network.parameters(), 10.0)
                 optimiser.step()
                 schedule.step()

@@ -90,11 +90,11 @@ class DetectorNetwork(nn.Module):
         return [fine, middle, coarse]
 
     def _unfold(self, maps: Tensor, grid: int) -> Tensor:
-        """(N, A·(5+C), G, G) → (N, A, G, G, 5+C)."""
+        """(N, A*(5+C), G, G) → (N, A, G, G, 5+C)."""
         return maps.view(maps.shape[0], -1, 5 + self.class_count, grid, grid).permute(0, 1, 3, 4, 2)
 
     def _decode(self, maps: Tensor, index: int) -> Tensor:
-        """Corners (N, A·G·G, 4) from the offsets in each cell and the factors on each anchor."""
+        """Corners (N, A*G*G, 4) from the offsets in each cell and the factors on each anchor."""
         centre = (maps[..., :2].sigmoid() + getattr(self, f"cells_{index}")) / self.grids[index]
         half = maps[..., 2:].clamp(max=4).exp() * getattr(self, f"anchors_{index}") / 2
         return torch.cat([centre - half, centre + half], dim=-1).flatten(1, 3)

@@ -82,6 +82,22 @@ def _joined(parts: Sequence[Sequence[NDArray[np.float32]]]) -> Outputs:
     return [np.concatenate(output) for output in zip(*parts, strict=True)]
 
 
+def agreement(reference: NDArray[np.float32], exported: NDArray[np.float32]) -> float:
+    """The least cosine of unit embeddings (N, D) pair by pair; `GateError` where it is too small."""
+    cosine = float((reference * exported).sum(axis=1).min())
+    if not cosine >= LEAST_COSINE:  # NaN fails too
+        raise GateError(f"an exported embedding has a cosine of {cosine:.5f} to torch's; {LEAST_COSINE} is the least.")
+    return cosine
+
+
+def differences(reference: Outputs, exported: Outputs) -> tuple[float, float]:
+    """By how much boxes and scores differ at most; `GateError` where that is too much."""
+    boxes, scores = (float(np.abs(a - b).max()) for a, b in zip(reference, exported, strict=True))
+    if not (boxes <= MOST_BOX_DIFFERENCE and scores <= MOST_SCORE_DIFFERENCE):
+        raise GateError(f"exported boxes differ by {boxes:.4f} and scores by {scores:.4f} from torch's: too much.")
+    return boxes, scores
+
+
 def export_general(run: Path, realdata: Path, out: Path) -> Bundle:
     """Gate and write the image bundle."""
     checkpoint = _read_checkpoint(run)
@@ -96,11 +112,7 @@ def export_general(run: Path, realdata: Path, out: Path) -> Bundle:
         path = Path(scratch) / "model.onnx"
         write_onnx(network, size_px, ["embedding"], path)
         (reference,), (exported,) = run_both(network, path, np.concatenate([validation, others]))
-        cosine = float((reference * exported).sum(axis=1).min())
-        if cosine < LEAST_COSINE:
-            raise GateError(
-                f"an embedding of the exported graph has a cosine of {cosine:.5f} to torch's; at least {LEAST_COSINE} is needed."
-            )
+        cosine = agreement(reference, exported)
         figures = leave_one_out(exported[: len(validation)], labels)
         preprocessing = Preprocessing(size=(size_px, size_px))
         model = _keep(path, out)
@@ -146,13 +158,10 @@ def export_detector(run: Path, realdata: Path, out: Path) -> Bundle:
         path = Path(scratch) / "model.onnx"
         write_onnx(network, size_px, ["boxes", "scores"], path)
         reference, exported = run_both(network, path, np.concatenate([scenes.pixels, photos]))
-        boxes_off, scores_off = (float(np.abs(a - b).max()) for a, b in zip(reference, exported, strict=True))
-        if boxes_off > MOST_BOX_DIFFERENCE or scores_off > MOST_SCORE_DIFFERENCE:
-            raise GateError(
-                f"the exported graph's boxes differ by {boxes_off:.4f} and its scores by {scores_off:.4f} from torch's."
-            )
-        pairs = zip(*(output[: len(scenes.pixels)] for output in exported), strict=True)
-        figure = mean_average_precision([found_in(*pair, size_px) for pair in pairs], scenes.truths)
+        boxes_off, scores_off = differences(reference, exported)
+        boxes, scores = (output[: len(scenes.pixels)] for output in exported)
+        found = [found_in(*pair, size_px=size_px) for pair in zip(boxes, scores, strict=True)]
+        figure = mean_average_precision(found, scenes.truths)
         # No photo of groceries shows any of the kinds, so whatever is found there is wrong.
         strong = float((exported[1][len(scenes.pixels) :].max(axis=(1, 2)) >= 0.5).mean())
         model = _keep(path, out)

@@ -185,8 +185,13 @@ def prepare(config: GeneralConfig, realdata: Path, run: Path, threads: int) -> N
     )
 
 
-def train(config: GeneralConfig, realdata: Path, run: Path, *, max_steps: int | None = None) -> None:
-    """Train, log each epoch, and keep the averaged weights in `run`/checkpoint.pt."""
+def train(
+    config: GeneralConfig, realdata: Path, run: Path, *, start: Path | None = None, max_steps: int | None = None
+) -> None:
+    """Train, log each epoch, and keep the averaged weights in `run`/checkpoint.pt.
+
+    With `start` the weights begin as those of another run's checkpoint.
+    """
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     torch_rng = torch.Generator().manual_seed(config.seed)
@@ -195,9 +200,15 @@ def train(config: GeneralConfig, realdata: Path, run: Path, *, max_steps: int | 
     views = Views.open(run / "views")
     validation, validation_labels = squashed(grocery_photos(realdata / "grocery", "val"), config.data.view_px)
     network = EmbeddingNetwork(**asdict(config.network)).to(memory_format=torch.channels_last)
+    if start is not None:
+        network.load_state_dict(torch.load(start, weights_only=True)["weights"])
     network.colour.fit(np.array(views.pixels[:, 0]))
     objective = Objective(config.loss, config.network.content_dimension + config.network.colour_dimension, views)
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay), use_buffers=True)
+    average = AveragedModel(
+        network,
+        multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay),  # type: ignore[no-untyped-call]  # torch leaves it so
+        use_buffers=True,
+    )
 
     steps_per_epoch = len(views.fine) // settings.batch
     optimiser = torch.optim.AdamW(
@@ -250,6 +261,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("training/configs/general.toml"))
     parser.add_argument("--realdata", type=Path, default=Path("../shared/realdata"))
     parser.add_argument("--run", type=Path, default=Path("data/training/general"), help="folder of this run's files")
+    parser.add_argument("--start", type=Path, help="a checkpoint whose weights to begin with")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
 
@@ -258,7 +270,7 @@ def main() -> None:
     if options.step == "prepare":
         prepare(config, options.realdata, options.run, options.threads)
     else:
-        train(config, options.realdata, options.run)
+        train(config, options.realdata, options.run, start=options.start)
 
 
 if __name__ == "__main__":

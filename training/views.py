@@ -117,7 +117,7 @@ def _teacher_session(path: Path, threads: int) -> ort.InferenceSession:
 
 
 def _embed(session: ort.InferenceSession, views: Sequence[Image.Image]) -> NDArray[np.float32]:
-    """The teacher's embeddings (V, T); it takes RGB, NCHW, scaled to −1..1."""
+    """The teacher's embeddings (V, T); it takes RGB, NCHW, scaled to -1..1."""
     batch = np.stack([_squash(view, TEACHER_SIZE_PX) for view in views]).transpose(0, 3, 1, 2)
     (embeddings,) = session.run(["embedding"], {"image": (batch.astype(np.float32) - 127.5) / 127.5})
     return np.asarray(embeddings)

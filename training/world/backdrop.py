@@ -112,12 +112,11 @@ def _oval(centre: tuple[float, float], reach_x: float, reach_y: float) -> tuple[
 
 
 def _ridge(width: int, rng: np.random.Generator, waves: int) -> NDArray[np.float64]:
-    """A hilly line, (width,) values of about −1..1."""
-    across = np.linspace(0, 2 * np.pi, width)
-    return (
-        sum(np.sin(across * rate * rng.uniform(0.6, 1.4) + rng.uniform(0, 6)) / rate for rate in range(1, waves + 1))
-        / 1.6
-    )
+    """A hilly line, (width,) values of about -1..1."""
+    across, line = np.linspace(0, 2 * np.pi, width), np.zeros(width)
+    for rate in range(1, waves + 1):
+        line += np.sin(across * rate * rng.uniform(0.6, 1.4) + rng.uniform(0, 6)) / rate
+    return line / 1.6
 
 
 def _fill_below(painting: Image.Image, line: NDArray[np.float64], colour: Colour) -> None:
@@ -171,7 +170,7 @@ def _water(painting: Image.Image, setting: Setting, rng: np.random.Generator) ->
     water = setting.zone("water")
     assert water is not None
     below = 1 - setting.horizon
-    start, end = setting.water_start, water[1] + below * 0.06
+    start, end = water[0] - below * 0.1, water[1] + below * 0.06
     top, bottom = round(start * painting.height), round((end + 0.03) * painting.height)
     near: Colour = _shaded((64, 146, 178) if setting.place == "beach" else (72, 128, 160), setting)
     surface = painting.copy()

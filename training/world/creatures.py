@@ -11,7 +11,7 @@ TROUSERS: tuple[Colour, ...] = ((54, 70, 110), (70, 72, 80), (120, 98, 74), (44,
 
 
 def draw_person(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A person in a top of `colour`, standing or walking; unit box 0.5 × 1."""
+    """A person in a top of `colour`, standing or walking; unit box 0.5 x 1."""
     skin, hair, trousers = (group[rng.integers(len(group))] for group in (SKIN, HAIR, TROUSERS))
     stride, swing = rng.uniform(0.02, 0.09), rng.uniform(0.02, 0.1)
     is_skirt, is_long_haired = rng.random(2) < (0.3, 0.45)
@@ -54,7 +54,7 @@ def draw_person(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> Non
 
 
 def draw_dog(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A dog seen from the side, looking right; unit box 1.35 × 1."""
+    """A dog seen from the side, looking right; unit box 1.35 x 1."""
     back = darker(colour, 0.22)
     lift = rng.uniform(-0.1, 0.08)
     sprite.line([(0.24, 0.46), (0.11, 0.3 + lift), (0.07, 0.16 + lift)], 0.075, colour)
@@ -94,7 +94,7 @@ def draw_dog(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
 
 
 def draw_cat(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A cat that sits and looks at you; unit box 0.78 × 1."""
+    """A cat that sits and looks at you; unit box 0.78 x 1."""
     stripe, pale = darker(colour, 0.35), lighter(colour, 0.5)
     tail: list[Point] = [(0.56, 0.92), (0.7, 0.86), (0.73, 0.7), (0.66, 0.58), (0.7, 0.5)]
     sprite.line([(x, y) for x, y in tail], 0.075, darker(colour, 0.12))

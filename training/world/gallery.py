@@ -35,6 +35,7 @@ def _describe(file: str, scene: Scene) -> dict[str, object]:
 
 
 def main() -> None:
+    """Write the gallery that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=60)

@@ -27,10 +27,12 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def lighter(colour: Colour, share: float = 0.3) -> Colour:
+    """As if more light fell on it."""
     return mix(colour, (255, 255, 255), share)
 
 
 def darker(colour: Colour, share: float = 0.3) -> Colour:
+    """As if it lay in the shade, which is bluish."""
     return mix(colour, (16, 18, 34), share)
 
 

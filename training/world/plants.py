@@ -9,7 +9,7 @@ BARK: Colour = (112, 78, 52)
 
 
 def draw_tree(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A tree with a crown of `colour`, round or, where it is green, a conifer; unit box 0.78 × 1."""
+    """A tree with a crown of `colour`, round or, where it is green, a conifer; unit box 0.78 x 1."""
     if colour[1] == max(colour) and rng.random() < 0.5:
         _draw_conifer(sprite, colour)
     else:
@@ -59,7 +59,7 @@ def _draw_round_tree(sprite: Sprite, colour: Colour, rng: np.random.Generator) -
 
 
 def draw_flower(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A flower on its stem, a daisy or a tulip; unit box 0.6 × 1."""
+    """A flower on its stem, a daisy or a tulip; unit box 0.6 x 1."""
     stem, leaf = (74, 138, 66), (88, 160, 76)
     bend = rng.uniform(-0.05, 0.05)
     sprite.line([(0.3, 0.3), (0.3 + bend, 0.6), (0.3, 0.995)], 0.032, stem)

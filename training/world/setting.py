@@ -23,6 +23,13 @@ _LIGHTS: dict[str, tuple[float, float, float]] = {  # what white looks like
     "evening": (1.03, 0.88, 0.78),
     "night": (0.6, 0.63, 0.84),
 }
+# How deep each zone lies on the ground: 0 is the horizon, 1 the picture's lower edge.
+_ZONES: dict[str, dict[Zone, tuple[float, float]]] = {
+    "meadow": {"back": (0.12, 0.4), "ground": (0.3, 0.97), "grass": (0.3, 0.97)},
+    "street": {"back": (0.16, 0.24), "road": (0.46, 0.68), "ground": (0.8, 0.97)},
+    "beach": {"water": (0.1, 0.34), "ground": (0.52, 0.97)},
+    "lake": {"back": (0.07, 0.13), "water": (0.24, 0.4), "ground": (0.58, 0.97), "grass": (0.58, 0.97)},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,42 +69,15 @@ class Setting:
         """How dark shadows are, 0..1."""
         return {"clear": 0.36, "cloudy": 0.24, "rain": 0.16, "snow": 0.18, "fog": 0.12}[self.weather]
 
-    @property
-    def water_start(self) -> float:
-        """Where water begins; a lake has a far bank."""
-        return self.horizon + (1 - self.horizon) * (0.14 if self.place == "lake" else 0.0)
-
     def zone(self, zone: Zone) -> tuple[float, float] | None:
         """Between which heights things of this zone stand (in the sky: hang), or None where there is no such zone."""
-        below = 1 - self.horizon
-        shore = self.horizon + below * (0.4 if self.place == "beach" else 0.46)
-        match zone, self.place:
-            case "sky", _:
-                return 0.3, self.horizon
-            case "water", "beach" | "lake":
-                return self.water_start + below * 0.1, shore - below * 0.06
-            case "water", _:
-                return None
-            case "road", "street":
-                return self.horizon + below * 0.46, self.horizon + below * 0.68
-            case "road", _:
-                return None
-            case "back", "street":
-                return self.horizon + below * 0.16, self.horizon + below * 0.24
-            case "back", "beach":
-                return None
-            case "back", "lake":
-                return self.horizon + below * 0.07, self.horizon + below * 0.13
-            case "back", _:
-                return self.horizon + below * 0.12, self.horizon + below * 0.4
-            case "grass", "street" | "beach":
-                return None
-            case _, "street":
-                return self.horizon + below * 0.8, self.horizon + below * 0.97
-            case _, "meadow":
-                return self.horizon + below * 0.3, self.horizon + below * 0.97
-            case _:
-                return shore + below * 0.12, self.horizon + below * 0.97
+        if zone == "sky":
+            return 0.3, self.horizon
+        depths = _ZONES[self.place].get(zone)
+        if depths is None:
+            return None
+        near, far = (self.horizon + (1 - self.horizon) * depth for depth in depths)
+        return near, far
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Setting":

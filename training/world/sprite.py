@@ -98,7 +98,8 @@ class Sprite:
         light = (towards - away) / 255 * 0.3 + np.linspace(0.07, -0.12, towards.shape[0], dtype=np.float32)[:, None]
         light_image = Image.fromarray(light * volume).resize(self._mask.size, Image.Resampling.BILINEAR)
         colour = np.asarray(self._colour, np.float32) * (1 + np.asarray(light_image)[..., None])
-        return np.clip(colour, 0, 255).astype(np.uint8)
+        clipped: NDArray[np.uint8] = np.clip(colour, 0, 255).astype(np.uint8)
+        return clipped
 
     def _pen(self) -> ImageDraw.ImageDraw:
         return ImageDraw.Draw(self._colour, "RGBA")

@@ -1,5 +1,7 @@
 """Owns the drawings of things that people make: house, ball, umbrella."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from training.world.palette import Colour, darker, lighter
@@ -11,7 +13,7 @@ PANE: Colour = (150, 196, 220)
 
 
 def draw_house(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A house with roof and door of `colour`; unit box 1.1 × 1."""
+    """A house with roof and door of `colour`; unit box 1.1 x 1."""
     wall = WALLS[rng.integers(len(WALLS))]
     if rng.random() < 0.6:
         sprite.box((0.74, 0.06, 0.85, 0.36), darker((178, 96, 78), 0.1))
@@ -52,7 +54,7 @@ def _draw_window(sprite: Sprite, left: float, top: float) -> None:
 
 
 def draw_ball(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A beach ball with panels of `colour` and white; unit box 1 × 1."""
+    """A beach ball with panels of `colour` and white; unit box 1 x 1."""
     sprite.ellipse((0.5, 0.5), 0.49, (246, 244, 238))
     start, hub = rng.uniform(0, 2 * np.pi), (0.42, 0.4)
     for index in range(0, 6, 2):
@@ -64,12 +66,12 @@ def draw_ball(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
 
 
 def draw_umbrella(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A parasol that stands in the ground; unit box 0.96 × 1."""
+    """A parasol that stands in the ground; unit box 0.96 x 1."""
     second = lighter(colour, 0.8) if rng.random() < 0.7 else lighter(colour, 0.3)
     sprite.line([(0.48, 0.1), (0.48, 0.99)], 0.026, (236, 228, 212))
     sprite.box((0.38, 0.965, 0.58, 1.0), (150, 146, 140), radius=0.015)
     ribs = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 7)) * 0.455
-    for index, (left, right) in enumerate(zip(ribs[:-1], ribs[1:], strict=True)):
+    for index, (left, right) in enumerate(pairwise(ribs)):
         heights = np.linspace(0, 1, 12)
         girth = np.sin(np.arccos(1 - heights))
         edge = [(0.48 + float(left * width), 0.06 + 0.36 * float(y)) for width, y in zip(girth, heights, strict=True)]

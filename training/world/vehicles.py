@@ -11,6 +11,7 @@ STEEL: Colour = (196, 200, 206)
 
 
 def wheel(sprite: Sprite, centre: Point, radius: float) -> None:
+    """A tyre around five spokes."""
     sprite.ellipse(centre, radius, RUBBER)
     sprite.ellipse(centre, radius * 0.62, STEEL)
     sprite.ellipse(centre, radius * 0.5, (150, 154, 162))
@@ -21,7 +22,7 @@ def wheel(sprite: Sprite, centre: Point, radius: float) -> None:
 
 
 def draw_car(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A car seen from the side, heading right; unit box 2.35 × 1."""
+    """A car seen from the side, heading right; unit box 2.35 x 1."""
     roof = rng.uniform(0.0, 0.08)
     cabin = [
         (0.42, 0.46),
@@ -64,7 +65,7 @@ def draw_car(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
 
 
 def draw_bus(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A city bus seen from the side, heading right; unit box 2.5 × 1."""
+    """A city bus seen from the side, heading right; unit box 2.5 x 1."""
     sprite.box((0.03, 0.05, 2.47, 0.88), colour, radius=0.09)
     sprite.box((0.03, 0.05, 2.47, 0.13), lighter(colour, 0.45), radius=0.06, keeps_mask=True)
     sprite.box((0.1, 0.2, 2.46, 0.5), (54, 66, 84), radius=0.05)
@@ -92,7 +93,7 @@ def draw_bus(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
 
 
 def draw_bicycle(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A bicycle seen from the side, heading right; unit box 1.65 × 1."""
+    """A bicycle seen from the side, heading right; unit box 1.65 x 1."""
     back, front, crank = (0.34, 0.67), (1.3, 0.67), (0.74, 0.7)
     seat, head = (0.6, 0.26), (1.14, 0.26)
     for centre in (back, front):
@@ -115,7 +116,7 @@ def draw_bicycle(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> No
 
 
 def draw_boat(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A sailing boat; unit box 0.95 × 1."""
+    """A sailing boat; unit box 0.95 x 1."""
     mast = 0.5 + rng.uniform(-0.03, 0.03)
     sprite.line([(mast, 0.04), (mast, 0.8)], 0.02, (122, 84, 54))
     main = [(mast - 0.02, 0.06), (mast - 0.02, 0.72), (0.08, 0.7), (mast * 0.62, 0.42)]
@@ -137,7 +138,7 @@ def draw_boat(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
 
 
 def draw_balloon(sprite: Sprite, colour: Colour, rng: np.random.Generator) -> None:
-    """A hot-air balloon with gores of two colours; unit box 0.74 × 1."""
+    """A hot-air balloon with gores of two colours; unit box 0.74 x 1."""
     second = lighter(colour, 0.75) if rng.random() < 0.7 else (250, 226, 150)
     heights = np.linspace(0, 1, 40)
     dome = np.sqrt(1 - (1 - np.minimum(heights / 0.45, 1)) ** 2)

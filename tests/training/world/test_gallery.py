@@ -1,0 +1,28 @@
+import json
+from pathlib import Path
+
+from PIL import Image
+
+from training.world.gallery import write_gallery
+from training.world.kinds import LABELS
+
+
+def test_gallery_describes_its_pictures(tmp_path: Path) -> None:
+    """Each picture has one line with metadata and the labels and boxes of its objects."""
+    write_gallery(tmp_path, count=3, seed=7)
+
+    lines = [json.loads(line) for line in (tmp_path / "gallery.jsonl").read_text().splitlines()]
+    assert sorted(line["file"] for line in lines) == sorted(path.name for path in tmp_path.glob("*.jpg"))
+    for line in lines:
+        with Image.open(tmp_path / line["file"]) as picture:
+            assert picture.size == (800, 600)
+        assert {item["label"] for item in line["objects"]} <= set(LABELS)
+        assert line["metadata"]["object_count"] == len(line["objects"]) > 0
+
+
+def test_gallery_grows_without_change(tmp_path: Path) -> None:
+    """A larger gallery of the same seed begins with the smaller one, byte for byte."""
+    write_gallery(tmp_path / "small", count=1, seed=7)
+    write_gallery(tmp_path / "large", count=2, seed=7)
+    (only,) = (tmp_path / "small").glob("*.jpg")
+    assert only.read_bytes() == (tmp_path / "large" / only.name).read_bytes()

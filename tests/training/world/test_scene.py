@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.world.kinds import KINDS
+from training.world.scene import MOST_HIDDEN, SMALLEST_SIDE, Scene, compose_scene, draw_scene
+
+SIZE = (240, 180)
+
+
+def scene(number: int) -> Scene:
+    return draw_scene(np.random.default_rng([3, number]), SIZE)
+
+
+def test_same_seed_same_scene() -> None:
+    """A scene is the same to the last pixel whenever it is drawn, and the next number is another one."""
+    first, again, other = scene(0), scene(0), scene(1)
+    assert first.picture.tobytes() == again.picture.tobytes()
+    assert (first.objects, first.setting) == (again.objects, again.setting)
+    assert first.picture.tobytes() != other.picture.tobytes()
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_boxes_are_tight(number: int) -> None:
+    """Nothing is painted outside the boxes, and each edge of a box touches what was painted."""
+    blank = Image.new("RGB", SIZE, (255, 0, 255))
+    composed = compose_scene(blank, np.random.default_rng([4, number]), SIZE)
+    painted = (np.asarray(composed.picture) != (255, 0, 255)).any(axis=2)
+
+    outside = painted.copy()
+    for item in composed.objects:
+        x_min, y_min, x_max, y_max = np.round(np.asarray(item.box) * (SIZE * 2)).astype(int)
+        inside = painted[y_min:y_max, x_min:x_max]
+        assert all(edge.any() for edge in (inside[:2], inside[-2:], inside[:, :2], inside[:, -2:])), item
+        # Faint edges of a shape may reach a pixel beyond the box, which is drawn around what one sees.
+        outside[max(0, y_min - 2) : y_max + 2, max(0, x_min - 2) : x_max + 2] = False
+    assert not outside.any()
+
+
+def test_objects_can_be_seen() -> None:
+    """Every object is large enough, inside the picture, and hidden by no other for the most part."""
+    for number in range(12):
+        boxes = np.asarray([item.box for item in scene(number).objects])
+        sides = boxes[:, 2:] - boxes[:, :2]
+        assert (boxes >= 0).all()
+        assert (boxes <= 1).all()
+        assert (sides >= SMALLEST_SIDE).all()
+        for index, box in enumerate(boxes):
+            others = np.delete(boxes, index, axis=0)
+            common = (np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])).clip(0).prod(axis=1)
+            assert (common < MOST_HIDDEN * np.prod(box[2:] - box[:2]) + 1e-6).all()
+
+
+def test_metadata_says_what_is_there() -> None:
+    """The metadata names the kinds, colours and setting of the scene that it describes."""
+    drawn = scene(2)
+    metadata = drawn.metadata()
+    assert metadata["kinds"] == sorted({item.label for item in drawn.objects})
+    assert metadata["object_count"] == len(drawn.objects)
+    assert drawn.setting is not None
+    assert metadata["place"] == drawn.setting.place
+
+
+@pytest.mark.parametrize("label", KINDS)
+def test_kind_fills_its_sprite(label: str) -> None:
+    """A kind is drawn in each of its colours, in another picture for each, and its sprite has no empty margin."""
+    kind = KINDS[label]
+    sprites = {colour: kind.sprite(colour, 60, np.random.default_rng(1)) for colour in kind.colours}
+    assert len({sprite.tobytes() for sprite in sprites.values()}) == len(sprites)
+    for sprite in sprites.values():
+        alpha = np.asarray(sprite.getchannel("A"))
+        assert all(edge.max() > 96 for edge in (alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]))
