@@ -84,22 +84,23 @@ class Sprite:
 
     def finish(self, *, volume: float = 1.0) -> Image.Image:
         """The drawing as RGBA, lit from the upper left; `volume` 0 leaves it flat."""
-        lit = Image.fromarray(self._lit(volume))
-        lit.putalpha(self._mask)
-        return lit.reduce(SUPERSAMPLING)
+        whole = self._colour.copy()
+        whole.putalpha(self._mask)
+        small = whole.reduce(SUPERSAMPLING)
+        lit = np.asarray(small, np.float32)
+        lit = np.dstack([lit[..., :3] * (1 + volume * self._light(small.size)[..., None]), lit[..., 3]])
+        return Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
 
-    def _lit(self, volume: float) -> NDArray[np.uint8]:
+    def _light(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        """How much brighter each pixel of the finished sprite is, as a share of its colour."""
         # A blurred mask, taken from two sides, is bright where a round body would face the light.
         quarter = self._mask.reduce(4)
         blurred = quarter.filter(ImageFilter.GaussianBlur(self._unit / 4 * 0.05))
         shift = max(1, round(self._unit / 4 * 0.03))
         towards = np.asarray(ImageChops.offset(blurred, shift, shift), np.float32)
         away = np.asarray(ImageChops.offset(blurred, -shift, -shift), np.float32)
-        light = (towards - away) / 255 * 0.3 + np.linspace(0.07, -0.12, towards.shape[0], dtype=np.float32)[:, None]
-        light_image = Image.fromarray(light * volume).resize(self._mask.size, Image.Resampling.BILINEAR)
-        colour = np.asarray(self._colour, np.float32) * (1 + np.asarray(light_image)[..., None])
-        clipped: NDArray[np.uint8] = np.clip(colour, 0, 255).astype(np.uint8)
-        return clipped
+        light = (towards - away) / 255 * 0.3 + np.linspace(0.07, -0.12, len(towards), dtype=np.float32)[:, None]
+        return np.asarray(Image.fromarray(light).resize(size, Image.Resampling.BILINEAR))
 
     def _pen(self) -> ImageDraw.ImageDraw:
         return ImageDraw.Draw(self._colour, "RGBA")
