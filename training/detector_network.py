@@ -41,6 +41,8 @@ class DetectorNetwork(nn.Module):
         class_count: int,
     ) -> None:
         super().__init__()
+        if size_px % 32:
+            raise ValueError(f"size_px must be a multiple of 32, the coarsest grid's cell, and is {size_px}")
         self.anchors, self.class_count = anchors, class_count
         self.grids = tuple(size_px // stride for stride in (8, 16, 32))
         self.stem = ConvNorm(3, widths[0], size=5, stride=2)

@@ -110,15 +110,20 @@ def _place_objects(setting: Setting, size: Size, rng: np.random.Generator) -> li
         zone = setting.zone(kind.zone)
         assert zone is not None
         foot = float(rng.uniform(*zone))
-        height = (
-            float(rng.uniform(0.12, 0.26)) if kind.zone == "sky" else kind.height_m * (foot - setting.horizon) / EYE_M
-        )
+        height = _height(kind, foot, setting, rng)
         item = _sprite_at(kind, foot, height * rng.uniform(0.9, 1.1), size, rng)
         if _fits(item, placed, size):
             placed.append(item)
         if len(placed) == wanted:
             break
     return sorted(placed, key=lambda item: item.foot)
+
+
+def _height(kind: Kind, foot: float, setting: Setting, rng: np.random.Generator) -> float:
+    """How tall it looks, as a share of the picture: what hangs in the sky may be near or far."""
+    if kind.zone == "sky":
+        return float(rng.uniform(0.12, 0.26))
+    return kind.height_m * (foot - setting.horizon) / EYE_M
 
 
 def _sprite_at(kind: Kind, foot: float, height: float, size: Size, rng: np.random.Generator) -> _Placed:
