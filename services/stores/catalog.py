@@ -1,32 +1,15 @@
-"""The only module that talks to Redis: which version of each picture lives, and the steps that change it."""
+"""What Redis knows: which version of each picture lives, and the steps that change it."""
 
-import asyncio
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
-
 from rpc.deadline import Deadline
-from rpc.errors import DeadlineExceeded, FailedPrecondition, Unavailable
+from rpc.errors import FailedPrecondition
 from services.stores import scripts
 from services.stores.entries import decode_entry, encode_entry, fingerprint_in
 from services.stores.records import Collection, Counts, ImageRecord
-
-SHARDS = "0123456789abcdef"  # by the first digit of the image_id
-MAX_CONNECTIONS = 64
-SOCKET_TIMEOUT_S = 5.0
-CONNECT_TIMEOUT_S = 1.0
-
-_AWAY = "Redis cannot be reached or cannot answer now; try again when it is up"
-
-
-class CatalogLost(Exception):
-    """Redis does not hold this collection: it has to be rebuilt from Milvus before anything is written."""
+from services.stores.shards import GENERATION, LOCK, PARTS, SHARDS, RedisShards, check_generation, key, shard_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +61,24 @@ class Rebuilt:
 
 
 class RedisCatalog:
-    """Records in Redis, in 16 shards a collection; the keys of a shard share one slot of a Redis Cluster."""
+    """Records and the write protocol's steps in Redis; what asks a shard that Redis lost raises CatalogLost."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, shards: RedisShards) -> None:
+        self._shards = shards
 
     @classmethod
     def open(cls, url: str) -> "RedisCatalog":
         """A catalog on the Redis at `url`, which is asked nothing yet."""
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=SOCKET_TIMEOUT_S,
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1),
-        )
-        return cls(Redis.from_pool(pool))
+        return cls(RedisShards.open(url))
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose()
+        await self._shards.close()
 
     async def ping(self, deadline: Deadline) -> None:
         """Ask whether Redis answers, and whether it may forget what it was told."""
-        [settings] = await self._run([("CONFIG", "GET", "maxmemory-policy")], deadline)
-        if any(policy != b"noeviction" for _, policy in _pairs(settings)):
+        [memory] = await self._shards.run([("INFO", "memory")], deadline)
+        if memory.get("maxmemory_policy", "noeviction") != "noeviction":
             raise FailedPrecondition(
                 "Redis may evict what it was told; run it with maxmemory-policy noeviction", reason="NOT_READY"
             )
@@ -115,7 +90,7 @@ class RedisCatalog:
         arguments = {
             draft.image_id: [draft.image_id, draft.fingerprint, draft.region_count, draft.record] for draft in drafts
         }
-        answers = await self._each(
+        answers = await self._shards.on_pictures(
             collection, scripts.BEGIN, arguments, deadline, shared=[round(lease_s * 1000), token]
         )
         return {image_id: _beginning(answer) for image_id, answer in answers.items()}
@@ -123,66 +98,60 @@ class RedisCatalog:
     async def commit(self, collection: Collection, versions: Mapping[str, int], deadline: Deadline) -> dict[str, bool]:
         """Make pending versions live: from here on they are found. False where another version won."""
         arguments = {image_id: [image_id, version] for image_id, version in versions.items()}
-        answers = await self._each(collection, scripts.COMMIT, arguments, deadline)
+        answers = await self._shards.on_pictures(collection, scripts.COMMIT, arguments, deadline)
         return {image_id: bool(answer) for image_id, answer in answers.items()}
 
     async def abandon(self, collection: Collection, versions: Mapping[str, int], deadline: Deadline) -> None:
         """Give pending versions up; their rows are to be deleted."""
         arguments = {image_id: [image_id, version] for image_id, version in versions.items()}
-        await self._each(collection, scripts.ABANDON, arguments, deadline)
+        await self._shards.on_pictures(collection, scripts.ABANDON, arguments, deadline)
 
     async def retire(
         self, collection: Collection, image_ids: Iterable[str], deadline: Deadline
     ) -> dict[str, tuple[bool, str]]:
         """Hide pictures; for each, whether it was found until now, and its dead versions."""
-        answers = await self._each(collection, scripts.RETIRE, {each: [each] for each in image_ids}, deadline)
+        answers = await self._shards.on_pictures(
+            collection, scripts.RETIRE, {each: [each] for each in image_ids}, deadline
+        )
         texts = {image_id: answer.decode() for image_id, answer in answers.items()}
         return {image_id: (text[0] == "1", text[2:]) for image_id, text in texts.items()}
 
     async def bury(self, collection: Collection, dead: Mapping[str, str], deadline: Deadline) -> None:
         """Forget dead versions whose rows are deleted."""
         arguments = {image_id: [image_id, versions] for image_id, versions in dead.items()}
-        await self._each(collection, scripts.BURY, arguments, deadline)
+        await self._shards.on_pictures(collection, scripts.BURY, arguments, deadline)
 
-    async def dead(
-        self, collection: Collection, deadline: Deadline, image_ids: Sequence[str] | None = None
-    ) -> dict[str, str]:
-        """The dead versions of these pictures, or of all, as `bury` takes them."""
-        if image_ids is None:
-            commands: list[tuple[Any, ...]] = [("HGETALL", _key(collection, shard, "dead")) for shard in SHARDS]
-            answers = await self._run(commands, deadline)
-            return {key.decode(): versions.decode() for answer in answers for key, versions in _pairs(answer)}
-        found = await self._values(collection, "dead", image_ids, deadline)
-        return {image_id: versions.decode() for image_id, versions in found.items()}
+    async def dead(self, collection: Collection, deadline: Deadline) -> dict[str, str]:
+        """The dead versions of all pictures, as `bury` takes them."""
+        commands = [("HGETALL", key(collection, shard, "dead")) for shard in SHARDS]
+        answers = await self._shards.run(commands, deadline)
+        return {image_id.decode(): versions.decode() for each in answers for image_id, versions in each.items()}
+
+    async def dead_of(self, collection: Collection, image_ids: Iterable[str], deadline: Deadline) -> dict[str, str]:
+        """The dead versions of these pictures, as `bury` takes them."""
+        ids = list(image_ids)
+        commands = [("HGET", key(collection, image_id[0], "dead"), image_id) for image_id in ids]
+        answers = await self._shards.run(commands, deadline)
+        return {image_id: versions.decode() for image_id, versions in zip(ids, answers, strict=True) if versions}
 
     async def overdue(self, collection: Collection, deadline: Deadline) -> list[Overdue]:
         """The pending versions whose lease ran out."""
-        answers = await self._on_shards(collection, scripts.OVERDUE, {shard: [] for shard in SHARDS}, deadline)
+        answers = await self._shards.on_shards(collection, scripts.OVERDUE, {shard: [] for shard in SHARDS}, deadline)
         fields = [entry.decode().split() for answer in answers.values() for entry in answer]
         return [Overdue(image_id, int(version), int(regions)) for image_id, version, regions in fields]
 
     async def records(
         self, collection: Collection, image_ids: Iterable[str], deadline: Deadline
     ) -> dict[str, ImageRecord]:
-        """The live records of those of these pictures that have one; CatalogLost where Redis cannot know."""
-        shards = _by_shard(image_ids)
-        commands: list[tuple[Any, ...]] = []
-        for shard, members in shards.items():
-            commands.append(("HGET", _key(collection, shard, "state"), "generation"))
-            commands.append(("HMGET", _key(collection, shard, "live"), *members))
-        answers = await self._run(commands, deadline)
-        generation = collection.generation.encode()
-        if any(answer != generation for answer in answers[::2]):
-            raise CatalogLost
-        members = [image_id for ids in shards.values() for image_id in ids]
-        entries = [entry for answer in answers[1::2] for entry in answer]
-        return {each: decode_entry(each, entry) for each, entry in zip(members, entries, strict=True) if entry}
+        """The live records of those of these pictures that have one."""
+        entries = await self._shards.live(collection, image_ids, deadline)
+        return {image_id: decode_entry(image_id, entry) for image_id, entry in entries.items()}
 
     async def unchanged(
         self, collection: Collection, pictures: Sequence[tuple[str, str]], deadline: Deadline
     ) -> list[ImageRecord | None]:
         """For each (image_id, fingerprint) the live record with just this fingerprint, if there is one."""
-        entries = await self._values(collection, "live", {image_id for image_id, _ in pictures}, deadline)
+        entries = await self._shards.live(collection, {image_id for image_id, _ in pictures}, deadline)
         return [
             decode_entry(image_id, entry) if entry and fingerprint_in(entry) == fingerprint else None
             for (image_id, fingerprint), entry in ((each, entries.get(each[0])) for each in pictures)
@@ -190,36 +159,38 @@ class RedisCatalog:
 
     async def counts(self, collection: Collection, deadline: Deadline) -> Counts:
         """How many pictures and regions live."""
-        commands: list[tuple[Any, ...]] = []
-        for shard in SHARDS:
-            commands.append(("HMGET", _key(collection, shard, "state"), "generation", "regions"))
-            commands.append(("HLEN", _key(collection, shard, "live")))
-        answers = await self._run(commands, deadline)
-        states = answers[::2]
-        if any(generation != collection.generation.encode() for generation, _ in states):
-            raise CatalogLost
-        return Counts(image_count=sum(answers[1::2]), region_count=sum(int(regions or 0) for _, regions in states))
+        commands = [
+            command
+            for shard in SHARDS
+            for command in (
+                ("HGET", key(collection, shard, "live"), GENERATION),
+                ("ZCARD", key(collection, shard, "order")),
+                ("HGET", key(collection, shard, "state"), "regions"),
+            )
+        ]
+        answers = await self._shards.run(commands, deadline)
+        check_generation(collection, answers[::3])
+        return Counts(image_count=sum(answers[1::3]), region_count=sum(int(count or 0) for count in answers[2::3]))
 
     async def ids(self, collection: Collection, *, after: str, limit: int, deadline: Deadline) -> list[str]:
         """Up to `limit` live image_ids behind `after`, in order."""
+        lowest = f"({after}" if after else "-"
         found: list[str] = []
-        for shard in SHARDS:
-            if len(found) >= limit or (after and shard < after[0]):
-                continue
-            lowest = f"({after}" if after else "-"
-            command = ("ZRANGEBYLEX", _key(collection, shard, "order"), lowest, "+", "LIMIT", 0, limit - len(found))
-            generation, members = await self._run(
-                [("HGET", _key(collection, shard, "state"), "generation"), command], deadline
-            )
-            if generation != collection.generation.encode():
-                raise CatalogLost
-            found += [member.decode() for member in members]
+        for shard in SHARDS[int(after[0], 16) if after else 0 :]:
+            whose = ("HGET", key(collection, shard, "live"), GENERATION)
+            members = ("ZRANGEBYLEX", key(collection, shard, "order"), lowest, "+", "LIMIT", 0, limit - len(found))
+            generation, ids = await self._shards.run([whose, members], deadline)
+            check_generation(collection, [generation])
+            found += [image_id.decode() for image_id in ids]
+            if len(found) == limit:
+                break
         return found
 
     async def drop(self, name: str, deadline: Deadline) -> None:
         """Forget all that is known about the collections of this name."""
-        parts = ("live", "order", "pending", "dead", "state", "rebuild")
-        await self._run([("UNLINK", *(_shard_key(name, shard, part) for part in parts)) for shard in SHARDS], deadline)
+        parts = (*PARTS, LOCK)
+        commands = [("UNLINK", *(shard_key(name, shard, part) for part in parts)) for shard in SHARDS]
+        await self._shards.run(commands, deadline)
 
     async def rebuild_begin(
         self, collection: Collection, shard: str, *, token: str, lease_s: float, deadline: Deadline
@@ -253,74 +224,9 @@ class RedisCatalog:
     async def _rebuild(
         self, collection: Collection, shard: str, script: str, arguments: Sequence[Any], deadline: Deadline
     ) -> Any:
-        keys = [*_keys(collection, shard), _key(collection, shard, "rebuild")]
-        [answer] = await self._run([("EVAL", script, len(keys), *keys, *arguments)], deadline)
+        keys = [key(collection, shard, part) for part in (*PARTS, LOCK)]
+        [answer] = await self._shards.run([("EVAL", script, len(keys), *keys, *arguments)], deadline)
         return answer
-
-    async def _each(
-        self,
-        collection: Collection,
-        script: str,
-        arguments: Mapping[str, Sequence[Any]],
-        deadline: Deadline,
-        *,
-        shared: Sequence[Any] = (),
-    ) -> dict[str, Any]:
-        """Run a script that answers once for each picture; its answers by image_id."""
-        shards = _by_shard(arguments)
-        flat = {
-            shard: [*shared, *(argument for image_id in members for argument in arguments[image_id])]
-            for shard, members in shards.items()
-        }
-        answers = await self._on_shards(collection, script, flat, deadline)
-        return {
-            image_id: answer
-            for shard, members in shards.items()
-            for image_id, answer in zip(members, answers[shard], strict=False)
-        }
-
-    async def _on_shards(
-        self, collection: Collection, script: str, arguments: Mapping[str, Sequence[Any]], deadline: Deadline
-    ) -> dict[str, Any]:
-        """Run a script on shards, all in one round trip."""
-        commands: list[tuple[Any, ...]] = []
-        for shard, more in arguments.items():
-            keys = _keys(collection, shard)
-            commands.append(("EVAL", script, len(keys), *keys, collection.generation, *more))
-        answers = await self._run(commands, deadline)
-        return dict(zip(arguments, answers, strict=True))
-
-    async def _values(
-        self, collection: Collection, part: str, image_ids: Iterable[str], deadline: Deadline
-    ) -> dict[str, bytes]:
-        shards = _by_shard(image_ids)
-        commands = [("HMGET", _key(collection, shard, part), *members) for shard, members in shards.items()]
-        answers = await self._run(commands, deadline)
-        return {
-            image_id: value
-            for members, values in zip(shards.values(), answers, strict=True)
-            for image_id, value in zip(members, values, strict=True)
-            if value is not None
-        }
-
-    async def _run(self, commands: Sequence[tuple[Any, ...]], deadline: Deadline) -> list[Any]:
-        """Send commands in one round trip; the only place where errors of Redis are translated."""
-        if not commands:
-            return []
-        pipeline = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        try:
-            async with asyncio.timeout(deadline.left_s()):
-                return list(await pipeline.execute())
-        except ResponseError as error:
-            if "LOST" in str(error):
-                raise CatalogLost from error
-            raise Unavailable(_AWAY) from error
-        except RedisError as error:
-            raise Unavailable(_AWAY) from error
-        except TimeoutError as error:
-            raise DeadlineExceeded("Redis did not answer in time; allow more time or look after Redis") from error
 
 
 def _beginning(answer: bytes) -> Begun | Unchanged | Busy:
@@ -328,27 +234,3 @@ def _beginning(answer: bytes) -> Begun | Unchanged | Busy:
     if word == b"begun":
         return Begun(version=int(numbers[0]), replaces=numbers[1] == b"1")
     return Unchanged(int(numbers[0])) if word == b"unchanged" else Busy()
-
-
-def _by_shard(image_ids: Iterable[str]) -> dict[str, list[str]]:
-    shards: dict[str, list[str]] = defaultdict(list)
-    for image_id in image_ids:
-        shards[image_id[0]].append(image_id)
-    return shards
-
-
-def _pairs(answer: Any) -> Iterable[tuple[bytes, bytes]]:
-    """The fields of a map, as a client of RESP 2 or 3 gives them."""
-    return answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
-
-
-def _shard_key(name: str, shard: str, part: str) -> str:
-    return f"fovea:{{{name}:{shard}}}:{part}"
-
-
-def _key(collection: Collection, shard: str, part: str) -> str:
-    return _shard_key(collection.name, shard, part)
-
-
-def _keys(collection: Collection, shard: str) -> list[str]:
-    return [_key(collection, shard, part) for part in ("live", "order", "pending", "dead", "state")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded, InvalidArgument, OutOfRange, Unavailable
-from services.stores.catalog import CatalogLost, RedisCatalog
+from services.stores.catalog import RedisCatalog
 from services.stores.drafts import check_embeddings
 from services.stores.exact import nearest_of_all
 from services.stores.expression import expression_of
@@ -17,6 +17,7 @@ from services.stores.milvus import MAX_ROWS, MilvusIndex, Neighbor
 from services.stores.ranking import Candidate, Match, horizon, merge, rank
 from services.stores.records import Collection, CollectionMode, Embeddings, Found, Hit, ImageRecord
 from services.stores.rows import RECORD_FIELDS, REGION_FIELDS, record_of
+from services.stores.shards import CatalogLost
 
 METADATA_BUDGET_S = 1.0
 DEGRADED = "the records cannot be read now: very recent changes and deletions may not be seen"

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rpc.deadline import Deadline
-from services.stores.catalog import SHARDS, Overdue, Rebuilt, RedisCatalog
+from services.stores.catalog import Overdue, Rebuilt, RedisCatalog
 from services.stores.milvus import MilvusIndex
 from services.stores.records import Collection
 from services.stores.rows import RECORD_FIELDS, RowKey, record_of, version_keys
+from services.stores.shards import SHARDS
 
 REBUILD_LEASE_S = 30.0
 REBUILD_WAIT_S = 0.1
@@ -72,9 +73,8 @@ class Recovery:
         token = secrets.token_hex(8)
         if not await self._begin(collection, shard, token, deadline):
             return
-        fields = [field for field in RECORD_FIELDS if field != "key"]
         async for rows in self._index.scan(
-            collection, prefix=shard, fields=fields, deadline=deadline, consistency="Strong"
+            collection, prefix=shard, fields=RECORD_FIELDS, deadline=deadline, consistency="Strong"
         ):
             await self._catalog.rebuild_add(
                 collection, shard, _rebuilt(rows), token=token, lease_s=REBUILD_LEASE_S, deadline=deadline

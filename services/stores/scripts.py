@@ -2,16 +2,18 @@
 
 KEYS of every script: live, order, pending, dead, state. ARGV[1] is always the generation.
 
-    live     image_id -> "version region_count fingerprint record": what can be found
+    live     image_id -> "version region_count fingerprint record": what can be found; "@" -> the generation
     order    the image_ids of `live`, sorted
     pending  image_id -> "version region_count fingerprint record lease_ms token": rows are being written
     dead     image_id -> "version:region_count,...": rows that are to be deleted
-    state    generation, and regions: the number of rows of the live versions
+    state    regions: the number of rows of the live versions
+
+A `live` without the generation, or with another, holds nothing of this collection: Redis lost it.
 """
 
 _FRAME = """
 local live, order, pending, dead, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-if redis.call('HGET', state, 'generation') ~= ARGV[1] then return redis.error_reply('LOST') end
+if redis.call('HGET', live, '@') ~= ARGV[1] then return redis.error_reply('LOST') end
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
@@ -167,7 +169,7 @@ return answers
 # Rebuilding a shard. KEYS as above and the rebuild's lock; ARGV: token, lease_ms, generation.
 # Answers "whole" when there is nothing to do, "begun" when this token holds the lock and the shard is empty, or "busy".
 REBUILD_BEGIN = """
-if redis.call('HGET', KEYS[5], 'generation') == ARGV[3] then return 'whole' end
+if redis.call('HGET', KEYS[1], '@') == ARGV[3] then return 'whole' end
 if not redis.call('SET', KEYS[6], ARGV[1], 'NX', 'PX', ARGV[2]) then return 'busy' end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
 return 'begun'
@@ -191,7 +193,7 @@ return 1
 # ARGV: token, generation. The shard may be written again.
 REBUILD_END = """
 if redis.call('GET', KEYS[6]) ~= ARGV[1] then return redis.error_reply('LOST') end
-redis.call('HSET', KEYS[5], 'generation', ARGV[2])
+redis.call('HSET', KEYS[1], '@', ARGV[2])
 redis.call('DEL', KEYS[6])
 return 1
 """

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from rpc.errors import InvalidArgument, OutOfRange
+from rpc.errors import FailedPrecondition, InvalidArgument, OutOfRange
 from services.stores.expression import Engine
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode, Region, image_id_of
@@ -165,6 +165,8 @@ async def test_bad_queries_are_refused(store: ImageStore, photos: Collection) ->
     ):
         with pytest.raises(InvalidArgument, match=field):
             await refused
+    with pytest.raises(FailedPrecondition, match="space"):
+        await find(store, photos.name, embedding, space="another")
     with pytest.raises(OutOfRange, match="offset"):
         await find(store, photos.name, embedding, limit=1, offset=16_384)
     assert await uris(store, photos.name, embedding) == ["p"]

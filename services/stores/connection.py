@@ -1,0 +1,114 @@
+"""The connection to Milvus: every call ends with its deadline, and its errors are translated here and nowhere else."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import grpc
+from pymilvus import AsyncMilvusClient
+from pymilvus.exceptions import DataNotMatchException, MilvusException, ParamError
+
+from rpc.deadline import Deadline
+from rpc.errors import DeadlineExceeded, Internal, NotFound, ServiceError, Unavailable
+from services.stores.expression import Engine
+
+CONNECT_TIMEOUT_S = 10.0
+RECONNECT_S = 0.05
+
+_NO_SUCH_COLLECTION = 100
+_INVALID = 1100
+_NOT_LOADED = ("not loaded", "not been loaded", "unloaded")
+_CHANNEL_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
+_LATE = "Milvus did not answer in time; allow more time or look after Milvus"
+_AWAY = "Milvus cannot be reached or cannot answer now; try again when it is up"
+
+_T = TypeVar("_T")
+
+
+class NotLoaded(Unavailable):
+    """The collection is there, and has to be loaded after a restart of Milvus."""
+
+
+class MilvusConnection:
+    """A client of Milvus, and what runs at the other end."""
+
+    def __init__(self, client: AsyncMilvusClient, engine: Engine) -> None:
+        self.client = client
+        self.engine = engine
+
+    @classmethod
+    async def open(cls, uri: str) -> "MilvusConnection":
+        """Connect and find out what runs there; Unavailable when nothing answers."""
+        # What goes wrong is raised to us and logged once, by the server's interceptor.
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        client = AsyncMilvusClient(uri, dedicated=True, timeout=CONNECT_TIMEOUT_S, grpc_options=_CHANNEL_OPTIONS)
+        try:
+            engine = await _within(Deadline.after(CONNECT_TIMEOUT_S), lambda: _engine_of(client))
+        except (grpc.RpcError, MilvusException) as error:
+            await client.close()
+            raise _translated(error, "") from error
+        except BaseException:
+            await client.close()
+            raise
+        # pymilvus would make callers queue for a reconnect of its own; the channel reconnects by itself.
+        client._handler._on_rpc_error = _leave_to_the_channel  # noqa: SLF001 - there is no public switch
+        return cls(client, engine)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self.client.close()
+
+    async def call(self, deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str = "") -> _T:
+        """One call, repeated once where a restart of Milvus cut the connection: every call of ours may be repeated."""
+        try:
+            return await _within(deadline, call)
+        except (grpc.RpcError, MilvusException) as error:
+            if _code(error) is not grpc.StatusCode.UNAVAILABLE:
+                raise _translated(error, collection) from error
+        await asyncio.sleep(min(RECONNECT_S, deadline.left_s()))
+        try:
+            return await _within(deadline, call)
+        except (grpc.RpcError, MilvusException) as error:
+            raise _translated(error, collection) from error
+
+
+async def _within(deadline: Deadline, call: Callable[[], Awaitable[_T]]) -> _T:
+    """A call that ends with the deadline: pymilvus's own `timeout` would make it retry until then."""
+    try:
+        async with asyncio.timeout(deadline.left_s()):
+            return await call()
+    except TimeoutError as error:
+        raise DeadlineExceeded(_LATE) from error
+
+
+async def _engine_of(client: AsyncMilvusClient) -> Engine:
+    """Milvus Lite's C++ engine is the one that cannot tell its version."""
+    try:
+        await client.get_server_version(retry_times=0)
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return Engine.LITE
+        raise
+    return Engine.SERVER
+
+
+async def _leave_to_the_channel(_error: Exception) -> bool:
+    return False
+
+
+def _code(error: Exception) -> object:
+    """The gRPC status or the Milvus code of an error; pymilvus puts either into `code`."""
+    return error.code() if isinstance(error, grpc.RpcError) else getattr(error, "code", None)
+
+
+def _translated(error: Exception, collection: str) -> ServiceError:
+    """The error to raise for one of pymilvus; its details stay in the log, as the cause."""
+    code = _code(error)
+    if code == _NO_SUCH_COLLECTION:
+        return NotFound(f"there is no collection {collection}")
+    if any(words in str(error) for words in _NOT_LOADED):
+        return NotLoaded(_AWAY)
+    if code == _INVALID or isinstance(error, ParamError | DataNotMatchException):
+        return Internal("Milvus refused a request of ours as invalid")
+    return DeadlineExceeded(_LATE) if code is grpc.StatusCode.DEADLINE_EXCEEDED else Unavailable(_AWAY)
