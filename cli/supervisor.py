@@ -12,7 +12,7 @@ from cli.child import Child, Program
 from cli.data_folder import DataFolder
 from cli.failure import CommandFailed
 
-_START_TIMEOUT_S = 120.0
+_START_TIMEOUT_S = 90.0
 _POLL_S = 0.2
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
@@ -67,22 +67,25 @@ class Supervisor:
     async def _all_ready(self) -> None:
         waiting = [asyncio.create_task(self._until_ready(child)) for child in self._children]
         try:
-            await asyncio.gather(*waiting)
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await asyncio.gather(*waiting)
+        except TimeoutError as error:
+            late = [child for child, task in zip(self._children, waiting, strict=True) if task.cancelled()]
+            names = ", ".join(child.program.name for child in late)
+            raise CommandFailed(
+                f"not ready after {_START_TIMEOUT_S:.0f} s: {names}; the first one's last words: {late[0].last_words()} "
+                f"(logs: {late[0].log.parent})"
+            ) from error
         finally:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _until_ready(self, child: Child) -> None:
-        give_up_s = time.monotonic() + _START_TIMEOUT_S
+        """Wait until a child answers; CommandFailed when it ends instead."""
         while not await child.program.answers():
             if child.has_ended:
                 raise CommandFailed(f"{child.program.name} cannot start: {child.last_words()} (log: {child.log})")
-            if time.monotonic() > give_up_s:
-                raise CommandFailed(
-                    f"{child.program.name} was not ready within {_START_TIMEOUT_S:.0f} s: "
-                    f"{child.last_words()} (log: {child.log})"
-                )
             await asyncio.sleep(_POLL_S)
 
     async def _keep(self, child: Child) -> None:

@@ -58,6 +58,16 @@ async def test_a_failing_start_ends_the_others(data: DataFolder) -> None:
     assert not alive(children.pids["lasting"])
 
 
+async def test_a_start_without_end_names_who_is_late(data: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not ready in time is named, with what it said last."""
+    monkeypatch.setattr("cli.supervisor._START_TIMEOUT_S", 1.0)
+    prompt = script("prompt", "import time; time.sleep(60)")
+    late = script("late", "import time; print('waiting for the stores', flush=True); time.sleep(60)", answers=never)
+
+    with pytest.raises(CommandFailed, match=r"not ready after 1 s: late; .* waiting for the stores"):
+        await supervisor(data, prompt, late).__aenter__()
+
+
 async def test_what_ignores_sigterm_is_killed_with_its_children(data: DataFolder) -> None:
     """Patience ends, also for grandchildren."""
     stubborn = (
