@@ -11,6 +11,7 @@ from rpc.channel import open_channel
 from rpc.clients import DetectorClient, DetectorInfo, EncoderClient, EncoderInfo, Modality
 from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition, NotFound, ServiceError, Unavailable, Unimplemented
+from rpc.tasks import end
 
 _DESCRIBE_TIMEOUT_S = 2.0
 _REFRESH_PERIOD_S = 15.0
@@ -55,8 +56,7 @@ class EncoderDirectory:
     async def close(self) -> None:
         """Ends the asking and closes the channels."""
         if self._refresher is not None:
-            self._refresher.cancel()
-            await asyncio.gather(self._refresher, return_exceptions=True)
+            await end(self._refresher)
         await asyncio.gather(*(channel.close(None) for channel in self._channels))
 
     async def refresh(self) -> None:

@@ -1,7 +1,6 @@
 """A gRPC server with everything that each Fovea process needs: limits, health, reflection, statuses and draining."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import threading
@@ -16,6 +15,7 @@ from rpc.calls import Calls
 from rpc.interceptors import AsyncInterceptor, ThreadInterceptor
 from rpc.reflection import add_reflection
 from rpc.settings import ServerSettings
+from rpc.tasks import end
 
 _READINESS_PERIOD_S = 1.0
 _READINESS_TIMEOUT_S = 5.0
@@ -126,9 +126,7 @@ class AsyncServer:
     async def stop(self) -> None:
         """Refuses new calls, lets running ones finish within the drain time, and closes."""
         if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+            await end(self._watcher)
         await self._health.enter_graceful_shutdown()
         if self._server is not None:
             await self._server.stop(self._settings.drain_s)

@@ -8,6 +8,7 @@ from functools import partial
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from rpc.directory import EncoderDirectory
 from rpc.server import AsyncServer
+from rpc.tasks import end
 from rpc.telemetry import configure_logging, start_metrics
 from services.ingest.collections import Collections
 from services.ingest.housekeeper import Housekeeper
@@ -16,7 +17,7 @@ from services.ingest.intake import Intake
 from services.ingest.reader import PictureReader
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
-from services.stores.images import ImageStore
+from services.stores.startup import open_when_up
 from sources.roots import ImageRoots
 from sources.uploads import Uploads
 
@@ -28,7 +29,7 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
     """The server with everything behind it, not started yet."""
     directory = EncoderDirectory(settings.encoders)
     await directory.start()
-    store = await ImageStore.open(settings.milvus_uri, settings.redis_url)
+    store = await open_when_up(settings.milvus_uri, settings.redis_url)
     uploads = Uploads(settings.uploads) if settings.uploads else None
     reader = PictureReader(ImageRoots(settings.roots), uploads, settings.max_image_mib << 20)
     intake = Intake(reader, threads=settings.read_threads, max_bytes=settings.mib_in_flight << 20)
@@ -40,16 +41,20 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
         max_time_s=settings.max_time_s,
     )
     keeping_house = asyncio.create_task(housekeeper.run(), name="housekeeper")
+
+    async def is_ready() -> bool:
+        await store.ping()
+        return True
+
     try:
         yield AsyncServer(
             settings,
             services=[SERVICE],
             register=partial(ingest_pb2_grpc.add_IngestServiceServicer_to_server, servicer),
-            is_ready=store.ping,
+            is_ready=is_ready,
         )
     finally:
-        keeping_house.cancel()
-        await asyncio.gather(keeping_house, return_exceptions=True)
+        await end(keeping_house)
         intake.close()
         await store.close()
         await directory.close()

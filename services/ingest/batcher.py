@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Self, TypeVar
 
 from rpc.errors import ServiceError
+from rpc.tasks import end
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
@@ -41,9 +42,7 @@ class Batcher(Generic[RequestT, AnswerT]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        await asyncio.gather(*(end(worker) for worker in self._workers))
         while self._waiting:
             self._waiting.popleft()[1].cancel()
 

@@ -1,16 +1,16 @@
 """Pipeline: one stream's way from a picture that was read to rows that can be found, in batches that overlap."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from typing import Self
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any, Self
 
 import numpy as np
 
 from rpc.clients import Embedded, Input
 from rpc.deadline import Deadline
 from rpc.directory import DetectorEntry, EncoderEntry
-from rpc.errors import FailedPrecondition, ServiceError
+from rpc.errors import FailedPrecondition, InvalidArgument, ServiceError
 from rpc.telemetry import stage
 from services.ingest.batcher import Batcher
 from services.ingest.item import Added, Picture
@@ -69,10 +69,11 @@ class Pipeline:
         known = await self._known.ask(picture)
         if known is not None:
             return Added(picture.uri, known.image_id, PutStatus.UNCHANGED, known.region_count)
-        regions, warnings = await self._regions(picture)
-        inputs = [Input(picture.data, "image", region.box) for region in regions]
-        embedded = await asyncio.gather(*(self._encoded.ask(item) for item in inputs))
-        written = await self._written.ask(_new_image(picture, regions, embedded))
+        with _faults_of_the_image():
+            regions, warnings = await self._regions(picture)
+            inputs = [Input(picture.data, "image", region.box) for region in regions]
+            embedded = await asyncio.gather(*(self._encoded.ask(item) for item in inputs))
+        written = await _to_the_end(self._written.ask(_new_image(picture, regions, embedded)))
         warnings += tuple(warning for one in embedded for warning in one.warnings)
         assert written.status is not None, "a write that did not fail has a status"
         return Added(
@@ -116,6 +117,18 @@ class Pipeline:
         return [result if result.error is None else result.error for result in results]
 
 
+async def _to_the_end(write: Coroutine[Any, Any, PutResult]) -> PutResult:
+    """Finishes a write also when its caller leaves: half a write would lock the picture until its lease runs out."""
+    task = asyncio.create_task(write)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise
+
+
 def _new_image(picture: Picture, regions: tuple[Region, ...], embedded: Sequence[Embedded]) -> NewImage:
     return NewImage(
         uri=picture.uri,
@@ -126,3 +139,12 @@ def _new_image(picture: Picture, regions: tuple[Region, ...], embedded: Sequence
         regions=regions,
         embeddings=np.stack([one.embedding for one in embedded]),
     )
+
+
+@contextmanager
+def _faults_of_the_image() -> Iterator[None]:
+    """What a model server says about the picture is about a field of ours."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise InvalidArgument(f"item.image: {error.message}", reason=error.reason) from error

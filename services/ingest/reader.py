@@ -2,7 +2,7 @@
 
 import hashlib
 
-from encoders.errors import InvalidContent
+from encoders.errors import UnsupportedPicture
 from encoders.image import probe
 from rpc.errors import InvalidArgument, NotFound, PermissionDenied, ServiceError, Unavailable
 from services.ingest.item import Item, Picture
@@ -31,7 +31,7 @@ class PictureReader:
             raise InvalidArgument(f"item.image: it is larger than {self._max_bytes >> 20} MiB")
         try:
             header = probe(data)
-        except InvalidContent as error:
+        except UnsupportedPicture as error:
             raise InvalidArgument(f"item.image: {error}", reason=UNSUPPORTED_PICTURE) from error
         sha256 = hashlib.sha256(data).hexdigest()
         uri = item.uri or f"sha256:{sha256}"

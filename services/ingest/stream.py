@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from rpc.errors import DeadlineExceeded, Internal, ServiceError
+from rpc.tasks import end
 from services.ingest.intake import Intake
 from services.ingest.item import Added, Failed, Item, Outcome
 from services.ingest.pipeline import Pipeline
@@ -36,10 +37,11 @@ class IngestStream:
                 self._room.release()
             await feeder
         finally:
-            running = [feeder, *self._tasks]
-            for task in running:
+            await end(feeder)
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            # Asked once only: a write that has begun goes on to its end, see Pipeline.
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _feed(self, items: AsyncIterator[Item | Failed]) -> None:
         try:
@@ -52,7 +54,8 @@ class IngestStream:
                 task = asyncio.create_task(self._work(item, taken))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            await asyncio.gather(*self._tasks)
+            if self._tasks:
+                await asyncio.wait(self._tasks)
         finally:
             self._finished.put_nowait(None)
 

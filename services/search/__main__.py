@@ -14,7 +14,7 @@ from services.search.planner import PartPlanner
 from services.search.searcher import Searcher
 from services.search.servicer import SearchServicer
 from services.search.settings import SearchSettings
-from services.stores.images import ImageStore
+from services.stores.startup import open_when_up
 
 SERVICE = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
 
@@ -24,15 +24,20 @@ async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
     """The server with everything behind it, not started yet."""
     directory = EncoderDirectory(settings.encoders)
     await directory.start()
-    store = await ImageStore.open(settings.milvus_uri, settings.redis_url)
+    store = await open_when_up(settings.milvus_uri, settings.redis_url)
     searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store)))
     servicer = SearchServicer(searcher, max_time_s=settings.max_time_s)
+
+    async def is_ready() -> bool:
+        await store.ping()
+        return True
+
     try:
         yield AsyncServer(
             settings,
             services=[SERVICE],
             register=partial(search_pb2_grpc.add_SearchServiceServicer_to_server, servicer),
-            is_ready=store.ping,
+            is_ready=is_ready,
         )
     finally:
         await store.close()

@@ -1,0 +1,88 @@
+"""Collections are made for an encoder that is served, once, under a good name."""
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from fovea.ingest.v1 import ingest_pb2
+from tests.support.services import create
+
+if TYPE_CHECKING:
+    from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
+
+
+async def test_a_collection_takes_the_space_of_its_encoder(ingest: "IngestServiceAsyncStub", name: str) -> None:
+    """What was created is what is read back, with counts and a time."""
+    created = await create(ingest, name)
+    assert (created.name, created.encoder, created.detector) == (name, "tiny", "")
+    assert created.space
+    assert created.mode == ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE
+    assert created.create_time.seconds > 1_600_000_000
+    read = (await ingest.GetCollection(ingest_pb2.GetCollectionRequest(name=name))).collection
+    assert read == created
+    listed = (await ingest.ListCollections(ingest_pb2.ListCollectionsRequest())).collections
+    assert read in listed
+    assert [collection.name for collection in listed] == sorted(collection.name for collection in listed)
+
+
+async def test_objects_collections_take_the_only_detector(ingest: "IngestServiceAsyncStub", name: str) -> None:
+    """Where one detector is served it need not be named."""
+    assert (await create(ingest, name, objects=True)).detector == "tiny_detector"
+
+
+async def test_a_deleted_collection_is_gone_and_its_name_is_free(ingest: "IngestServiceAsyncStub", name: str) -> None:
+    """Delete, then not found, then created anew."""
+    await create(ingest, name)
+    await ingest.DeleteCollection(ingest_pb2.DeleteCollectionRequest(name=name))
+    for call in (
+        ingest.GetCollection(ingest_pb2.GetCollectionRequest(name=name)),
+        ingest.DeleteCollection(ingest_pb2.DeleteCollectionRequest(name=name)),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call
+        assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+    await create(ingest, name)
+
+
+async def test_a_name_is_taken_once(ingest: "IngestServiceAsyncStub", name: str) -> None:
+    """The second one of a name is refused."""
+    await create(ingest, name)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await create(ingest, name)
+    assert refused.value.code() == grpc.StatusCode.ALREADY_EXISTS
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "words"),
+    [
+        ({"name": ""}, grpc.StatusCode.INVALID_ARGUMENT, "name"),
+        ({"name": "Photos"}, grpc.StatusCode.INVALID_ARGUMENT, "name"),
+        ({"name": "a" * 64}, grpc.StatusCode.INVALID_ARGUMENT, "name"),
+        ({"name": "a-b; drop"}, grpc.StatusCode.INVALID_ARGUMENT, "name"),
+        ({"encoder": ""}, grpc.StatusCode.INVALID_ARGUMENT, "served are: tiny, tiny_text"),
+        ({"encoder": "none"}, grpc.StatusCode.NOT_FOUND, "none"),
+        ({"encoder": "tiny_text"}, grpc.StatusCode.INVALID_ARGUMENT, "text"),
+        ({"detector": "none"}, grpc.StatusCode.NOT_FOUND, "none"),
+        ({"index": "MADE_UP"}, grpc.StatusCode.INVALID_ARGUMENT, "index"),
+    ],
+)
+async def test_what_cannot_be_created_says_why(
+    ingest: "IngestServiceAsyncStub", name: str, fields: dict[str, Any], code: grpc.StatusCode, words: str
+) -> None:
+    """Each reason has its status and one sentence."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await create(ingest, **{"name": name, **fields})
+    assert refused.value.code() == code
+    assert words in str(refused.value.details())
+
+
+async def test_reindex_and_scrub_are_not_there_yet(ingest: "IngestServiceAsyncStub", name: str) -> None:
+    """The contract's later RPCs answer with one clear sentence."""
+    for call in (
+        ingest.Reindex(ingest_pb2.ReindexRequest(collection=name)),
+        ingest.Scrub(ingest_pb2.ScrubRequest(collection=name)),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError, match="later release") as refused:
+            await call.read()
+        assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED

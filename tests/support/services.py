@@ -1,0 +1,124 @@
+"""Fovea's own servers for tests: encoder processes as operators start them, search and ingest inside the test."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from fovea.search.v1 import search_pb2_grpc
+from rpc.channel import open_channel
+from services.ingest.__main__ import ingest_server
+from services.ingest.settings import IngestSettings
+from services.search.__main__ import search_server
+from services.search.settings import SearchSettings
+
+if TYPE_CHECKING:
+    from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
+    from fovea.search.v1.search_pb2_grpc import SearchServiceAsyncStub
+
+REPOSITORY = Path(__file__).parents[2]
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where Milvus and Redis answer."""
+
+    milvus_uri: str
+    redis_url: str
+
+
+@contextmanager
+def encoder_process(folder: Path, *bundles: Path, **settings: str) -> Iterator[str]:
+    """The address of an encoder process that serves `bundles`; its log goes into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    variables = {"BUNDLES": json.dumps([str(bundle) for bundle in bundles]), "THREADS": "1", **settings}
+    environment = os.environ | {f"FOVEA_ENCODER_{name.upper()}": value for name, value in variables.items()}
+    log = folder / "encoder.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.encoder"], cwd=REPOSITORY, env=environment, stderr=stream
+        )
+    try:
+        yield f"127.0.0.1:{_port(process, log)}"
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+@asynccontextmanager
+async def search_stub(stores: Stores, *encoders: str, **settings: Any) -> "AsyncIterator[SearchServiceAsyncStub]":
+    """A client of a search server of the test's own."""
+    values = SearchSettings(milvus_uri=stores.milvus_uri, redis_url=stores.redis_url, encoders=encoders, **settings)
+    async with search_server(values) as server:
+        await server.start()
+        async with open_channel(f"127.0.0.1:{server.port}") as channel:
+            yield search_pb2_grpc.SearchServiceStub(channel)
+        await server.stop()
+
+
+@asynccontextmanager
+async def ingest_stub(stores: Stores, *encoders: str, **settings: Any) -> "AsyncIterator[IngestServiceAsyncStub]":
+    """A client of an ingest server of the test's own."""
+    values = IngestSettings(milvus_uri=stores.milvus_uri, redis_url=stores.redis_url, encoders=encoders, **settings)
+    async with ingest_server(values) as server:
+        await server.start()
+        async with open_channel(f"127.0.0.1:{server.port}") as channel:
+            yield ingest_pb2_grpc.IngestServiceStub(channel)
+        await server.stop()
+
+
+def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+    """The port that the process tells in its log once it listens."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        for line in log.read_text(errors="replace").splitlines():
+            if '"listening"' in line:
+                return int(json.loads(line)["port"])
+        time.sleep(0.02)
+    message = f"the encoder did not start: {log.read_text(errors='replace')[-2000:]}"
+    raise RuntimeError(message)
+
+
+async def create(
+    ingest: "IngestServiceAsyncStub",
+    name: str,
+    *,
+    encoder: str = "tiny",
+    objects: bool = False,
+    detector: str = "",
+    index: str = "",
+) -> ingest_pb2.Collection:
+    """A new collection of the bundle `tiny`, unless told otherwise."""
+    mode = ingest_pb2.COLLECTION_MODE_OBJECTS if objects else ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE
+    collection = ingest_pb2.Collection(name=name, encoder=encoder, mode=mode, detector=detector, index=index)
+    return (await ingest.CreateCollection(ingest_pb2.CreateCollectionRequest(collection=collection))).collection
+
+
+async def add(ingest: "IngestServiceAsyncStub", name: str, *items: ingest_pb2.Item) -> list[ingest_pb2.IngestResponse]:
+    """One answer for each item, in the items' order."""
+
+    async def requests() -> AsyncIterator[ingest_pb2.IngestRequest]:
+        yield ingest_pb2.IngestRequest(collection=name)
+        for item in items:
+            yield ingest_pb2.IngestRequest(item=item)
+
+    answers: dict[str, list[ingest_pb2.IngestResponse]] = {}
+    async for answer in ingest.Ingest(requests()):
+        answers.setdefault(answer.uri, []).append(answer)
+    return [answers[item.uri].pop(0) for item in items]
+
+
+def item(uri: str, image: bytes | None = None, **metadata: Any) -> ingest_pb2.Item:
+    """An item with its metadata."""
+    message = ingest_pb2.Item(uri=uri, image=image)
+    message.metadata.update(metadata)
+    return message
