@@ -54,8 +54,10 @@ class DetectorNetwork(nn.Module):
         )
         self.laterals = nn.ModuleList(ConvNorm(width, neck, size=1) for width in widths[-3:])
         self.smooths = nn.ModuleList(ConvNorm(neck, neck) for _ in self.grids)
-        self.heads = nn.ModuleList(nn.Conv2d(neck, len(group) * (5 + class_count), 1) for group in anchors)
-        self._expect_few_objects()
+        heads = [nn.Conv2d(neck, len(group) * (5 + class_count), 1) for group in anchors]
+        for head in heads:
+            _expect_few_objects(head, class_count)
+        self.heads = nn.ModuleList(heads)
 
         for index, (grid, group) in enumerate(zip(self.grids, anchors, strict=True)):
             rows, columns = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
@@ -101,9 +103,10 @@ class DetectorNetwork(nn.Module):
         half = maps[..., 2:].clamp(max=4).exp() * getattr(self, f"anchors_{index}") / 2
         return torch.cat([centre - half, centre + half], dim=-1).flatten(1, 3)
 
-    def _expect_few_objects(self) -> None:
-        # Without this the first steps only unlearn thousands of objects that are not there.
-        for head in self.heads:
-            bias = head.bias.detach().view(-1, 5 + self.class_count)
-            bias[:, 4] = -5.0
-            bias[:, 5:] = -2.5
+
+def _expect_few_objects(head: nn.Conv2d, class_count: int) -> None:
+    """Without this the first steps only unlearn thousands of objects that are not there."""
+    assert head.bias is not None
+    bias = head.bias.detach().view(-1, 5 + class_count)
+    bias[:, 4] = -5.0
+    bias[:, 5:] = -2.5
