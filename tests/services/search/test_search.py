@@ -1,6 +1,8 @@
 """Queries by picture, by stored picture, by words, by vector, by region, and mixtures of them find the right pictures."""
 
+import asyncio
 import hashlib
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -21,13 +23,31 @@ COLOURS = ("red", "green", "blue", "yellow", "white", "black")
 PLAIN = {colour: encoded(plain(colour)) for colour in COLOURS}
 
 
-@pytest.fixture
-async def photos(ingest: "IngestServiceAsyncStub", name: str) -> str:
-    """A collection of a plain picture of each colour and one with a colour in each corner."""
+async def fill(ingest: "IngestServiceAsyncStub", name: str) -> None:
+    """Make a collection of a plain picture of each colour and one with a colour in each corner."""
     await create(ingest, name)
     items = [item(colour, data, colour=colour, number=n) for n, (colour, data) in enumerate(PLAIN.items())]
     answers = await add(ingest, name, *items, item("corners", encoded(corners())))
     assert all(not answer.HasField("error") for answer in answers)
+
+
+@pytest.fixture(scope="module")
+def photos(stores: Stores, encoder: str) -> str:
+    """A filled collection that no test changes."""
+
+    async def filled() -> str:
+        name = f"photos_{uuid.uuid4().hex}"
+        async with ingest_stub(stores, encoder) as ingest:
+            await fill(ingest, name)
+        return name
+
+    return asyncio.run(filled())
+
+
+@pytest.fixture
+async def own_photos(ingest: "IngestServiceAsyncStub", name: str) -> str:
+    """A filled collection for one test to change."""
+    await fill(ingest, name)
     return name
 
 
@@ -119,7 +139,7 @@ async def test_weight_0_is_absence_whatever_the_part_holds(search: "SearchServic
 async def test_parts_are_fused(search: "SearchServiceAsyncStub", photos: str) -> None:
     """Words and pictures mix, and a negative weight pushes its target down."""
     mixed = await uris(search, photos, part(image=PLAIN["red"]), part(text="green"))
-    assert set(mixed[:3]) >= {"yellow"}
+    assert {"red", "green"} < set(mixed[:3])
     both = await found(search, photos, part(image=encoded(corners())))
     away = await found(search, photos, part(image=encoded(corners())), part(text="red", weight=-0.5))
 
@@ -134,7 +154,7 @@ async def test_parts_are_fused(search: "SearchServiceAsyncStub", photos: str) ->
     [
         ({"collection": ""}, "INVALID_ARGUMENT", "collection"),
         ({"collection": "unknown"}, "NOT_FOUND", "unknown"),
-        ({"collection": "a' or 1"}, "NOT_FOUND", "a' or 1"),
+        ({"collection": "a' or 1"}, "INVALID_ARGUMENT", "collection"),
         ({"parts": []}, "INVALID_ARGUMENT", "parts"),
         ({"parts": [part(text="red")] * 17}, "INVALID_ARGUMENT", "parts"),
         ({"parts": [part()]}, "INVALID_ARGUMENT", "parts[0]"),
@@ -171,12 +191,11 @@ async def test_bad_queries_get_one_useful_sentence(
 
 
 async def test_an_id_of_another_collection_is_not_found(
-    search: "SearchServiceAsyncStub", ingest: "IngestServiceAsyncStub", photos: str
+    search: "SearchServiceAsyncStub", ingest: "IngestServiceAsyncStub", photos: str, name: str
 ) -> None:
     """Collections do not see each other's pictures."""
-    other = f"{photos[:50]}_other"
-    await create(ingest, other)
-    await add(ingest, other, item("elsewhere", PLAIN["red"]))
+    await create(ingest, name)
+    await add(ingest, name, item("elsewhere", PLAIN["red"]))
     request = search_pb2.SearchRequest(collection=photos, parts=[part(image_id=image_id("elsewhere"))])
     assert (await refusal(search, request))[0] == "NOT_FOUND"
 
@@ -223,24 +242,24 @@ async def test_pages_follow_each_other_and_end(search: "SearchServiceAsyncStub",
 
 
 async def test_copies_are_folded_into_one_hit(
-    search: "SearchServiceAsyncStub", ingest: "IngestServiceAsyncStub", photos: str
+    search: "SearchServiceAsyncStub", ingest: "IngestServiceAsyncStub", own_photos: str
 ) -> None:
     """The same bytes under two paths are two pictures and one hit, unless told not to."""
-    await add(ingest, photos, item("red again", PLAIN["red"]))
-    folded = await found(search, photos, part(image=PLAIN["red"]))
+    await add(ingest, own_photos, item("red again", PLAIN["red"]))
+    folded = await found(search, own_photos, part(image=PLAIN["red"]))
     assert len(folded.hits) == 7
     assert {folded.hits[0].uri, *folded.hits[0].copies} == {"red", "red again"}
-    apart = await uris(search, photos, part(image=PLAIN["red"]), fold_copies=False)
+    apart = await uris(search, own_photos, part(image=PLAIN["red"]), fold_copies=False)
     assert len(apart) == 8
     assert set(apart[:2]) == {"red", "red again"}
 
 
 async def test_a_changed_file_is_found_by_its_new_content_only(
-    search: "SearchServiceAsyncStub", ingest: "IngestServiceAsyncStub", photos: str
+    search: "SearchServiceAsyncStub", ingest: "IngestServiceAsyncStub", own_photos: str
 ) -> None:
     """The old version is out of every answer as soon as the new one is acknowledged."""
-    await add(ingest, photos, item("red", encoded(plain("blue", size=(50, 50)))))
-    response = await found(search, photos, part(text="blue"))
+    await add(ingest, own_photos, item("red", encoded(plain("blue", size=(50, 50)))))
+    response = await found(search, own_photos, part(text="blue"))
     assert {hit.uri for hit in response.hits[:2]} == {"red", "blue"}
     assert [hit.uri for hit in response.hits].count("red") == 1
 
