@@ -15,6 +15,7 @@ venv-training: $(TRAINING) ## the same with torch
 peers-triton: $(TRITONCLIENT) ## Triton's client, which needs an older protobuf, in an environment of its own
 browser: $(VENV) ## a Chromium for the page's tests, where there is none
 	@scripts/browser
+	@scripts/network-tool
 
 $(VENV): pyproject.toml constraints.txt scripts/venv
 	@scripts/venv

@@ -1,7 +1,7 @@
 """Compiles the contract to Python stubs, and checks that the committed ones are fresh and that the contract lints.
 
-    python protos/compile.py           write the stubs beside their protos
-    python protos/compile.py --check   exit 1 when a stub is stale or buf finds fault
+python protos/compile.py           write the stubs beside their protos
+python protos/compile.py --check   exit 1 when a stub is stale or buf finds fault
 """
 
 import os
@@ -45,9 +45,7 @@ def stale_stubs() -> list[str]:
         compile_to(fresh)
         wanted = {path.relative_to(fresh): path.read_bytes() for path in fresh.glob("fovea/**/*.py*")}
     present = {
-        path.relative_to(ROOT): path.read_bytes()
-        for path in ROOT.glob("fovea/**/*")
-        if path.name.endswith(STUBS)
+        path.relative_to(ROOT): path.read_bytes() for path in ROOT.glob("fovea/**/*") if path.name.endswith(STUBS)
     }
     return sorted(str(name) for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
 
