@@ -50,7 +50,7 @@ export class Adding {
   }
 
   #follow(job) {
-    const card = new ProgressCard(`${job.folder} → ${job.collection}`, () => api.cancelJob(job.id).catch(() => null));
+    const card = new ProgressCard(`${lastPart(job.folder)} → ${job.collection}`, job.folder, () => api.cancelJob(job.id).catch(() => null));
     let latest = job;
     card.show(job);
     api.followJob(job.id, (change) => {
@@ -68,7 +68,7 @@ export class Adding {
     const stop = new AbortController();
     const started = performance.now();
     const job = { state: "running", phase: "ingesting", total: files.length, done: 0, failed: 0, added: 0, updated: 0, unchanged: 0, failures: [], detail: "" };
-    const card = new ProgressCard(`${count(files.length, "upload")} → ${collection}`, () => stop.abort());
+    const card = new ProgressCard(`${count(files.length, "upload")} → ${collection}`, "", () => stop.abort());
     const show = (state) => {
       job.state = state;
       job.elapsed_s = (performance.now() - started) / 1000;
@@ -88,6 +88,8 @@ export class Adding {
     this.onAdded(collection, true);
   }
 }
+
+const lastPart = (path) => path.split("/").filter(Boolean).pop() ?? path;
 
 /** Uploads one file and counts what became of it. */
 async function take(job, collection, file, signal) {

@@ -19,7 +19,7 @@ async function request(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "The server cannot be reached. Is Fovea still running?");
   }
-  const isJson = (response.headers.get("content-type") ?? "").includes("json");
+  const isJson = response.status !== 204 && (response.headers.get("content-type") ?? "").includes("json");
   const body = isJson ? await response.json() : {};
   if (!response.ok) throw new Problem(response.status, sentence(body.detail ?? response.statusText), body);
   return body;

@@ -87,7 +87,8 @@ function facts(hit, record) {
     const labels = record.regions.map((region) => region.label).filter(Boolean);
     if (labels.length) rows.push(["Contains", labels.join(", ")]);
   }
-  for (const [name, value] of Object.entries(hit.metadata ?? {})) {
+  const { filename, ...metadata } = hit.metadata ?? {};
+  for (const [name, value] of Object.entries(metadata)) {
     rows.push([name, typeof value === "object" ? JSON.stringify(value) : String(value)]);
   }
   rows.push(["Address", hit.uri]);

@@ -5,8 +5,8 @@ import { byId, count, el } from "./elements.js";
 const STATES = { done: "Done", failed: "Stopped", cancelled: "Cancelled" };
 
 export class ProgressCard {
-  /** `onCancel` stops the work; the card can be dismissed once it is over. */
-  constructor(title, onCancel) {
+  /** `explanation` stands behind the title; `onCancel` stops the work; the card can be dismissed once it is over. */
+  constructor(title, explanation, onCancel) {
     this.isAtEnd = false;
     this.bar = el("progress", { "aria-label": title });
     this.line = el("p", { className: "progress-line", role: "status" });
@@ -14,7 +14,7 @@ export class ProgressCard {
     this.failures = el("details", { hidden: true }, el("summary"), this.reasons);
     this.button = el("button", { type: "button", className: "quiet", onclick: () => this.#press(onCancel) }, "Cancel");
     this.node = el("article", { className: "progress" },
-      el("div", { className: "progress-head" }, el("h3", {}, title), this.button), this.bar, this.line, this.failures);
+      el("div", { className: "progress-head" }, el("h3", { title: explanation }, title), this.button), this.bar, this.line, this.failures);
     byId("progress").prepend(this.node);
   }
 

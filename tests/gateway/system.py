@@ -8,8 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle, tiny_text_bundle
 
@@ -42,7 +45,9 @@ def running_system(folder: Path, *, milvus_uri: str, redis_url: str) -> Iterator
         search = _server(stack, folder, "search", **stores)
         ingest = _server(stack, folder, "ingest", **stores, **places)
         gateway = _server(stack, folder, "gateway", port=0, search=search, ingest=ingest, encoders=[encoder], **places)
-        yield System(f"http://{gateway}", root)
+        system = System(f"http://{gateway}", root)
+        _wait_until_ready(system)
+        yield system
 
 
 def _server(stack: ExitStack, folder: Path, name: str, **settings: Any) -> str:
@@ -59,6 +64,15 @@ def _server(stack: ExitStack, folder: Path, name: str, **settings: Any) -> str:
         )
     stack.callback(_end, process)
     return f"127.0.0.1:{_port(process, log)}"
+
+
+def _wait_until_ready(system: System) -> None:
+    give_up_s = time.monotonic() + START_TIMEOUT_S
+    while (answer := httpx.get(f"{system.url}/readyz")).status_code != HTTPStatus.OK:
+        if time.monotonic() > give_up_s:
+            message = f"the gateway does not become ready: {answer.text}"
+            raise RuntimeError(message)
+        time.sleep(0.1)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
