@@ -6,12 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 Tensors = dict[str, Tensor]
 SHOWN_KEYS = 8
 # What torch's reader of tensors raises on bytes that are something else.
-_GARBAGE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
+_GARBAGE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    SafetensorError,
+)
 
 
 class CheckpointError(ValueError):
@@ -19,12 +30,14 @@ class CheckpointError(ValueError):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `torch.save` wrote, tensors and plain values only: nothing in the file can run."""
+    """Read what `torch.save` wrote, or a `.safetensors`; tensors and plain values only: nothing in the file can run."""
     try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except _GARBAGE as error:
         raise CheckpointError(
             f"{path} is not a checkpoint of tensors and plain values; nothing else is loaded from it."
         ) from error

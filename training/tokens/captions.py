@@ -10,26 +10,33 @@ from pathlib import Path
 from string import punctuation
 from typing import Any, Never
 
+from training.tokens.template import between
+
 MAX_TOKENS = 100
 MAX_FILE_BYTES = 16 * 2**20
 # Users cannot type them: all punctuation is deleted before words are looked up.
-PADDING, UNKNOWN = "[PAD]", "[UNK]"
+UNKNOWN, START, END = "[UNK]", "[START]", "[END]"
 _DELETE_PUNCTUATION = str.maketrans("", "", punctuation)
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Words and their ids, the most frequent first; any other word is `unknown`."""
+    """Words and their ids, the most frequent first; any other word is `unknown`.
+
+    `has_ends` puts every caption between a start and an end, for networks that read a caption off its end; the end has
+    the highest id of all, as CLIP's towers want it.
+    """
 
     ids: Mapping[str, int]
     unknown: int
+    has_ends: bool = False
 
     @classmethod
-    def of(cls, captions: Iterable[str], *, min_count: int = 3) -> "Vocabulary":
+    def of(cls, captions: Iterable[str], *, min_count: int = 3, has_ends: bool = False) -> "Vocabulary":
         """Count the words of the training captions, in lower case; id 0 stays free for padding."""
         counts = Counter(word for caption in captions for word in words_of(caption.lower()))
         kept = [word for word, count in counts.most_common() if count >= min_count]
-        return cls({word: number for number, word in enumerate(kept, start=1)}, unknown=len(kept) + 1)
+        return cls({word: number for number, word in enumerate(kept, start=1)}, len(kept) + 1, has_ends)
 
     @classmethod
     def published(cls, path: Path) -> "Vocabulary":
@@ -46,7 +53,7 @@ class Vocabulary:
 
     def __len__(self) -> int:
         """Return how many rows the embedding table needs, padding and the unknown word included."""
-        return self.unknown + 1
+        return self.unknown + (3 if self.has_ends else 1)
 
     @property
     def is_lower(self) -> bool:
@@ -57,7 +64,7 @@ class Vocabulary:
         """Write the one tokenizer of training and serving, as HuggingFace's `tokenizer.json`.
 
         A word that is not there as it stands is tried in lower case, then capitalised. Captions are cut to
-        `max_tokens`.
+        `max_tokens`, the ends included and kept.
         """
         return json.dumps(
             {
@@ -78,7 +85,9 @@ class Vocabulary:
                     ],
                 },
                 "pre_tokenizer": {"type": "WhitespaceSplit"},
-                "post_processor": None,
+                "post_processor": between((START, self.unknown + 1), (END, self.unknown + 2))
+                if self.has_ends
+                else None,
                 "decoder": None,
                 "model": {"type": "WordLevel", "vocab": self._with_fallbacks(), "unk_token": UNKNOWN},
             },
@@ -98,12 +107,6 @@ class Vocabulary:
 def words_of(caption: str) -> list[str]:
     """Split as the published training did: every ASCII punctuation mark vanishes, then white space parts."""
     return caption.translate(_DELETE_PUNCTUATION).split()
-
-
-def unknown_share(tokens: Iterable[int], vocabulary: Vocabulary) -> float:
-    """Return the share of a caption's words that the network has never seen, 0..1."""
-    ids = list(tokens)
-    return sum(number == vocabulary.unknown for number in ids) / len(ids) if ids else 0.0
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from training.tokens.captions import Vocabulary, unknown_share, words_of
+from training.tokens.captions import Vocabulary, words_of
 
 SENTENCE = (
     "The man is wearing a blue and white striped tank top and green pants. He has pink headphones around his neck."
@@ -64,13 +64,15 @@ def test_counting_keeps_what_is_frequent() -> None:
     assert len(vocabulary) == 4
 
 
-def test_the_share_of_unknown_words_is_told() -> None:
-    """What the caller is warned of."""
-    vocabulary = Vocabulary.of(["red coat"] * 3)
-    tokens = tokenizer(vocabulary).encode("red xylophone coat zeppelin").ids
+def test_ends_are_kept_when_a_caption_is_cut() -> None:
+    """The end has the highest id, so a text tower that reads at the maximum reads there."""
+    vocabulary = Vocabulary.of(["red coat"] * 3, has_ends=True)
+    encode = tokenizer(vocabulary, max_tokens=5).encode
 
-    assert unknown_share(tokens, vocabulary) == 0.5
-    assert unknown_share([], vocabulary) == 0
+    assert encode("a red coat").ids == [4, 3, 1, 2, 5]
+    assert encode("red " * 50).ids == [4, 1, 1, 1, 5]
+    assert encode("").ids == [4, 5]
+    assert len(vocabulary) == 6
 
 
 def test_long_captions_are_cut(published: Path) -> None:

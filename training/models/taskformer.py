@@ -1,0 +1,148 @@
+"""Owns TASK-former: CLIP's towers, a sketch tower that may be the image tower, and the heads that it trains with."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from open_clip import CLIP, CLIPTextCfg, CLIPVisionCfg
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.models.caption_decoder import CaptionDecoder
+
+HEAD_WIDTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFormerConfig:
+    """The defaults are the published network: CLIP ViT-B/16 with one tower for photos and sketches.
+
+    `has_heads` adds the classifier and the caption decoder, which only training needs.
+    """
+
+    shares_sketch_tower: bool = True
+    has_heads: bool = True
+    dimension: int = 512
+    image_px: int = 224
+    patch_px: int = 16
+    vision_width: int = 768
+    vision_layers: int = 12
+    text_width: int = 512
+    text_layers: int = 12
+    max_tokens: int = 77
+    vocabulary_size: int = 49_408
+    classes: int = 90
+    decoder_depth: int = 6
+    decoder_heads: int = 8
+
+
+class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
+    """Embeddings come before normalisation, (N, D); `fuse` and the losses make them unit length."""
+
+    def __init__(self, config: TaskFormerConfig) -> None:
+        super().__init__(config.dimension, _vision(config), _text(config), quick_gelu=True)
+        self.config = config
+        for transformer in (self.visual.transformer, self.transformer):
+            _make_exportable(transformer)
+        self.visual2 = self.visual if config.shares_sketch_tower else _sketch_tower(config)
+        if config.has_heads:
+            self.classification_fc_1 = nn.Linear(config.dimension, 1024)
+            self.classification_fc_2 = nn.Linear(1024, config.classes)
+            self.decoder = CaptionDecoder(
+                tokens=config.vocabulary_size,
+                max_tokens=config.max_tokens,
+                width=config.dimension,
+                depth=config.decoder_depth,
+                heads=config.decoder_heads,
+            )
+
+    def forward(self, image: Tensor, sketch: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.embed_image(image), self.embed_sketch(sketch), self.embed_text(tokens)
+
+    def embed_image(self, image: Tensor) -> Tensor:
+        """Embed photos, CLIP-normalised (N, 3, S, S)."""
+        return cast("Tensor", self.visual(image))
+
+    def embed_sketch(self, sketch: Tensor) -> Tensor:
+        """Embed sketches, dark on white and CLIP-normalised (N, 3, S, S)."""
+        return cast("Tensor", self.visual2(sketch))
+
+    def embed_text(self, tokens: Tensor) -> Tensor:
+        """Embed captions, int64 (N, T) of any T up to the longest; what follows the first end-of-text is not read."""
+        length = tokens.shape[1]
+        words = self.token_embedding(tokens) + self.positional_embedding[:length]
+        states = self.ln_final(self.transformer(words, attn_mask=self.attn_mask[:length, :length]))
+        # End-of-text has the highest id, and argmax takes the first maximum.
+        end = tokens.argmax(dim=1)
+        return cast("Tensor", states[torch.arange(tokens.shape[0], device=tokens.device), end] @ self.text_projection)
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Say which categories a photo, sketch or sentence shows: logits (N, classes)."""
+        return cast("Tensor", self.classification_fc_2(F.relu(self.classification_fc_1(embedding))))
+
+
+def fuse(text: Tensor, sketch: Tensor) -> Tensor:
+    """Return the query of a sentence and a sketch: the direction between both, (N, D) of unit length."""
+    return F.normalize(F.normalize(text, dim=1) + F.normalize(sketch, dim=1), dim=1)
+
+
+def _vision(config: TaskFormerConfig) -> CLIPVisionCfg:
+    return CLIPVisionCfg(
+        layers=config.vision_layers,
+        width=config.vision_width,
+        head_width=HEAD_WIDTH,
+        patch_size=config.patch_px,
+        image_size=config.image_px,
+    )
+
+
+def _text(config: TaskFormerConfig) -> CLIPTextCfg:
+    return CLIPTextCfg(
+        context_length=config.max_tokens,
+        vocab_size=config.vocabulary_size,
+        width=config.text_width,
+        heads=config.text_width // HEAD_WIDTH,
+        layers=config.text_layers,
+    )
+
+
+def _sketch_tower(config: TaskFormerConfig) -> nn.Module:
+    # A whole CLIP is made for its tower, because open_clip has no public name for a tower alone.
+    text = CLIPTextCfg(vocab_size=1, context_length=1, width=HEAD_WIDTH, heads=1, layers=1)
+    tower = CLIP(config.dimension, _vision(config), text, quick_gelu=True).visual
+    _make_exportable(tower.transformer)
+    return cast("nn.Module", tower)
+
+
+class SelfAttention(nn.Module):
+    """torch's multi-head attention under its own parameter names, for graphs of any length.
+
+    torch's, when traced, writes the length into the graph, or becomes an operator that ONNX lacks.
+    """
+
+    def __init__(self, attention: nn.MultiheadAttention) -> None:
+        super().__init__()
+        self.in_proj_weight, self.in_proj_bias = attention.in_proj_weight, attention.in_proj_bias
+        self.out_proj = attention.out_proj
+
+    def forward(
+        self,
+        states: Tensor,
+        _key: Tensor,
+        _value: Tensor,
+        *,
+        need_weights: bool = False,
+        attn_mask: Tensor | None = None,
+    ) -> tuple[Tensor, None]:
+        assert not need_weights
+        query, key, value = (
+            part.reshape(*part.shape[:2], -1, HEAD_WIDTH).transpose(1, 2)
+            for part in F.linear(states, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=2)
+        )
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask)
+        return self.out_proj(attended.transpose(1, 2).flatten(2)), None
+
+
+def _make_exportable(transformer: Any) -> None:
+    for block in transformer.resblocks:
+        block.attn = SelfAttention(block.attn)
