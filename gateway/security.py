@@ -22,6 +22,8 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # Scripts of one release never run with the page of another.
+    "Cache-Control": "no-cache",
 }
 
 

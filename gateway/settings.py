@@ -30,7 +30,7 @@ class GatewaySettings(BaseSettings):
     max_body_mib: int = Field(64, ge=1, le=1024, description="The largest request body, in MiB.")
     max_picture_mib: int = Field(32, ge=1, le=1024, description="The largest picture file that is served, in MiB.")
     max_in_flight: int = Field(128, ge=1, description="Requests worked on at once; more are refused with 429.")
-    max_jobs: int = Field(4, ge=1, description="Folders ingested at once; more are refused with 429.")
+    max_jobs: int = Field(2, ge=1, description="Folders ingested at once; more are refused with 429.")
     body_timeout_s: float = Field(60.0, gt=0, description="The longest that a body may take to arrive, in seconds.")
     request_timeout_s: float = Field(
         30.0, gt=0, description="The longest that the services behind may take for one request, in seconds."

@@ -31,9 +31,12 @@ const json = (body) => ({
   body: JSON.stringify(body),
 });
 
-/** Services write sentences without a capital or a full stop; people get both. */
-function sentence(text) {
-  const start = text.charAt(0).toUpperCase() + text.slice(1);
+const FIELD = /^[a-z_]+(\[\d+\])?(\.[a-z_]+)*: /;
+
+/** Services name the field first and write without a capital or a full stop; people get a plain sentence. */
+export function sentence(text) {
+  const plain = text.replace(FIELD, "");
+  const start = plain.charAt(0).toUpperCase() + plain.slice(1);
   return /[.!?…]$/.test(start) ? start : `${start}.`;
 }
 

@@ -1,5 +1,6 @@
 // Cards that show work under way: how far, how fast, what failed and why, and a way to stop it.
 
+import { sentence } from "./api.js";
 import { byId, count, el } from "./elements.js";
 
 const STATES = { done: "Done", failed: "Stopped", cancelled: "Cancelled" };
@@ -38,7 +39,7 @@ export class ProgressCard {
     this.failures.hidden = !failed;
     this.failures.querySelector("summary").textContent = `${count(failed, "picture")} not taken`;
     this.reasons.replaceChildren(...failures.map(({ uri, reason }) =>
-      el("li", {}, el("strong", { title: uri }, uri.split("/").pop()), ` ${reason}`)));
+      el("li", {}, el("strong", { title: uri }, uri.split("/").pop()), ` ${sentence(reason)}`)));
     if (failed > failures.length) this.reasons.append(el("li", {}, `and ${failed - failures.length} more`));
   }
 
@@ -62,6 +63,6 @@ function summary(job) {
   if (job.state === "done" && !job.total) return "There is no picture in this folder.";
   const kinds = ["added", "updated", "unchanged"].filter((kind) => job[kind]).map((kind) => `${job[kind]} ${kind}`);
   if (job.failed) kinds.push(`${job.failed} not taken`);
-  const detail = job.detail ? ` ${job.detail.charAt(0).toUpperCase()}${job.detail.slice(1)}.` : "";
+  const detail = job.detail ? ` ${sentence(job.detail)}` : "";
   return `${STATES[job.state]}: ${kinds.join(", ") || "nothing was taken"} in ${job.elapsed_s.toFixed(1)} s.${detail}`;
 }

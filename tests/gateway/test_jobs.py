@@ -89,6 +89,24 @@ async def test_unknown_job_is_not_found(http: httpx.AsyncClient) -> None:
         assert response.status_code == 404
 
 
+async def test_cancelled_job_ends_at_once_and_keeps_what_it_took(
+    http: httpx.AsyncClient, photos: str, system: System
+) -> None:
+    """Cancelling answers with the final state, and the same folder may be ingested again."""
+    folder = system.root / photos
+    folder.mkdir()
+    for number in range(600):
+        (folder / f"{number:03}.png").write_bytes(encoded(plain("red", (8 + number, 8))))
+    job = (await http.post(f"/collections/{photos}/ingest", json={"folder": str(folder)})).json()
+    cancelled = (await http.delete(f"/jobs/{job['id']}")).json()
+
+    assert cancelled["state"] == "cancelled"
+    assert cancelled["done"] < 600
+    again = (await http.post(f"/collections/{photos}/ingest", json={"folder": str(folder)})).json()
+    final = (await _followed(http, again["id"]))[-1][1]
+    assert (final["state"], final["done"], final["failed"]) == ("done", 600, 0)
+
+
 async def test_cancelling_a_finished_job_changes_nothing(http: httpx.AsyncClient, photos: str, folder: Path) -> None:
     """A final state stays."""
     job = (await http.post(f"/collections/{photos}/ingest", json={"folder": str(folder)})).json()
