@@ -1,0 +1,144 @@
+"""A stream takes items while there is room, and answers each as it finishes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import cast
+
+import pytest
+
+from rpc.errors import InvalidArgument
+from services.ingest.intake import Intake
+from services.ingest.item import Added, Failed, Item, Picture
+from services.ingest.pipeline import Pipeline
+from services.ingest.reader import PictureReader
+from services.ingest.stream import IngestStream
+from services.stores.records import PutStatus, image_id_of
+from sources.roots import ImageRoots
+from tests.support.pictures import encoded, plain
+
+RED = encoded(plain("red"))
+
+
+class Gate:
+    """A pipeline whose pictures wait until each is let through; it counts who is inside."""
+
+    def __init__(self) -> None:
+        self.inside: dict[str, asyncio.Event] = {}
+        self.changed = asyncio.Event()
+
+    async def add(self, picture: Picture) -> Added:
+        """Waits for the picture's turn."""
+        if picture.uri == "bug":
+            raise ZeroDivisionError
+        self.inside[picture.uri] = asyncio.Event()
+        self.changed.set()
+        try:
+            await self.inside[picture.uri].wait()
+        finally:
+            del self.inside[picture.uri]
+        return Added(picture.uri, image_id_of(picture.uri), PutStatus.ADDED, 1)
+
+    async def until(self, *uris: str) -> None:
+        """Waits until just these pictures are inside."""
+        while set(self.inside) != set(uris):
+            self.changed.clear()
+            await self.changed.wait()
+
+
+class Source:
+    """Items that are counted as they are taken."""
+
+    def __init__(self, *items: Item | Failed) -> None:
+        self._items = items
+        self.taken = 0
+
+    async def items(self) -> AsyncIterator[Item | Failed]:
+        """All items, as fast as they are taken."""
+        for item in self._items:
+            self.taken += 1
+            yield item
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+async def intake() -> AsyncIterator[Intake]:
+    intake = Intake(PictureReader(ImageRoots([]), None, 1 << 20), threads=2, max_bytes=1 << 20)
+    yield intake
+    intake.close()
+
+
+def stream(gate: Gate, intake: Intake, *, max_items: int = 2, item_time_s: float = 60) -> IngestStream:
+    return IngestStream(
+        "photos", intake=intake, pipeline=cast("Pipeline", gate), max_items=max_items, item_time_s=item_time_s
+    )
+
+
+async def test_items_are_taken_while_there_is_room(gate: Gate, intake: Intake) -> None:
+    """No more items are taken than may be in flight; an answer that is not read holds its place."""
+    source = Source(*(Item(uri, RED, {}) for uri in "abcd"))
+    async with aclosing(stream(gate, intake).outcomes(source.items())) as outcomes:
+        first = asyncio.ensure_future(anext(outcomes))
+        await gate.until("a", "b")
+        assert source.taken == 3, "one more is at the door"
+        gate.inside["b"].set()
+        assert (await first).uri == "b"
+        assert list(gate.inside) == ["a"], "the place of b is free only when the next answer is asked for"
+        second = asyncio.ensure_future(anext(outcomes))
+        await gate.until("a", "c")
+        gate.inside["c"].set()
+        assert (await second).uri == "c"
+
+
+async def test_failures_of_every_kind_are_answers(gate: Gate, intake: Intake) -> None:
+    """A bad message, a bad picture, a bug and a picture that takes too long each fail alone."""
+    items: list[Item | Failed] = [
+        Failed("message", InvalidArgument("bad")),
+        Item("picture", b"none", {}),
+        Item("bug", RED, {}),
+        Item("slow", RED, {}),
+    ]
+    running = stream(gate, intake, max_items=9, item_time_s=0.5)
+    answers: dict[str, Failed] = {}
+    async with aclosing(running.outcomes(Source(*items).items())) as outcomes:
+        async for outcome in outcomes:
+            assert isinstance(outcome, Failed)
+            answers[outcome.uri] = outcome
+    codes = {uri: answer.error.code.name for uri, answer in answers.items()}
+    assert codes == {
+        "message": "INVALID_ARGUMENT",
+        "picture": "INVALID_ARGUMENT",
+        "bug": "INTERNAL",
+        "slow": "DEADLINE_EXCEEDED",
+    }
+    assert "ZeroDivision" not in answers["bug"].error.message
+
+
+async def test_closing_cancels_what_runs_and_gives_the_bytes_back(gate: Gate, intake: Intake) -> None:
+    """Nothing of a stream whose caller left stays behind."""
+    outcomes = stream(gate, intake).outcomes(Source(*(Item(uri, RED, {}) for uri in "abcd")).items())
+    waiting = asyncio.ensure_future(anext(outcomes))
+    await gate.until("a", "b")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await outcomes.aclose()
+    assert gate.inside == {}
+    assert await intake.take_bytes(Item("large", b"x" * (1 << 20), {})) == 1 << 20
+
+
+async def test_a_source_that_breaks_ends_the_stream(gate: Gate, intake: Intake) -> None:
+    """What ends the reading is told after the answers that were ready."""
+
+    async def broken() -> AsyncIterator[Item | Failed]:
+        yield Failed("message", InvalidArgument("bad"))
+        raise ConnectionResetError
+
+    outcomes = stream(gate, intake).outcomes(broken())
+    assert (await anext(outcomes)).uri == "message"
+    with pytest.raises(ConnectionResetError):
+        await anext(outcomes)
