@@ -1,7 +1,10 @@
 """Starts the gateway: `python -m gateway`, told by FOVEA_GATEWAY_… (see settings.py)."""
 
 import logging
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -25,6 +28,13 @@ class _Server(uvicorn.Server):
         for server in self.servers:
             for each in server.sockets:
                 _log.info("listening", extra={"address": self.config.host, "port": each.getsockname()[1]})
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals end the serving and nothing else, so that a drained gateway exits with 0; uvicorn raises them anew."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._app.state.jobs.close()

@@ -28,6 +28,14 @@ class System:
     root: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One process of Fovea, and where it listens."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+
+
 @contextmanager
 def running_system(folder: Path, *, milvus_uri: str, redis_url: str) -> Iterator[System]:
     """Starts everything on free ports with tiny bundles; ends it with the block."""
@@ -40,18 +48,22 @@ def running_system(folder: Path, *, milvus_uri: str, redis_url: str) -> Iterator
     ]
     places = {"roots": [str(root)], "uploads": str(folder / "uploads")}
     with ExitStack() as stack:
-        encoder = _server(stack, folder, "encoder", bundles=[str(bundle.folder) for bundle in bundles], threads=1)
+
+        def start(name: str, **settings: Any) -> str:
+            return stack.enter_context(server_process(folder, name, **settings)).address
+
+        encoder = start("encoder", bundles=[str(bundle.folder) for bundle in bundles], threads=1)
         stores = {"encoders": [encoder], "milvus_uri": milvus_uri, "redis_url": redis_url}
-        search = _server(stack, folder, "search", **stores)
-        ingest = _server(stack, folder, "ingest", **stores, **places)
-        gateway = _server(stack, folder, "gateway", port=0, search=search, ingest=ingest, encoders=[encoder], **places)
+        search, ingest = start("search", **stores), start("ingest", **stores, **places)
+        gateway = start("gateway", port=0, search=search, ingest=ingest, encoders=[encoder], **places)
         system = System(f"http://{gateway}", root)
         _wait_until_ready(system)
         yield system
 
 
-def _server(stack: ExitStack, folder: Path, name: str, **settings: Any) -> str:
-    """Starts one process and gives its address; its log is `<folder>/<name>.log`."""
+@contextmanager
+def server_process(folder: Path, name: str, **settings: Any) -> Iterator[Server]:
+    """Starts one process of Fovea and ends it with the block; its log is `<folder>/<name>.log`."""
     module = name if name == "gateway" else f"services.{name}"
     variables = {
         f"FOVEA_{name}_{key}".upper(): value if isinstance(value, str) else json.dumps(value)
@@ -62,8 +74,10 @@ def _server(stack: ExitStack, folder: Path, name: str, **settings: Any) -> str:
         process = subprocess.Popen(
             [sys.executable, "-m", module], cwd=REPOSITORY, env=os.environ | variables, stderr=stream
         )
-    stack.callback(_end, process)
-    return f"127.0.0.1:{_port(process, log)}"
+    try:
+        yield Server(f"127.0.0.1:{_port(process, log)}", process)
+    finally:
+        _end(process)
 
 
 def _wait_until_ready(system: System) -> None:

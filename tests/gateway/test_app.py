@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import grpc
 import httpx
@@ -9,7 +10,7 @@ from gateway.app import create_app
 from gateway.problems import error_response, status_of
 from gateway.settings import GatewaySettings
 from rpc import errors
-from tests.gateway.system import System
+from tests.gateway.system import System, server_process
 from tests.support.pictures import blocks, encoded
 
 Alone = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -53,6 +54,15 @@ async def test_gateway_alone_is_alive_but_not_ready(alone: Alone) -> None:
 
     assert response.status_code == 503
     assert response.json()["detail"] == "the ingest service cannot be reached"
+
+
+def test_sigterm_ends_the_gateway_cleanly(tmp_path: Path) -> None:
+    """A gateway that was asked to stop exits with 0, also with nothing behind it."""
+    with server_process(tmp_path, "gateway", port=0, encoders=[]) as gateway:
+        assert httpx.get(f"http://{gateway.address}/healthz").status_code == 200
+        gateway.process.terminate()
+
+        assert gateway.process.wait(timeout=10) == 0
 
 
 async def test_documentation_describes_every_route(system: System) -> None:
