@@ -38,7 +38,7 @@ demo: $(VENV) ## start everything, fill a gallery, ask it; ONCE=1 stops after th
 
 .PHONY: test check protos settings format
 test: $(TRAINING) $(TRITONCLIENT) browser ## every test; ARGS="tests/cli -k up" chooses
-	$(BIN)/python -m pytest $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
 check: $(TRAINING) ## format, lint, types, import contracts, the contract's lint and the stubs' freshness
 	$(BIN)/ruff format --check .

@@ -60,6 +60,7 @@ def lint() -> bool:
 
 
 def main() -> int:
+    """Do what the command line says; the exit status."""
     if "--check" not in sys.argv:
         compile_to(ROOT)
         return 0
