@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -13,7 +13,7 @@ from fovea.ingest.v1 import ingest_pb2
 from gateway.backends import BackendsOf, Call, CallOf
 from gateway.collections import CollectionName
 from gateway.folder_ingest import ingest_folder, locate_folder
-from gateway.jobs import Job, JobRegistry
+from gateway.jobs import Job, JobRegistry, JobReport
 from gateway.settings import GatewaySettings
 from rpc.deadline import Deadline
 from rpc.errors import service_errors
@@ -57,7 +57,7 @@ async def start_ingest(
     backends: BackendsOf,
     call: CallOf,
     jobs: JobsOf,
-) -> dict[str, Any]:
+) -> JobReport:
     """Ingest a folder; answers with a job to follow."""
     settings = cast("GatewaySettings", request.app.state.settings)
     folder = await asyncio.to_thread(lambda: locate_folder(ImageRoots(settings.roots), body.folder))
@@ -68,19 +68,19 @@ async def start_ingest(
     # The job outlives this request, so it has a time of its own.
     jobs.start(job, ingest_folder(job, folder, backends, Call(Deadline.after(_MAX_JOB_S), call.request_id)))
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
-    return job.as_json()
+    return job.report()
 
 
 @router.get("/jobs")
-async def list_jobs(jobs: JobsOf) -> dict[str, Any]:
+async def list_jobs(jobs: JobsOf) -> dict[str, list[JobReport]]:
     """List the jobs that are remembered, the newest first."""
-    return {"jobs": [job.as_json() for job in jobs.all()]}
+    return {"jobs": [job.report() for job in jobs.all()]}
 
 
 @router.get("/jobs/{job_id}")  # noqa: FAST003 - its dependency takes it
-async def get_job(job: JobOf) -> dict[str, Any]:
+async def get_job(job: JobOf) -> JobReport:
     """Look at a job."""
-    return job.as_json()
+    return job.report()
 
 
 @router.get("/jobs/{job_id}/events", response_class=EventSourceResponse)  # noqa: FAST003 - its dependency takes it
@@ -88,16 +88,16 @@ async def follow_job(job: JobOf) -> AsyncIterator[ServerSentEvent]:
     """Follow a job: `progress` events with the whole job, then one `final` event, then the end."""
     while not job.is_final:
         change = job.next_change
-        yield ServerSentEvent(event="progress", data=job.as_json())
+        yield ServerSentEvent(event="progress", data=job.report())
         await change.wait()
         await asyncio.sleep(_EVENT_PERIOD_S)
-    yield ServerSentEvent(event="final", data=job.as_json())
+    yield ServerSentEvent(event="final", data=job.report())
 
 
 @router.delete("/jobs/{job_id}")  # noqa: FAST003 - its dependency takes it
-async def cancel_job(job: JobOf, jobs: JobsOf) -> dict[str, Any]:
+async def cancel_job(job: JobOf, jobs: JobsOf) -> JobReport:
     """Cancel a job and answer with its final state; what was taken stays in the collection."""
     jobs.cancel(job)
     while not job.is_final:
         await job.next_change.wait()
-    return job.as_json()
+    return job.report()

@@ -44,6 +44,27 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """A job as its route and its events show it: `done` and `failed` add up to `total`, `rate` is pictures a second."""
+
+    id: str
+    collection: str
+    folder: str
+    state: JobState
+    phase: Phase
+    detail: str
+    total: int
+    done: int
+    added: int
+    unchanged: int
+    updated: int
+    failed: int
+    failures: tuple[Failure, ...]
+    rate: float
+    elapsed_s: float
+
+
 @dataclass(slots=True)
 class Job:
     """A folder on its way into a collection. Every change wakes those who wait for one."""
@@ -100,24 +121,27 @@ class Job:
         self._ended_s = time.monotonic()
         self._wake()
 
-    def as_json(self) -> dict[str, Any]:
-        """The job as its route and its events show it: `done` and `failed` add up to `total`, `rate` is a second's."""
+    def report(self) -> JobReport:
+        """The job as it stands."""
         answered = self.counts.total()
         elapsed_s = (self._ended_s or time.monotonic()) - self._started_s
-        return {
-            "id": self.id,
-            "collection": self.collection,
-            "folder": self.folder,
-            "state": self.state,
-            "phase": self.phase,
-            "detail": self.detail,
-            "total": self.total,
-            "done": answered - self.counts["failed"],
-            **{kind: self.counts[kind] for kind in ("added", "unchanged", "updated", "failed")},
-            "failures": [{"uri": each.uri, "reason": each.reason} for each in self.failures],
-            "rate": round(answered / elapsed_s, 2) if elapsed_s > 0 else 0.0,
-            "elapsed_s": round(elapsed_s, 2),
-        }
+        return JobReport(
+            id=self.id,
+            collection=self.collection,
+            folder=self.folder,
+            state=self.state,
+            phase=self.phase,
+            detail=self.detail,
+            total=self.total,
+            done=answered - self.counts["failed"],
+            added=self.counts["added"],
+            unchanged=self.counts["unchanged"],
+            updated=self.counts["updated"],
+            failed=self.counts["failed"],
+            failures=tuple(self.failures),
+            rate=round(answered / elapsed_s, 2) if elapsed_s > 0 else 0.0,
+            elapsed_s=round(elapsed_s, 2),
+        )
 
     def _wake(self) -> None:
         self._next_change.set()
