@@ -68,6 +68,10 @@ class ImageStore:
         await self._index.ping(deadline)
         await self._catalog.ping(deadline)
 
+    async def ping_index(self) -> None:
+        """Ask Milvus alone: searches go on, with a warning, while Redis is away."""
+        await self._index.ping(Deadline.after(READ_TIMEOUT_S))
+
     async def create(self, collection: Collection) -> Collection:
         """Create a collection and tell with which index; AlreadyExists where the name is taken."""
         deadline = Deadline.after(READ_TIMEOUT_S)

@@ -169,7 +169,8 @@ class MilvusIndex:
         spread over two batches.
         """
         limit = _batch_rows(collection.dimension) if EMBEDDING in fields else SCAN_ROWS
-        prefixes = [prefix]
+        # Embeddings are dear: rather sixteen small answers than a large one that is thrown away.
+        prefixes = [prefix + digit for digit in reversed(_HEX)] if EMBEDDING in fields else [prefix]
         while prefixes:
             start = prefixes.pop()
             if after and start + "g" <= after:
@@ -204,6 +205,7 @@ class MilvusIndex:
             output_fields=list(fields),
             limit=limit,
             consistency_level=consistency,
+            strict_float32=EMBEDDING in fields,  # arrays instead of lists of Python's floats
         )
         return list({row["key"]: row for row in rows}.values())
 

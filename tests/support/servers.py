@@ -1,6 +1,7 @@
 """Real servers for tests: each is a child of the test run, on loopback or in a network of its own, in a folder of its own."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -9,8 +10,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
+import grpc
 import pytest
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
@@ -62,7 +65,7 @@ class EmbeddedServer:
     def _is_answering(self) -> bool:
         try:
             self._answers(self.url)
-        except (MilvusException, RedisError, OSError):
+        except (grpc.RpcError, MilvusException, RedisError, OSError):
             return False
         return True
 
@@ -94,14 +97,20 @@ def milvus_lite_server() -> Iterator[str]:
 @contextmanager
 def milvus_standalone_server() -> Iterator[str]:
     """The URI of a real Milvus server, in a network namespace of its own because most of its ports are fixed."""
+    with standalone_milvus() as server:
+        server.start(STANDALONE_START_TIMEOUT_S)
+        yield server.url
+
+
+@contextmanager
+def standalone_milvus() -> Iterator[EmbeddedServer]:
+    """A real Milvus server, not started yet, that is killed at the end."""
     with network_namespace() as (namespace, address), tempfile.TemporaryDirectory(prefix="fovea-milvus-") as folder:
         launch = "import sys, milvus; sys.argv = ['milvus-server', '--data', sys.argv[1]]; milvus.main()"
         argv = ("ip", "netns", "exec", namespace, sys.executable, "-c", launch, folder)
-        command = EmbeddedCommand(argv, {}, Path(folder))
-        server = EmbeddedServer(command, f"http://{address}:19530", _ask_milvus)
-        server.start(STANDALONE_START_TIMEOUT_S)
+        server = EmbeddedServer(EmbeddedCommand(argv, {}, Path(folder)), f"http://{address}:19530", _ask_milvus)
         try:
-            yield server.url
+            yield server
         finally:
             server.kill()
 
@@ -112,10 +121,9 @@ def network_namespace() -> Iterator[tuple[str, str]]:
 
     Skips the test where namespaces are not permitted, and fails it there when CI=true.
     """
-    name = f"fovea{os.getpid():x}"
-    subnet = f"10.231.{os.getpid() // 64 % 256}.{os.getpid() % 64 * 4}"
-    prefix, last = subnet.rsplit(".", 1)
-    ours, theirs = f"{prefix}.{int(last) + 1}", f"{prefix}.{int(last) + 2}"
+    name = f"fovea{secrets.token_hex(4)}"
+    subnet = ip_address("10.231.0.0") + 4 * secrets.randbelow(2**14)
+    ours, theirs = str(subnet + 1), str(subnet + 2)
     inside = ["ip", "netns", "exec", name, "ip"]
     try:
         _run("ip", "netns", "add", name)

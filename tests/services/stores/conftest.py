@@ -5,7 +5,7 @@ import pytest
 
 from services.stores.images import ImageStore
 from services.stores.records import Collection
-from tests.services.stores.making import a_collection
+from tests.services.stores.making import a_collection, opened
 
 ENGINES = [
     pytest.param("milvus_lite_uri", id="lite"),
@@ -21,9 +21,8 @@ def milvus_uri(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def store(milvus_uri: str, redis_url: str) -> AsyncIterator[ImageStore]:
-    store = await ImageStore.open(milvus_uri, redis_url)
-    yield store
-    await store.close()
+    async with opened(milvus_uri, redis_url) as store:
+        yield store
 
 
 @pytest.fixture

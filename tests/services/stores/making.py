@@ -1,7 +1,8 @@
 """Collections, pictures and embeddings for the tests of the stores."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,16 @@ def picture(
         regions=tuple(regions),
         embeddings=np.atleast_2d(embedding),
     )
+
+
+@asynccontextmanager
+async def opened(milvus_uri: str, redis_url: str) -> AsyncIterator[ImageStore]:
+    """A store of its own connections."""
+    store = await ImageStore.open(milvus_uri, redis_url)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 def soon() -> Deadline:

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rpc.deadline import Deadline
-from rpc.errors import Aborted, ServiceError, Unavailable
+from rpc.errors import Aborted, DeadlineExceeded, ServiceError, Unavailable
 from services.stores.catalog import Begun, RedisCatalog
 from services.stores.drafts import prepare
 from services.stores.finding import DEGRADED
@@ -18,8 +18,14 @@ from services.stores.images import ImageStore
 from services.stores.milvus import MilvusIndex
 from services.stores.records import Collection, Counts, Embeddings, PutStatus, image_id_of
 from services.stores.rows import rows_of
-from tests.services.stores.making import a_collection, find, picture, put, soon, unit_vectors, uris
-from tests.support.servers import EmbeddedServer, embedded_milvus, embedded_redis
+from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
+from tests.support.servers import (
+    STANDALONE_START_TIMEOUT_S,
+    EmbeddedServer,
+    embedded_milvus,
+    embedded_redis,
+    standalone_milvus,
+)
 
 EMBEDDINGS = unit_vectors(30)
 
@@ -38,11 +44,10 @@ def redis(tmp_path: Path) -> Iterator[EmbeddedServer]:
 @pytest.fixture
 async def fragile(milvus_uri: str, redis: EmbeddedServer, name: str) -> AsyncIterator[ImageStore]:
     """A store with an empty collection `name` on a Redis that may be killed."""
-    store = await ImageStore.open(milvus_uri, redis.url)
-    await store.create(a_collection(name))
-    yield store
-    await store.drop(name)
-    await store.close()
+    async with opened(milvus_uri, redis.url) as store:
+        await store.create(a_collection(name))
+        yield store
+        await store.drop(name)
 
 
 async def fill(store: ImageStore, name: str) -> None:
@@ -68,6 +73,32 @@ async def answers(store: ImageStore) -> None:
             await store.ping(Deadline.after(2))
         except ServiceError:
             await asyncio.sleep(0.05)
+        else:
+            return
+
+
+async def outlive(milvus: EmbeddedServer, store: ImageStore, name: str) -> None:
+    """Fill a store, kill its Milvus, start it again: everything is there, and more can be written."""
+    await store.create(a_collection(name))
+    await fill(store, name)
+    milvus.kill()
+    with pytest.raises(Unavailable, match="Milvus"):
+        await find(store, name, EMBEDDINGS[0])
+    milvus.start(STANDALONE_START_TIMEOUT_S)
+    await until_found(store, name)
+
+    await assert_filled(store, name)
+    assert await put(store, name, picture("late", EMBEDDINGS[4])) == [PutStatus.ADDED]
+    await store.drop(name)
+
+
+async def until_found(store: ImageStore, name: str) -> None:
+    """Return when a search is answered again: the real server lets calls in long before that."""
+    while True:
+        try:
+            await find(store, name, EMBEDDINGS[0])
+        except (Unavailable, DeadlineExceeded):
+            await asyncio.sleep(0.2)
         else:
             return
 
@@ -130,13 +161,12 @@ async def test_two_processes_may_rebuild_at_once(
 ) -> None:
     """One rebuilds, the other waits, and both go on."""
     await fill(fragile, name)
-    other = await ImageStore.open(milvus_uri, redis.url)
     async with Redis.from_url(redis.url) as client:
         await client.flushall()
 
-    assert set(await asyncio.gather(fragile.counts(name), other.counts(name))) == {Counts(28, 28)}
-    await assert_filled(other, name)
-    await other.close()
+    async with opened(milvus_uri, redis.url) as other:
+        assert set(await asyncio.gather(fragile.counts(name), other.counts(name))) == {Counts(28, 28)}
+        await assert_filled(other, name)
 
 
 @pytest.mark.parametrize("has_rows", [False, True])
@@ -196,20 +226,20 @@ async def test_acknowledged_pictures_survive_the_death_of_milvus_lite(
     """Milvus Lite killed right after an acknowledgement comes back with all of it, and the same store goes on."""
     lite = embedded_milvus(tmp_path)
     lite.start()
-    store = await ImageStore.open(lite.url, redis_url)
-    await store.create(a_collection(name))
-    await fill(store, name)
-    lite.kill()
-    with pytest.raises(Unavailable, match="Milvus"):
-        await find(store, name, EMBEDDINGS[0])
-    lite.start()
-    await answers(store)
+    try:
+        async with opened(lite.url, redis_url) as store:
+            await outlive(lite, store, name)
+    finally:
+        lite.kill()
 
-    await assert_filled(store, name)
-    assert await put(store, name, picture("late", EMBEDDINGS[4])) == [PutStatus.ADDED]
-    await store.drop(name)
-    await store.close()
-    lite.kill()
+
+@pytest.mark.standalone
+async def test_acknowledged_pictures_survive_the_death_of_milvus(redis_url: str, name: str) -> None:
+    """The real server killed right after an acknowledgement comes back with all of it, and the same store goes on."""
+    with standalone_milvus() as milvus:
+        milvus.start(STANDALONE_START_TIMEOUT_S)
+        async with opened(milvus.url, redis_url) as store:
+            await outlive(milvus, store, name)
 
 
 async def test_milvus_away_is_said_at_once(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rpc.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode, Counts, PutStatus, Region, image_id_of
-from tests.services.stores.making import a_collection, find, picture, put, soon, unit_vectors, uris
+from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
 
 NASTY = [
     'it\'s "quoted"',
@@ -103,19 +103,18 @@ async def test_objects_keep_their_regions(store: ImageStore, name: str) -> None:
     await store.drop(name)
 
 
-@pytest.mark.parametrize("text", NASTY)
-async def test_nasty_texts_survive(store: ImageStore, photos: Collection, text: str) -> None:
+async def test_nasty_texts_survive(store: ImageStore, photos: Collection) -> None:
     """Uris and metadata are kept and matched character by character."""
     [embedding] = unit_vectors(1)
-    await put(store, photos.name, picture(f"uri {text}", embedding, {"text": text, "ключ": [text, {"a": None}]}))
-    await put(store, photos.name, picture("other", embedding, {"text": "other"}))
+    metadata = {text: {"text": text, "ключ": [text, {"a": None}]} for text in NASTY}
+    await put(store, photos.name, *(picture(f"uri {text}", embedding, metadata[text]) for text in NASTY))
 
-    record = (await store.image(photos.name, image_id_of(f"uri {text}"))).record
-    assert record.uri == f"uri {text}"
-    assert record.metadata == {"text": text, "ключ": [text, {"a": None}]}
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-    assert await store.ids_matching(photos.name, f'text = "{quoted}"') == [record.image_id]
-    assert await store.ids_matching(photos.name, f'uri = "uri {quoted}"') == [record.image_id]
+    for text in NASTY:
+        record = (await store.image(photos.name, image_id_of(f"uri {text}"))).record
+        assert (record.uri, record.metadata) == (f"uri {text}", metadata[text])
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        assert await store.ids_matching(photos.name, f'text = "{quoted}"') == [record.image_id]
+        assert await store.ids_matching(photos.name, f'uri = "uri {quoted}"') == [record.image_id]
 
 
 async def test_bad_pictures_fail_alone(store: ImageStore, photos: Collection) -> None:
@@ -159,16 +158,14 @@ async def test_two_writers_of_one_uri_leave_one_version(
     store: ImageStore, photos: Collection, milvus_uri: str, redis_url: str
 ) -> None:
     """Whoever loses is told; never do two versions live."""
-    other = await ImageStore.open(milvus_uri, redis_url)
     embeddings = unit_vectors(8)
-    writers = [store, other] * 4
-    results = await asyncio.gather(
-        *(
-            writer.put(photos.name, [picture("p", embedding, content=f"{i}")], soon())
-            for i, (writer, embedding) in enumerate(zip(writers, embeddings, strict=True))
+    async with opened(milvus_uri, redis_url) as other:
+        results = await asyncio.gather(
+            *(
+                (store, other)[i % 2].put(photos.name, [picture("p", embedding, content=f"{i}")], soon())
+                for i, embedding in enumerate(embeddings)
+            )
         )
-    )
-    await other.close()
 
     outcomes = [result for [result] in results]
     assert any(result.status is not None for result in outcomes)

@@ -1,0 +1,54 @@
+import math
+
+from services.stores.milvus import Neighbor
+from services.stores.ranking import Match, horizon, merge, rank
+from services.stores.records import Hit, ImageRecord, image_id_of
+
+
+def neighbor(uri: str, score: float, region: int = 0) -> Neighbor:
+    return Neighbor(f"{image_id_of(uri)}-1-{region}", score, {})
+
+
+def record(uri: str, sha256: str = "") -> ImageRecord:
+    return ImageRecord(image_id_of(uri), uri, sha256 or uri, 1, 2, 10, 10, {}, 0.0)
+
+
+def ranked(near: list[Neighbor], *records: ImageRecord, group: bool = True, fold: bool = True) -> list[Hit]:
+    known = {each.image_id: each for each in records}
+    matches = [Match(candidate, known[candidate.key.image_id]) for candidate in merge([near])]
+    return rank(matches, group_by_image=group, fold_copies=fold, has_regions=False)
+
+
+def test_the_better_query_counts() -> None:
+    """A row that two queries found keeps its better score and that query's index."""
+    [candidate] = merge([[neighbor("a", 0.2)], [neighbor("a", 0.7)]])
+    assert (candidate.score, candidate.query_index) == (0.7, 1)
+
+
+def test_equal_scores_stand_by_uri() -> None:
+    """Ties are broken by uri, so an order is always the same."""
+    hits = ranked([neighbor("b", 0.5), neighbor("a", 0.5), neighbor("c", 0.9)], *map(record, "abc"))
+    assert [hit.record.uri for hit in hits] == ["c", "a", "b"]
+
+
+def test_the_best_copy_leads() -> None:
+    """Of copies the best is the hit, and the others are named, best first."""
+    near = [neighbor("a", 0.5), neighbor("b", 0.6), neighbor("c", 0.4), neighbor("d", 0.1)]
+    hits = ranked(near, *(record(uri, "same") for uri in "abc"), record("d"))
+    assert [(hit.record.uri, hit.copies) for hit in hits] == [("b", ("a", "c")), ("d", ())]
+    assert len(ranked(near, *(record(uri, "same") for uri in "abc"), record("d"), fold=False)) == 4
+
+
+def test_copies_of_regions_fold_region_by_region() -> None:
+    """Without grouping, each region of a copy folds into the same region of its original."""
+    near = [neighbor("a", 0.9, 0), neighbor("b", 0.9, 0), neighbor("a", 0.5, 1), neighbor("b", 0.5, 1)]
+    hits = ranked(near, record("a", "same"), record("b", "same"), group=False)
+    assert [(hit.record.uri, hit.score, hit.copies) for hit in hits] == [("a", 0.9, ("b",)), ("a", 0.5, ("b",))]
+
+
+def test_the_horizon_is_where_rows_may_be_missing() -> None:
+    """Only answers that were cut off hide something, and only above min_score."""
+    full, short = [neighbor("a", 0.9), neighbor("b", 0.4)], [neighbor("c", 0.1)]
+    assert horizon([full, short], 2, -math.inf) == 0.4
+    assert horizon([full, short], 2, 0.5) == -math.inf
+    assert horizon([short], 2, -math.inf) == -math.inf
