@@ -47,6 +47,8 @@ async def ingested(
     unreadable: list[Outcome] = []
 
     async def requests() -> AsyncIterator[ingest_pb2.IngestRequest]:
+        # By itself, because there may be no file that can be read.
+        yield ingest_pb2.IngestRequest(collection=collection)
         for file in files:
             try:
                 item = ingest_pb2.Item(uri=str(file), image=await asyncio.to_thread(_read, file))
@@ -55,7 +57,7 @@ async def ingested(
                 continue
             if file in metadata:
                 item.metadata.CopyFrom(metadata[file])
-            yield ingest_pb2.IngestRequest(collection=collection, item=item)
+            yield ingest_pb2.IngestRequest(item=item)
 
     async for response in stub.Ingest(requests()):
         yield _outcome(response)

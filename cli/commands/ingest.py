@@ -1,6 +1,7 @@
 """`fovea ingest`: a folder of pictures into a collection."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -112,12 +113,24 @@ async def _ingest(
         tally = await send_all(stub, collection, files, described)
         if watch:
             note(f"Watching {folder}; Ctrl-C ends it.")
-            async for changed in settled_changes(folder, files):
-                more = await send_all(stub, collection, changed, described)
-                note(_sentence(more))
-                for outcome in more.failures:
-                    note(f"{outcome.uri}: {outcome.error}")
+            with contextlib.suppress(asyncio.CancelledError):
+                await _follow(stub, collection, folder, files, described)
     return tally
+
+
+async def _follow(
+    stub: "ingest_pb2_grpc.IngestServiceAsyncStub",
+    collection: str,
+    folder: Path,
+    known: Sequence[Path],
+    described: Mapping[Path, Struct],
+) -> None:
+    """Send what is added or changed, until cancelled."""
+    async for changed in settled_changes(folder, known):
+        tally = await send_all(stub, collection, changed, described)
+        note(_sentence(tally))
+        for outcome in tally.failures:
+            note(f"{outcome.uri}: {outcome.error}")
 
 
 async def send_all(
@@ -144,7 +157,8 @@ def _progress() -> Progress:
         TextColumn("{task.fields[rate]:.0f} pictures/s"),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console(stderr=True), transient=True)
+    out = console(stderr=True)
+    return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
 
 
 async def _require(stub: "ingest_pb2_grpc.IngestServiceAsyncStub", collection: str, new: NewCollection | None) -> None:

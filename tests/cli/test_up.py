@@ -10,7 +10,7 @@ from cli.data_folder import DataFolder
 from cli.embedded import redis_command
 from cli.orphans import MARK
 from cli.ports import free_ports
-from tests.cli.running import Up, alive, answer, eventually, fovea
+from tests.cli.running import FOVEA, Up, alive, answer, eventually, fovea
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
 from tests.support.pictures import COLOURS, encoded, plain
 
@@ -84,6 +84,33 @@ def test_failed_pictures_are_listed(up: Up, tmp_path: Path) -> None:
     assert "1 added, 1 failed" in done.stdout
     assert "broken.png" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_in_which_nothing_can_be_read_is_told(up: Up, tmp_path: Path) -> None:
+    """Files that fail here, before anything is sent, are failures like the others."""
+    with (tmp_path / "huge.png").open("wb") as huge:
+        huge.truncate(33 << 20)
+
+    done = fovea("ingest", tmp_path, "-c", "colours", data=up.data)
+
+    assert done.returncode == 1
+    assert "larger than 32 MiB" in done.stdout
+
+
+def test_a_watched_folder_is_followed(up: Up, tmp_path: Path) -> None:
+    """With --watch a picture that is added later is found, and Ctrl-C ends the watch as a success."""
+    create = ("--create", "--encoder", "tiny")
+    command = [FOVEA, "ingest", str(tmp_path), "-c", "watched", *create, "--watch", "--data", str(up.data)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        assert "Watching" in watching.stderr.readline()
+        (tmp_path / "late.png").write_bytes(encoded(plain("green")))
+        assert "1 added" in watching.stderr.readline()
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(10) == 0
+
+    found = answer("search", "-c", "watched", "--image", tmp_path / "late.png", data=up.data)
+    assert Path(found["hits"][0]["uri"]).name == "late.png"
 
 
 def test_unknown_collection_says_how_to_create_it(up: Up, pictures: Path) -> None:
