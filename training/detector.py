@@ -24,10 +24,11 @@ from encoders.detection import postprocess
 from encoders.session import RawDetections
 from training.average_precision import ScoredBox, mean_average_precision
 from training.config import read_config
-from training.detector_network import Anchor, DetectorNetwork
+from training.detector_network import DetectorNetwork
 from training.detector_scenes import DRAWN_SIZE, Scenes, drawn_scene, squashed_scene, truth_of, write_scenes
+from training.losses.yolo import yolo_loss
+from training.models.anchored import Anchor
 from training.world.kinds import LABELS
-from training.yolo_loss import yolo_loss
 
 # The album that figures are taken from; training draws from the one named in the config.
 HELD_OUT_SEED = 900_001

@@ -1,27 +1,13 @@
 """Owns the compact YOLO network: three grids over one backbone, its decoding inside the graph."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.embedding_network import ConvNorm, ResidualBlock
-
-Anchor = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Everything the network says of a batch, K guesses a picture, all scales after another.
-
-    `boxes` (N, K, 4) are shares of the input, not clipped; `objectness` (N, K) and `classes` (N, K, C) are logits.
-    """
-
-    boxes: Tensor
-    objectness: Tensor
-    classes: Tensor
+from training.models.anchored import Anchor, Prediction
 
 
 class DetectorNetwork(nn.Module):

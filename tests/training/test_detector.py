@@ -13,8 +13,8 @@ from training.config import read_config
 from training.detector import DetectorConfig, augment, build_network, prepare, train
 from training.detector_scenes import Scenes
 from training.export import GateError, differences, export_detector
+from training.losses.yolo import assign, generalised_iou, yolo_loss
 from training.world.kinds import LABELS
-from training.yolo_loss import assign, generalised_iou, yolo_loss
 
 CONFIG = Path(__file__).parents[2] / "training" / "configs" / "detector.toml"
 

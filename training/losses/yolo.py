@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.detector_network import DetectorNetwork, Prediction
+from training.models.anchored import AnchoredNetwork, Prediction
 
 # An anchor at least this much like an object in size answers for it, besides the most alike one.
 ANCHOR_LIKENESS = 0.4
@@ -26,7 +26,7 @@ class Assignment:
     label: Tensor
 
 
-def yolo_loss(network: DetectorNetwork, prediction: Prediction, truths: Sequence[Tensor]) -> Tensor:
+def yolo_loss(network: AnchoredNetwork, prediction: Prediction, truths: Sequence[Tensor]) -> Tensor:
     """The loss of a batch for each answering guess; `truths` holds (M, 5) of class id and box for each picture."""
     matched = assign(network, truths)
     count = max(1, len(matched.picture))
@@ -47,14 +47,14 @@ def yolo_loss(network: DetectorNetwork, prediction: Prediction, truths: Sequence
     return (BOX_WEIGHT * box + objectness + classes) / count
 
 
-def assign(network: DetectorNetwork, truths: Sequence[Tensor]) -> Assignment:
+def assign(network: AnchoredNetwork, truths: Sequence[Tensor]) -> Assignment:
     """Give each object to the cell under its centre, in every anchor that is like it in size."""
-    picture = torch.cat([torch.full((len(truth),), index) for index, truth in enumerate(truths)])
+    picture = torch.cat([torch.full((len(truth),), index, device=truth.device) for index, truth in enumerate(truths)])
     truth = torch.cat(list(truths))
     box, label = truth[:, 1:], truth[:, 0].long()
     centre, size = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
 
-    anchors = torch.tensor([anchor for group in network.anchors for anchor in group])
+    anchors = torch.tensor([anchor for group in network.anchors for anchor in group], device=truth.device)
     common = torch.minimum(size[:, None], anchors[None]).prod(dim=2)
     likeness = common / (size.prod(dim=1)[:, None] + anchors.prod(dim=1)[None] - common)
     is_chosen = (likeness >= ANCHOR_LIKENESS) | (likeness == likeness.amax(dim=1, keepdim=True))
@@ -83,7 +83,7 @@ def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
 
 def _is_ignored(boxes: Tensor, truths: Sequence[Tensor]) -> Tensor:
     """Guesses (N, K) that lie on an object, whether or not they answer for it."""
-    ignored = torch.zeros(boxes.shape[:2], dtype=torch.bool)
+    ignored = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
     for index, truth in enumerate(truths):
         if len(truth):
             ignored[index] = (_iou(boxes[index], truth[:, 1:]) > IGNORED_IOU).any(dim=1)
