@@ -1,10 +1,11 @@
 """Collections: made for an encoder that is served, and read with their counts."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 
 from rpc.directory import EncoderDirectory, EncoderEntry
-from rpc.errors import InvalidArgument
+from rpc.errors import InvalidArgument, NotFound
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode, Counts, check_collection_name
 
@@ -51,11 +52,20 @@ class Collections:
     async def list(self) -> list[tuple[Collection, Counts]]:
         """All collections, by name, with their counts."""
         collections = sorted(await self._store.collections(), key=lambda collection: collection.name)
-        return [(collection, await self._store.counts(collection.name)) for collection in collections]
+        counts = await asyncio.gather(*(self._counts(collection.name) for collection in collections))
+        pairs = zip(collections, counts, strict=True)
+        return [(collection, count) for collection, count in pairs if count is not None]
 
     async def delete(self, name: str) -> None:
         """Drops the collection with everything in it."""
         await self._store.drop(name)
+
+    async def _counts(self, name: str) -> Counts | None:
+        """None where the collection went away meanwhile."""
+        try:
+            return await self._store.counts(name)
+        except NotFound:
+            return None
 
     async def _encoder(self, name: str) -> EncoderEntry:
         if not name:

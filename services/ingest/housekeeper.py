@@ -36,19 +36,19 @@ class Housekeeper:
             if time.monotonic() >= next_sweep_s:
                 await self._attempt(self._sweep())
                 next_sweep_s = time.monotonic() + self._sweep_period_s
-            await self._attempt(self._settle())
+            await self._settle()
             await asyncio.sleep(_TICK_S)
 
     async def _sweep(self) -> None:
         for collection in await self._store.collections():
-            await self._store.sweep(collection.name)
+            await self._attempt(self._store.sweep(collection.name))
 
     async def _settle(self) -> None:
         now_s = time.monotonic()
         quiet = [name for name, written_at_s in self._written_at_s.items() if now_s - written_at_s >= self._quiet_s]
         for name in quiet:
             del self._written_at_s[name]
-            await self._store.settle(name)
+            await self._attempt(self._store.settle(name))
 
     async def _attempt(self, work: Awaitable[None]) -> None:
         try:

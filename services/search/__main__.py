@@ -29,7 +29,7 @@ async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
     servicer = SearchServicer(searcher, max_time_s=settings.max_time_s)
 
     async def is_ready() -> bool:
-        await store.ping()
+        await store.ping_index()
         return True
 
     try:

@@ -97,7 +97,7 @@ def _rows(part: Part, planned: PlannedPart, outcomes: Sequence[Outcome]) -> Embe
     rows = []
     for outcome in outcomes:
         if isinstance(outcome, InvalidArgument):
-            raise InvalidArgument(f"{part.name}.{part.kind}: {outcome.message}", reason=outcome.reason) from outcome
+            raise part.fault(part.kind, outcome.message, reason=outcome.reason) from outcome
         if isinstance(outcome, ServiceError):
             raise outcome
         rows.append(outcome.embedding)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rpc.clients import Input, Modality
 from rpc.deadline import Deadline
 from rpc.directory import EncoderDirectory, EncoderEntry
-from rpc.errors import NotFound, Unavailable
+from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from services.search.fusion import Embeddings, unit_vector
 from services.search.query import Part
 from services.stores.images import ImageStore
@@ -53,7 +53,7 @@ class PartPlanner:
             case "image_id", str(image_id):
                 return await self._stored_image(collection, part, image_id)
             case "image", bytes(image) if part.detect:
-                return await self._detected(collection, image, deadline)
+                return await self._detected(collection, part, image, deadline)
             case "image", bytes(image):
                 encoder = await self._image_encoder(collection)
                 return EncodedPart(encoder, (Input(image, "image", part.region),))
@@ -91,12 +91,17 @@ class PartPlanner:
         modalities = sorted({str(modality) for encoder in encoders for modality in encoder.info.modalities})
         return f"can be asked with {', '.join([*modalities, 'image_id'])} or embedding only"
 
-    async def _detected(self, collection: Collection, image: bytes, deadline: Deadline) -> EncodedPart:
+    async def _detected(self, collection: Collection, part: Part, image: bytes, deadline: Deadline) -> EncodedPart:
         encoder = await self._image_encoder(collection)
-        detector = await self._directory.detector(collection.detector)
-        found = await detector.client.detect(
-            image, detector=detector.info.name, limit=MAX_QUERY_OBJECTS, deadline=deadline
-        )
+        try:
+            detector = await self._directory.detector(collection.detector)
+            found = await detector.client.detect(
+                image, detector=detector.info.name, limit=MAX_QUERY_OBJECTS, deadline=deadline
+            )
+        except NotFound as error:
+            raise FailedPrecondition(f"{part.name}.detect: {error.message}") from error
+        except InvalidArgument as error:
+            raise part.fault("image", error.message, reason=error.reason) from error
         if not found.detections:
             warnings = (*found.warnings, "no object was found, the whole image is used")
             return EncodedPart(encoder, (Input(image),), warnings=warnings)

@@ -39,9 +39,9 @@ class Part:
         if self.detect and self.region is not None:
             raise self.fault("detect", "choose either a region or detect")
 
-    def fault(self, name: str, message: str) -> InvalidArgument:
-        """The error that names one field of this part; an empty name stands for the part itself."""
-        return InvalidArgument(f"{self.name}.{name}: {message}" if name else f"{self.name}: {message}")
+    def fault(self, field: str, message: str, *, reason: str = "") -> InvalidArgument:
+        """The error that names one field of this part."""
+        return InvalidArgument(f"{self.name}.{field}: {message}", reason=reason)
 
     @property
     def name(self) -> str:

@@ -36,6 +36,8 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
     ) -> search_pb2.BatchSearchResponse:
         """Answers up to 64 queries; one bad query fails alone."""
         deadline = Deadline.of(context, max_s=self._max_time_s)
+        if not request.collection:
+            raise InvalidArgument("collection: name the collection to search")
         if not 1 <= len(request.queries) <= MAX_QUERIES:
             raise InvalidArgument(f"queries: send 1 to {MAX_QUERIES}, not {len(request.queries)}")
         queries = [_batch_query(item, request.collection) for item in request.queries]

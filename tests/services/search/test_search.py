@@ -166,6 +166,7 @@ async def test_parts_are_fused(search: "SearchServiceAsyncStub", photos: str) ->
         ({"parts": [part(image=b"")]}, "INVALID_ARGUMENT", "parts[0].image"),
         ({"parts": [part(text="red"), part(image=b"no picture")]}, "INVALID_ARGUMENT", "parts[1].image"),
         ({"parts": [part(image=PLAIN["red"][:-40])]}, "INVALID_ARGUMENT", "parts[0].image"),
+        ({"parts": [part(image=b"no picture", detect=True)]}, "INVALID_ARGUMENT", "parts[0].image"),
         ({"parts": [part(sketch=encoded(drawing()))]}, "INVALID_ARGUMENT", "image, text, image_id or embedding"),
         ({"parts": [part(image_id="f" * 32)]}, "NOT_FOUND", "parts[0].image_id"),
         ({"parts": [part(image_id="../../etc")]}, "NOT_FOUND", "parts[0].image_id"),
