@@ -98,8 +98,9 @@ async def ingest_code(fovea: Fovea, name: str) -> int:
         (answer,) = await add(fovea.ingest, name, item("green", GREEN))
     except grpc.aio.AioRpcError as error:
         code: int = error.code().value[0]
-        return code
-    return answer.error.code
+    else:
+        code = answer.error.code
+    return code
 
 
 async def until_answered(call: Callable[[], Awaitable[object]]) -> None:

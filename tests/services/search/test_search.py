@@ -360,6 +360,21 @@ async def test_a_deadline_is_kept(search: "SearchServiceAsyncStub", photos: str)
     assert refused.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+async def test_too_many_callers_are_refused_at_once(stores: Stores, encoder: str, photos: str) -> None:
+    """Over the limit a call is answered at once and told when to come back; the others are served."""
+    async with search_stub(stores, encoder, max_in_flight=2) as search:
+        request = search_pb2.SearchRequest(collection=photos, parts=[part(image=PLAIN["red"])])
+        await search.Search(request)
+        calls = [search.Search(request) for _ in range(40)]
+        codes = [await call.code() for call in calls]
+        refused = [call for call, code in zip(calls, codes, strict=True) if code != grpc.StatusCode.OK]
+        assert 0 < len(refused) < 40
+        for call in refused:
+            assert await call.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert dict(await call.trailing_metadata()).get("grpc-retry-pushback-ms")
+        await search.Search(request)
+
+
 async def test_another_model_under_the_same_name_is_refused(
     stores: Stores, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
