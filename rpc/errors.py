@@ -165,6 +165,9 @@ def from_rpc_error(error: grpc.RpcError, peer: str) -> ServiceError:
         return Unavailable(f"the {peer} service cannot be reached")
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"the {peer} service did not answer in time")
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in str(error.details()):
+        # gRPC's own word for a message over the limit: sending it again would fail for ever.
+        return InvalidArgument(f"the message is too large for the {peer} service", reason="MESSAGE_TOO_LARGE")
     return _BY_CODE.get(code, Internal)(f"the {peer} service: {error.details()}")
 
 

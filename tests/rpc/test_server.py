@@ -53,6 +53,15 @@ async def test_bug_is_internal_and_next_call_works(port: int) -> None:
     assert await encode(port, "tiny") == "tiny"
 
 
+@pytest.mark.parametrize("limit_bytes", [1 << 10, 1 << 30])
+async def test_message_over_the_limit_is_the_callers_fault(port: int, limit_bytes: int) -> None:
+    """A message that either end refuses is never taken for an overload, which one would try again."""
+    async with open_channel(f"127.0.0.1:{port}", max_message_bytes=limit_bytes) as channel:
+        stub = encoder_pb2_grpc.EncoderServiceStub(channel)
+        with pytest.raises(InvalidArgument, match="too large"), service_errors("encoder"):
+            await stub.Encode(encoder_pb2.EncodeRequest(encoder="x" * (65 << 20)))
+
+
 async def test_health_names(port: int) -> None:
     """Check, List and Watch know the server, its services, liveness and readiness; others are unknown."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
