@@ -11,14 +11,25 @@ export class Problem extends Error {
   }
 }
 
-async function request(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(API + path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem(0, "The server cannot be reached. Is Fovea still running?");
+const RETRY_MS = 300;
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Fetches, and once more after a cut connection where asking twice is harmless. */
+async function reach(path, options) {
+  const isQuestion = (options.method ?? "GET") === "GET" || /\/(search|detect)$/.test(path);
+  for (let tries = isQuestion ? 2 : 1; ; tries -= 1) {
+    try {
+      return await fetch(API + path, options);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      if (tries === 1) throw new Problem(0, "The server cannot be reached. Is Fovea still running?");
+      await pause(RETRY_MS);
+    }
   }
+}
+
+async function request(path, options = {}) {
+  const response = await reach(path, options);
   const isJson = response.status !== 204 && (response.headers.get("content-type") ?? "").includes("json");
   const body = isJson ? await response.json() : {};
   if (!response.ok) throw new Problem(response.status, sentence(body.detail ?? response.statusText), body);
@@ -58,7 +69,7 @@ export function images(collection, { filter, limit, pageToken, signal }) {
 
 /** The bytes of a stored picture, so that a part of it can be looked for. */
 export async function content(collection, imageId) {
-  const response = await fetch(contentUrl(collection, imageId));
+  const response = await reach(`${imagePath(collection, imageId)}/content`, {});
   if (!response.ok) throw new Problem(response.status, "The picture's file cannot be read.");
   return response.blob();
 }

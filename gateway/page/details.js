@@ -77,6 +77,13 @@ export class Details {
 
 const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
+/** Words with how often they come: 2 × boat, 3 × balloon, dog. */
+function tally(words) {
+  const counts = new Map();
+  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
+  return [...counts].map(([word, times]) => (times > 1 ? `${times} × ${word}` : word)).join(", ");
+}
+
 /** Pairs of dt and dd: what the hit says, then the record, then all metadata. */
 function facts(hit, record) {
   const rows = [];
@@ -84,8 +91,8 @@ function facts(hit, record) {
   if (hit.label) rows.push(["Object", hit.label]);
   if (record) {
     rows.push(["Size", `${record.width_px} × ${record.height_px} px`]);
-    const labels = record.regions.map((region) => region.label).filter(Boolean);
-    if (labels.length) rows.push(["Contains", labels.join(", ")]);
+    const contents = tally(record.regions.map((region) => region.label).filter(Boolean));
+    if (contents) rows.push(["Contains", contents]);
   }
   const { filename, ...metadata } = hit.metadata ?? {};
   for (const [name, value] of Object.entries(metadata)) {

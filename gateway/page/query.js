@@ -30,14 +30,14 @@ export class QueryPanel {
   usePicture(blob) {
     this.picture = { blob };
     this.#showPicture(blob);
-    this.#update({ region: null, detect: false });
+    this.#update(this.#wholly());
   }
 
   /** Looks for a stored picture; its bytes are fetched so that a part of it can be chosen too. */
   async useStored(imageId) {
     this.picture = { imageId };
     this.stage.clear();
-    this.#update({ region: null, detect: false });
+    this.#update(this.#wholly());
     const { picture, collection } = this;
     const blob = await api.content(collection.name, imageId).catch(() => null);
     if (this.picture !== picture || !blob) return;
@@ -57,6 +57,12 @@ export class QueryPanel {
   #reset() {
     this.picture = null;
     this.choice = { region: null, detect: false };
+  }
+
+  /** What is looked for before people choose: every object where objects are compared, else the whole picture. */
+  #wholly() {
+    const comparesObjects = this.collection.mode === "COLLECTION_MODE_OBJECTS";
+    return { region: null, detect: comparesObjects && this.detector !== null };
   }
 
   #listen() {
@@ -92,7 +98,7 @@ export class QueryPanel {
   }
 
   #showPicture(blob) {
-    this.stage.show(blob);
+    this.stage.show(blob, this.#wholly().detect);
     this.#detect(blob);
   }
 
@@ -106,7 +112,7 @@ export class QueryPanel {
     try {
       const { detections } = await api.detect(blob, { detector: this.detector, signal });
       if (signal.aborted) return;
-      this.stage.setDetections(detections, this.collection.mode === "COLLECTION_MODE_OBJECTS");
+      this.stage.setDetections(detections);
       byId("stage-hint").textContent = detections.length
         ? "Choose an object, or drag a box around one."
         : "No object was recognised. Drag a box around what you look for.";
@@ -131,10 +137,9 @@ export class QueryPanel {
     query.isEmpty = !this.picture && !words;
     if (!this.picture) return query;
     const { region, detect } = this.choice;
-    // A part of a stored picture is looked for with its bytes, the whole with its id.
-    const isWhole = !region && !detect;
-    Object.assign(query, this.picture.imageId && isWhole ? { imageId: this.picture.imageId } : { blob: this.picture.blob });
-    Object.assign(query, { region, detect });
+    // A stored picture is looked for by its id; only for a choice within it are its bytes sent.
+    const isStored = this.picture.imageId && !region && detect === this.#wholly().detect;
+    Object.assign(query, isStored ? { imageId: this.picture.imageId } : { blob: this.picture.blob, region, detect });
     if (words) {
       const share = Number(byId("balance").value);
       query.weights = { text: share, [query.imageId ? "image_id" : "image"]: 1 - share };

@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { announce, byId, count, el, place } from "./elements.js";
 
 const SKELETONS = 12;
+const PATIENCE_MS = 250;
+const RETRY_MS = 1000;
 
 export const nameOf = (hit) => hit.metadata?.filename ?? hit.uri.split("/").pop();
 
@@ -15,17 +17,20 @@ export class Results {
     byId("more-button").addEventListener("click", onMore);
   }
 
-  /** Placeholders while an answer is on its way; what is there stays when more is asked for. */
+  /** Dims what is there while an answer is on its way, and puts placeholders there when it takes longer. */
   showLoading() {
-    this.#clear();
     byId("results").setAttribute("aria-busy", "true");
-    this.grid.replaceChildren(...Array.from({ length: SKELETONS }, () => el("li", { className: "skeleton", "aria-hidden": "true" })));
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => {
+      this.#clear();
+      this.grid.replaceChildren(...Array.from({ length: SKELETONS }, skeleton));
+    }, PATIENCE_MS);
   }
 
   /** A fresh answer, or the next page of the one that is shown. */
   show({ collection, hits, title, note, warnings = [], hasMore, isNextPage = false, empty }) {
+    this.#settle();
     if (!isNextPage) this.#clear();
-    byId("results").removeAttribute("aria-busy");
     byId("results-head").hidden = false;
     byId("results-title").textContent = title;
     byId("results-note").textContent = note;
@@ -38,10 +43,15 @@ export class Results {
 
   /** A sentence in place of results; `actions` are pairs of a label and what it does. */
   showState(state) {
+    this.#settle();
     this.#clear();
-    byId("results").removeAttribute("aria-busy");
     this.#state(state);
     announce(`${state.title} ${state.text}`);
+  }
+
+  #settle() {
+    clearTimeout(this.waiting);
+    byId("results").removeAttribute("aria-busy");
   }
 
   #clear() {
@@ -71,8 +81,7 @@ export class Results {
       frame.classList.add("loaded");
       if (hit.region) showRegion(frame, picture, hit.region);
     });
-    picture.addEventListener("error", () => frame.classList.add("missing"));
-    picture.src = api.thumbnailUrl(collection, hit.image_id, 512);
+    load(picture, api.thumbnailUrl(collection, hit.image_id, 512), () => frame.classList.add("missing"));
     const copies = hit.copies?.length ?? 0;
     if (copies) frame.append(el("span", { className: "copies" }, `+${count(copies, "copy", "copies")}`));
     const caption = el("span", { className: "caption" }, el("span", { className: "name" }, hit.label || name));
@@ -84,6 +93,18 @@ export class Results {
       onclick: () => this.onOpen(hit) }, frame, caption);
     return el("li", {}, tile);
   }
+}
+
+const skeleton = () => el("li", { className: "skeleton", "aria-hidden": "true" });
+
+/** Loads a picture, and once more after a cut connection; a browser does not tell that from a missing file. */
+function load(picture, url, onMissing) {
+  const again = () => {
+    picture.addEventListener("error", onMissing, { once: true });
+    setTimeout(() => (picture.src = url), RETRY_MS);
+  };
+  picture.addEventListener("error", again, { once: true });
+  picture.src = url;
 }
 
 /** Draws the region that matched, and moves the square cut-out so that the region is inside it. */

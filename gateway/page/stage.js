@@ -3,6 +3,7 @@
 import { byId, el, place } from "./elements.js";
 
 const SMALLEST_SHARE = 0.03;
+const EDGE_SHARE = 0.12;
 
 const percent = (score) => `${Math.round(score * 100)} %`;
 
@@ -21,12 +22,13 @@ export class Stage {
     this.boxes.addEventListener("pointerdown", (event) => this.#startDrag(event));
   }
 
-  /** Shows a picture, nothing chosen in it yet. */
-  show(blob) {
+  /** Shows a picture; with `offerAll` all its objects are looked for until people choose, else the whole of it. */
+  show(blob, offerAll) {
     this.clear();
+    this.offerAll = offerAll;
     this.url = URL.createObjectURL(blob);
     this.preview.src = this.url;
-    this.#render([], false);
+    this.setDetections([]);
   }
 
   clear() {
@@ -38,16 +40,11 @@ export class Stage {
     this.chips.replaceChildren();
   }
 
-  /** Shows the objects that were found; with `offerAll` they can be looked for together. */
-  setDetections(detections, offerAll) {
-    this.#render(detections, offerAll && detections.length > 1);
-  }
-
-  #render(detections, offerAll) {
+  /** Shows the objects that were found. */
+  setDetections(detections) {
     const custom = this.boxes.querySelector(".box.custom");
-    const whole = { title: "Whole picture", region: null, detect: false };
-    const choices = [whole];
-    if (offerAll) choices.push({ title: "Every object", region: null, detect: true });
+    const choices = [{ title: "Whole picture", region: null, detect: false }];
+    if (this.offerAll) choices.unshift({ title: "Every object", region: null, detect: true });
     for (const found of detections) {
       choices.push({ title: found.label || "object", score: found.score, region: found.box, detect: false });
     }
@@ -56,7 +53,7 @@ export class Stage {
     const inSight = choices.filter((choice) => choice.region).sort((one, other) => area(other.region) - area(one.region));
     this.boxes.replaceChildren(...inSight.map((choice) => this.#box(choice)));
     if (custom) this.boxes.append(custom);
-    else this.#mark(whole);
+    else this.#mark(choices[0]);
     for (const choice of choices) choice.chip.addEventListener("click", () => this.#choose(choice));
   }
 
@@ -76,6 +73,11 @@ export class Stage {
       onclick: () => this.#choose(choice),
     }, el("span", {}, choice.title));
     place(choice.box, choice.region);
+    choice.box.classList.toggle("at-top", choice.region.y_min < EDGE_SHARE);
+    choice.box.classList.toggle("at-right", choice.region.x_max > 1 - EDGE_SHARE);
+    // Several objects may have the same name: pointing at a chip shows which one is meant.
+    choice.chip.addEventListener("pointerenter", () => choice.box.classList.add("pointed"));
+    choice.chip.addEventListener("pointerleave", () => choice.box.classList.remove("pointed"));
     return choice.box;
   }
 
