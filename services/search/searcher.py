@@ -37,7 +37,9 @@ class Searcher:
             embedded = await self._embedder.embed(collection, queries, deadline)
         encode_ms = _ms_since(started_s)
         pairs = zip(queries, embedded, strict=True)
-        found = await asyncio.gather(*(self._find(query, vectors, deadline) for query, vectors in pairs))
+        found = await asyncio.gather(
+            *(self._find(query, vectors, collection.space, deadline) for query, vectors in pairs)
+        )
         total_ms = _ms_since(started_s)
         return [
             outcome
@@ -47,7 +49,7 @@ class Searcher:
         ]
 
     async def _find(
-        self, query: Query, embedded: EmbeddedQuery | ServiceError, deadline: Deadline
+        self, query: Query, embedded: EmbeddedQuery | ServiceError, space: str, deadline: Deadline
     ) -> tuple[EmbeddedQuery, Found] | ServiceError:
         if isinstance(embedded, ServiceError):
             return embedded
@@ -55,6 +57,7 @@ class Searcher:
             found = await self._store.find(
                 query.collection,
                 embedded.embeddings,
+                space=space,
                 limit=query.page_size,
                 offset=query.offset,
                 filter=query.filter,
