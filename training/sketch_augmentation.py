@@ -49,7 +49,7 @@ def drop_queries(
 
     Sketches (N, 3, S, S) and tokens (N, T); so the network learns what a query with only one of them looks like.
     """
-    chance = torch.rand(len(sketch), generator=rng)
+    chance = torch.rand(len(sketch), generator=rng).to(sketch.device)
     has_no_sketch = chance < share
     has_no_text = (chance >= share) & (chance < 2 * share)
     return (

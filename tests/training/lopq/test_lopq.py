@@ -20,8 +20,9 @@ def embeddings() -> Floats:
     rng = np.random.default_rng(0)
     centres, shapes = rng.normal(size=(40, 24)), rng.exponential(size=(40, 24)) * 0.5
     bunch = rng.integers(0, 40, 4_000)
-    points = centres[bunch] + rng.normal(size=(4_000, 24)) * shapes[bunch]
-    return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    points = (centres[bunch] + rng.normal(size=(4_000, 24)) * shapes[bunch]).astype(np.float32)
+    unit: Floats = points / np.linalg.norm(points, axis=1, keepdims=True)
+    return unit
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,8 @@ def index(model: LopqModel, embeddings: Floats) -> LopqIndex:
 
 
 def squared(first: Floats, second: Floats) -> Floats:
-    differences = (first - second).reshape(len(first), -1)
-    distances: Floats = np.sum(differences**2, axis=1, dtype=np.float32)
+    """Squared distances of (N, ...) to (N, ...), row by row: (N,)."""
+    distances: Floats = np.square(first - second).reshape(len(first), -1).sum(axis=1, dtype=np.float32)
     return distances
 
 
@@ -79,15 +80,13 @@ def test_table_distances_are_distances_to_the_reconstruction(model: LopqModel, e
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_local_rotations_beat_global_ones(model: LopqModel, embeddings: Floats) -> None:
-    """What the L of LOPQ is for: without them the same bytes reconstruct worse."""
-    flat = replace(model, rotations=np.broadcast_to(np.eye(8, dtype=np.float32), model.rotations.shape))
-    local = flat.localise(flat.project(embeddings)[:, 0], 0, flat.encode(embeddings).coarse[:, 0])
+def test_rotations_make_the_parts_independent(model: LopqModel, embeddings: Floats) -> None:
+    """What the L of LOPQ is for: in its own frame a cluster's dimensions no longer vary together."""
+    upright = replace(model, rotations=np.broadcast_to(np.eye(8, dtype=np.float32), model.rotations.shape))
+    coarse, first_half = model.encode(embeddings).coarse[:, 0], model.project(embeddings)[:, 0]
+    turned, plain = (each.localise(first_half, 0, coarse)[coarse == 0] for each in (model, upright))
 
-    # Rotated, the dimensions of a cluster no longer vary together.
-    members = model.encode(embeddings).coarse[:, 0] == 0
-    turned = model.localise(model.project(embeddings)[:, 0], 0, model.encode(embeddings).coarse[:, 0])
-    assert _off_diagonal(turned[members]) < 0.3 * _off_diagonal(local[members])
+    assert _off_diagonal(turned) < 0.3 * _off_diagonal(plain)
 
 
 def _off_diagonal(local: Floats) -> float:
