@@ -129,7 +129,7 @@ def export_general(run: Path, realdata: Path, out: Path) -> Bundle:
         precisions={"fp32": model},
         licence=LICENCE,
         attribution=f"{PHOTOS}; {TEACHER}",
-        trained_on=f"{PHOTOS}; {DRAWN_WORLD}; {config.optimiser.epochs} epochs, seed {config.seed}",
+        trained_on=f"{PHOTOS}; {DRAWN_WORLD}; {checkpoint['epoch']} epochs in all, seed {config.seed}",
         gate={
             "inputs": len(reference),
             "fp32": {
@@ -176,7 +176,7 @@ def export_detector(run: Path, realdata: Path, out: Path) -> Bundle:
         labels=LABELS,
         licence=LICENCE,
         attribution=f"backgrounds: {PHOTOS}",
-        trained_on=f"{DRAWN_WORLD}, half of them over photos; {config.optimiser.epochs} epochs, seed {config.seed}",
+        trained_on=f"{DRAWN_WORLD}, some of them only objects over photos; {checkpoint['epoch']} epochs, seed {config.seed}",
         gate={
             "inputs": len(reference[0]),
             "fp32": {

@@ -200,8 +200,11 @@ def train(
     views = Views.open(run / "views")
     validation, validation_labels = squashed(grocery_photos(realdata / "grocery", "val"), config.data.view_px)
     network = EmbeddingNetwork(**asdict(config.network)).to(memory_format=torch.channels_last)
+    epochs_before = 0
     if start is not None:
-        network.load_state_dict(torch.load(start, weights_only=True)["weights"])
+        first_stage = torch.load(start, weights_only=True)
+        network.load_state_dict(first_stage["weights"])
+        epochs_before = first_stage["epoch"]
     network.colour.fit(np.array(views.pixels[:, 0]))
     objective = Objective(config.loss, config.network.content_dimension + config.network.colour_dimension, views)
     average = AveragedModel(
@@ -248,7 +251,11 @@ def train(
             row = [epoch + 1, np.mean(losses), *quality, time.monotonic() - started]
             log.writerow([f"{value:.4g}" for value in row])
             log_file.flush()
-            checkpoint = {"config": asdict(config), "epoch": epoch + 1, "weights": average.module.state_dict()}
+            checkpoint = {
+                "config": asdict(config),
+                "epoch": epochs_before + epoch + 1,
+                "weights": average.module.state_dict(),
+            }
             torch.save(checkpoint, run / "checkpoint.pt")
             if max_steps is not None:
                 break

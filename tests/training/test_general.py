@@ -52,7 +52,7 @@ def test_a_run_ends_in_a_bundle(tmp_path: Path) -> None:
 
 
 def test_a_second_stage_starts_from_the_first(tmp_path: Path) -> None:
-    """A run that starts from a checkpoint and changes nothing has the checkpoint's weights."""
+    """A run that starts from a checkpoint and changes nothing has its weights, and counts its epochs too."""
     realdata, run, config = write_small_realdata(tmp_path / "realdata"), tmp_path / "run", small_config()
     prepare(config, realdata, run, threads=1)
     train(config, realdata, run, max_steps=1)
@@ -62,8 +62,9 @@ def test_a_second_stage_starts_from_the_first(tmp_path: Path) -> None:
     still = replace(config, optimiser=replace(config.optimiser, learning_rate=1e-12, average_decay=1.0))
     train(still, realdata, run, start=run / "start.pt", max_steps=1)
 
-    second = torch.load(run / "checkpoint.pt", weights_only=True)["weights"]
-    assert torch.allclose(first["content.stem.0.weight"], second["content.stem.0.weight"])
+    second = torch.load(run / "checkpoint.pt", weights_only=True)
+    assert torch.allclose(first["content.stem.0.weight"], second["weights"]["content.stem.0.weight"])
+    assert second["epoch"] == 2
 
 
 def test_colours_count_wherever_they_are() -> None:
