@@ -67,9 +67,15 @@ class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
         """Embed sketches, dark on white and CLIP-normalised (N, 3, S, S)."""
         return cast("Tensor", self.visual2(sketch))
 
-    def embed_text(self, tokens: Tensor) -> Tensor:
-        """Embed captions, int64 (N, T) of any T up to the longest; what follows the first end-of-text is not read."""
+    def embed_text(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Embed captions, int64 (N, T) of any T up to the longest.
+
+        What follows the first end-of-text is not read, nor what lies behind a caption's length (N,) where it is given.
+        """
         length = tokens.shape[1]
+        if lengths is not None:
+            is_text = torch.arange(length, device=tokens.device) < lengths[:, None]
+            tokens = tokens * is_text
         words = self.token_embedding(tokens) + self.positional_embedding[:length]
         states = self.ln_final(self.transformer(words, attn_mask=self.attn_mask[:length, :length]))
         # End-of-text has the highest id, and argmax takes the first maximum.
