@@ -30,7 +30,9 @@ class ResidualBlock(nn.Module):
         is_same = inputs == outputs and stride == 1
         self.shortcut = nn.Identity() if is_same else ConvNorm(inputs, outputs, size=1, stride=stride)
         # The block starts as its shortcut, which steadies the first steps of training.
-        nn.init.zeros_(self.second[1].weight)
+        norm = self.second[1]
+        assert isinstance(norm, nn.BatchNorm2d), "a ConvNorm normalises its convolution"
+        nn.init.zeros_(norm.weight)
 
     def forward(self, activation: Tensor) -> Tensor:
         """Refine the activation."""
