@@ -62,7 +62,7 @@ def filled(up: Up) -> Up:
 
 @pytest.mark.parametrize(
     ("tool", "wanted"),
-    [("fovea", "holidays"), ("curl", '"hits"'), ("grpcurl", '"imageId"'), ("ghz", r"\[OK\]\s+\d+ resp")],
+    [("fovea", "holidays"), ("curl", '"hits"'), ("grpcurl", '"image_?[iI]d"'), ("ghz", r"\[OK\]\s+\d+ resp")],
 )
 def test_commands_of_the_readme_work(filled: Up, tool: str, wanted: str) -> None:
     """What the README tells people to type does what it says, where they have the tool."""

@@ -123,12 +123,13 @@ def test_unknown_collection_says_how_to_create_it(up: Up, pictures: Path) -> Non
 
 def test_collections_are_created_listed_and_deleted(up: Up) -> None:
     """The life of a collection on the command line."""
-    created = answer("collections", "create", "brief", "--encoder", "tiny", "--mode", "objects", data=up.data)
+    objects = ("--mode", "objects", "--detector", "tiny_detector")
+    created = answer("collections", "create", "brief", "--encoder", "tiny", *objects, data=up.data)
     listed = answer("collections", "list", data=up.data)
     refused = fovea("collections", "delete", "brief", data=up.data)
     deleted = answer("collections", "delete", "brief", "--yes", data=up.data)
 
-    assert (created["mode"], created["detector"] != "") == ("objects", True)
+    assert (created["mode"], created["detector"]) == ("objects", "tiny_detector")
     assert "brief" in [collection["name"] for collection in listed]
     assert (refused.returncode, "--yes" in refused.stderr) == (1, True)
     assert deleted == {"deleted": "brief", "image_count": 0}
