@@ -14,9 +14,13 @@ from training.datasets.report import FaultKind, RecordError
 
 @dataclass(frozen=True, slots=True)
 class DatasetRoot:
-    """A folder, links to it resolved; links inside it must not lead out of it."""
+    """A folder, links to it resolved; links inside it must not lead out of it.
+
+    `prefix` is where it lies in the dataset, for messages.
+    """
 
     folder: Path
+    prefix: str = ""
 
     @classmethod
     def at(cls, folder: Path) -> "DatasetRoot":
@@ -27,7 +31,7 @@ class DatasetRoot:
 
     def child(self, name: str) -> "DatasetRoot":
         """A folder that belongs to the layout; it may be a link, for pictures often lie on another disk."""
-        return DatasetRoot.at(self.folder / name)
+        return DatasetRoot(DatasetRoot.at(self.folder / name).folder, f"{self.prefix}{name}/")
 
     def file(self, name: Any) -> Path:
         """The non-empty file that a record names by its path below this folder; raises RecordError."""
@@ -35,29 +39,32 @@ class DatasetRoot:
             raise RecordError(FaultKind.BAD_RECORD, f"{name!r} is not a path")
         if name.startswith(("/", "\\")) or ".." in Path(name).parts or Path(name).drive:
             raise RecordError(FaultKind.OUTSIDE_ROOT, f"{name} is not a path below the dataset's folder")
+        shown = f"{self.prefix}{name}"
         for spelling in _spellings(name):
             path = Path(os.path.realpath(self.folder / spelling))
             if not path.is_relative_to(self.folder):
-                raise RecordError(FaultKind.OUTSIDE_ROOT, f"{name} is a link that leads out of the dataset's folder")
+                raise RecordError(FaultKind.OUTSIDE_ROOT, f"{shown} is a link that leads out of the dataset's folder")
             if path.exists():
-                return _require_content(path, name)
-        raise RecordError(FaultKind.MISSING_FILE, f"{name} is not there")
+                return _require_content(path, shown)
+        raise RecordError(FaultKind.MISSING_FILE, f"{shown} is not there")
 
     def text(self, name: str) -> str:
         """A small text file as UTF-8, with or without a mark of it; raises RecordError."""
         try:
             return self.file(name).read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
-            raise RecordError(FaultKind.BROKEN_FILE, f"{name} is not UTF-8 at byte {error.start}") from error
+            raise RecordError(
+                FaultKind.BROKEN_FILE, f"{self.prefix}{name} is not UTF-8 at byte {error.start}"
+            ) from error
         except OSError as error:
-            raise RecordError(FaultKind.BROKEN_FILE, f"{name} cannot be read: {error.strerror}") from error
+            raise RecordError(FaultKind.BROKEN_FILE, f"{self.prefix}{name} cannot be read: {error.strerror}") from error
 
     def json(self, name: str) -> Any:
         """A JSON file; raises RecordError with the line where it breaks."""
         try:
             return json.loads(self.text(name))
         except (ValueError, RecursionError) as error:
-            raise RecordError(FaultKind.BROKEN_FILE, f"{name} is not JSON: {error}") from error
+            raise RecordError(FaultKind.BROKEN_FILE, f"{self.prefix}{name} is not JSON: {error}") from error
 
     def pictures(self, pattern: str) -> list[str]:
         """The names below this folder of pictures that match, sorted, so that every machine has one order."""
@@ -73,10 +80,10 @@ def _spellings(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))))
 
 
-def _require_content(path: Path, name: str) -> Path:
+def _require_content(path: Path, shown: str) -> Path:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise RecordError(FaultKind.BROKEN_FILE, f"{name} is not a regular file")
+        raise RecordError(FaultKind.BROKEN_FILE, f"{shown} is not a regular file")
     if not status.st_size:
-        raise RecordError(FaultKind.BROKEN_FILE, f"{name} is empty")
+        raise RecordError(FaultKind.BROKEN_FILE, f"{shown} is empty")
     return path

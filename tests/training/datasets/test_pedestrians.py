@@ -72,7 +72,7 @@ def test_every_planted_fault_is_told(tmp_path: Path, write_picture: WritePicture
     ]
     write_list(tmp_path, rows)
 
-    with pytest.raises(DatasetError, match=r"reid_raw.json, record 1: missing file: absent.jpg") as raised:
+    with pytest.raises(DatasetError, match=r"reid_raw.json, record 1: missing file: imgs/absent.jpg") as raised:
         load_pedestrians(tmp_path)
     people = load_pedestrians(tmp_path, allow_incomplete=True)
 
