@@ -1,0 +1,80 @@
+"""Owns FS-COCO: `images/`, `raster_sketches/` and `text/`, each `<author>/<id>`, and lists of such names."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from training.datasets.report import FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot
+from training.datasets.sketch_pairs import SketchPair, SketchPairs, counts_of
+
+
+def load_fs_coco(
+    root: Path,
+    *,
+    split_list: str | None = None,
+    expected: Mapping[str, int] | None = None,
+    allow_incomplete: bool = False,
+) -> SketchPairs:
+    """Read the scenes of a list, a file below `root`, or all of them; the caption is the first line of its text.
+
+    A line of a list is `<author>/<id>` or `<id>` alone. Raises DatasetError for any fault unless `allow_incomplete`.
+    """
+    base, faults = DatasetRoot.at(root), Faults()
+    sketches, photos, texts = (base.child(name) for name in ("raster_sketches", "images", "text"))
+    drawn = {name.rsplit(".", 1)[0]: name for name in sketches.pictures("*/*")}
+    photographed = {name.rsplit(".", 1)[0]: name for name in photos.pictures("*/*")}
+    pairs: dict[str, SketchPair] = {}
+    for place, record, name in _wanted(base, split_list, list(drawn), faults):
+        with faults.at(place, record):
+            if name in pairs:
+                raise RecordError(FaultKind.DUPLICATE, f"{name} was listed before")
+            pairs[name] = SketchPair(
+                sketch=sketches.file(drawn.get(name, f"{name}.jpg")),
+                photo=photos.file(photographed.get(name, f"{name}.jpg")),
+                name=name,
+                captions=(_caption(texts, name),),
+            )
+            faults.note_name(name, place, record)
+    if split_list is None:
+        for name in sorted(photographed.keys() - drawn.keys()):
+            faults.note(FaultKind.UNPAIRED, f"images/{photographed[name]}", "", "nobody drew this photo")
+    gallery = tuple(pair.photo for pair in pairs.values())
+    counts = counts_of(pairs.values(), gallery)
+    report = faults.finish(base.folder, counts, expected, allow_incomplete=allow_incomplete)
+    return SketchPairs(tuple(pairs.values()), gallery, report)
+
+
+def _wanted(
+    base: DatasetRoot, split_list: str | None, drawn: Sequence[str], faults: Faults
+) -> list[tuple[str, str, str]]:
+    """Where each scene is named, file and record, and its name."""
+    if split_list is None:
+        return [("raster_sketches", name, name) for name in drawn]
+    lines: list[str] = []
+    with faults.at(split_list):
+        lines = base.text(split_list).splitlines()
+    by_id: defaultdict[str, list[str]] = defaultdict(list)
+    for name in drawn:
+        by_id[name.rsplit("/", 1)[-1]].append(name)
+    wanted = []
+    for number, line in enumerate(lines, start=1):
+        name = line.strip().removesuffix(".jpg")
+        with faults.at(split_list, f"line {number}"):
+            if name:
+                wanted.append((split_list, f"line {number}", name if "/" in name else _only(by_id[name], name)))
+    return wanted
+
+
+def _only(names: Sequence[str], scene_id: str) -> str:
+    if len(names) != 1:
+        kind = FaultKind.DUPLICATE if names else FaultKind.MISSING_FILE
+        raise RecordError(kind, f"{len(names)} authors have a sketch {scene_id}")
+    return names[0]
+
+
+def _caption(texts: DatasetRoot, name: str) -> str:
+    lines = texts.text(f"{name}.txt").strip().splitlines()
+    if not lines:
+        raise RecordError(FaultKind.BAD_RECORD, f"text/{name}.txt has no first line")
+    return lines[0].strip()
