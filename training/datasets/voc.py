@@ -1,0 +1,156 @@
+"""Owns PASCAL VOC: `JPEGImages/`, `Annotations/*.xml` and the lists of `ImageSets/Main/`."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Never
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
+
+from training.datasets.annotated import AnnotatedPicture, AnnotatedPictures, Frame, TrueObject, counts_of, labels_of
+from training.datasets.fields import number_in
+from training.datasets.report import FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot
+
+LABELS = (
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+MAX_XML_BYTES = 4 * 2**20
+
+
+def load_voc(
+    root: Path,
+    split: str | None = "trainval",
+    *,
+    labels: Sequence[str] | None = LABELS,
+    expected: Mapping[str, int] | None = None,
+    allow_incomplete: bool = False,
+) -> AnnotatedPictures:
+    """Read the pictures of `ImageSets/Main/<split>.txt`, or every annotation where `split` is None.
+
+    `root` is the year's folder, `VOC2012`. With `labels` None the labels that occur are used. A box that reaches outside
+    its picture is cut. Raises DatasetError for any fault unless `allow_incomplete`.
+    """
+    base, faults = DatasetRoot.at(root), Faults()
+    reader = _Reader(base.child("Annotations"), base.child("JPEGImages"), labels, faults)
+    pictures: dict[str, AnnotatedPicture] = {}
+    for file, record, name in _wanted(base, split, faults):
+        with faults.at(file, record):
+            if name in pictures:
+                raise RecordError(FaultKind.DUPLICATE, f"{name} was listed before")
+            pictures[name] = reader.picture(name)
+            faults.note_name(name, file, record)
+    found = tuple(pictures.values())
+    report = faults.finish(base.folder, counts_of(found), expected, allow_incomplete=allow_incomplete)
+    return AnnotatedPictures(found, tuple(labels) if labels is not None else labels_of(found), report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads one picture's annotation after the other."""
+
+    annotations: DatasetRoot
+    images: DatasetRoot
+    labels: Collection[str] | None
+    faults: Faults
+
+    def picture(self, name: str) -> AnnotatedPicture:
+        """Read one annotation; an object with a fault is left out alone. Raises RecordError for the whole picture."""
+        file = f"Annotations/{name}.xml"
+        tree = _parse(self.annotations.file(f"{name}.xml"), file)
+        path = self._image(name, tree)
+        frame = Frame(_side(tree, "size/width"), _side(tree, "size/height"), file, self.faults)
+        # Direct children only: a person's `part`s have names and boxes too, but are no objects.
+        objects = []
+        for number, element in enumerate(tree.findall("object")):
+            record = f"object {number}"
+            with self.faults.at(file, record):
+                objects.append(self._object(element, frame, record))
+        return AnnotatedPicture(path, name, frame.width_px, frame.height_px, tuple(objects))
+
+    def _image(self, name: str, tree: Element) -> Path:
+        """The picture of the annotation's own name; else the file that the annotation names."""
+        try:
+            return self.images.file(f"{name}.jpg")
+        except RecordError as error:
+            if error.kind is not FaultKind.MISSING_FILE or not tree.findtext("filename", "").strip():
+                raise
+        return self.images.file(tree.findtext("filename", "").strip())
+
+    def _object(self, element: Element, frame: Frame, record: str) -> TrueObject:
+        label = element.findtext("name", "").strip()
+        if not label or (self.labels is not None and label not in self.labels):
+            raise RecordError(FaultKind.BAD_RECORD, f"{label!r} is not one of the labels")
+        corners = element.find("bndbox")
+        if corners is None:
+            raise RecordError(FaultKind.BAD_RECORD, f"{label} has no bndbox")
+        x_min, y_min, x_max, y_max = (
+            number_in(corners.findtext(edge), edge) for edge in ("xmin", "ymin", "xmax", "ymax")
+        )
+        # VOC counts pixels from 1 and includes the last one.
+        box = frame.box((x_min - 1, y_min - 1, x_max, y_max), record)
+        return TrueObject(label, box, is_difficult=element.findtext("difficult", "0").strip() == "1")
+
+
+class _PlainTree(TreeBuilder):
+    """Builds elements; a document type could define entities that never end."""
+
+    def doctype(self, name: str, _pubid: str | None, _system: str | None) -> Never:
+        raise RecordError(FaultKind.BROKEN_FILE, f"the annotation declares a document type, {name}, and is not read")
+
+
+def _parse(path: Path, file: str) -> Element:
+    data = path.read_bytes()
+    if len(data) > MAX_XML_BYTES:
+        raise RecordError(FaultKind.BROKEN_FILE, f"{file} has more than {MAX_XML_BYTES:,} bytes")
+    parser = XMLParser(target=_PlainTree())  # noqa: S314  document types, hence entities, are refused above
+    try:
+        parser.feed(data)
+        tree = parser.close()
+    except (ParseError, ValueError, LookupError) as error:
+        raise RecordError(FaultKind.BROKEN_FILE, f"{file} is not XML: {error}") from error
+    if tree.tag != "annotation":
+        raise RecordError(FaultKind.BROKEN_FILE, f"{file} holds <{tree.tag}>, not <annotation>")
+    return tree
+
+
+def _side(tree: Element, path: str) -> int:
+    side = number_in(tree.findtext(path), path)
+    if side < 1:
+        raise RecordError(FaultKind.BAD_RECORD, f"{path} is {side:g}, not the size of a picture")
+    return int(side)
+
+
+def _wanted(base: DatasetRoot, split: str | None, faults: Faults) -> Iterator[tuple[str, str, str]]:
+    """Where each picture is named, file and record, and its name."""
+    if split is None:
+        for path in sorted((base.folder / "Annotations").glob("*.xml")):
+            yield f"Annotations/{path.name}", "", path.stem
+        return
+    file = f"ImageSets/Main/{split}.txt"
+    lines: list[str] = []
+    with faults.at(file):
+        lines = base.text(file).splitlines()
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        # A class's own list says -1, 0 or 1 behind the name: whether it has one.
+        if fields and fields[1:] != ["-1"]:
+            yield file, f"line {number}", fields[0]
