@@ -1,0 +1,127 @@
+"""Owns the names of CompCars: makes, models and types, in MATLAB files, and the models' attributes."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+from training.datasets.fields import integer_in, number_in
+from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot
+
+_NAMES = "data/misc/make_model_name.mat"
+_TYPES = "data/misc/car_type.mat"
+_ATTRIBUTES = "data/misc/attributes.txt"
+_SURVEILLANCE = "sv_data/sv_make_model_name.mat"
+
+
+@dataclass(frozen=True, slots=True)
+class CarAttributes:
+    """What is known of a model; None where the set does not know it."""
+
+    max_speed_km_h: float | None
+    displacement_l: float | None
+    doors: int | None
+    seats: int | None
+    type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CarNames:
+    """Names by make id and by model id, both from 1; models without a name are missing."""
+
+    makes: Mapping[int, str]
+    models: Mapping[int, str]
+    attributes: Mapping[int, CarAttributes]
+    report: DatasetReport
+
+
+def load_car_names(root: Path, *, allow_incomplete: bool = False) -> CarNames:
+    """Read the names of `data/misc`; raises DatasetError for any fault unless `allow_incomplete`."""
+    base, faults = DatasetRoot.at(root), Faults()
+    makes: dict[int, str] = {}
+    models: dict[int, str] = {}
+    types: dict[int, str] = {}
+    with faults.at(_NAMES):
+        makes, models = _by_id(_cells(base, _NAMES, "make_names")), _by_id(_cells(base, _NAMES, "model_names"))
+    with faults.at(_TYPES):
+        types = _by_id(_cells(base, _TYPES, "types"))
+    attributes = _attributes(base, types, faults)
+    counts = {"makes": len(makes), "models": len(models), "models with attributes": len(attributes)}
+    report = faults.finish(base.folder, counts, None, allow_incomplete=allow_incomplete)
+    return CarNames(makes, models, attributes, report)
+
+
+def surveillance_model_ids(base: DatasetRoot) -> dict[int, int]:
+    """The web model id of each folder of `sv_data/image`; raises RecordError."""
+    cells = _cells(base, _SURVEILLANCE, "sv_make_model_name")
+    if cells.ndim != 2 or cells.shape[1] != 3:
+        raise RecordError(FaultKind.BROKEN_FILE, f"sv_make_model_name is {cells.shape}, not rows of 3")
+    return {
+        sv_id: integer_in(str(_innermost(cell)), f"the model id in row {sv_id}", at_least=1)
+        for sv_id, cell in enumerate(cells[:, 2], start=1)
+    }
+
+
+def _cells(base: DatasetRoot, name: str, variable: str) -> NDArray[Any]:
+    """One variable of a MATLAB file; scipy reads these without running anything. Raises RecordError."""
+    path = base.file(name)
+    try:
+        content = loadmat(path, variable_names=[variable])
+    except (MatReadError, ValueError, TypeError, KeyError, OSError, NotImplementedError, zlib.error) as error:
+        raise RecordError(FaultKind.BROKEN_FILE, f"it is no MATLAB file up to version 7: {error}") from error
+    if not isinstance(content.get(variable), np.ndarray):
+        raise RecordError(FaultKind.BROKEN_FILE, f"it has no variable {variable}")
+    return np.asarray(content[variable])
+
+
+def _by_id(cells: NDArray[Any]) -> dict[int, str]:
+    names = {number: str(_innermost(cell)).strip() for number, cell in enumerate(cells.ravel(), start=1)}
+    return {number: name for number, name in names.items() if name}
+
+
+def _innermost(value: Any) -> Any:
+    """What a cell holds: MATLAB wraps even a single number or text in arrays."""
+    while isinstance(value, np.ndarray):
+        if not value.size:
+            return ""
+        value = value.flat[0]
+    return value
+
+
+def _attributes(base: DatasetRoot, types: Mapping[int, str], faults: Faults) -> dict[int, CarAttributes]:
+    lines: list[str] = []
+    with faults.at(_ATTRIBUTES):
+        lines = base.text(_ATTRIBUTES).splitlines()
+    attributes: dict[int, CarAttributes] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        fields = line.split()
+        with faults.at(_ATTRIBUTES, f"line {number}"):
+            if not fields:
+                continue
+            if len(fields) != 6:
+                raise RecordError(FaultKind.BAD_RECORD, f"{len(fields)} fields, not 6")
+            model_id = integer_in(fields[0], "the model", at_least=1)
+            if model_id in attributes:
+                raise RecordError(FaultKind.DUPLICATE, f"model {model_id} was listed before")
+            attributes[model_id] = _of_model(fields[1:], types)
+    return attributes
+
+
+def _of_model(fields: list[str], types: Mapping[int, str]) -> CarAttributes:
+    # 0 and -1 stand for what is not known.
+    speed, displacement = (number_in(field, "a measure") for field in fields[:2])
+    doors, seats, kind = (integer_in(field, "a number", at_least=-1) for field in fields[2:])
+    return CarAttributes(
+        max_speed_km_h=speed if speed > 0 else None,
+        displacement_l=displacement if displacement > 0 else None,
+        doors=doors if doors > 0 else None,
+        seats=seats if seats > 0 else None,
+        type=types.get(kind),
+    )
