@@ -41,6 +41,7 @@ def load_listed_photos(
     *,
     pictures: Path | None = None,
     expected: Mapping[str, int] | None = None,
+    decode: bool = False,
     allow_incomplete: bool = False,
 ) -> ListedPhotos:
     """Read the lists of `root`; paths in them lie below `pictures`, else below `root`.
@@ -48,8 +49,8 @@ def load_listed_photos(
     A list has the columns Path, Index (0 to n-1, each once) and Class (a whole number), and any others. `test.npy`,
     (n, 2) integers of index and class, chooses queries. Raises DatasetError for any fault unless `allow_incomplete`.
     """
-    base, faults = DatasetRoot.at(root), Faults()
-    folder = DatasetRoot.at(pictures) if pictures else base
+    base, faults = DatasetRoot.at(root, decode=decode), Faults()
+    folder = DatasetRoot.at(pictures, decode=decode) if pictures else base
     database, queries = (_photos(base, name, folder, faults) for name in (DATABASE, QUERIES))
     chosen = _chosen(base, queries, faults) if (root / CHOSEN).exists() else list(queries.values())
     counts = {
@@ -93,7 +94,7 @@ def _photo(row: Mapping[str, str], folder: DatasetRoot, rows: int) -> ListedPhot
     index = integer_in(row["Index"], "`Index`")
     if index >= rows:
         raise RecordError(FaultKind.BAD_RECORD, f"`Index` is {index} in a list of {rows:,} rows")
-    return ListedPhoto(folder.file(row["Path"]), row["Path"], index, integer_in(row["Class"], "`Class`"))
+    return ListedPhoto(folder.picture(row["Path"]), row["Path"], index, integer_in(row["Class"], "`Class`"))
 
 
 def _chosen(base: DatasetRoot, queries: Mapping[int, ListedPhoto], faults: Faults) -> list[ListedPhoto]:

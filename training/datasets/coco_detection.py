@@ -31,6 +31,7 @@ def load_coco_detection(
     *,
     renames: Mapping[str, str] | None = None,
     expected: Mapping[str, int] | None = None,
+    decode: bool = False,
     allow_incomplete: bool = False,
 ) -> AnnotatedPictures:
     """Read one JSON file and find its pictures below `pictures`, in the file's order.
@@ -43,7 +44,7 @@ def load_coco_detection(
     with faults.at(file):
         document = require_mapping(DatasetRoot.at(annotations.parent).json(file))
     names = _categories(document, renames or {}, file, faults)
-    images = _images(document, DatasetRoot.at(pictures), file, faults)
+    images = _images(document, DatasetRoot.at(pictures, decode=decode), file, faults)
     objects = _objects(document, images, names, file, faults)
     found = tuple(image.annotated(objects[image_id]) for image_id, image in images.items() if image.path is not None)
     report = faults.finish(annotations, counts_of(found), expected, allow_incomplete=allow_incomplete)
@@ -94,7 +95,7 @@ def _images(document: Mapping[str, Any], pictures: DatasetRoot, file: str, fault
                 raise RecordError(FaultKind.DUPLICATE, f"id {image_id} was listed before")
             width_px, height_px = (integer_of(fields, side, at_least=1) for side in ("width", "height"))
             images[image_id] = _Image(name, width_px, height_px, None)
-            images[image_id] = _Image(name, width_px, height_px, pictures.file(name))
+            images[image_id] = _Image(name, width_px, height_px, pictures.picture(name))
             faults.note_name(name, file, record)
     return images
 

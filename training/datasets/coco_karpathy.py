@@ -67,22 +67,23 @@ def load_coco_karpathy(
     sketch_splits: Collection[str] = ("test",),
     instances: Sequence[str] = INSTANCES,
     expected: Mapping[str, int] | None = None,
+    decode: bool = False,
     allow_incomplete: bool = False,
 ) -> CaptionedPhotos:
     """Read the list, and join the categories and sketches by COCO id and by file name.
 
     `pictures` holds train2014 and val2014 (else they lie in `root`), `sketches` the drawings (else `root`/sketch_jpg).
-    A photo of `sketch_splits` without a sketch is a fault and stays; with no such split no sketch is needed. Raises DatasetError for any fault unless
-    `allow_incomplete`.
+    A photo of `sketch_splits` without a sketch is a fault and stays; with no such split no sketch is needed. Raises
+    DatasetError for any fault unless `allow_incomplete`.
     """
-    base, faults = DatasetRoot.at(root), Faults()
-    drawn = _sketches(sketches or root / SKETCHES, faults, is_needed=bool(sketches or sketch_splits))
+    base, faults = DatasetRoot.at(root, decode=decode), Faults()
+    drawn = _sketches(sketches or root / SKETCHES, faults, decode=decode, is_needed=bool(sketches or sketch_splits))
     categories = _categories(base, instances, faults)
     rows: list[Any] = []
     with faults.at(LIST):
         rows = list_of(require_mapping(base.json(LIST)), "images")
     photos: dict[int, CaptionedPhoto] = {}
-    folder = DatasetRoot.at(pictures) if pictures else base
+    folder = DatasetRoot.at(pictures, decode=decode) if pictures else base
     for number, row in enumerate(rows):
         record = f"image {number}"
         with faults.at(LIST, record):
@@ -109,7 +110,7 @@ def _photo(
         raise RecordError(FaultKind.BAD_RECORD, f"{name} has no sentences")
     coco_id = integer_of(row, "cocoid")
     return CaptionedPhoto(
-        path=pictures.file(name),
+        path=pictures.picture(name),
         name=name,
         coco_id=coco_id,
         split=SPLIT_OF[split],
@@ -135,17 +136,17 @@ def _categories(base: DatasetRoot, files: Sequence[str], faults: Faults) -> Mapp
     return categories
 
 
-def _sketches(path: Path, faults: Faults, *, is_needed: bool) -> dict[str, Path]:
+def _sketches(path: Path, faults: Faults, *, decode: bool, is_needed: bool) -> dict[str, Path]:
     """The drawings by name without ending; some sets store PNG for a photo's JPEG."""
     drawn: dict[str, Path] = {}
     if not is_needed and not path.is_dir():
         return drawn
-    folder = DatasetRoot.at(path)
+    folder = DatasetRoot.at(path, decode=decode)
     for name in folder.pictures("*"):
         with faults.at(f"{folder.folder.name}/{name}"):
             if Path(name).stem in drawn:
                 raise RecordError(FaultKind.DUPLICATE, "another sketch has this name with another ending")
-            drawn[Path(name).stem] = folder.file(name)
+            drawn[Path(name).stem] = folder.picture(name)
     return drawn
 
 

@@ -76,14 +76,19 @@ class SurveillanceCars:
 
 
 def load_web_cars(
-    root: Path, *, split: str | None = None, expected: Mapping[str, int] | None = None, allow_incomplete: bool = False
+    root: Path,
+    *,
+    split: str | None = None,
+    expected: Mapping[str, int] | None = None,
+    decode: bool = False,
+    allow_incomplete: bool = False,
 ) -> WebCars:
     """Read `data/`; `split` names an official list below `data/train_test_split`, as `classification/train`.
 
     Opens every picture's header, because boxes are in pixels. Raises DatasetError for any fault unless
     `allow_incomplete`.
     """
-    base, faults = DatasetRoot.at(root), Faults()
+    base, faults = DatasetRoot.at(root, decode=decode), Faults()
     images, labels = base.child("data/image"), base.child("data/label")
     listed = f"data/train_test_split/{split}.txt" if split else None
     cars: dict[str, WebCar] = {}
@@ -102,13 +107,18 @@ def load_web_cars(
 
 
 def load_surveillance_cars(
-    root: Path, *, split: str | None = None, expected: Mapping[str, int] | None = None, allow_incomplete: bool = False
+    root: Path,
+    *,
+    split: str | None = None,
+    expected: Mapping[str, int] | None = None,
+    decode: bool = False,
+    allow_incomplete: bool = False,
 ) -> SurveillanceCars:
     """Read `sv_data/`; `split` is `train` or `test` of the official lists, None all photos.
 
     Raises DatasetError for any fault unless `allow_incomplete`.
     """
-    base, faults = DatasetRoot.at(root), Faults()
+    base, faults = DatasetRoot.at(root, decode=decode), Faults()
     images = base.child("sv_data/image")
     model_ids: Mapping[int, int] = {}
     with faults.at("sv_data/sv_make_model_name.mat"):
@@ -146,7 +156,7 @@ def _wanted(
 
 
 def _web_car(name: str, images: DatasetRoot, labels: DatasetRoot, faults: Faults) -> WebCar:
-    path = images.file(name)
+    path = images.picture(name)
     folders = name.split("/")
     if len(folders) != 4:
         raise RecordError(FaultKind.BAD_RECORD, f"{name} is not <make>/<model>/<year>/<file>")
@@ -195,7 +205,7 @@ def _size_px(path: Path, shown: str) -> tuple[int, int]:
 
 
 def _surveillance_car(name: str, images: DatasetRoot, model_ids: Mapping[int, int]) -> SurveillanceCar:
-    path = images.file(name)
+    path = images.picture(name)
     sv_id = integer_in(name.split("/", 1)[0], "the folder", at_least=1)
     if sv_id not in model_ids:
         raise RecordError(FaultKind.BAD_RECORD, f"sv_make_model_name.mat has no row for folder {sv_id}")

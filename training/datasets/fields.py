@@ -6,6 +6,8 @@ from typing import Any
 
 from training.datasets.report import FaultKind, RecordError
 
+MAX_DIGITS = 18
+
 
 def require_mapping(value: Any) -> Mapping[str, Any]:
     """A JSON object; raises RecordError."""
@@ -41,7 +43,8 @@ def integer_of(record: Mapping[str, Any], field: str, *, at_least: int = 0) -> i
 def integer_in(text: str, what: str, *, at_least: int = 0) -> int:
     """A whole number that a file holds as text, plain digits only; raises RecordError."""
     digits = text.strip()
-    if not (digits.isascii() and digits.removeprefix("-").isdigit() and int(digits) >= at_least):
+    is_number = digits.isascii() and digits.removeprefix("-").isdigit() and len(digits) <= MAX_DIGITS
+    if not is_number or int(digits) < at_least:
         raise RecordError(FaultKind.BAD_RECORD, f"{what} is {_short(text)}, not a whole number from {at_least}")
     return int(digits)
 

@@ -14,13 +14,14 @@ def load_fs_coco(
     *,
     split_list: str | None = None,
     expected: Mapping[str, int] | None = None,
+    decode: bool = False,
     allow_incomplete: bool = False,
 ) -> SketchPairs:
     """Read the scenes of a list, a file below `root`, or all of them; the caption is the first line of its text.
 
     A line of a list is `<author>/<id>` or `<id>` alone. Raises DatasetError for any fault unless `allow_incomplete`.
     """
-    base, faults = DatasetRoot.at(root), Faults()
+    base, faults = DatasetRoot.at(root, decode=decode), Faults()
     sketches, photos, texts = (base.child(name) for name in ("raster_sketches", "images", "text"))
     drawn = {name.rsplit(".", 1)[0]: name for name in sketches.pictures("*/*")}
     photographed = {name.rsplit(".", 1)[0]: name for name in photos.pictures("*/*")}
@@ -30,8 +31,8 @@ def load_fs_coco(
             if name in pairs:
                 raise RecordError(FaultKind.DUPLICATE, f"{name} was listed before")
             pairs[name] = SketchPair(
-                sketch=sketches.file(drawn.get(name, f"{name}.jpg")),
-                photo=photos.file(photographed.get(name, f"{name}.jpg")),
+                sketch=sketches.picture(drawn.get(name, f"{name}.jpg")),
+                photo=photos.picture(photographed.get(name, f"{name}.jpg")),
                 name=name,
                 captions=(_caption(texts, name),),
             )

@@ -86,14 +86,14 @@ def load_pedestrians(
     list_name: str | None = None,
     id_splits: Mapping[str, range] | None = None,
     expected: Mapping[str, int] | None = None,
+    decode: bool = False,
     allow_incomplete: bool = False,
 ) -> Pedestrians:
     """Read the list (the first of LISTS that is there) and look for every picture.
 
-    `id_splits` tells the splits of a list without them; `expected`, as PUBLISHED_COUNTS, is held against what was read.
-    Raises DatasetError for any fault unless `allow_incomplete`.
+    `id_splits` tells the splits of a list without them. Raises DatasetError for any fault unless `allow_incomplete`.
     """
-    base = DatasetRoot.at(root)
+    base = DatasetRoot.at(root, decode=decode)
     file = list_name or next((name for name in LISTS if (root / name).exists()), LISTS[0])
     faults = Faults()
     rows: list[Any] = []
@@ -128,7 +128,7 @@ def _pedestrian(row: Mapping[str, Any], images: DatasetRoot, *, has_splits: bool
     captions = list_of(row, "captions")
     if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
         raise RecordError(FaultKind.BAD_RECORD, f"`captions` of {name} are not one text or more")
-    return Pedestrian(images.file(name), name, integer_of(row, "id", at_least=1) - 1, tuple(captions), split)
+    return Pedestrian(images.picture(name), name, integer_of(row, "id", at_least=1) - 1, tuple(captions), split)
 
 
 def _in_one_split(pictures: Sequence[Pedestrian], file: str, faults: Faults) -> list[Pedestrian]:

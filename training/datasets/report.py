@@ -1,4 +1,9 @@
-"""Owns what a loader found wrong in a dataset: the faults, where they are, and the decision to go on without them."""
+"""Owns what a loader found wrong in a dataset: the faults, where they are, and the decision to go on without them.
+
+Every loader takes `expected`, counts that the set must have, as its module's PUBLISHED_COUNTS; `decode`, to decode every
+picture once, which is slow, so that none can end an epoch; and `allow_incomplete`, to use what is right of a set that has
+faults, where it would else raise DatasetError.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping

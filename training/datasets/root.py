@@ -4,10 +4,12 @@ import json
 import os
 import stat
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from encoders.errors import InvalidContent
+from encoders.image import decode
 from sources.scan import PICTURE_SUFFIXES
 from training.datasets.report import FaultKind, RecordError
 
@@ -16,22 +18,23 @@ from training.datasets.report import FaultKind, RecordError
 class DatasetRoot:
     """A folder, links to it resolved; links inside it must not lead out of it.
 
-    `prefix` is where it lies in the dataset, for messages.
+    `prefix` is where it lies in the dataset, for messages. With `decode` every picture is decoded when it is looked for.
     """
 
     folder: Path
     prefix: str = ""
+    decode: bool = False
 
     @classmethod
-    def at(cls, folder: Path) -> "DatasetRoot":
+    def at(cls, folder: Path, *, decode: bool = False) -> "DatasetRoot":
         """The folder as it really lies; raises FileNotFoundError where there is none."""
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} is not a folder; unpack the dataset there or name another place.")
-        return cls(folder.resolve())
+        return cls(folder.resolve(), decode=decode)
 
     def child(self, name: str) -> "DatasetRoot":
         """A folder that belongs to the layout; it may be a link, for pictures often lie on another disk."""
-        return DatasetRoot(DatasetRoot.at(self.folder / name).folder, f"{self.prefix}{name}/")
+        return replace(DatasetRoot.at(self.folder / name), prefix=f"{self.prefix}{name}/", decode=self.decode)
 
     def file(self, name: Any) -> Path:
         """The non-empty file that a record names by its path below this folder; raises RecordError."""
@@ -47,6 +50,16 @@ class DatasetRoot:
             if path.exists():
                 return _require_content(path, shown)
         raise RecordError(FaultKind.MISSING_FILE, f"{shown} is not there")
+
+    def picture(self, name: Any) -> Path:
+        """A picture that a record names; raises RecordError."""
+        path = self.file(name)
+        if self.decode:
+            try:
+                decode(path.read_bytes())
+            except (InvalidContent, OSError) as error:
+                raise RecordError(FaultKind.BROKEN_FILE, f"{self.prefix}{name}: {error}") from error
+        return path
 
     def text(self, name: str) -> str:
         """A small text file as UTF-8, with or without a mark of it; raises RecordError."""

@@ -18,6 +18,7 @@ def load_sketchy(
     photos: str = PHOTOS,
     sketches: str = SKETCHES,
     expected: Mapping[str, int] | None = None,
+    decode: bool = False,
     allow_incomplete: bool = False,
 ) -> SketchPairs:
     """Read some categories, or all; the gallery has their photos without a sketch too.
@@ -25,7 +26,7 @@ def load_sketchy(
     `photos` and `sketches` choose other renderings (`tx_...`). Raises DatasetError for any fault unless
     `allow_incomplete`.
     """
-    base, faults = DatasetRoot.at(root), Faults()
+    base, faults = DatasetRoot.at(root, decode=decode), Faults()
     gallery = _photos(base, photos, categories, faults)
     pairs: list[SketchPair] = []
     folder = base.child(sketches)
@@ -35,7 +36,7 @@ def load_sketchy(
             if not dash or drawn_from not in gallery:
                 raise RecordError(FaultKind.UNPAIRED, "the name before the dash is that of no photo")
             category = name.split("/", 1)[0]
-            pairs.append(SketchPair(folder.file(name), gallery[drawn_from], drawn_from, category=category))
+            pairs.append(SketchPair(folder.picture(name), gallery[drawn_from], drawn_from, category=category))
             faults.note_name(name, f"{sketches}/{name}")
     _note_empty(categories, pairs, sketches, faults)
     rows = tuple(gallery.values())
@@ -52,7 +53,7 @@ def _photos(base: DatasetRoot, photos: str, categories: Collection[str] | None, 
             key = name.rsplit(".", 1)[0]
             if key in found:
                 raise RecordError(FaultKind.DUPLICATE, "another photo has this name with another ending")
-            found[key] = folder.file(name)
+            found[key] = folder.picture(name)
             faults.note_name(name, f"{photos}/{name}")
     return found
 

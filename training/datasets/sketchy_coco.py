@@ -19,13 +19,17 @@ PUBLISHED_COUNTS: Mapping[tuple[str, ...], Mapping[str, int]] = MappingProxyType
 
 
 def load_sketchy_coco(
-    root: Path, *splits: str, expected: Mapping[str, int] | None = None, allow_incomplete: bool = False
+    root: Path,
+    *splits: str,
+    expected: Mapping[str, int] | None = None,
+    decode: bool = False,
+    allow_incomplete: bool = False,
 ) -> SketchPairs:
     """Read the pairs of some splits, of all where none is named; a photo or a sketch alone is a fault.
 
     Raises DatasetError for any fault unless `allow_incomplete`.
     """
-    base, faults = DatasetRoot.at(root), Faults()
+    base, faults = DatasetRoot.at(root, decode=decode), Faults()
     photos, sketches = base.child("Scene/GT"), base.child("Scene/Sketch/paper_version")
     pairs: list[SketchPair] = []
     for split in splits or SPLITS:
@@ -41,7 +45,7 @@ def load_sketchy_coco(
                 faults.note(FaultKind.UNPAIRED, f"Scene/GT/{photographed[stem]}", "", "no sketch of this name")
             else:
                 with faults.at(name):
-                    pairs.append(SketchPair(sketches.file(drawn[stem]), photos.file(photographed[stem]), name))
+                    pairs.append(SketchPair(sketches.picture(drawn[stem]), photos.picture(photographed[stem]), name))
                     faults.note_name(name, name)
     gallery = tuple(pair.photo for pair in pairs)
     report = faults.finish(base.folder, counts_of(pairs, gallery), expected, allow_incomplete=allow_incomplete)

@@ -42,6 +42,7 @@ def load_voc(
     *,
     labels: Sequence[str] | None = LABELS,
     expected: Mapping[str, int] | None = None,
+    decode: bool = False,
     allow_incomplete: bool = False,
 ) -> AnnotatedPictures:
     """Read the pictures of `ImageSets/Main/<split>.txt`, or every annotation where `split` is None.
@@ -49,7 +50,7 @@ def load_voc(
     `root` is the year's folder, `VOC2012`. With `labels` None the labels that occur are used. A box that reaches outside
     its picture is cut. Raises DatasetError for any fault unless `allow_incomplete`.
     """
-    base, faults = DatasetRoot.at(root), Faults()
+    base, faults = DatasetRoot.at(root, decode=decode), Faults()
     reader = _Reader(base.child("Annotations"), base.child("JPEGImages"), labels, faults)
     pictures: dict[str, AnnotatedPicture] = {}
     for file, record, name in _wanted(base, split, faults):
@@ -89,11 +90,11 @@ class _Reader:
     def _image(self, name: str, tree: Element) -> Path:
         """The picture of the annotation's own name; else the file that the annotation names."""
         try:
-            return self.images.file(f"{name}.jpg")
+            return self.images.picture(f"{name}.jpg")
         except RecordError as error:
             if error.kind is not FaultKind.MISSING_FILE or not tree.findtext("filename", "").strip():
                 raise
-        return self.images.file(tree.findtext("filename", "").strip())
+        return self.images.picture(tree.findtext("filename", "").strip())
 
     def _object(self, element: Element, frame: Frame, record: str) -> TrueObject:
         label = element.findtext("name", "").strip()

@@ -141,6 +141,19 @@ def test_a_broken_matlab_file_is_one_fault(
     assert raised.value.report.how_many() == {FaultKind.BROKEN_FILE: 1}
 
 
+def test_a_matlab_file_cut_anywhere_is_told(tmp_path: Path, write_car: WriteCar, write_picture: WritePicture) -> None:
+    """Whatever its reader then stumbles into."""
+    write_picture("sv_data/image/1/a.jpg")
+    write_surveillance_names(tmp_path, 7)
+    path = tmp_path / "sv_data/sv_make_model_name.mat"
+    whole = path.read_bytes()
+
+    for length in range(0, len(whole) - 8, 16):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DatasetError, match="sv_make_model_name"):
+            load_surveillance_cars(tmp_path)
+
+
 def test_names_and_attributes_are_read(tmp_path: Path, write_car: WriteCar) -> None:
     """Ids count from 1, empty cells are no names, and zeros stand for what nobody knows."""
     misc = tmp_path / "data/misc"
