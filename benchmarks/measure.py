@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,23 @@ def durations(work: Callable[[], object], *, for_s: float, warm: int = 3) -> lis
         work()
         taken.append(time.perf_counter() - started_s)
     return taken
+
+
+def called_in_turn(calls: Mapping[str, Callable[[], object]], *, turns: int, warm: int = 3) -> dict[str, list[float]]:
+    """Makes every call once a turn and returns each one's durations in seconds, the first turns left out."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(warm + turns):
+        for name, call in calls.items():
+            started_s = time.perf_counter()
+            call()
+            if turn >= warm:
+                taken[name].append(time.perf_counter() - started_s)
+    return taken
+
+
+def p50_each(durations_s: Mapping[str, list[float]]) -> dict[str, float]:
+    """The median duration of each call in seconds."""
+    return {name: p50(taken) for name, taken in durations_s.items()}
 
 
 def median_ratio(pairs: list[tuple[float, float]]) -> float:

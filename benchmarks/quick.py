@@ -34,7 +34,7 @@ def measure(folder: Path) -> dict[str, float]:
     pictures = photos(PHOTOS, folder / "photos")
     figures: dict[str, float] = asdict(measure_encoder(_BUNDLE, folder, pairs=PAIRS, seconds=4.0))
     with milvus_standalone_server() as milvus_uri, system(folder / "data", milvus_uri=milvus_uri) as run:
-        figures |= asdict(measure_search(run, pictures[:500], encoder=_BUNDLE.name, pairs=PAIRS, seconds=2.0))
+        figures |= asdict(measure_search(run, pictures[:500], encoder=_BUNDLE.name, pairs=PAIRS, seconds=1.0))
         figures |= asdict(measure_ingest(run, pictures, _BUNDLE, folder, pairs=PAIRS))
     return figures
 
