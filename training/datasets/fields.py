@@ -9,6 +9,14 @@ from training.datasets.report import FaultKind, RecordError
 MAX_DIGITS = 18
 
 
+def is_text(value: Any) -> bool:
+    """Whether a value is a text with more than white space that every file and tokenizer can hold."""
+    if not isinstance(value, str) or not value.strip():
+        return False
+    # JSON can hold half a character, which no encoding can.
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def require_mapping(value: Any) -> Mapping[str, Any]:
     """A JSON object; raises RecordError."""
     if not isinstance(value, dict):
@@ -27,15 +35,15 @@ def list_of(record: Mapping[str, Any], field: str) -> list[Any]:
 def text_of(record: Mapping[str, Any], field: str) -> str:
     """A field that must be a text with more than white space; raises RecordError."""
     value = record.get(field)
-    if not isinstance(value, str) or not value.strip():
+    if not is_text(value):
         raise RecordError(FaultKind.BAD_RECORD, f"`{field}` is {_short(value)}, not a text")
-    return value
+    return str(value)
 
 
 def integer_of(record: Mapping[str, Any], field: str, *, at_least: int = 0) -> int:
     """A field that must be a whole number of at least `at_least`; raises RecordError."""
     value = record.get(field)
-    if type(value) is not int or value < at_least:
+    if type(value) is not int or not at_least <= value < 10**MAX_DIGITS:
         raise RecordError(FaultKind.BAD_RECORD, f"`{field}` is {_short(value)}, not a whole number from {at_least}")
     return value
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from training.datasets.fields import integer_of, list_of, require_mapping, text_of
+from training.datasets.fields import integer_of, is_text, list_of, require_mapping, text_of
 from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
 from training.datasets.root import DatasetRoot
 
@@ -126,7 +126,7 @@ def _pedestrian(row: Mapping[str, Any], images: DatasetRoot, *, has_splits: bool
     if has_splits and split not in SPLITS:
         raise RecordError(FaultKind.BAD_RECORD, f"`split` is {split!r}, not train, val or test")
     captions = list_of(row, "captions")
-    if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
+    if not captions or not all(is_text(caption) for caption in captions):
         raise RecordError(FaultKind.BAD_RECORD, f"`captions` of {name} are not one text or more")
     return Pedestrian(images.picture(name), name, integer_of(row, "id", at_least=1) - 1, tuple(captions), split)
 

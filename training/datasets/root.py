@@ -11,6 +11,7 @@ from typing import Any
 from encoders.errors import InvalidContent
 from encoders.image import decode
 from sources.scan import PICTURE_SUFFIXES
+from training.datasets.fields import is_text
 from training.datasets.report import FaultKind, RecordError
 
 
@@ -38,7 +39,7 @@ class DatasetRoot:
 
     def file(self, name: Any) -> Path:
         """The non-empty file that a record names by its path below this folder; raises RecordError."""
-        if not isinstance(name, str) or not name or "\0" in name:
+        if not is_text(name) or "\0" in name:
             raise RecordError(FaultKind.BAD_RECORD, f"{name!r} is not a path")
         if name.startswith(("/", "\\")) or ".." in Path(name).parts or Path(name).drive:
             raise RecordError(FaultKind.OUTSIDE_ROOT, f"{name} is not a path below the dataset's folder")
@@ -47,8 +48,12 @@ class DatasetRoot:
             path = Path(os.path.realpath(self.folder / spelling))
             if not path.is_relative_to(self.folder):
                 raise RecordError(FaultKind.OUTSIDE_ROOT, f"{shown} is a link that leads out of the dataset's folder")
-            if path.exists():
-                return _require_content(path, shown)
+            try:
+                return _require_content(path.stat(), path, shown)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise RecordError(FaultKind.BROKEN_FILE, f"{shown} cannot be read: {error.strerror}") from error
         raise RecordError(FaultKind.MISSING_FILE, f"{shown} is not there")
 
     def picture(self, name: Any) -> Path:
@@ -93,8 +98,7 @@ def _spellings(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))))
 
 
-def _require_content(path: Path, shown: str) -> Path:
-    status = path.stat()
+def _require_content(status: os.stat_result, path: Path, shown: str) -> Path:
     if not stat.S_ISREG(status.st_mode):
         raise RecordError(FaultKind.BROKEN_FILE, f"{shown} is not a regular file")
     if not status.st_size:

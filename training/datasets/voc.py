@@ -119,15 +119,14 @@ class _PlainTree(TreeBuilder):
 
 
 def _parse(path: Path, file: str) -> Element:
-    data = path.read_bytes()
-    if len(data) > MAX_XML_BYTES:
+    if path.stat().st_size > MAX_XML_BYTES:
         raise RecordError(FaultKind.BROKEN_FILE, f"{file} has more than {MAX_XML_BYTES:,} bytes")
     parser = XMLParser(target=_PlainTree())  # noqa: S314  document types, hence entities, are refused above
     try:
-        parser.feed(data)
+        parser.feed(path.read_bytes())
         tree = parser.close()
-    except (ParseError, ValueError, LookupError) as error:
-        raise RecordError(FaultKind.BROKEN_FILE, f"{file} is not XML: {error}") from error
+    except (ParseError, ValueError, LookupError, OSError) as error:
+        raise RecordError(FaultKind.BROKEN_FILE, f"{file} is not readable XML: {error}") from error
     if tree.tag != "annotation":
         raise RecordError(FaultKind.BROKEN_FILE, f"{file} holds <{tree.tag}>, not <annotation>")
     return tree

@@ -101,7 +101,9 @@ def test_every_planted_fault_is_told(tmp_path: Path, write: Callable[..., None])
     write("away", file="../away.jpg")
     write_split(tmp_path, "good", "good", "boxes", "nan", "size", "nopicture", "broken", "noxml", "away", "../../x")
 
-    with pytest.raises(DatasetError, match=r"line 7: broken file: Annotations/broken.xml is not XML: .* line 1"):
+    with pytest.raises(
+        DatasetError, match=r"line 7: broken file: Annotations/broken.xml is not readable XML: .* line 1"
+    ):
         load_voc(tmp_path)
     voc = load_voc(tmp_path, allow_incomplete=True)
 
