@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from cli.bundles import SHIPPED, find_bundles
 from cli.child import Program
 from cli.data_folder import DataFolder
 from cli.failure import CommandFailed
+from cli.interruption import stopped_by_signals
 from cli.orphans import end_orphans
 from cli.programs import programs
 from cli.readiness import accepts_connections
@@ -24,7 +25,6 @@ from cli.supervisor import Supervisor
 from cli.wiring import Wanted, wire
 from encoders.bundle import Bundle
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DEFAULT_PORTS = {"redis": 6379, "rediss": 6379, "https": 443}
 _MILVUS_PORT = 19530
 
@@ -67,7 +67,7 @@ async def started(wanted: Wanted) -> AsyncIterator[System]:
 
         supervisor = Supervisor(parts, data, say=note, changed=tell)
         try:
-            with _signals_stop(supervisor):
+            with stopped_by_signals(again=supervisor.kill):
                 async with supervisor:
                     tell()
                     yield System(wiring.running, parts, supervisor)
@@ -113,23 +113,3 @@ async def _listens(url: str) -> bool:
     parts = urlsplit(url)
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme, _MILVUS_PORT)
     return bool(parts.hostname) and await accepts_connections(parts.hostname or "", port)()
-
-
-@contextmanager
-def _signals_stop(supervisor: Supervisor) -> Iterator[None]:
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-
-    def stop() -> None:
-        if task.cancelling():
-            supervisor.kill()
-        else:
-            task.cancel()
-
-    for number in _STOPPING:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in _STOPPING:
-            loop.remove_signal_handler(number)

@@ -17,6 +17,7 @@ from cli.answers import console, note, show, show_json
 from cli.creation import Detector, Mode, ModeOption, create_collection
 from cli.failure import CommandFailed
 from cli.ingestion import Outcome, ingested, read_metadata
+from cli.interruption import stopped_by_signals
 from cli.options import Collection, Data, IngestAddress, Json, ingest_address
 from cli.peers import CALL_TIMEOUT_S, ingest_service
 from cli.watching import settled_changes
@@ -113,7 +114,7 @@ async def _ingest(
         tally = await send_all(stub, collection, files, described)
         if watch:
             note(f"Watching {folder}; Ctrl-C ends it.")
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError), stopped_by_signals():
                 await _follow(stub, collection, folder, files, described)
     return tally
 
