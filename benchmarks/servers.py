@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -48,11 +49,13 @@ def encoder(bundle: Path, *, threads: int) -> Iterator[EncoderProcess]:
 
 
 @contextmanager
-def system(data: Path, *, milvus_uri: str) -> Iterator[dict[str, object]]:
-    """`fovea up` with the shipped bundles on a real Milvus; gives its run.json."""
+def system(data: Path, *, milvus_uri: str = "") -> Iterator[dict[str, Any]]:
+    """`fovea up` with the shipped bundles, on the embedded Milvus unless one is named; gives its run.json."""
     command = [str(Path(sys.executable).parent / "fovea"), "up", "--data", str(data), "--port", str(_free_port())]
     log = (data.parent / "up.log").open("wb")
-    child = subprocess.Popen([*command, "--milvus", milvus_uri], cwd=ROOT, stdout=log, stderr=log)
+    child = subprocess.Popen(
+        [*command, *(["--milvus", milvus_uri] if milvus_uri else [])], cwd=ROOT, stdout=log, stderr=log
+    )
     try:
         run_file = data / "run.json"
         ends_s = time.monotonic() + _START_TIMEOUT_S
