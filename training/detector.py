@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from encoders.bundle import Preprocessing
 from encoders.detection import postprocess
@@ -28,6 +27,7 @@ from training.detector_network import DetectorNetwork
 from training.detector_scenes import DRAWN_SIZE, Scenes, drawn_scene, squashed_scene, truth_of, write_scenes
 from training.losses.yolo import yolo_loss
 from training.models.anchored import Anchor
+from training.optimiser import OptimiserConfig, averaged, optimiser_of
 from training.world.kinds import LABELS
 
 # The album that figures are taken from; training draws from the one named in the config.
@@ -51,18 +51,6 @@ class NetworkConfig:
     widths: tuple[int, ...]
     neck: int
     anchors: tuple[tuple[Anchor, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OptimiserConfig:
-    """How long and how fast; the learning rate rises, then falls to nothing."""
-
-    epochs: int
-    batch: int
-    learning_rate: float
-    weight_decay: float
-    warmup_epochs: float
-    average_decay: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,20 +155,10 @@ def train(config: DetectorConfig, run: Path, *, max_steps: int | None = None) ->
     scenes = Scenes.open(run / "scenes")
     held_out = held_out_scenes(config.data)
     network = build_network(config).to(memory_format=torch.channels_last)
-    average = AveragedModel(
-        network,
-        multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay),  # type: ignore[no-untyped-call]  # torch leaves it so
-        use_buffers=True,
-    )
+    average = averaged(network, settings)
 
     steps_per_epoch = len(scenes.truths) // settings.batch
-    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        settings.learning_rate,
-        total_steps=settings.epochs * steps_per_epoch + 1,
-        pct_start=settings.warmup_epochs / settings.epochs,
-    )
+    optimiser, schedule = optimiser_of(network.parameters(), settings, steps_per_epoch=steps_per_epoch)
 
     with (run / "log.csv").open("w", encoding="utf-8", newline="") as log_file:
         log = csv.writer(log_file)

@@ -19,12 +19,12 @@ from PIL import Image
 from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.config import read_config
 from training.crops import drawn_crops
 from training.embedding_network import EmbeddingNetwork, scaled
 from training.metrics import QueryFigures, evaluate, own_id, same_label
+from training.optimiser import OptimiserConfig, averaged, optimiser_of
 from training.photos import Photo, clothing_photos, grocery_photos
 from training.views import Views, write_views
 
@@ -48,18 +48,6 @@ class NetworkConfig:
     content_dimension: int
     colour_dimension: int
     colour_share: float
-
-
-@dataclass(frozen=True, slots=True)
-class OptimiserConfig:
-    """How long and how fast; the learning rate rises, then falls to nothing."""
-
-    epochs: int
-    batch: int
-    learning_rate: float
-    weight_decay: float
-    warmup_epochs: float
-    average_decay: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,21 +195,11 @@ def train(
         epochs_before = first_stage["epoch"]
     network.colour.fit(np.array(views.pixels[:, 0]))
     objective = Objective(config.loss, config.network.content_dimension + config.network.colour_dimension, views)
-    average = AveragedModel(
-        network,
-        multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay),  # type: ignore[no-untyped-call]  # torch leaves it so
-        use_buffers=True,
-    )
+    average = averaged(network, settings)
 
     steps_per_epoch = len(views.fine) // settings.batch
-    optimiser = torch.optim.AdamW(
-        [*network.parameters(), *objective.parameters()], settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        settings.learning_rate,
-        total_steps=settings.epochs * steps_per_epoch + 1,
-        pct_start=settings.warmup_epochs / settings.epochs,
+    optimiser, schedule = optimiser_of(
+        [*network.parameters(), *objective.parameters()], settings, steps_per_epoch=steps_per_epoch
     )
 
     with (run / "log.csv").open("w", encoding="utf-8", newline="") as log_file:
