@@ -35,6 +35,8 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, str | int]]:
     return [
         ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
         ("grpc.enable_retries", 1),
+        # A proxy for the web has no business between processes of one system.
+        ("grpc.enable_http_proxy", 0),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", 60_000),
