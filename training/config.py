@@ -1,7 +1,7 @@
 """Owns the reading of a run's file in `training/configs/` into a frozen dataclass."""
 
 import tomllib
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -9,7 +9,7 @@ Config = TypeVar("Config")
 
 
 def read_config(path: Path, kind: type[Config]) -> Config:
-    """Read a TOML file into `kind`, whose fields name every key; a key too many or too few is a ValueError."""
+    """Read a TOML file into `kind`, whose fields name every key; an unknown or a missing key is a ValueError."""
     try:
         return build(kind, tomllib.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
@@ -18,9 +18,12 @@ def read_config(path: Path, kind: type[Config]) -> Config:
 
 def build(kind: type[Config], table: dict[str, Any]) -> Config:
     """Make a `kind`, nested ones too, from a table such as a file or a checkpoint holds."""
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass by contract
-    if wrong := names.symmetric_difference(table):
-        raise ValueError(f"{kind.__name__} needs exactly the keys {sorted(names)}; look at {sorted(wrong)}")
+    known = fields(kind)  # type: ignore[arg-type]  # a dataclass by contract
+    if unknown := table.keys() - {field.name for field in known}:
+        raise ValueError(f"{kind.__name__} has no {sorted(unknown)}, only {sorted(field.name for field in known)}")
+    needed = {field.name for field in known if field.default is MISSING and field.default_factory is MISSING}
+    if missing := needed - table.keys():
+        raise ValueError(f"{kind.__name__} needs {sorted(missing)}")
     hints = get_type_hints(kind)
     return kind(
         **{

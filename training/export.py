@@ -22,9 +22,9 @@ from torch import nn
 from encoders.bundle import Bundle, ModelFile, Preprocessing, Tower, space_of
 from training.average_precision import mean_average_precision
 from training.config import build
-from training.detector import DetectorConfig, build_network, found_in, held_out_scenes
-from training.embedding_network import EmbeddingNetwork
-from training.general import GeneralConfig, leave_one_out, squashed
+from training.general.network import EmbeddingNetwork
+from training.general.train import GeneralConfig, leave_one_out, squashed
+from training.objects.train import DetectorConfig, build_network, found_in, held_out_scenes
 from training.photos import grocery_photos
 from training.world.kinds import LABELS
 

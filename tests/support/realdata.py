@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 
-from training.crops import drawn_crops
+from training.general.crops import drawn_crops
 
 
 def write_small_realdata(folder: Path) -> Path:

@@ -10,8 +10,8 @@ from encoders.detection import postprocess
 from encoders.image import decode, resize
 from encoders.session import DetectorSession, EmbeddingSession, RawDetections
 from training.average_precision import ScoredBox, mean_average_precision
-from training.detector_scenes import truth_of
-from training.general import leave_one_out
+from training.general.train import leave_one_out
+from training.objects.scenes import truth_of
 from training.photos import grocery_photos
 from training.world.scene import draw_scene
 

@@ -8,12 +8,12 @@ import torch
 from encoders.bundle import Bundle
 from encoders.session import EmbeddingSession
 from tests.support.realdata import write_small_realdata
-from training.colour import ColourEmbedding
 from training.config import read_config
-from training.embedding_network import EmbeddingNetwork
 from training.export import GateError, agreement, export_general
-from training.general import GeneralConfig, leave_one_out, prepare, train
-from training.views import Views
+from training.general.colour import ColourEmbedding
+from training.general.network import EmbeddingNetwork
+from training.general.train import GeneralConfig, leave_one_out, prepare, train
+from training.general.views import Views
 
 CONFIG = Path(__file__).parents[2] / "training" / "configs" / "general.toml"
 

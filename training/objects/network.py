@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.embedding_network import ConvNorm, ResidualBlock
+from training.general.network import ConvNorm, ResidualBlock
 from training.models.anchored import Anchor, Prediction
 
 

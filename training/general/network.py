@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.colour import ColourEmbedding
+from training.general.colour import ColourEmbedding
 
 
 class ConvNorm(nn.Sequential):

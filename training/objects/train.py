@@ -1,7 +1,7 @@
 """Trains the object detector on drawn scenes and on drawn objects over real photos.
 
-python -m training.detector prepare     draw the scenes
-python -m training.detector train       train; a line in log.csv each epoch
+python -m training.objects.train prepare     draw the scenes
+python -m training.objects.train train       train; a line in log.csv each epoch
 python -m training.export detector      gate the checkpoint and write models/detector
 """
 
@@ -23,10 +23,10 @@ from encoders.detection import postprocess
 from encoders.session import RawDetections
 from training.average_precision import ScoredBox, mean_average_precision
 from training.config import read_config
-from training.detector_network import DetectorNetwork
-from training.detector_scenes import DRAWN_SIZE, Scenes, drawn_scene, squashed_scene, truth_of, write_scenes
 from training.losses.yolo import yolo_loss
 from training.models.anchored import Anchor
+from training.objects.network import DetectorNetwork
+from training.objects.scenes import DRAWN_SIZE, Scenes, drawn_scene, squashed_scene, truth_of, write_scenes
 from training.optimiser import OptimiserConfig, averaged, optimiser_of
 from training.world.kinds import LABELS
 

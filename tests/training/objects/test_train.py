@@ -10,10 +10,10 @@ from encoders.session import DetectorSession, RawDetections
 from tests.support.realdata import write_small_realdata
 from training.average_precision import ScoredBox, mean_average_precision
 from training.config import read_config
-from training.detector import DetectorConfig, augment, build_network, prepare, train
-from training.detector_scenes import Scenes
 from training.export import GateError, differences, export_detector
 from training.losses.yolo import assign, generalised_iou, yolo_loss
+from training.objects.scenes import Scenes
+from training.objects.train import DetectorConfig, augment, build_network, prepare, train
 from training.world.kinds import LABELS
 
 CONFIG = Path(__file__).parents[2] / "training" / "configs" / "detector.toml"

@@ -1,7 +1,7 @@
 """Trains the general image embedding: labels and a teacher, on openly licensed photos and the drawn world.
 
-python -m training.general prepare     cut the views, run the teacher once
-python -m training.general train       train; a line in log.csv each epoch
+python -m training.general.train prepare     cut the views, run the teacher once
+python -m training.general.train train       train; a line in log.csv each epoch
 python -m training.export general      gate the checkpoint and write models/general
 """
 
@@ -21,17 +21,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.config import read_config
-from training.crops import drawn_crops
-from training.embedding_network import EmbeddingNetwork, scaled
+from training.general.crops import drawn_crops
+from training.general.network import EmbeddingNetwork, scaled
+from training.general.views import Views, write_views
 from training.metrics import QueryFigures, evaluate, own_id, same_label
 from training.optimiser import OptimiserConfig, averaged, optimiser_of
 from training.photos import Photo, clothing_photos, grocery_photos
-from training.views import Views, write_views
 
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """The views that are cut: see `training.views`."""
+    """The views that are cut: see `training.general.views`."""
 
     drawn_crops: int
     views: int

@@ -1,0 +1,147 @@
+"""Owns what evaluation asks: a running Fovea, filled and searched through its RPCs as any client would."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import json_format, struct_pb2
+
+from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from fovea.search.v1 import search_pb2, search_pb2_grpc
+
+ROOT = Path(__file__).resolve().parents[1]
+START_TIMEOUT_S = 120.0
+# A batch of queries is one call; 64 is the most that the contract allows.
+MOST_QUERIES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Words, a sketch, a picture, or several of them; `detect` makes every object in the picture a query."""
+
+    text: str = ""
+    sketch: bytes = b""
+    image: bytes = b""
+    detect: bool = False
+
+    def parts(self) -> list[search_pb2.QueryPart]:
+        """The message's parts."""
+        parts = []
+        if self.text:
+            parts.append(search_pb2.QueryPart(text=self.text))
+        if self.sketch:
+            parts.append(search_pb2.QueryPart(sketch=self.sketch))
+        if self.image:
+            parts.append(search_pb2.QueryPart(image=self.image, detect=self.detect))
+        return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A hit: the uri that its picture was ingested with, and how alike it is."""
+
+    uri: str
+    score: float
+    label: str = ""
+
+
+class Served:
+    """Collections of a running system; errors are grpc.RpcError, as clients get them."""
+
+    def __init__(self, ingest: grpc.Channel, search: grpc.Channel) -> None:
+        self._ingest = ingest_pb2_grpc.IngestServiceStub(ingest)
+        self._search = search_pb2_grpc.SearchServiceStub(search)
+
+    def fill(
+        self,
+        collection: str,
+        pictures: Iterable[tuple[str, bytes]],
+        *,
+        encoder: str,
+        detector: str = "",
+        metadata: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> int:
+        """Create a collection and ingest (uri, encoded picture); returns how many are in it.
+
+        With a detector it is an object collection. A picture that is not taken raises ValueError.
+        """
+        mode = ingest_pb2.COLLECTION_MODE_OBJECTS if detector else ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE
+        asked = ingest_pb2.Collection(name=collection, encoder=encoder, detector=detector, mode=mode, index="FLAT")
+        self._ingest.CreateCollection(ingest_pb2.CreateCollectionRequest(collection=asked))
+
+        def requests() -> Iterator[ingest_pb2.IngestRequest]:
+            for uri, image in pictures:
+                said = json_format.ParseDict(dict((metadata or {}).get(uri, {})), struct_pb2.Struct())
+                item = ingest_pb2.Item(uri=uri, image=image, metadata=said)
+                yield ingest_pb2.IngestRequest(collection=collection, item=item)
+
+        count = 0
+        for answer in self._ingest.Ingest(requests()):
+            if answer.status == ingest_pb2.INGEST_STATUS_FAILED:
+                raise ValueError(f"{answer.uri}: {answer.error.message}")
+            count += 1
+        return count
+
+    def search(self, collection: str, queries: Sequence[Query], *, limit: int) -> list[list[Found]]:
+        """Ask every query, exactly; the hits of each, best first."""
+        answers = []
+        for start in range(0, len(queries), MOST_QUERIES):
+            batch = [
+                search_pb2.SearchRequest(parts=query.parts(), limit=limit, exact=True, fold_copies=False)
+                for query in queries[start : start + MOST_QUERIES]
+            ]
+            response = self._search.BatchSearch(search_pb2.BatchSearchRequest(collection=collection, queries=batch))
+            for result in response.results:
+                if result.WhichOneof("outcome") != "response":
+                    raise ValueError(result.error.message)
+                answers.append([Found(hit.uri, hit.score, hit.label) for hit in result.response.hits])
+        return answers
+
+
+@contextmanager
+def served(models: Path | None = None) -> Iterator[Served]:
+    """`fovea up` in a folder of its own, with the bundles in `models` beside the shipped ones, until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="fovea-evaluation-") as scratch, ExitStack() as stack:
+        run = stack.enter_context(_up(Path(scratch), models))
+        options = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
+        channels = [
+            stack.enter_context(grpc.insecure_channel(run[name], options=[*options, ("grpc.enable_http_proxy", 0)]))
+            for name in ("ingest", "search")
+        ]
+        yield Served(*channels)
+
+
+@contextmanager
+def _up(scratch: Path, models: Path | None) -> Iterator[Mapping[str, Any]]:
+    data, log = scratch / "data", scratch / "up.log"
+    command = [str(Path(sys.executable).parent / "fovea"), "up", "--data", str(data), "--port", str(_free_port())]
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [*command, *(["--models", str(models)] if models else [])], cwd=ROOT, stdout=output, stderr=output
+        )
+    try:
+        ends_s = time.monotonic() + START_TIMEOUT_S
+        while not (data / "run.json").exists():
+            if child.poll() is not None or time.monotonic() > ends_s:
+                raise RuntimeError(f"fovea up did not start: {log.read_text()}")
+            time.sleep(0.1)
+        yield json.loads((data / "run.json").read_text())
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.wait(30)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
