@@ -37,6 +37,7 @@ Models = Annotated[
     list[Path] | None,
     typer.Option("--models", metavar="DIR", help="A bundle or a folder of bundles to serve too; may be given again."),
 ]
+Shipped = Annotated[bool, typer.Option("--shipped/--no-shipped", help="Serve the models that ship with Fovea.")]
 Roots = Annotated[
     list[Path] | None,
     typer.Option(
@@ -76,6 +77,7 @@ def wanted(
     ingest_port: int,
     encoder_port: int,
     models: list[Path] | None,
+    shipped: bool = True,
     roots: list[Path] | None,
     milvus: str,
     redis: str,
@@ -88,6 +90,7 @@ def wanted(
         ingest_port=ingest_port,
         encoder_port=encoder_port,
         models=models or (),
+        shipped=shipped,
         roots=[root.expanduser().resolve() for root in roots or (Path.home(), Path.cwd())],
         milvus=milvus,
         redis=redis,

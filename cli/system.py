@@ -86,7 +86,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def _bundles(wanted: Wanted) -> Sequence[Bundle]:
-    shipped = [SHIPPED] if SHIPPED.is_dir() else []
+    shipped = [SHIPPED] if wanted.shipped and SHIPPED.is_dir() else []
     bundles = find_bundles([*shipped, wanted.data.models, *wanted.models])
     if not bundles:
         raise CommandFailed(

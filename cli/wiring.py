@@ -23,6 +23,7 @@ class Wanted:
     ingest_port: int = 0
     encoder_port: int = 0
     models: Sequence[Path] = ()
+    shipped: bool = True
     roots: Sequence[Path] = ()
     milvus: str = ""
     redis: str = ""

@@ -109,8 +109,8 @@ class Served:
 
 
 @contextmanager
-def served(models: Path | None = None) -> Iterator[Served]:
-    """`fovea up` in a folder of its own, with the bundles in `models` beside the shipped ones, until the block ends."""
+def served(*models: Path) -> Iterator[Served]:
+    """`fovea up` in a folder of its own until the block ends: with these bundles, or folders of them, else the shipped ones."""
     with tempfile.TemporaryDirectory(prefix="fovea-evaluation-") as scratch, ExitStack() as stack:
         run = stack.enter_context(_up(Path(scratch), models))
         options = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
@@ -122,13 +122,13 @@ def served(models: Path | None = None) -> Iterator[Served]:
 
 
 @contextmanager
-def _up(scratch: Path, models: Path | None) -> Iterator[Mapping[str, Any]]:
+def _up(scratch: Path, models: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
     data, log = scratch / "data", scratch / "up.log"
     command = [str(Path(sys.executable).parent / "fovea"), "up", "--data", str(data), "--port", str(_free_port())]
+    if models:
+        command += ["--no-shipped", *(word for folder in models for word in ("--models", str(folder)))]
     with log.open("wb") as output:
-        child = subprocess.Popen(
-            [*command, *(["--models", str(models)] if models else [])], cwd=ROOT, stdout=output, stderr=output
-        )
+        child = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
     try:
         ends_s = time.monotonic() + START_TIMEOUT_S
         while not (data / "run.json").exists():

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from cli.answers import console, show, show_json
-from cli.options import Data, EncoderPort, Json, Milvus, Models, Port, Redis, Roots, ServicePort, wanted
+from cli.options import Data, EncoderPort, Json, Milvus, Models, Port, Redis, Roots, ServicePort, Shipped, wanted
 from cli.system import System, run, started
 from cli.wiring import Wanted
 
@@ -16,6 +16,7 @@ def up(
     data: Data = None,
     port: Port = 8080,
     models: Models = None,
+    shipped: Shipped = True,
     root: Roots = None,
     milvus: Milvus = "",
     redis: Redis = "",
@@ -32,6 +33,7 @@ def up(
         ingest_port=ingest_port,
         encoder_port=encoder_port,
         models=models,
+        shipped=shipped,
         roots=root,
         milvus=milvus,
         redis=redis,

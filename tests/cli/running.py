@@ -47,11 +47,13 @@ def alive(pid: int) -> bool:
 
 
 class Up:
-    """A `fovea up` on a data folder, on a free port, with more models than ship."""
+    """A `fovea up` on a data folder, on a free port: with the models of these folders, else with those that ship."""
 
     def __init__(self, data: Path, *models: Path) -> None:
         self.data = data
         named = [argument for folder in models for argument in ("--models", str(folder))]
+        if models:
+            named.append("--no-shipped")
         self._command = [FOVEA, "up", "--data", str(data), "--port", "0", *named]
         self._process: subprocess.Popen[str] | None = None
 
