@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
+from training.random_crop import random_crop
+
 TEACHER_SIZE_PX = 224
 
 
@@ -91,19 +93,8 @@ def write_views(
 def _cut_views(image: Image.Image, count: int, rng: np.random.Generator) -> Iterator[Image.Image]:
     yield image
     for index in range(1, count):
-        crop = image.crop(_random_crop(image.size, rng))
+        crop = image.crop(random_crop(image.size, rng))
         yield crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if index % 2 else crop
-
-
-def _random_crop(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A crop of 30 to 100 % of the area, its aspect changed by at most a third."""
-    stretch = np.exp(rng.uniform(np.log(0.75), np.log(4 / 3)) / 2)
-    side = np.sqrt(rng.uniform(0.3, 1.0))
-    width, height = (
-        round(min(length, length * share)) for length, share in zip(size, (side * stretch, side / stretch), strict=True)
-    )
-    left, top = rng.integers(0, size[0] - width + 1), rng.integers(0, size[1] - height + 1)
-    return int(left), int(top), int(left) + width, int(top) + height
 
 
 def _squash(image: Image.Image, size_px: int) -> NDArray[np.uint8]:
