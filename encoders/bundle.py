@@ -20,6 +20,7 @@ Modality = Literal["image", "sketch", "text"]
 Resize = Literal["squash", "shortest_crop", "letterbox"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 Colour = tuple[int, int, int]
+Fill = Colour | Literal["blur"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _STRICT = ConfigDict(extra="forbid")
@@ -49,15 +50,15 @@ class Preprocessing:
     """From an upright picture to the model's uint8 input; scale, mean and std are inside the graph.
 
     `size` is (width, height) of the input. `shortest_crop` makes the shorter side `shorter_side_px` long (default: as
-    long as the input's) and keeps the middle; `letterbox` keeps the whole picture and pads it with `fill`.
-    `background` is what shows through transparent pixels.
+    long as the input's) and keeps the middle; `letterbox` keeps the whole picture and pads it with `fill`: a colour, or
+    "blur" for the picture's own edges, blurred. `background` is what shows through transparent pixels.
     """
 
     size: tuple[int, int]
     resize: Resize = "squash"
     interpolation: Interpolation = "bilinear"
     shorter_side_px: int | None = None
-    fill: Colour = (128, 128, 128)
+    fill: Fill = (128, 128, 128)
     background: Colour = (255, 255, 255)
 
     __pydantic_config__ = _STRICT
@@ -67,6 +68,8 @@ class Preprocessing:
             raise BundleError(f"The input size {self.size} is not between 1 and 4096 pixels a side.")
         if self.shorter_side_px is not None and self.shorter_side_px < max(self.size):
             raise BundleError(f"shorter_side_px is {self.shorter_side_px}, less than the crop {self.size} needs.")
+        if self.fill == "blur" and self.resize != "letterbox":
+            raise BundleError(f"Only a letterbox has bands to blur, but resize is {self.resize!r}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,13 @@ def fit(picture_px: tuple[int, int], preprocessing: Preprocessing) -> Fit:
         case "letterbox":
             scale = min(input_width_px / width_px, input_height_px / height_px)
             resized_px = (max(1, round(width_px * scale)), max(1, round(height_px * scale)))
-            # Padding rounds down on the left and above, as Darknet's embed does.
-            return Fit(resized_px, -((input_width_px - resized_px[0]) // 2), -((input_height_px - resized_px[1]) // 2))
+            # On the left and above, padding rounds down in Darknet, and up in CompCars with its blurred bands.
+            odd_px = 1 if preprocessing.fill == "blur" else 0
+            left_px, top_px = (
+                (whole_px - part_px + odd_px) // 2
+                for whole_px, part_px in zip(preprocessing.size, resized_px, strict=True)
+            )
+            return Fit(resized_px, -left_px, -top_px)
         case "shortest_crop":
             # Lengths and offsets are rounded as torchvision's Resize and CenterCrop round them.
             shorter_px = preprocessing.shorter_side_px or max(preprocessing.size)

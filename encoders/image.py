@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from encoders.bands import with_blurred_bands
 from encoders.bundle import Colour, Preprocessing
 from encoders.errors import InvalidContent, UnsupportedPicture
 from encoders.fit import fit
@@ -154,11 +155,13 @@ def resize(pixels: Pixels, preprocessing: Preprocessing) -> Pixels:
     height_px, width_px = pixels.shape[:2]
     placed = fit((width_px, height_px), preprocessing)
     image = Image.fromarray(pixels).resize(placed.resized_px, _RESAMPLING[preprocessing.interpolation])
-    if placed.resized_px != preprocessing.size:
-        window = Image.new("RGB", preprocessing.size, preprocessing.fill)
-        window.paste(image, (-placed.left_px, -placed.top_px))
-        image = window
-    return np.asarray(image)
+    if placed.resized_px == preprocessing.size:
+        return np.asarray(image)
+    if preprocessing.fill == "blur":
+        return with_blurred_bands(np.asarray(image), preprocessing.size, (-placed.left_px, -placed.top_px))
+    window = Image.new("RGB", preprocessing.size, preprocessing.fill)
+    window.paste(image, (-placed.left_px, -placed.top_px))
+    return np.asarray(window)
 
 
 def is_blank(pixels: Pixels) -> bool:

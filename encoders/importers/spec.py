@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from encoders.bundle import Colour, Interpolation, Preprocessing, Resize
+from encoders.bundle import Fill, Interpolation, Preprocessing, Resize
 from encoders.errors import BundleError
 from encoders.importers.model_file import read_text_file
 
@@ -22,8 +22,9 @@ class ImageSpec:
     """How a network wants its pictures: a pixel p (0..255) becomes (p * scale - mean) / std.
 
     `size` is (width, height). `mean` and `std` follow the order of the network's own channels: for BGR blue comes
-    first. `shorter_side_px` belongs to `shortest_crop`, `fill` (red, green, blue) to `letterbox`. An empty `input` or
-    `output` means the only one that the graph has; `output` may name any tensor inside the graph.
+    first. `shorter_side_px` belongs to `shortest_crop`, `fill` (red, green, blue, or "blur" for the picture's own edges)
+    to `letterbox`. An empty `input` or `output` means the only one that the graph has; `output` may name any tensor
+    inside the graph.
     """
 
     size: tuple[int, int]
@@ -31,7 +32,7 @@ class ImageSpec:
     resize: Resize = "squash"
     interpolation: Interpolation = "bilinear"
     shorter_side_px: int | None = None
-    fill: Colour = (128, 128, 128)
+    fill: Fill = (128, 128, 128)
     layout: Layout = "NCHW"
     dtype: Dtype = "float32"
     color: Color = "RGB"
@@ -47,7 +48,7 @@ class ImageSpec:
                 raise BundleError(f"The spec's {key} needs {self.channels} numbers for {self.color}, or one.")
         if 0.0 in self.std:
             raise BundleError("The spec's std must not be 0: pixels are divided by it.")
-        self.preprocessing  # noqa: B018 - refuses a shorter side that the crop does not fit into
+        self.preprocessing  # noqa: B018 - refuses a shorter side that the crop does not fit into, and bands of a crop
         if self.dtype == "uint8" and not all(0 <= value <= 255 for value in self._extremes()):
             raise BundleError(
                 "The spec's dtype uint8 holds 0 to 255 only, but its scale, mean and std lead outside: "
@@ -159,13 +160,16 @@ def _size(key: str, value: object) -> tuple[int, int]:
     return _pixels(key, value[0]), _pixels(key, value[1])
 
 
-def _colour(key: str, value: object) -> Colour:
+def _fill(key: str, value: object) -> Fill:
+    if value == "blur":
+        return "blur"
     parts = [value] * 3 if isinstance(value, int) else value
+    wanted = "a grey value or [red, green, blue], each 0 to 255, or blur"
     if not isinstance(parts, list | tuple) or len(parts) != 3:
-        raise _wrong(key, value, "a grey value or [red, green, blue], each 0 to 255")
+        raise _wrong(key, value, wanted)
     for part in parts:
         if isinstance(part, bool) or not isinstance(part, int) or not 0 <= part <= 255:
-            raise _wrong(key, value, "a grey value or [red, green, blue], each 0 to 255")
+            raise _wrong(key, value, wanted)
     return parts[0], parts[1], parts[2]
 
 
@@ -179,7 +183,7 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "resize": _one_of(*get_args(Resize)),
     "interpolation": _one_of(*get_args(Interpolation)),
     "shorter_side_px": _pixels,
-    "fill": _colour,
+    "fill": _fill,
     "layout": _one_of(*get_args(Layout)),
     "dtype": _one_of(*get_args(Dtype)),
     "color": _one_of(*get_args(Color)),

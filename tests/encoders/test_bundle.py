@@ -97,6 +97,25 @@ def test_a_space_is_decided_by_all_that_decides_vectors() -> None:
     assert len({space, *others}) == 6
 
 
+def test_blurred_bands_survive_the_disk(tmp_path: Path) -> None:
+    """A letterbox is filled with a colour or with the word blur; only a letterbox can be."""
+    letterbox = Preprocessing(size=(8, 8), resize="letterbox", fill="blur")
+    bundle = dataclasses.replace(tiny_image_bundle(tmp_path), preprocessing=letterbox)
+
+    bundle.write(tmp_path)
+
+    assert Bundle.load(tmp_path).preprocessing == letterbox
+    with pytest.raises(BundleError, match="Only a letterbox"):
+        Preprocessing(size=(8, 8), fill="blur")
+
+
+def test_shipped_spaces_stay_what_they_are() -> None:
+    """A space is written into every collection, so its name must never change for the same towers."""
+    tower = Tower("aa", Preprocessing(size=(8, 8), resize="letterbox", fill=(1, 2, 3)))
+
+    assert space_of(16, tower) == "70e77e64ddf0a163"
+
+
 def test_an_unknown_precision_lists_the_known(tmp_path: Path) -> None:
     """Asking for a precision that is not there names those that are."""
     with pytest.raises(BundleError, match="only fp32"):

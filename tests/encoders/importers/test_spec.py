@@ -32,9 +32,10 @@ def test_size_is_enough() -> None:
 
 def test_spec_reads_back_what_it_writes() -> None:
     """The JSON of a spec gives the same spec."""
-    spec = ImageSpec.of({"size": [64, 64], "resize": "shortest_crop", "shorter_side_px": 72, "fill": 0, "std": 2})
+    crop = ImageSpec.of({"size": [64, 64], "resize": "shortest_crop", "shorter_side_px": 72, "fill": 0, "std": 2})
+    bands = ImageSpec.of({"size": [64, 64], "resize": "letterbox", "fill": "blur"})
 
-    assert ImageSpec.of(spec.as_json()) == spec
+    assert [ImageSpec.of(spec.as_json()) for spec in (crop, bands)] == [crop, bands]
 
 
 def test_one_number_stands_for_every_channel() -> None:
@@ -60,6 +61,8 @@ def test_one_number_stands_for_every_channel() -> None:
         ({"std": [1, 0, 1]}, "std must not be 0"),
         ({"std": [float("nan")] * 3}, "std"),
         ({"fill": [0, 0, 256]}, "fill"),
+        ({"fill": "blurred"}, "or blur"),
+        ({"fill": "blur"}, "Only a letterbox"),
         ({"output": 3}, "output"),
         ({"resize": "shortest_crop", "shorter_side_px": 16}, "shorter_side_px"),
         ({"dtype": "uint8", "mean": 127.5}, "uint8 holds 0 to 255"),
