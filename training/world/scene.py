@@ -33,27 +33,7 @@ class SceneObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A drawn picture with its whole truth; objects are in the order in which they were painted, far ones first."""
-
-    picture: Image.Image
-    objects: tuple[SceneObject, ...]
-    setting: Setting | None
-
-    def metadata(self) -> dict[str, str | int | list[str]]:
-        """What a person would say about the picture, as a collection's metadata."""
-        said: dict[str, str | int | list[str]] = {
-            "kinds": sorted({item.label for item in self.objects}),
-            "colours": sorted({item.colour for item in self.objects}),
-            "object_count": len(self.objects),
-        }
-        if self.setting is not None:
-            said |= {"place": self.setting.place, "time": self.setting.time, "weather": self.setting.weather}
-        return said
-
-
-@dataclass(frozen=True, slots=True)
-class _Placed:
+class Placed:
     """A sprite at its place: `left` and `top` in pixels, `foot` the share of the height where it stands."""
 
     kind: Kind
@@ -73,6 +53,30 @@ class _Placed:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A drawn picture with its whole truth; objects are in the order in which they were painted, far ones first.
+
+    `placed` holds what was painted for each of them, before light and weather.
+    """
+
+    picture: Image.Image
+    objects: tuple[SceneObject, ...]
+    setting: Setting | None
+    placed: tuple[Placed, ...]
+
+    def metadata(self) -> dict[str, str | int | list[str]]:
+        """What a person would say about the picture, as a collection's metadata."""
+        said: dict[str, str | int | list[str]] = {
+            "kinds": sorted({item.label for item in self.objects}),
+            "colours": sorted({item.colour for item in self.objects}),
+            "object_count": len(self.objects),
+        }
+        if self.setting is not None:
+            said |= {"place": self.setting.place, "time": self.setting.time, "weather": self.setting.weather}
+        return said
+
+
 def draw_scene(rng: np.random.Generator, size: Size = (800, 600)) -> Scene:
     """Draw a scene of three to nine objects; the same generator state gives the same picture and truth."""
     setting = Setting.draw(rng)
@@ -82,13 +86,13 @@ def draw_scene(rng: np.random.Generator, size: Size = (800, 600)) -> Scene:
         _paint_shadow(picture, item, setting)
         _paint_object(picture, item, setting)
     picture = paint_weather(picture, setting, rng)
-    return Scene(picture, tuple(SceneObject(item.kind.label, item.colour, item.box(size)) for item in placed), setting)
+    return Scene(picture, _told(placed, size), setting, tuple(placed))
 
 
 def compose_scene(background: Image.Image, rng: np.random.Generator, size: Size) -> Scene:
     """Put one to six objects anywhere on a photo, at any size, so that a detector meets real texture."""
     picture = background.resize(size, Image.Resampling.BILINEAR).convert("RGB")
-    placed: list[_Placed] = []
+    placed: list[Placed] = []
     for _ in range(int(rng.integers(1, 7))):
         kind = KINDS[str(rng.choice(list(KINDS)))]
         height = float(np.exp(rng.uniform(np.log(0.1), np.log(0.6))) / max(1.0, kind.aspect**0.5))
@@ -97,12 +101,16 @@ def compose_scene(background: Image.Image, rng: np.random.Generator, size: Size)
             placed.append(item)
     for item in placed:
         picture.paste(item.sprite, (item.left, item.top), item.sprite)
-    return Scene(picture, tuple(SceneObject(item.kind.label, item.colour, item.box(size)) for item in placed), None)
+    return Scene(picture, _told(placed, size), None, tuple(placed))
 
 
-def _place_objects(setting: Setting, size: Size, rng: np.random.Generator) -> list[_Placed]:
+def _told(placed: list[Placed], size: Size) -> tuple[SceneObject, ...]:
+    return tuple(SceneObject(item.kind.label, item.colour, item.box(size)) for item in placed)
+
+
+def _place_objects(setting: Setting, size: Size, rng: np.random.Generator) -> list[Placed]:
     at_home = [kind for kind in KINDS.values() if setting.zone(kind.zone) is not None]
-    wanted, placed = int(rng.integers(3, 10)), list[_Placed]()
+    wanted, placed = int(rng.integers(3, 10)), list[Placed]()
     typical = [kind for kind in at_home if kind.zone == _TYPICAL_ZONE[setting.place]]
     for attempt in range(wanted * 3):
         choice = typical if attempt < 6 and len(placed) < 2 else at_home
@@ -126,16 +134,16 @@ def _height(kind: Kind, foot: float, setting: Setting, rng: np.random.Generator)
     return kind.height_m * (foot - setting.horizon) / EYE_M
 
 
-def _sprite_at(kind: Kind, foot: float, height: float, size: Size, rng: np.random.Generator) -> _Placed:
+def _sprite_at(kind: Kind, foot: float, height: float, size: Size, rng: np.random.Generator) -> Placed:
     """Draw one that stands at `foot`, anywhere across the picture, at most a fifth of it outside."""
     colour = str(rng.choice(kind.colours))
     sprite = kind.sprite(colour, round(height * size[1]), rng)
     inside = 0.3 * sprite.width
     middle = rng.uniform(inside, max(inside + 1, size[0] - inside))
-    return _Placed(kind, colour, sprite, round(middle - sprite.width / 2), round(foot * size[1]) - sprite.height, foot)
+    return Placed(kind, colour, sprite, round(middle - sprite.width / 2), round(foot * size[1]) - sprite.height, foot)
 
 
-def _fits(item: _Placed, others: list[_Placed], size: Size) -> bool:
+def _fits(item: Placed, others: list[Placed], size: Size) -> bool:
     """Large enough, inside the picture for the most part, and neither hiding another one nor hidden by it."""
     box = item.box(size)
     whole = item.sprite.width * item.sprite.height / (size[0] * size[1])
@@ -159,7 +167,7 @@ def _overlap(first: Box, second: Box) -> float:
     return _area(common) / min(_area(first), _area(second))
 
 
-def _paint_object(picture: Image.Image, item: _Placed, setting: Setting) -> None:
+def _paint_object(picture: Image.Image, item: Placed, setting: Setting) -> None:
     lit = np.asarray(item.sprite, np.float32) * (*setting.light, 1.0)
     if setting.weather == "fog":
         # What stands far away fades into the sky's colour.
@@ -169,7 +177,7 @@ def _paint_object(picture: Image.Image, item: _Placed, setting: Setting) -> None
     picture.paste(sprite, (item.left, item.top), sprite)
 
 
-def _paint_shadow(picture: Image.Image, item: _Placed, setting: Setting) -> None:
+def _paint_shadow(picture: Image.Image, item: Placed, setting: Setting) -> None:
     """On land the sprite's own shape, laid flat and leaning away from the sun; on water its reflection."""
     if item.kind.zone == "sky":
         return
@@ -203,7 +211,7 @@ def _darken(picture: Image.Image, mask: Image.Image, corner: tuple[int, int], st
     )
 
 
-def _paint_reflection(picture: Image.Image, item: _Placed) -> None:
+def _paint_reflection(picture: Image.Image, item: Placed) -> None:
     height = max(2, round(item.sprite.height * 0.4))
     mirrored = item.sprite.transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize((item.sprite.width, height))
     fade = np.linspace(0.32, 0.0, height)[:, None]

@@ -26,12 +26,13 @@ class Sprite:
         size = (max(8, round(height_px * aspect)) * SUPERSAMPLING, self._unit)
         self._colour = Image.new("RGB", size)
         self._mask = Image.new("L", size)
+        self._pen, self._mask_pen = ImageDraw.Draw(self._colour, "RGBA"), ImageDraw.Draw(self._mask)
 
     def polygon(self, points: Iterable[Point], fill: Colour, *, opacity: float = 1.0, keeps_mask: bool = False) -> None:
         corners = [(x * self._unit, y * self._unit) for x, y in points]
-        self._pen().polygon(corners, fill=(*fill, round(255 * opacity)))
+        self._pen.polygon(corners, fill=(*fill, round(255 * opacity)))
         if not keeps_mask:
-            ImageDraw.Draw(self._mask).polygon(corners, fill=255)
+            self._mask_pen.polygon(corners, fill=255)
 
     def curve(self, points: Sequence[Point], fill: Colour, *, opacity: float = 1.0, keeps_mask: bool = False) -> None:
         """A smooth closed shape through the points (Catmull-Rom)."""
@@ -43,9 +44,9 @@ class Sprite:
         radius_x, radius_y = radius if isinstance(radius, tuple) else (radius, radius)
         x, y = centre
         corners = [value * self._unit for value in (x - radius_x, y - radius_y, x + radius_x, y + radius_y)]
-        self._pen().ellipse(corners, fill=(*fill, round(255 * opacity)))
+        self._pen.ellipse(corners, fill=(*fill, round(255 * opacity)))
         if not keeps_mask:
-            ImageDraw.Draw(self._mask).ellipse(corners, fill=255)
+            self._mask_pen.ellipse(corners, fill=255)
 
     def box(
         self,
@@ -57,9 +58,9 @@ class Sprite:
         keeps_mask: bool = False,
     ) -> None:
         scaled, radius_px = [value * self._unit for value in corners], radius * self._unit
-        self._pen().rounded_rectangle(scaled, radius_px, fill=(*fill, round(255 * opacity)))
+        self._pen.rounded_rectangle(scaled, radius_px, fill=(*fill, round(255 * opacity)))
         if not keeps_mask:
-            ImageDraw.Draw(self._mask).rounded_rectangle(scaled, radius_px, fill=255)
+            self._mask_pen.rounded_rectangle(scaled, radius_px, fill=255)
 
     def line(self, points: Sequence[Point], width: float, fill: Colour, *, keeps_mask: bool = False) -> None:
         """A stroke with round ends and joints."""
@@ -101,9 +102,6 @@ class Sprite:
         away = np.asarray(ImageChops.offset(blurred, -shift, -shift), np.float32)
         light = (towards - away) / 255 * 0.3 + np.linspace(0.07, -0.12, len(towards), dtype=np.float32)[:, None]
         return np.asarray(Image.fromarray(light).resize(size, Image.Resampling.BILINEAR))
-
-    def _pen(self) -> ImageDraw.ImageDraw:
-        return ImageDraw.Draw(self._colour, "RGBA")
 
 
 def smooth(points: Sequence[Point], steps: int = 10) -> list[Point]:
