@@ -21,6 +21,7 @@ class Options:
     run: Path
     out: Path
     realdata: Path
+    start: Path | None
     device: torch.device
     allow_incomplete: bool
 
@@ -42,6 +43,7 @@ def run_steps(
     parser.add_argument("--run", type=Path, default=Path("data/training") / run, help="folder of this run's files")
     parser.add_argument("--out", type=Path, default=Path("models"), help="folder of the bundles to write")
     parser.add_argument("--realdata", type=Path, default=REALDATA, help="folder of openly licensed photos")
+    parser.add_argument("--start", type=Path, help="a checkpoint whose weights to begin with")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 …")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
     parser.add_argument("--allow-incomplete", action="store_true", help="train on what is right of a faulty dataset")
@@ -54,6 +56,7 @@ def run_steps(
         run=options.run,
         out=options.out,
         realdata=options.realdata,
+        start=options.start,
         device=device_of(options.device),
         allow_incomplete=options.allow_incomplete,
     )

@@ -7,6 +7,11 @@ from PIL import Image
 
 from encoders.image import decode
 
+PHOTOS = (
+    "GroceryStoreDataset by Marcus Klasson (MIT), the 2,640 photos of its training split; "
+    "clothing-dataset-small by Alexey Grigorev (CC0), its 3,068 training photos"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Photo:

@@ -1,11 +1,5 @@
-"""Trains the general image embedding: labels and a teacher, on openly licensed photos and the drawn world.
+"""Trains the general image embedding: labels and a teacher, on openly licensed photos and the drawn world."""
 
-python -m training.general.train prepare     cut the views, run the teacher once
-python -m training.general.train train       train; a line in log.csv each epoch
-python -m training.export general      gate the checkpoint and write models/general
-"""
-
-import argparse
 import csv
 import time
 from collections.abc import Iterator, Sequence
@@ -20,10 +14,10 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.config import read_config
 from training.general.crops import drawn_crops
 from training.general.network import EmbeddingNetwork, scaled
 from training.general.views import Views, write_views
+from training.loop import CHECKPOINT
 from training.metrics import QueryFigures, evaluate, own_id, same_label
 from training.optimiser import OptimiserConfig, averaged, optimiser_of
 from training.photos import Photo, clothing_photos, grocery_photos
@@ -234,29 +228,6 @@ def train(
                 "epoch": epochs_before + epoch + 1,
                 "weights": average.module.state_dict(),
             }
-            torch.save(checkpoint, run / "checkpoint.pt")
+            torch.save(checkpoint, run / CHECKPOINT)
             if max_steps is not None:
                 break
-
-
-def main() -> None:
-    """Run one step of the work."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["prepare", "train"])
-    parser.add_argument("--config", type=Path, default=Path("training/configs/general.toml"))
-    parser.add_argument("--realdata", type=Path, default=Path("../shared/realdata"))
-    parser.add_argument("--run", type=Path, default=Path("data/training/general"), help="folder of this run's files")
-    parser.add_argument("--start", type=Path, help="a checkpoint whose weights to begin with")
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-
-    torch.set_num_threads(options.threads)
-    config = read_config(options.config, GeneralConfig)
-    if options.step == "prepare":
-        prepare(config, options.realdata, options.run, options.threads)
-    else:
-        train(config, options.realdata, options.run, start=options.start)
-
-
-if __name__ == "__main__":
-    main()

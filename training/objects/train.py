@@ -1,11 +1,5 @@
-"""Trains the object detector on drawn scenes and on drawn objects over real photos.
+"""Trains the object detector on drawn scenes and on drawn objects over real photos."""
 
-python -m training.objects.train prepare     draw the scenes
-python -m training.objects.train train       train; a line in log.csv each epoch
-python -m training.export detector      gate the checkpoint and write models/detector
-"""
-
-import argparse
 import csv
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +16,7 @@ from encoders.bundle import Preprocessing
 from encoders.detection import postprocess
 from encoders.session import RawDetections
 from training.average_precision import ScoredBox, mean_average_precision
-from training.config import read_config
+from training.loop import CHECKPOINT
 from training.losses.yolo import yolo_loss
 from training.models.anchored import Anchor
 from training.objects.network import DetectorNetwork
@@ -99,11 +93,11 @@ def batches(scenes: Scenes, size: int, rng: np.random.Generator) -> Iterator[tup
         yield torch.from_numpy(scenes.pixels[rows]), [torch.from_numpy(scenes.truths[row]) for row in rows]
 
 
-def held_out_scenes(config: DataConfig) -> Scenes:
+def held_out_scenes(count: int, size_px: int) -> Scenes:
     """Drawn scenes that training never sees."""
-    scenes = [drawn_scene(HELD_OUT_SEED, number) for number in range(config.held_out)]
+    scenes = [drawn_scene(HELD_OUT_SEED, number) for number in range(count)]
     return Scenes(
-        pixels=np.stack([squashed_scene(scene, config.size_px) for scene in scenes]),
+        pixels=np.stack([squashed_scene(scene, size_px) for scene in scenes]),
         truths=tuple(truth_of(scene) for scene in scenes),
     )
 
@@ -153,7 +147,7 @@ def train(config: DetectorConfig, run: Path, *, max_steps: int | None = None) ->
     settings = config.optimiser
 
     scenes = Scenes.open(run / "scenes")
-    held_out = held_out_scenes(config.data)
+    held_out = held_out_scenes(config.data.held_out, config.data.size_px)
     network = build_network(config).to(memory_format=torch.channels_last)
     average = averaged(network, settings)
 
@@ -184,28 +178,6 @@ def train(config: DetectorConfig, run: Path, *, max_steps: int | None = None) ->
             log.writerow([f"{value:.4g}" for value in row])
             log_file.flush()
             checkpoint = {"config": asdict(config), "epoch": epoch + 1, "weights": average.module.state_dict()}
-            torch.save(checkpoint, run / "checkpoint.pt")
+            torch.save(checkpoint, run / CHECKPOINT)
             if max_steps is not None:
                 break
-
-
-def main() -> None:
-    """Run one step of the work."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["prepare", "train"])
-    parser.add_argument("--config", type=Path, default=Path("training/configs/detector.toml"))
-    parser.add_argument("--realdata", type=Path, default=Path("../shared/realdata"))
-    parser.add_argument("--run", type=Path, default=Path("data/training/detector"), help="folder of this run's files")
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-
-    torch.set_num_threads(options.threads)
-    config = read_config(options.config, DetectorConfig)
-    if options.step == "prepare":
-        prepare(config, options.realdata, options.run)
-    else:
-        train(config, options.run)
-
-
-if __name__ == "__main__":
-    main()
