@@ -9,8 +9,9 @@ from PIL import Image
 from rich.progress import track
 
 from training.photos import clothing_photos, grocery_photos
+from training.world.composition import compose_scene
 from training.world.kinds import LABELS
-from training.world.scene import Scene, compose_scene, draw_scene
+from training.world.scene import Scene, draw_scene
 
 # Drawn larger than the network sees them, as a served picture would be.
 DRAWN_SIZE = (480, 360)

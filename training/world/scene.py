@@ -86,25 +86,11 @@ def draw_scene(rng: np.random.Generator, size: Size = (800, 600)) -> Scene:
         _paint_shadow(picture, item, setting)
         _paint_object(picture, item, setting)
     picture = paint_weather(picture, setting, rng)
-    return Scene(picture, _told(placed, size), setting, tuple(placed))
+    return Scene(picture, truth_of(placed, size), setting, tuple(placed))
 
 
-def compose_scene(background: Image.Image, rng: np.random.Generator, size: Size) -> Scene:
-    """Put one to six objects anywhere on a photo, at any size, so that a detector meets real texture."""
-    picture = background.resize(size, Image.Resampling.BILINEAR).convert("RGB")
-    placed: list[Placed] = []
-    for _ in range(int(rng.integers(1, 7))):
-        kind = KINDS[str(rng.choice(list(KINDS)))]
-        height = float(np.exp(rng.uniform(np.log(0.1), np.log(0.6))) / max(1.0, kind.aspect**0.5))
-        item = _sprite_at(kind, float(rng.uniform(height * 0.9, 1.05)), height, size, rng)
-        if _fits(item, placed, size):
-            placed.append(item)
-    for item in placed:
-        picture.paste(item.sprite, (item.left, item.top), item.sprite)
-    return Scene(picture, _told(placed, size), None, tuple(placed))
-
-
-def _told(placed: list[Placed], size: Size) -> tuple[SceneObject, ...]:
+def truth_of(placed: list[Placed], size: Size) -> tuple[SceneObject, ...]:
+    """What stands in a picture, in the same order."""
     return tuple(SceneObject(item.kind.label, item.colour, item.box(size)) for item in placed)
 
 
@@ -119,8 +105,8 @@ def _place_objects(setting: Setting, size: Size, rng: np.random.Generator) -> li
         assert zone is not None
         foot = float(rng.uniform(*zone))
         height = _height(kind, foot, setting, rng)
-        item = _sprite_at(kind, foot, height * rng.uniform(0.9, 1.1), size, rng)
-        if _fits(item, placed, size):
+        item = sprite_at(kind, foot, height * rng.uniform(0.9, 1.1), size, rng)
+        if fits(item, placed, size):
             placed.append(item)
         if len(placed) == wanted:
             break
@@ -134,7 +120,7 @@ def _height(kind: Kind, foot: float, setting: Setting, rng: np.random.Generator)
     return kind.height_m * (foot - setting.horizon) / EYE_M
 
 
-def _sprite_at(kind: Kind, foot: float, height: float, size: Size, rng: np.random.Generator) -> Placed:
+def sprite_at(kind: Kind, foot: float, height: float, size: Size, rng: np.random.Generator) -> Placed:
     """Draw one that stands at `foot`, anywhere across the picture, at most a fifth of it outside."""
     colour = str(rng.choice(kind.colours))
     sprite = kind.sprite(colour, round(height * size[1]), rng)
@@ -143,7 +129,7 @@ def _sprite_at(kind: Kind, foot: float, height: float, size: Size, rng: np.rando
     return Placed(kind, colour, sprite, round(middle - sprite.width / 2), round(foot * size[1]) - sprite.height, foot)
 
 
-def _fits(item: Placed, others: list[Placed], size: Size) -> bool:
+def fits(item: Placed, others: list[Placed], size: Size) -> bool:
     """Large enough, inside the picture for the most part, and neither hiding another one nor hidden by it."""
     box = item.box(size)
     whole = item.sprite.width * item.sprite.height / (size[0] * size[1])
