@@ -1,6 +1,8 @@
 """Owns the learning of locally optimised product quantisation from a sample of embeddings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import faiss
 import numpy as np
@@ -8,6 +10,8 @@ from numpy.typing import NDArray
 
 from training.lopq.allocation import allocate_eigenvalues
 from training.lopq.model import Floats, LopqModel, nearest
+
+MOST_POINTS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,34 @@ class LopqConfig:
             raise ValueError(f"clusters={self.clusters} must be 1 to 65,536")
 
 
-def fit(embeddings: Floats, config: LopqConfig) -> LopqModel:
-    """Learn from a sample (N, E), of which a few hundred for each cluster make rotations that are worth it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Learnt:
+    """Steps of learning that were taken before, as `LopqModel` describes their arrays; None is still to be learnt."""
+
+    projection: tuple[Floats, Floats] | None = None
+    """The mean and the axes."""
+    centroids: Floats | None = None
+    frames: tuple[Floats, Floats] | None = None
+    """The residual means and the rotations."""
+    parts: Floats | None = None
+
+    @classmethod
+    def of(cls, model: LopqModel) -> Self:
+        """All four steps of a model; `dataclasses.replace` some by None to learn them anew."""
+        return cls(
+            projection=(model.mean, model.projection),
+            centroids=model.centroids,
+            frames=(model.residual_means, model.rotations),
+            parts=model.parts,
+        )
+
+
+def fit(embeddings: Floats, config: LopqConfig, kept: Learnt | None = None) -> LopqModel:
+    """Learn from a sample (N, E), of which a few hundred for each cluster make rotations that are worth it.
+
+    What is `kept` stays as it is and the rest is learnt around it: new parts for the same cells, say, or rotations for
+    centroids from elsewhere. Its arrays must have the sizes that `config` says, else ValueError.
+    """
     embeddings = np.ascontiguousarray(embeddings, np.float32)
     count, width = embeddings.shape
     if count < max(config.clusters, config.centroids) or width < config.dimension:
@@ -44,10 +74,21 @@ def fit(embeddings: Floats, config: LopqConfig) -> LopqModel:
             f"a sample of {count} embeddings of {width} dimensions is too small for {config.clusters} clusters, "
             f"{config.centroids} centroids and {config.dimension} dimensions"
         )
-    mean, projection = _balanced_projection(embeddings, config.dimension)
+    kept = kept or Learnt()
+    mean, projection = kept.projection or _balanced_projection(embeddings, config.dimension)
+    # Filled step by step, because each step needs the ones before.
+    model = _blank(mean, projection, config)
+    projected = model.project(embeddings)
+    model = replace(model, centroids=_coarse(projected, config) if kept.centroids is None else kept.centroids)
+    coarse = [nearest(projected[:, half], model.centroids[half]) for half in (0, 1)]
+    residual_means, rotations = kept.frames or _frames(projected, coarse, model.centroids, config)
+    model = replace(model, residual_means=residual_means, rotations=rotations)
+    return replace(model, parts=_parts(projected, coarse, model, config) if kept.parts is None else kept.parts)
+
+
+def _blank(mean: Floats, projection: Floats, config: LopqConfig) -> LopqModel:
     half = config.dimension // 2
-    # A model without local frames or parts, to be filled step by step: each needs the one before.
-    model = LopqModel(
+    return LopqModel(
         mean=mean,
         projection=projection,
         centroids=np.zeros((2, config.clusters, half), np.float32),
@@ -55,22 +96,6 @@ def fit(embeddings: Floats, config: LopqConfig) -> LopqModel:
         rotations=np.broadcast_to(np.eye(half, dtype=np.float32), (2, config.clusters, half, half)),
         parts=np.zeros((2, config.parts // 2, config.centroids, config.dimension // config.parts), np.float32),
     )
-    projected = model.project(embeddings)
-    model = replace(model, centroids=np.stack([_coarse(projected[:, side], config) for side in (0, 1)]))
-    coarse = [nearest(projected[:, side], model.centroids[side]) for side in (0, 1)]
-    frames = [
-        _local_frames(projected[:, side] - model.centroids[side][coarse[side]], coarse[side], config) for side in (0, 1)
-    ]
-    model = replace(
-        model,
-        residual_means=np.stack([means for means, _ in frames]),
-        rotations=np.stack([turns for _, turns in frames]),
-    )
-    parts = []
-    for side in (0, 1):
-        local = model.localise(projected[:, side], side, coarse[side])
-        parts.append(np.stack([_part(local[:, number], config) for number in range(local.shape[1])]))
-    return replace(model, parts=np.stack(parts))
 
 
 def _balanced_projection(embeddings: Floats, dimension: int) -> tuple[Floats, Floats]:
@@ -83,12 +108,21 @@ def _balanced_projection(embeddings: Floats, dimension: int) -> tuple[Floats, Fl
     return mean.astype(np.float32), np.ascontiguousarray(vectors.T[order], np.float32)
 
 
-def _coarse(points: Floats, config: LopqConfig) -> Floats:
-    return _k_means(points, config.clusters, config.coarse_iterations, config)
+def _coarse(projected: Floats, config: LopqConfig) -> Floats:
+    """Each half's centroids (2, V, D/2)."""
+    return np.stack(
+        [_k_means(projected[:, half], config.clusters, config.coarse_iterations, config) for half in (0, 1)]
+    )
 
 
-def _part(points: Floats, config: LopqConfig) -> Floats:
-    return _k_means(points, config.centroids, config.part_iterations, config)
+def _frames(
+    projected: Floats, coarse: Sequence[NDArray[np.intp]], centroids: Floats, config: LopqConfig
+) -> tuple[Floats, Floats]:
+    """Each half's mean residuals (2, V, D/2) and rotations (2, V, D/2, D/2)."""
+    frames = [
+        _local_frames(projected[:, half] - centroids[half][coarse[half]], coarse[half], config) for half in (0, 1)
+    ]
+    return np.stack([means for means, _ in frames]), np.stack([rotations for _, rotations in frames])
 
 
 def _local_frames(residuals: Floats, coarse: NDArray[np.intp], config: LopqConfig) -> tuple[Floats, Floats]:
@@ -107,6 +141,16 @@ def _local_frames(residuals: Floats, coarse: NDArray[np.intp], config: LopqConfi
     return means, rotations
 
 
+def _parts(projected: Floats, coarse: Sequence[NDArray[np.intp]], model: LopqModel, config: LopqConfig) -> Floats:
+    """The centroids of every part (2, M/2, S, D/M), which all clusters of a half share."""
+    parts = []
+    for half in (0, 1):
+        local = model.localise(projected[:, half], half, coarse[half])
+        each = [local[:, part] for part in range(local.shape[1])]
+        parts.append(np.stack([_k_means(points, config.centroids, config.part_iterations, config) for points in each]))
+    return np.stack(parts)
+
+
 def _k_means(points: Floats, count: int, iterations: int, config: LopqConfig) -> Floats:
     clustering = faiss.Kmeans(
         points.shape[1],
@@ -115,6 +159,8 @@ def _k_means(points: Floats, count: int, iterations: int, config: LopqConfig) ->
         nredo=config.restarts,
         seed=config.seed,
         min_points_per_centroid=1,
+        # Of a larger sample, faiss takes this many a centroid at random.
+        max_points_per_centroid=max(256, MOST_POINTS // count),
     )
     clustering.train(np.ascontiguousarray(points))
     assert clustering.centroids is not None

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.lopq.model import Codes, Floats, LopqModel
+from training.lopq.model import Floats, LopqModel
 from training.lopq.multi_sequence import nearest_cells
 
 Ids = NDArray[np.int64]
+Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,14 +23,31 @@ class Neighbours:
     candidates: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Visited:
+    """Cells in the order of their visit: their clusters (2, C), and where each one's items start and end (C,)."""
+
+    clusters: Rows
+    starts: Rows
+    ends: Rows
+
+    def rows(self) -> Rows:
+        """The candidates, cell after cell: (n,)."""
+        counts = self.ends - self.starts
+        # Each cell's own start, less how many candidates came before it.
+        shifts = self.starts - np.cumsum(counts) + counts
+        rows: Rows = np.arange(counts.sum()) + np.repeat(shifts, counts)
+        return rows
+
+
 class LopqIndex:
-    """Holds codes, a cell and an id for each item; the embeddings themselves stay with the caller."""
+    """Holds a code and an id for each item, in the order of their cells; the embeddings themselves stay with the caller."""
 
     def __init__(self, model: LopqModel) -> None:
         self._model = model
         self._ids: Ids = np.zeros(0, np.int64)
-        self._codes = model.encode(np.zeros((0, len(model.mean)), np.float32))
-        # Where each cell's items start; the items are kept in the order of their cells.
+        self._fine = np.zeros((0, 2 * model.parts.shape[1]), np.uint8)
+        # Where each cell's items start, and the end of the last.
         self._starts: NDArray[np.int64] = np.zeros(model.clusters**2 + 1, np.int64)
 
     def __len__(self) -> int:
@@ -38,7 +56,12 @@ class LopqIndex:
     @property
     def code_bytes(self) -> int:
         """Bytes that all codes take, cells and ids not counted."""
-        return self._codes.fine.nbytes
+        return self._fine.nbytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is held: codes, ids, the cells' starts and the model."""
+        return self._fine.nbytes + self._ids.nbytes + self._starts.nbytes + self._model.nbytes
 
     def add(self, ids: Ids, embeddings: Floats) -> None:
         """Add items (N,) with their embeddings (N, E); an id that is there already gets the new embedding.
@@ -52,15 +75,15 @@ class LopqIndex:
         kept = ~np.isin(self._ids, ids)
         self._hold(
             np.concatenate((self._ids[kept], ids)),
-            np.concatenate((self._codes.coarse[kept], codes.coarse)),
-            np.concatenate((self._codes.fine[kept], codes.fine)),
+            np.concatenate((self._cells()[kept], self._model.cells(codes))),
+            np.concatenate((self._fine[kept], codes.fine)),
         )
 
     def remove(self, ids: Ids) -> int:
         """Forget these items; returns how many were there."""
         kept = ~np.isin(self._ids, ids)
         removed = int((~kept).sum())
-        self._hold(self._ids[kept], self._codes.coarse[kept], self._codes.fine[kept])
+        self._hold(self._ids[kept], self._cells()[kept], self._fine[kept])
         return removed
 
     def search(
@@ -81,48 +104,58 @@ class LopqIndex:
         if quota < limit:
             raise ValueError(f"quota={quota} candidates cannot give limit={limit} neighbours")
         halves = self._model.project(query[None])[0]
-        rows, visited = self._candidates(halves, quota)
-        distances = self._distances(halves, rows)
+        visited = self._visit(halves, quota)
+        rows = visited.rows()
+        distances = self._distances(halves, visited, rows)
         best = _smallest(distances, limit if exact is None else shortlist or 10 * limit)
         ids, distances = self._ids[rows[best]], distances[best]
         if exact is not None and len(ids):
-            distances = ((exact(ids) - query) ** 2).sum(axis=1, dtype=np.float32)
+            distances = np.square(exact(ids) - query).sum(axis=1, dtype=np.float32)
             best = _smallest(distances, limit)
             ids, distances = ids[best], distances[best]
-        return Neighbours(ids, distances, visited, len(rows))
+        return Neighbours(ids, distances, len(visited.starts), len(rows))
 
-    def _candidates(self, halves: Floats, quota: int) -> tuple[NDArray[np.intp], int]:
-        """Rows of the nearest cells until there are `quota`, and the number of cells visited."""
-        first, second = (((halves[half] - self._model.centroids[half]) ** 2).sum(axis=1) for half in (0, 1))
-        chosen, count, visited = [np.zeros(0, np.intp)], 0, 0
+    def _visit(self, halves: Floats, quota: int) -> _Visited:
+        """The nearest cells until there are `quota` items in them."""
+        first, second = (np.square(halves[half] - self._model.centroids[half]).sum(axis=1) for half in (0, 1))
+        cells: list[tuple[int, int]] = []
+        bounds: list[tuple[int, int]] = []
+        count = 0
         for row, column, _ in nearest_cells(first, second):
             if count >= min(quota, len(self)):
                 break
             cell = row * self._model.clusters + column
-            start, end = self._starts[cell], self._starts[cell + 1]
-            chosen.append(np.arange(start, end))
-            count, visited = count + int(end - start), visited + 1
-        return np.concatenate(chosen), visited
+            start, end = int(self._starts[cell]), int(self._starts[cell + 1])
+            cells.append((row, column))
+            bounds.append((start, end))
+            count += end - start
+        clusters, (starts, ends) = (np.asarray(pairs, np.intp).reshape(-1, 2).T for pairs in (cells, bounds))
+        return _Visited(clusters, starts, ends)
 
-    def _distances(self, halves: Floats, rows: NDArray[np.intp]) -> Floats:
-        """Approximate squared distances (n,) by look-up in the tables of the clusters that occur."""
+    def _distances(self, halves: Floats, visited: _Visited, rows: Rows) -> Floats:
+        """Approximate squared distances (n,) by look-up in the tables of the clusters that were visited."""
         total = np.zeros(len(rows), np.float32)
-        fine = np.split(self._codes.fine[rows], 2, axis=1)
-        for half in (0, 1):
-            clusters, which = np.unique(self._codes.coarse[rows, half], return_inverse=True)
+        counts = visited.ends - visited.starts
+        for half, fine in enumerate(np.split(self._fine[rows], 2, axis=1)):
+            clusters, which = np.unique(visited.clusters[half], return_inverse=True)
             tables = self._model.distance_tables(halves[half], half, clusters)
-            total += tables[which[:, None], np.arange(tables.shape[1]), fine[half]].sum(axis=1)
+            # One look-up in all tables laid end to end is several times faster than one by cluster, part and code.
+            table_starts = np.repeat(which * tables[:1].size, counts)[:, None]
+            part_starts = np.arange(tables.shape[1]) * tables.shape[2]
+            total += tables.ravel().take(fine + part_starts + table_starts).sum(axis=1)
         return total
 
-    def _hold(self, ids: Ids, coarse: NDArray[np.uint16], fine: NDArray[np.uint8]) -> None:
-        clusters = self._model.clusters
-        cells = coarse[:, 0].astype(np.int64) * clusters + coarse[:, 1]
+    def _cells(self) -> NDArray[np.int64]:
+        """Each item's cell (N,)."""
+        return np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts))
+
+    def _hold(self, ids: Ids, cells: NDArray[np.int64], fine: NDArray[np.uint8]) -> None:
         order = np.argsort(cells, kind="stable")
-        self._ids, self._codes = ids[order], Codes(coarse[order], fine[order])
-        self._starts = np.searchsorted(cells[order], np.arange(clusters**2 + 1))
+        self._ids, self._fine = ids[order], fine[order]
+        self._starts = np.searchsorted(cells[order], np.arange(len(self._starts)))
 
 
-def _smallest(distances: Floats, count: int) -> NDArray[np.intp]:
+def _smallest(distances: Floats, count: int) -> Rows:
     """Return the positions of the `count` smallest, smallest first."""
     if count < len(distances):
         head = np.argpartition(distances, count)[:count]

@@ -1,5 +1,6 @@
 """Owns locally optimised product quantisation: what was learnt, and how an embedding becomes a code and back."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -39,10 +40,28 @@ class LopqModel:
     rotations: Floats  # (2, V, D/2, D/2), local = rotation @ residual
     parts: Floats  # (2, M/2, S, D/M)
 
+    def __post_init__(self) -> None:
+        clusters, half, parts = self.clusters, self.projection.shape[0] // 2, self.parts.shape[1]
+        wanted = {
+            "mean": (self.projection.shape[1],),
+            "centroids": (2, clusters, half),
+            "residual_means": (2, clusters, half),
+            "rotations": (2, clusters, half, half),
+            "parts": (2, parts, self.parts.shape[2], math.ceil(half / parts)),
+        }
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} is {getattr(self, name).shape}, and {shape} would fit the other arrays")
+
     @property
     def clusters(self) -> int:
         """V, of each half; there are V² cells."""
         return int(self.centroids.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that was learnt."""
+        return sum(getattr(self, field.name).nbytes for field in fields(self))
 
     def project(self, embeddings: Floats) -> Floats:
         """Map embeddings (N, E) to the space (N, 2, D/2) in which distances are approximated."""
@@ -56,6 +75,11 @@ class LopqModel:
         return Codes(
             np.concatenate([chunk.coarse for chunk in chunks]), np.concatenate([chunk.fine for chunk in chunks])
         )
+
+    def cells(self, codes: Codes) -> NDArray[np.int64]:
+        """Number the cell of each code (N,), row by row: 0 to V² - 1."""
+        numbers: NDArray[np.int64] = codes.coarse[:, 0].astype(np.int64) * self.clusters + codes.coarse[:, 1]
+        return numbers
 
     def reconstruct(self, codes: Codes) -> Floats:
         """Return what codes stand for, in the space of `project`: (N, 2, D/2)."""
@@ -77,10 +101,11 @@ class LopqModel:
         """
         parts = self.parts[half]
         residual = query - self._centres(half)[clusters]
-        local = np.einsum("cij,cj->ci", self.rotations[half, clusters], residual).reshape(
-            len(clusters), len(parts), 1, parts.shape[2]
-        )
-        distances: Floats = ((local - parts) ** 2).sum(axis=3, dtype=np.float32)
+        local = np.matmul(self.rotations[half, clusters], residual[:, :, None])
+        local = local.reshape(len(clusters), len(parts), parts.shape[2])
+        # |a - b|² as |a|² - 2ab + |b|²: one product a part instead of every difference.
+        products = np.matmul(local.swapaxes(0, 1), parts.swapaxes(1, 2)).swapaxes(0, 1)
+        distances: Floats = np.square(local).sum(axis=2)[:, :, None] - 2 * products + np.square(parts).sum(axis=2)
         return distances
 
     def localise(self, halves: Floats, half: int, coarse: NDArray[np.integer]) -> Floats:
