@@ -79,6 +79,7 @@ export function search(collection, query, { limit, offset, signal }) {
   const form = new FormData();
   if (query.imageId) form.set("image_id", query.imageId);
   else if (query.blob) form.set("image", query.blob, "query");
+  if (query.sketch) form.set("sketch", query.sketch, "sketch.png");
   if (query.region) form.set("region", ["x_min", "y_min", "x_max", "y_max"].map((edge) => query.region[edge]).join(","));
   if (query.detect) form.set("detect", "true");
   if (query.words) form.set("text", query.words);

@@ -76,11 +76,16 @@ class Page {
     if (location.hash.slice(1) !== collection.name) history.replaceState(null, "", `#${collection.name}`);
     this.panel.setCollection({
       collection,
-      hasText: this.served.encoders.some(({ space, modalities }) => space === collection.space && modalities.includes("text")),
+      hasText: this.#canRead("text", collection),
+      hasSketch: this.#canRead("sketch", collection),
       detector: this.#detectorOf(collection),
     });
     // A new collection clears the panel, and that asks already.
     if (!isNew) this.#run({ isQuiet });
+  }
+
+  #canRead(modality, { space }) {
+    return this.served.encoders.some((encoder) => encoder.space === space && encoder.modalities.includes(modality));
   }
 
   /** The detector that finds boxes in a query picture; null where none is served. */

@@ -1,7 +1,8 @@
-// The query panel: a picture, a part of it, words, and how they count.
+// The query panel: a picture, a part of it, words, a sketch, and how they count.
 
 import * as api from "./api.js";
 import { announce, byId, count, droppable } from "./elements.js";
+import { Sketch } from "./sketch.js";
 import { Stage } from "./stage.js";
 
 const WORDS_PAUSE_MS = 400;
@@ -11,18 +12,23 @@ export class QueryPanel {
   constructor(onChange) {
     this.onChange = onChange;
     this.stage = new Stage((choice) => this.#update(choice));
+    this.board = new Sketch((blob) => {
+      this.sketch = blob;
+      this.#update({});
+    });
     this.#reset();
     this.detecting = new AbortController();
     this.#listen();
   }
 
   /** Says what the chosen collection can be asked. */
-  setCollection({ collection, hasText, detector }) {
+  setCollection({ collection, hasText, hasSketch, detector }) {
     const isNew = this.collection?.name !== collection.name;
     this.collection = collection;
     this.detector = detector;
     byId("words-form").hidden = !hasText;
-    byId("query-title").textContent = hasText ? "Find pictures" : "Find pictures like…";
+    byId("sketch-field").hidden = !hasSketch;
+    byId("query-title").textContent = hasText || hasSketch ? "Find pictures" : "Find pictures like…";
     if (isNew) this.clear();
   }
 
@@ -49,6 +55,7 @@ export class QueryPanel {
     this.detecting.abort();
     this.#reset();
     this.stage.clear();
+    this.board.clear();
     byId("words").value = "";
     byId("picture").value = "";
     this.#update({});
@@ -56,6 +63,7 @@ export class QueryPanel {
 
   #reset() {
     this.picture = null;
+    this.sketch = null;
     this.choice = { region: null, detect: false };
   }
 
@@ -128,22 +136,31 @@ export class QueryPanel {
     const words = byId("words-form").hidden ? "" : byId("words").value.trim();
     byId("drop").hidden = Boolean(this.picture);
     byId("chosen").hidden = !this.picture;
-    byId("balance-field").hidden = !(this.picture && words);
+    byId("balance-field").hidden = !((this.picture || this.sketch) && words);
+    byId("balance-seen").textContent = this.picture ? "More picture" : "More sketch";
     this.onChange(this.#query(words));
   }
 
   #query(words) {
     const query = { filter: byId("filter").value.trim(), limit: Number(byId("limit").value), words };
-    query.isEmpty = !this.picture && !words;
-    if (!this.picture) return query;
+    query.isEmpty = !this.picture && !this.sketch && !words;
+    if (this.sketch) query.sketch = this.sketch;
+    if (this.picture) Object.assign(query, this.#pictureQuery());
+    if (words && (this.picture || this.sketch)) query.weights = this.#weights(query);
+    return query;
+  }
+
+  #pictureQuery() {
     const { region, detect } = this.choice;
     // A stored picture is looked for by its id; only for a choice within it are its bytes sent.
     const isStored = this.picture.imageId && !region && detect === this.#wholly().detect;
-    Object.assign(query, isStored ? { imageId: this.picture.imageId } : { blob: this.picture.blob, region, detect });
-    if (words) {
-      const share = Number(byId("balance").value);
-      query.weights = { text: share, [query.imageId ? "image_id" : "image"]: 1 - share };
-    }
-    return query;
+    return isStored ? { imageId: this.picture.imageId } : { blob: this.picture.blob, region, detect };
+  }
+
+  /** Words have the balance's share, what is seen has the rest. */
+  #weights({ imageId, sketch }) {
+    const share = Number(byId("balance").value);
+    const seen = [...(this.picture ? [imageId ? "image_id" : "image"] : []), ...(sketch ? ["sketch"] : [])];
+    return { text: share, ...Object.fromEntries(seen.map((part) => [part, (1 - share) / seen.length])) };
   }
 }

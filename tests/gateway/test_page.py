@@ -219,6 +219,44 @@ def test_words_find_where_an_encoder_reads_them(page: Page, objects: str) -> Non
     expect(page.locator(".tile .name").first).to_have_text("green")
 
 
+def test_drawn_sketch_is_looked_for(page: Page, objects: str) -> None:
+    """A drawing asks when the pen rests; words and sketch are one query; without strokes words stand alone."""
+    _open(page, objects)
+    page.get_by_text("Draw a sketch").click()
+    with page.expect_response("**/search") as answered:
+        _stroke(page, (0.2, 0.7), (0.8, 0.7))
+    assert answered.value.ok
+    expect(page.locator("#results-title")).to_have_text("Best matches")
+
+    _stroke(page, (0.3, 0.7), (0.5, 0.3), (0.7, 0.7))
+    page.get_by_label("Words", exact=True).fill("green")
+    expect(page.locator("#balance-field")).to_be_visible()
+    # The tiny encoder sees mean colours: between white paper and green lie yellow, then green.
+    expect(page.locator(".tile .name").nth(1)).to_have_text("green")
+    expect(page.locator(".tile .name").first).to_have_text("yellow")
+    expect(page.locator("#balance-seen")).to_have_text("More sketch")
+    _look(page, "sketch")
+
+    for _ in range(2):
+        page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("button", name="Wipe")).to_be_disabled()
+    expect(page.locator(".tile .name").first).to_have_text("green")
+    page.get_by_label("Words", exact=True).fill("")
+    expect(page.locator("#results-title")).to_have_text(f"All of {objects}")
+
+
+def _stroke(page: Page, *points: tuple[float, float]) -> None:
+    """Draws through points in shares of the board."""
+    frame = page.locator("#board").bounding_box()
+    assert frame is not None
+    places = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=4)
+    page.mouse.up()
+
+
 def test_unreadable_picture_is_explained(page: Page, objects: str, complaints: list[str]) -> None:
     """A page renamed to a picture gets one clear sentence, and the next picture works."""
     _open(page, objects)
