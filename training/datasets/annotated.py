@@ -1,7 +1,7 @@
 """Owns the form that every detection set is read into: pictures, and what stands where in them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,13 @@ class TrueObject:
     """One object: `box` in shares of the picture.
 
     `is_difficult` is VOC's `difficult` or COCO's `iscrowd`: a detector need not find it and is not blamed if it does.
+    `attributes` are what else the annotation says, in the form that annotation tools add to both layouts.
     """
 
     label: str
     box: Box
     is_difficult: bool = False
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,4 +132,10 @@ def _object(fields: Mapping[str, Any], names: Mapping[int, str], frame: Frame, r
         raise RecordError(FaultKind.BAD_RECORD, f"`bbox` has {len(edges)} numbers, not 4")
     x_px, y_px, width_px, height_px = (number_in(edge, "`bbox`") for edge in edges)
     box = frame.box((x_px, y_px, x_px + width_px, y_px + height_px), record)
-    return TrueObject(names[category_id], box, is_difficult=fields.get("iscrowd") == 1)
+    attributes = require_mapping(fields.get("attributes", {}))
+    return TrueObject(
+        names[category_id],
+        box,
+        is_difficult=fields.get("iscrowd") == 1,
+        attributes={name: str(value) for name, value in attributes.items()},
+    )

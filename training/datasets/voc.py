@@ -108,7 +108,15 @@ class _Reader:
         )
         # VOC counts pixels from 1 and includes the last one.
         box = frame.box((x_min - 1, y_min - 1, x_max, y_max), record)
-        return TrueObject(label, box, is_difficult=element.findtext("difficult", "0").strip() == "1")
+        return TrueObject(
+            label,
+            box,
+            is_difficult=element.findtext("difficult", "0").strip() == "1",
+            attributes={
+                attribute.findtext("name", "").strip(): attribute.findtext("value", "").strip()
+                for attribute in element.findall("attributes/attribute")
+            },
+        )
 
 
 class _PlainTree(TreeBuilder):

@@ -31,6 +31,11 @@ class SceneObject:
     colour: str
     box: Box
 
+    def box_px(self, size: Size) -> tuple[int, int, int, int]:
+        """The box in a picture of (width, height): left, top, and the pixels behind the last ones."""
+        x_min, y_min, x_max, y_max = self.box
+        return round(x_min * size[0]), round(y_min * size[1]), round(x_max * size[0]), round(y_max * size[1])
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
