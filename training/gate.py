@@ -15,7 +15,7 @@ from encoders.bundle import ModelFile
 from training.onnx_graph import Inputs, Outputs, batches, onnx_outputs, torch_outputs, write_onnx
 from training.precisions import PrecisionError, write_fp16, write_int8
 
-__all__ = ["Candidate", "GateError", "Gated", "Inputs", "Outputs", "gate"]
+__all__ = ["Candidate", "GateError", "Gated", "Inputs", "Outputs", "closeness", "gate", "require_close"]
 
 FEWEST_INPUTS = 500
 CALIBRATION_INPUTS = 200
@@ -82,7 +82,7 @@ def gate(
         reference = _write_reference(candidate, files["fp32"])
         exported = onnx_outputs(files["fp32"], candidate.inputs, candidate.outputs)
         measured = {} if reference is None else closeness(candidate.outputs, reference, exported)
-        _require_close(measured)
+        require_close(measured)
         quality = candidate.quality(exported)
         figures: dict[str, Any] = {"inputs": count, "fp32": _rounded({**measured, **quality})}
         for precision in ("fp16", "int8"):
@@ -113,7 +113,7 @@ def _write_reference(candidate: Candidate, path: Path) -> Outputs | None:
     return torch_outputs(candidate.network, candidate.inputs)
 
 
-def _require_close(measured: Mapping[str, float]) -> None:
+def require_close(measured: Mapping[str, float]) -> None:
     """Raise `GateError` where fp32 is off; a figure that is no number is off too."""
     cosine = measured.get("least_cosine", 1.0)
     if not cosine >= LEAST_COSINE:

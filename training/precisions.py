@@ -79,4 +79,8 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime 
 
 
 def _nodes_of(graph: onnx.ModelProto, parts: Sequence[str]) -> list[str]:
-    return [node.name for node in graph.graph.node if node.name.startswith(tuple(parts))]
+    names = [node.name for node in graph.graph.node]
+    for part in parts:
+        if not any(name.startswith(part) for name in names):
+            raise ValueError(f"The graph has no node whose name begins with {part}; what should stay float?")
+    return [name for name in names if name.startswith(tuple(parts))]

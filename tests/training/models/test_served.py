@@ -1,4 +1,3 @@
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from training.models.served import (
     TextEncoder,
 )
 from training.models.taskformer import TaskFormer, TaskFormerConfig
+from training.onnx_graph import write_onnx
 from training.tokens.captions import Vocabulary
 
 VOCABULARY = Vocabulary.of(["a man in a red coat", "a dog on the grass"] * 3, has_ends=True)
@@ -66,17 +66,8 @@ def embedder(system: str) -> tuple[nn.Module, Callable[[Tensor], Tensor], Scalin
 
 
 def write_bundle(folder: Path, encoder: nn.Module, inputs: dict[str, Tensor], dimension: int) -> Bundle:
-    with warnings.catch_warnings(action="ignore"):
-        torch.onnx.export(
-            encoder.eval(),
-            tuple(inputs.values()),
-            folder / "model.onnx",
-            dynamo=False,
-            opset_version=17,
-            input_names=list(inputs),
-            output_names=["embedding"],
-            dynamic_axes={name: {0: "N", **({1: "T"} if name == "tokens" else {})} for name in (*inputs, "embedding")},
-        )
+    arrays = {name: values.numpy() for name, values in inputs.items()}
+    write_onnx(encoder, arrays, ["embedding"], folder / "model.onnx")
     model = ModelFile.of(folder / "model.onnx")
     is_text = "tokens" in inputs
     (folder / "tokenizer.json").write_text(VOCABULARY.tokenizer_json(max_tokens=12), encoding="utf-8")
