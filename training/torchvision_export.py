@@ -9,6 +9,7 @@ Writes `resnet18.onnx` (`image` float32 (N, 3, H, W) -> `embedding` (N, D), what
 
 import argparse
 import json
+import socket
 import sys
 import warnings
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from encoders.errors import BundleError
-from encoders.importers.model_file import read_model_file
+from encoders.importers.model_file import check_model_file
 from encoders.importers.spec import ImageSpec
 from training.checkpoints.tensors import CheckpointError, load_strictly, read_checkpoint, tensors_of
 
@@ -33,6 +34,7 @@ _HEADS = ("fc", "classifier", "heads", "head")
 _UNSUPPORTED = {"googlenet", "inception_v3"}
 # How checkpoints of training scripts wrap the state dict.
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
+_TIMEOUT_S = 10.0
 _MOST_DIFFERENCE = 0.01  # of the vectors' length: a cosine of .99995
 
 
@@ -46,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     source.add_argument("--online", action="store_true", help="download torchvision's own weights")
     parser.add_argument("--out", type=Path, required=True, help="the .onnx file to write")
     options = parser.parse_args(arguments)
+    socket.setdefaulttimeout(_TIMEOUT_S)  # torchvision downloads without one
     try:
         export_network(options.network, options.weights, options.out)
     except (BundleError, CheckpointError) as error:
@@ -102,7 +105,7 @@ def _download(published: Any) -> Mapping[str, Tensor]:
 
 def _read_tensors(path: Path) -> Mapping[str, Tensor]:
     """The tensors of a checkpoint by name."""
-    read_model_file(path)  # tells web pages and Git LFS pointers apart from broken checkpoints
+    check_model_file(path)
     content = read_checkpoint(path)
     for wrapper in _WRAPPERS:
         if isinstance(content.get(wrapper), dict):

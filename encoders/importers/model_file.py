@@ -1,6 +1,9 @@
 """Files that people bring: their bytes, once it is sure that they are no web page, no Git LFS pointer and not too big."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from encoders.errors import BundleError
 
@@ -8,18 +11,21 @@ from encoders.errors import BundleError
 MAX_MODEL_BYTES = 1_900 * 1024 * 1024
 MAX_TEXT_BYTES = 1024 * 1024
 
+_START_BYTES = 256
 _LFS_POINTER = b"version https://git-lfs"
 
 
 def read_model_file(path: Path) -> bytes:
     """The bytes of a model or weights file; raises `BundleError` for whatever can be told from its first bytes."""
     data = _read(path, MAX_MODEL_BYTES)
-    if data.startswith(_LFS_POINTER):
-        raise BundleError(f"{path} is a Git LFS pointer, not the model: fetch the file itself with `git lfs pull`.")
-    start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")):
-        raise BundleError(f"{path} is a web page, not a model: download the file itself, not the page that shows it.")
+    _refuse_impostors(path, data)
     return data
+
+
+def check_model_file(path: Path) -> None:
+    """Raise the same for a file of any size that another reader will open."""
+    with _opened(path) as opened:
+        _refuse_impostors(path, opened.read(_START_BYTES))
 
 
 def read_text_file(path: Path) -> str:
@@ -40,16 +46,30 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return labels
 
 
+def _refuse_impostors(path: Path, data: bytes) -> None:
+    if data.startswith(_LFS_POINTER):
+        raise BundleError(f"{path} is a Git LFS pointer, not the model: fetch the file itself with `git lfs pull`.")
+    start = data[:_START_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")):
+        raise BundleError(f"{path} is a web page, not a model: download the file itself, not the page that shows it.")
+
+
 def _read(path: Path, max_bytes: int) -> bytes:
-    try:
-        if not path.is_file():
-            raise BundleError(f"{path} is not a file." if path.exists() else f"{path} does not exist.")
-        with path.open("rb") as opened:
-            data = opened.read(max_bytes + 1)
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
-    if not data:
-        raise BundleError(f"{path} is empty: the download or copy did not finish.")
+    with _opened(path) as opened:
+        data = opened.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise BundleError(f"{path} is larger than {max_bytes // 2**20} MiB, the most that can be imported.")
     return data
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        if not path.is_file():
+            raise BundleError(f"{path} is not a file." if path.exists() else f"{path} does not exist.")
+        if not path.stat().st_size:
+            raise BundleError(f"{path} is empty: the download or copy did not finish.")
+        with path.open("rb") as opened:
+            yield opened
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}.") from error

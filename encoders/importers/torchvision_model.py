@@ -1,18 +1,13 @@
 """A torchvision network by name, made into a bundle: torch exports it in a process of its own, the rest is ONNX."""
 
-import importlib.util
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from encoders.bundle import Bundle
-from encoders.errors import BundleError
 from encoders.importers.onnx_model import import_onnx
 from encoders.importers.spec import ImageSpec
-
-_MAX_EXPORT_S = 1_800  # a download is part of it
+from encoders.importers.training_process import run_training
 
 
 def import_torchvision(
@@ -30,11 +25,10 @@ def import_torchvision(
 
     `weights` is a local state dict, None downloads torchvision's own; `spec` replaces torchvision's preprocessing.
     """
-    if importlib.util.find_spec("torchvision") is None:
-        raise BundleError("torchvision networks need torch and torchvision: install fovea[training].")
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / f"{network}.onnx".replace("/", "_")
-        _export(network, weights, model)
+        source = "--online" if weights is None else f"--weights={weights.resolve()}"
+        run_training("training.torchvision_export", f"--out={model}", source, "--", network)
         return import_onnx(
             model,
             name=name,
@@ -44,15 +38,3 @@ def import_torchvision(
             licence=licence,
             attribution=attribution,
         )
-
-
-def _export(network: str, weights: Path | None, model: Path) -> None:
-    source = ["--online"] if weights is None else [f"--weights={weights.resolve()}"]
-    command = [sys.executable, "-m", "training.torchvision_export", f"--out={model}", *source, "--", network]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_MAX_EXPORT_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise BundleError(f"Exporting {network} took more than {_MAX_EXPORT_S // 60} minutes.") from error
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        raise BundleError(lines[-1] if lines else f"Exporting {network} failed without a word.")

@@ -1,0 +1,32 @@
+"""One of the networks of a published checkpoint, and what its bundle must know to serve it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from encoders.bundle import Kind, Modality, Preprocessing
+from training.models.served import PictureEncoder, TextEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A network that embeds pictures after `preprocessing`, or texts that `tokenizer_json` splits into tokens.
+
+    Its bundle is called as the whole checkpoint, with `suffix` behind.
+    """
+
+    network: PictureEncoder | TextEncoder
+    modalities: tuple[Modality, ...]
+    suffix: str = ""
+    preprocessing: Preprocessing | None = None
+    tokenizer_json: str = ""
+    max_tokens: int | None = None
+
+    @classmethod
+    def of_texts(cls, network: TextEncoder, tokenizer_json: str, max_tokens: int) -> Self:
+        """Describe the part that reads texts."""
+        return cls(network, ("text",), "-text", tokenizer_json=tokenizer_json, max_tokens=max_tokens)
+
+    @property
+    def kind(self) -> Kind:
+        """Tell what it mostly embeds: photos, where one network embeds photos and sketches."""
+        return self.modalities[0]
