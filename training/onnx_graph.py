@@ -41,12 +41,12 @@ def write_onnx(network: nn.Module, inputs: Inputs, outputs: Sequence[str], path:
 
 
 def torch_outputs(network: nn.Module, inputs: Inputs) -> Outputs:
-    """What the network says of the inputs, in torch."""
-    parts = []
+    """What the network says of the inputs, in torch, on whichever device it is."""
+    parts, device = [], next(network.parameters()).device
     with torch.inference_mode():
         for batch in batches(inputs):
-            answer = network(*(torch.from_numpy(values) for values in batch.values()))
-            parts.append([output.numpy() for output in (answer if isinstance(answer, tuple) else (answer,))])
+            answer = network(*(torch.from_numpy(values).to(device) for values in batch.values()))
+            parts.append([output.cpu().numpy() for output in (answer if isinstance(answer, tuple) else (answer,))])
     return _joined(parts)
 
 
