@@ -77,6 +77,8 @@ def gate(
     count = len(next(iter(candidate.inputs.values())))
     if count < fewest_inputs:
         raise GateError(f"{count} inputs are too few to tell; the gate needs {fewest_inputs}.")
+    if unknown := set(keep) - FILES.keys():
+        raise ValueError(f"{sorted(unknown)} are no precisions; there are {', '.join(FILES)}.")
     with tempfile.TemporaryDirectory() as scratch:
         files = {precision: Path(scratch) / name for precision, name in FILES.items()}
         reference = _write_reference(candidate, files["fp32"])
@@ -103,16 +105,6 @@ def closeness(names: tuple[str, ...], reference: Outputs, outputs: Outputs) -> d
     }
 
 
-def _write_reference(candidate: Candidate, path: Path) -> Outputs | None:
-    """Write the fp32 file and return what it has to answer, where torch can tell."""
-    if isinstance(candidate.network, Path):
-        shutil.copyfile(candidate.network, path)
-        return None
-    examples = next(batches({name: rows[:2] for name, rows in candidate.inputs.items()}))
-    write_onnx(candidate.network, examples, candidate.outputs, path)
-    return torch_outputs(candidate.network, candidate.inputs)
-
-
 def require_close(measured: Mapping[str, float]) -> None:
     """Raise `GateError` where fp32 is off; a figure that is no number is off too."""
     cosine = measured.get("least_cosine", 1.0)
@@ -122,6 +114,16 @@ def require_close(measured: Mapping[str, float]) -> None:
         difference = measured.get(f"largest_difference_of_{name}", 0.0)
         if not difference <= most:
             raise GateError(f"Exported {name} differ from torch's by {difference:.4f}; {most} is the most.")
+
+
+def _write_reference(candidate: Candidate, path: Path) -> Outputs | None:
+    """Write the fp32 file and return what it has to answer, where torch can tell."""
+    if isinstance(candidate.network, Path):
+        shutil.copyfile(candidate.network, path)
+        return None
+    examples = next(batches({name: rows[:2] for name, rows in candidate.inputs.items()}))
+    write_onnx(candidate.network, examples, candidate.outputs, path)
+    return torch_outputs(candidate.network, candidate.inputs)
 
 
 def _smaller(
