@@ -57,6 +57,20 @@ format: $(VENV) ## let ruff write the format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Each system small, from drawn pictures to an evaluated bundle, by the command that trains it in full.
+SYSTEMS := pedestrians text_sketch cars objects
+CI_RUN := data/train-ci
+
+.PHONY: train-ci evaluate
+train-ci: $(TRAINING) ## train all four systems small, from data to evaluated bundles, in 25 minutes
+	rm -rf $(CI_RUN)
+	$(foreach system,$(SYSTEMS),$(BIN)/python -m training.$(system) draw train export evaluate \
+	  --config training/configs/$(system)_ci.toml --data $(CI_RUN)/$(system)/data --run $(CI_RUN)/$(system)/run \
+	  --out $(CI_RUN)/$(system)/models $(ARGS) && ) true
+
+evaluate: $(TRAINING) ## evaluate the shipped bundles through the RPCs, into docs/results/evaluation.json
+	$(BIN)/python -m training.evaluate $(ARGS)
+
 .PHONY: bench-quick constraints clean
 bench-quick: $(TRAINING) ## ratios to the raw limits in three minutes, into docs/results/bench-quick.json
 	$(BIN)/python -m benchmarks.quick $(ARGS)
