@@ -16,8 +16,12 @@ from typing import Any
 import grpc
 from google.protobuf import json_format, struct_pb2
 
+from encoders.detection import Detection
+from encoders.image import Box
+from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from fovea.search.v1 import search_pb2, search_pb2_grpc
+from fovea.types.v1 import types_pb2
 
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 120.0
@@ -27,11 +31,15 @@ MOST_QUERIES = 64
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Words, a sketch, a picture, or several of them; `detect` makes every object in the picture a query."""
+    """Words, a sketch, a picture, or several of them.
+
+    Of the picture `region` is meant, in shares, or with `detect` every object in it.
+    """
 
     text: str = ""
     sketch: bytes = b""
     image: bytes = b""
+    region: Box | None = None
     detect: bool = False
 
     def parts(self) -> list[search_pb2.QueryPart]:
@@ -42,7 +50,7 @@ class Query:
         if self.sketch:
             parts.append(search_pb2.QueryPart(sketch=self.sketch))
         if self.image:
-            parts.append(search_pb2.QueryPart(image=self.image, detect=self.detect))
+            parts.append(search_pb2.QueryPart(image=self.image, region=_message(self.region), detect=self.detect))
         return parts
 
 
@@ -58,9 +66,10 @@ class Found:
 class Served:
     """Collections of a running system; errors are grpc.RpcError, as clients get them."""
 
-    def __init__(self, ingest: grpc.Channel, search: grpc.Channel) -> None:
+    def __init__(self, ingest: grpc.Channel, search: grpc.Channel, detectors: Mapping[str, grpc.Channel]) -> None:
         self._ingest = ingest_pb2_grpc.IngestServiceStub(ingest)
         self._search = search_pb2_grpc.SearchServiceStub(search)
+        self._detectors = {name: detector_pb2_grpc.DetectorServiceStub(channel) for name, channel in detectors.items()}
 
     def fill(
         self,
@@ -107,6 +116,15 @@ class Served:
                 answers.append([Found(hit.uri, hit.score, hit.label) for hit in result.response.hits])
         return answers
 
+    def detect(self, detector: str, picture: bytes, *, min_score: float, limit: int) -> list[Detection]:
+        """The objects that a detector finds in an encoded picture, best first."""
+        request = detector_pb2.DetectRequest(detector=detector, image=picture, min_score=min_score, limit=limit)
+        answer = self._detectors[detector].Detect(request)
+        return [
+            Detection((item.box.x_min, item.box.y_min, item.box.x_max, item.box.y_max), item.class_id, item.score)
+            for item in answer.detections
+        ]
+
 
 @contextmanager
 def served(*models: Path) -> Iterator[Served]:
@@ -114,11 +132,13 @@ def served(*models: Path) -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="fovea-evaluation-") as scratch, ExitStack() as stack:
         run = stack.enter_context(_up(Path(scratch), models))
         options = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
-        channels = [
-            stack.enter_context(grpc.insecure_channel(run[name], options=[*options, ("grpc.enable_http_proxy", 0)]))
-            for name in ("ingest", "search")
-        ]
-        yield Served(*channels)
+
+        def channel(address: str) -> grpc.Channel:
+            no_proxy = ("grpc.enable_http_proxy", 0)
+            return stack.enter_context(grpc.insecure_channel(address, options=[*options, no_proxy]))
+
+        detectors = {name: channel(address) for name, address in run["encoders"].items()}
+        yield Served(channel(run["ingest"]), channel(run["search"]), detectors)
 
 
 @contextmanager
@@ -145,3 +165,7 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _message(box: Box | None) -> types_pb2.Box | None:
+    return None if box is None else types_pb2.Box(x_min=box[0], y_min=box[1], x_max=box[2], y_max=box[3])
