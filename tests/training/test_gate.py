@@ -52,10 +52,14 @@ class SmallDetector(nn.Module):
 class Moody(nn.Module):
     """Embeds bright pictures otherwise than dark ones, by a branch that a traced graph does not have."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
     def forward(self, image: Tensor) -> Tensor:
         """Embed the mean colour."""
-        mean = image.float().mean(dim=(1, 2))
-        return nn.functional.normalize(255 - mean if mean.mean() > 100 else mean, dim=1)
+        mean = self.linear(image.float().mean(dim=(1, 2)))
+        return nn.functional.normalize(-mean if image.float().mean() > 100 else mean, dim=1)
 
 
 def pictures(count: int = COUNT) -> NDArray[np.uint8]:
@@ -177,8 +181,9 @@ def test_what_is_not_good_enough_has_no_file(tmp_path: Path) -> None:
 def test_another_embedding_is_refused(tmp_path: Path) -> None:
     """A graph that does not say what torch says is refused, and so is one that says no number; no file is written."""
     rows = np.concatenate([pictures() // 4, pictures() // 4 + 190])
-    silent = PictureEncoder(nn.Identity(), lambda scaled: scaled.mean(dim=(2, 3)) * torch.nan, DCMPL_SCALING)
-    for network in (Moody(), silent):
+    broken = SmallNetwork()
+    nn.init.constant_(next(broken.parameters()), torch.nan)
+    for network in (Moody(), PictureEncoder(broken, broken.forward, DCMPL_SCALING)):
         with pytest.raises(GateError, match="cosine"):
             gate(candidate_of(network, {"image": rows}), tmp_path / "refused", fewest_inputs=len(rows))
     assert not (tmp_path / "refused").exists()
