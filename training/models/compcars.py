@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import ResNet, resnet18, resnet50
+from torchvision.models.resnet import BasicBlock
 
 Backbone = Literal["resnet18", "resnet50"]
 Pooling = Literal["power", "attention"]
@@ -27,6 +28,11 @@ class CompCarsConfig:
     pooling: Pooling = "power"
     is_two_scale: bool = False
     classes: int = 0
+    width: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.width != 1 and self.backbone != "resnet18":
+            raise ValueError(f"width={self.width} scales resnet18 only, not {self.backbone}")
 
 
 class CompCars(nn.Module):
@@ -35,7 +41,7 @@ class CompCars(nn.Module):
     def __init__(self, config: CompCarsConfig) -> None:
         super().__init__()
         self.config = config
-        self.resnet = resnet18() if config.backbone == "resnet18" else resnet50()
+        self.resnet = _resnet(config)
         channels: int = self.resnet.fc.in_features
         self.resnet.fc = nn.Identity()
         self.p = nn.Parameter(torch.full((1,), 3.0))
@@ -54,8 +60,11 @@ class CompCars(nn.Module):
         return _unit(torch.cat([_unit(self._power_pooled(scale)) for scale in (image, larger)], dim=1))
 
     def classify(self, image: Tensor) -> Tensor:
-        """Name the model of the car: logits (N, classes). Power pooling classifies what search compares."""
-        pooled = self.pool(image)
+        """Name the model of the car: logits (N, classes)."""
+        return self.logits(self.pool(image))
+
+    def logits(self, pooled: Tensor) -> Tensor:
+        """The classifier's answer to what `pool` gives. Power pooling classifies what search compares."""
         return cast("Tensor", self.fc1(pooled if self.config.pooling == "attention" else _unit(pooled)))
 
     def pool(self, image: Tensor) -> Tensor:
@@ -81,6 +90,25 @@ class SpatialAttention(nn.Module):
         return cast("Tensor", self.conv(summary).sigmoid())
 
 
+class NarrowResNet(ResNet):  # type: ignore[misc]  # torchvision has no types
+    """torchvision's resnet18, every stage `width` times as wide, under the same parameter names."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__(BasicBlock, [2, 2, 2, 2])
+        channels = [round(stage * width) for stage in (64, 128, 256, 512)]
+        self.inplanes = channels[0]
+        self.conv1 = nn.Conv2d(3, channels[0], 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels[0])
+        self.layer1 = self._make_layer(BasicBlock, channels[0], 2)
+        self.layer2 = self._make_layer(BasicBlock, channels[1], 2, stride=2)
+        self.layer3 = self._make_layer(BasicBlock, channels[2], 2, stride=2)
+        self.layer4 = self._make_layer(BasicBlock, channels[3], 2, stride=2)
+        self.fc = nn.Linear(channels[3], 1000)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
 def power_pool(activation: Tensor, power: Tensor) -> Tensor:
     """Pool each channel as published, (N, C, H, W) of at least 0 to (N, C).
 
@@ -92,11 +120,18 @@ def power_pool(activation: Tensor, power: Tensor) -> Tensor:
     return ((places**power).sum(dim=2) / (_norm(places, 2) + EPSILON) + 0.1) ** (1 / power)
 
 
+def _resnet(config: CompCarsConfig) -> ResNet:
+    if config.width != 1:
+        return NarrowResNet(config.width)
+    return resnet18() if config.backbone == "resnet18" else resnet50()
+
+
 def _activation(resnet: ResNet, image: Tensor) -> Tensor:
     activation = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(image))))
     for stage in (resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4):
         activation = stage(activation)
-    return cast("Tensor", activation)
+    # Powers need more digits than bfloat16 has, in which the convolutions may be trained.
+    return cast("Tensor", activation.float())
 
 
 def _unit(embedding: Tensor) -> Tensor:

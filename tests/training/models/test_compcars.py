@@ -133,3 +133,14 @@ def test_the_network_exports(config: CompCarsConfig) -> None:
 
     np.testing.assert_allclose(embedding, network(PICTURES), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1, atol=1e-5)
+
+
+def test_a_narrow_network_has_the_published_names() -> None:
+    """Only its shapes differ; a quarter as wide, it has a sixteenth of the weights and embeds in 128 dimensions."""
+    narrow, whole = CompCars(CompCarsConfig("resnet18", width=0.25)).eval(), CompCars(CompCarsConfig("resnet18"))
+
+    assert narrow.state_dict().keys() == whole.state_dict().keys()
+    assert parameters(narrow) < parameters(whole) / 15
+    assert narrow(PICTURES).shape == (2, 128)
+    with pytest.raises(ValueError, match="scales resnet18 only"):
+        CompCarsConfig(width=0.5)
