@@ -1,45 +1,91 @@
 """Owns how photos, sketches and queries are varied in training, so that a hand-drawn sketch need not match its photo."""
 
-import numpy as np
+import math
+from dataclasses import dataclass
+
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode, v2
+from torch.nn import functional as F
 
-WHITE = 255
-DARK_BELOW = 245
+WHITE = 255.0
+DARK_BELOW = 245.0
+CROP_ASPECT = 4 / 3
 
 
-def varied_view(size_px: int, *, is_affine: bool = True) -> v2.Transform:
-    """Return what turns, shifts, shears and crops an RGB picture: call it for photo and sketch apart.
+@dataclass(frozen=True, slots=True)
+class Looseness:
+    """How far a picture may be turned, sheared (degrees, both ways), shifted (share of a side) and scaled.
 
-    The drawing's own noise comes from torch's global generator.
+    A crop of a share `crop` of its area, its aspect changed by at most a third, follows. The defaults are the published
+    ones.
     """
-    bicubic = InterpolationMode.BICUBIC
-    if not is_affine:
-        return v2.RandomResizedCrop(size_px, scale=(0.9, 1.0), interpolation=bicubic)
-    return v2.Compose(
-        [
-            v2.RandomAffine(
-                degrees=30,
-                translate=(0.3, 0.3),
-                scale=(1.0, 2.0),
-                shear=(-30, 30, -30, 30),
-                interpolation=bicubic,
-                fill=WHITE,
-            ),
-            v2.RandomResizedCrop(size_px, scale=(0.8, 1.0), interpolation=bicubic),
-        ]
+
+    degrees: float = 30.0
+    shear_degrees: float = 30.0
+    translate: float = 0.3
+    scale: tuple[float, float] = (1.0, 2.0)
+    crop: tuple[float, float] = (0.8, 1.0)
+
+
+def loosened(pictures: Tensor, looseness: Looseness, rng: torch.Generator) -> Tensor:
+    """Vary each of a batch (N, C, S, S) of levels 0..255 in its own way; what comes into view from outside is white."""
+    views = _affine(len(pictures), looseness, rng) @ _crop(len(pictures), looseness, rng)
+    grid = F.affine_grid(views[:, :2].to(pictures.device), list(pictures.shape), align_corners=False)
+    # Outside is zero for `grid_sample`, so it samples the negative.
+    return WHITE - F.grid_sample(WHITE - pictures, grid, align_corners=False)
+
+
+def _affine(count: int, looseness: Looseness, rng: torch.Generator) -> Tensor:
+    """Where in its picture each point of a turned one comes from, (N, 3, 3) on coordinates of -1..1."""
+    turn, shear_x, shear_y = (
+        torch.deg2rad(_uniform(-most, most, count, rng))
+        for most in (looseness.degrees, looseness.shear_degrees, looseness.shear_degrees)
     )
+    scale, one = _uniform(*looseness.scale, count, rng), torch.ones(count)
+    turned = _matrix(((turn.cos(), -turn.sin()), (turn.sin(), turn.cos())))
+    sheared = _matrix(((one, shear_x.tan()), (shear_y.tan(), one)))
+    # A shift by a share of a side is twice that on coordinates of -1..1.
+    shift = 2 * torch.stack([_uniform(-looseness.translate, looseness.translate, count, rng) for _ in range(2)], dim=1)
+    forward = _homogeneous(scale[:, None, None] * turned @ sheared, shift)
+    backward: Tensor = torch.linalg.inv(forward)
+    return backward
 
 
-def unfinished(sketch: Image.Image, rng: np.random.Generator, *, least: float = 0.6) -> Image.Image:
-    """Keep each dark pixel with one probability, drawn from `least` to 1; the others become white."""
-    pixels: NDArray[np.uint8] = np.asarray(sketch.convert("L")).copy()
-    kept = rng.random(pixels.shape) < rng.uniform(least, 1)
-    pixels[(pixels < DARK_BELOW) & ~kept] = WHITE
-    return Image.fromarray(pixels).convert("RGB")
+def _crop(count: int, looseness: Looseness, rng: torch.Generator) -> Tensor:
+    """Where in the whole each point of a crop comes from, (N, 3, 3)."""
+    side = _uniform(*looseness.crop, count, rng).sqrt()
+    # No more than leaves both sides inside.
+    most = (-side.log()).clamp(max=math.log(CROP_ASPECT) / 2)
+    stretch = torch.exp(most * _uniform(-1, 1, count, rng))
+    width, height = side * stretch, side / stretch
+    zero = torch.zeros(count)
+    room = torch.stack([1 - width, 1 - height], dim=1)
+    shift = room * torch.stack([_uniform(-1, 1, count, rng) for _ in range(2)], dim=1)
+    return _homogeneous(_matrix(((width, zero), (zero, height))), shift)
+
+
+def _uniform(low: float, high: float, count: int, rng: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(count, generator=rng)
+
+
+def _matrix(rows: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+    return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+
+
+def _homogeneous(linear: Tensor, shift: Tensor) -> Tensor:
+    last = torch.tensor([0.0, 0.0, 1.0]).expand(len(linear), 1, 3)
+    return torch.cat([torch.cat([linear, shift[:, :, None]], dim=2), last], dim=1)
+
+
+def unfinished(sketches: Tensor, rng: torch.Generator, *, least: float = 0.6) -> Tensor:
+    """Keep each dark pixel of a sketch with one probability, drawn from `least` to 1; the others become white.
+
+    Sketches (N, C, S, S) of levels 0..255.
+    """
+    count, _, height, width = sketches.shape
+    kept = torch.rand(count, 1, height, width, generator=rng) < _uniform(least, 1, count, rng)[:, None, None, None]
+    is_dark = sketches.amin(dim=1, keepdim=True) < DARK_BELOW
+    return torch.where(is_dark & ~kept.to(sketches.device), WHITE, sketches)
 
 
 def drop_queries(

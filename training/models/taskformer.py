@@ -1,7 +1,7 @@
 """Owns TASK-former: CLIP's towers, a sketch tower that may be the image tower, and the heads that it trains with."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from open_clip import CLIP, CLIPTextCfg, CLIPVisionCfg
@@ -9,15 +9,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.models.caption_decoder import CaptionDecoder
+from training.models.conv_stem import ConvStem
 
 HEAD_WIDTH = 64
+# Low enough for no attention at all; finite, because the difference of two infinities spoils a moving average.
+MASKED = -1e4
+
+Stem = Literal["patch", "convolutional"]
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFormerConfig:
     """The defaults are the published network: CLIP ViT-B/16 with one tower for photos and sketches.
 
-    `has_heads` adds the classifier and the caption decoder, which only training needs.
+    `has_heads` adds the classifier and the caption decoder, which only training needs. A `convolutional` stem cuts the
+    picture into patches by several small convolutions, with which a tower learns from few pictures and from nothing.
     """
 
     shares_sketch_tower: bool = True
@@ -25,6 +31,7 @@ class TaskFormerConfig:
     dimension: int = 512
     image_px: int = 224
     patch_px: int = 16
+    stem: Stem = "patch"
     vision_width: int = 768
     vision_layers: int = 12
     text_width: int = 512
@@ -39,11 +46,15 @@ class TaskFormerConfig:
 class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
     """Embeddings come before normalisation, (N, D); `fuse` and the losses make them unit length."""
 
+    attn_mask: Tensor
+
     def __init__(self, config: TaskFormerConfig) -> None:
         super().__init__(config.dimension, _vision(config), _text(config), quick_gelu=True)
         self.config = config
+        self.attn_mask = self.attn_mask.clamp(min=MASKED)
         for transformer in (self.visual.transformer, self.transformer):
             _make_exportable(transformer)
+        _set_stem(self.visual, config)
         self.visual2 = self.visual if config.shares_sketch_tower else _sketch_tower(config)
         if config.has_heads:
             self.classification_fc_1 = nn.Linear(config.dimension, 1024)
@@ -117,7 +128,13 @@ def _sketch_tower(config: TaskFormerConfig) -> nn.Module:
     text = CLIPTextCfg(vocab_size=1, context_length=1, width=HEAD_WIDTH, heads=1, layers=1)
     tower = CLIP(config.dimension, _vision(config), text, quick_gelu=True).visual
     _make_exportable(tower.transformer)
+    _set_stem(tower, config)
     return cast("nn.Module", tower)
+
+
+def _set_stem(tower: Any, config: TaskFormerConfig) -> None:
+    if config.stem == "convolutional":
+        tower.conv1 = ConvStem(config.patch_px, config.vision_width)
 
 
 class SelfAttention(nn.Module):
