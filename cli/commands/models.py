@@ -9,20 +9,27 @@ import typer
 from cli.answers import note, show, show_json
 from cli.bundles import SHIPPED, bundle_folders, find_bundles
 from cli.failure import CommandFailed
+from cli.importing import Told, import_model
 from cli.options import Data, Json, Models, data_folder
+from cli.pulling import is_address, pull
 from encoders.bundle import DESCRIPTION_FILE, Bundle
 from encoders.errors import BundleError
-from encoders.importers.darknet import import_darknet
-from encoders.importers.model_file import read_labels
-from encoders.importers.onnx_model import import_onnx
-from encoders.importers.spec import ImageSpec
-from encoders.importers.torchvision_model import import_torchvision
+from encoders.importers.published_model import NETWORKS
 
 NewName = Annotated[str, typer.Option(metavar="NAME", help="What the bundle is called from now on.")]
 Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where to put the bundle's folder; default: the models of --data.")
 ]
+Network = Annotated[
+    str,
+    typer.Option(metavar="NAME", help=f"What a checkpoint fits: {', '.join(NETWORKS)}, or a torchvision network."),
+]
 Spec = Annotated[Path | None, typer.Option(metavar="FILE", help="JSON that describes an ONNX model's preprocessing.")]
+Cfg = Annotated[Path | None, typer.Option(metavar="FILE", help="The .cfg of Darknet weights.")]
+Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line.")]
+Words = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The word_to_index.pkl of a pedestrian checkpoint (dcmpl).")
+]
 Licence = Annotated[str, typer.Option(help="The model's licence, kept with it.")]
 
 app = typer.Typer(no_args_is_help=True, help="List, check and import models.")
@@ -76,13 +83,19 @@ def verify(
 @app.command("import", epilog="Example: fovea models import mobilenet.onnx --name mobilenet --spec spec.json")
 def import_one(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="An .onnx file, a Darknet .weights file or a torchvision name.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="An .onnx file, Darknet .weights, a checkpoint with its --network, a torchvision name.",
+        ),
     ],
     *,
     name: NewName,
+    network: Network = "",
     spec: Spec = None,
-    cfg: Annotated[Path | None, typer.Option(metavar="FILE", help="The .cfg of Darknet weights.")] = None,
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line.")] = None,
+    cfg: Cfg = None,
+    labels: Labels = None,
+    words: Words = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The state dict of a torchvision network; default: download.")
     ] = None,
@@ -92,38 +105,53 @@ def import_one(
     as_json: Json = False,
 ) -> None:
     """Make a bundle out of a model that you have; `fovea up` serves it from the next start on."""
-    known: dict[str, Any] = {"name": name, "out": _new_place(out, data), "licence": licence}
-    path = Path(source).expanduser()
-    match path.suffix.lower():
-        case ".onnx":
-            read = ImageSpec.read(_required(spec, "an ONNX model needs its preprocessing: give --spec FILE"))
-            bundle = import_onnx(path, spec=read, labels=read_labels(labels) if labels else (), **known)
-        case ".weights":
-            config = _required(cfg, "Darknet weights need their network: give --cfg FILE")
-            names = read_labels(_required(labels, "a detector needs the names of its classes: give --labels FILE"))
-            bundle = import_darknet(path, cfg=config, labels=names, **known)
-        case ".pth" | ".pt":
-            raise CommandFailed(f"say which network {source} fits: fovea models import resnet18 --weights {source} …")
-        case _ if path.exists():
-            raise CommandFailed(f"{source} is no model that can be imported: neither .onnx nor Darknet .weights")
-        case _:
-            described = ImageSpec.read(spec) if spec else None
-            bundle = import_torchvision(source, weights=weights, spec=described, **known)
-    _announce(bundle, as_json=as_json)
+    told = Told(
+        name=name,
+        out=_new_place(out, data),
+        network=network,
+        spec=spec,
+        cfg=cfg,
+        labels=labels,
+        words=words,
+        licence=licence,
+    )
+    _announce(import_model(source, weights, told), as_json=as_json)
 
 
-@app.command(epilog="Example: fovea models pull resnet18")
-def pull(
-    network: Annotated[str, typer.Argument(metavar="NAME", help="A torchvision classification network.")],
+@app.command("pull", epilog="Example: fovea models pull resnet50")
+def pull_one(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|URL",
+            help="A torchvision network, ViT-B-16 (CLIP), yolov3, or the https address of a file that import takes.",
+        ),
+    ],
     *,
     name: Annotated[str, typer.Option(metavar="NAME", help="What to call the bundle; default: as the network.")] = "",
+    sha256: Annotated[str, typer.Option(metavar="HEX", help="The SHA-256 of the file at a URL; it must match.")] = "",
+    network: Network = "",
+    spec: Spec = None,
+    cfg: Cfg = None,
+    labels: Labels = None,
+    words: Words = None,
     out: Out = None,
+    licence: Licence = "",
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Download a torchvision network with its published weights and make a bundle of it."""
-    bundle = import_torchvision(network, weights=None, name=name or network, out=_new_place(out, data))
-    _announce(bundle, as_json=as_json)
+    """Download published weights and make a bundle of them."""
+    told = Told(
+        name=name or _name_of(source),
+        out=_new_place(out, data),
+        network=network,
+        spec=spec,
+        cfg=cfg,
+        labels=labels,
+        words=words,
+        licence=licence,
+    )
+    _announce(pull(source, sha256, told), as_json=as_json)
 
 
 def _places(models: Sequence[Path] | None, data: Path | None) -> list[Path]:
@@ -132,15 +160,13 @@ def _places(models: Sequence[Path] | None, data: Path | None) -> list[Path]:
 
 
 def _new_place(out: Path | None, data: Path | None) -> Path:
-    place = out.expanduser().resolve() if out else data_folder(data).models
-    place.mkdir(parents=True, exist_ok=True)
-    return place
+    return out.expanduser().resolve() if out else data_folder(data).models
 
 
-def _required(file: Path | None, otherwise: str) -> Path:
-    if file is None:
-        raise CommandFailed(otherwise)
-    return file
+def _name_of(source: str) -> str:
+    if is_address(source):
+        raise CommandFailed("an address is no name for a bundle: give --name NAME")
+    return source
 
 
 def _chosen(names: Sequence[str], models: Sequence[Path] | None, data: Path | None) -> list[Bundle]:
@@ -194,13 +220,14 @@ def _details(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _announce(bundle: Bundle, *, as_json: bool) -> None:
+def _announce(bundles: Sequence[Bundle], *, as_json: bool) -> None:
     if as_json:
-        show_json(_row(bundle))
+        first, *siblings = (_row(bundle) for bundle in bundles)
+        show_json({**first, "siblings": siblings})
         return
-    note(
-        f"Wrote {bundle.folder}. `fovea up` serves it{'' if _is_default(bundle) else f' with --models {bundle.folder}'}."
-    )
+    for bundle in bundles:
+        where = "" if _is_default(bundle) else f" with --models {bundle.folder}"
+        note(f"Wrote {bundle.folder}. `fovea up` serves it{where}.")
 
 
 def _is_default(bundle: Bundle) -> bool:

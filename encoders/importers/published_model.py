@@ -5,13 +5,24 @@ from pathlib import Path
 from encoders.bundle import Bundle
 from encoders.importers.training_process import run_training
 
+# How a network is asked is in no checkpoint, so that each way has a name.
+NETWORKS = (
+    "dcmpl",
+    "dcmpl-bidirectional",
+    "taskformer",
+    "clip",
+    "compcars",
+    "compcars-attention",
+    "compcars-two-scale",
+)
+
 
 def import_published(
     network: str, checkpoint: Path | None, *, name: str, out: Path, words: Path | None = None, licence: str = ""
 ) -> tuple[Bundle, ...]:
     """Write `out/name`, and its siblings of other modalities in the same space; raises `BundleError`, leaving nothing.
 
-    `network` is a name that `training.published` knows; `checkpoint` None downloads OpenAI's CLIP. `words` is the list
+    `network` is one of `NETWORKS`; `checkpoint` None downloads OpenAI's CLIP. `words` is the list
     of words that a pedestrian checkpoint was trained with.
     """
     options = [f"--name={name}", f"--out={out.resolve()}", f"--licence={licence}"]

@@ -1,9 +1,18 @@
+import hashlib
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
+from typer.testing import CliRunner
 
+from cli.main import app
 from tests.cli.running import answer, fovea
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
+from training.models.dcmpl import Dcmpl, DcmplConfig
 
 
 @pytest.fixture
@@ -52,6 +61,7 @@ def test_two_bundles_of_one_name_are_refused(models: Path, tmp_path: Path) -> No
         ("model.onnx", "--spec"),
         ("yolo.weights", "--cfg"),
         ("resnet18.pth", "fovea models import resnet18 --weights"),
+        ("99.pth.tar", "--network dcmpl|"),
         ("notes.txt", "neither .onnx nor Darknet .weights"),
     ],
 )
@@ -85,6 +95,65 @@ def test_a_web_page_is_no_model(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "is a web page" in done.stderr
+
+
+@pytest.fixture
+def file_host(tmp_path: Path) -> Iterator[str]:
+    """The address of a web server on this machine that offers the files of `tmp_path/host`."""
+    (tmp_path / "host").mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "host"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_checkpoint_is_pulled_from_an_address(tmp_path: Path, file_host: str) -> None:
+    """Pictures and words become two bundles that share a space; the file itself does not stay."""
+    network = Dcmpl(DcmplConfig(vocabulary_size=9, word_dimension=4, hidden=4, dimension=6, width=0.125))
+    checkpoint, words = tmp_path / "host" / "99.pth.tar", tmp_path / "words.json"
+    torch.save({"network": network.state_dict()}, checkpoint)
+    words.write_text('{"man": 0, "coat": 1}')
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    pull = ("models", "pull", f"{file_host}/99.pth.tar", "--network", "dcmpl", "--words", words, "--name", "people")
+    out = tmp_path / "models"
+
+    pulled = answer(*pull, "--sha256", sha256.upper(), "--out", out)
+
+    (texts,) = pulled["siblings"]
+    assert (pulled["name"], pulled["modalities"], texts["name"], texts["modalities"]) == (
+        "people",
+        "image",
+        "people-text",
+        "text",
+    )
+    assert pulled["space"] == texts["space"]
+    assert sorted(path.name for path in out.iterdir()) == ["people", "people-text"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("yolov3",), "cannot be fetched"),
+        (("https://weights.example/a.onnx", "--name", "a", "--sha256", "0" * 64), "cannot be fetched"),
+        (("https://weights.example/a.onnx",), "give --name"),
+        (("https://weights.example/a.onnx", "--name", "a"), "needs --sha256"),
+        (("yolov3", "--sha256", "0" * 64), "is for addresses"),
+    ],
+)
+def test_what_cannot_be_pulled_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], complaint: str
+) -> None:
+    """Without a connection it says so at once, and leaves nothing."""
+    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+
+    done = CliRunner().invoke(app, ["models", "pull", *arguments, "--out", str(tmp_path / "models")])
+
+    assert done.exit_code == 1
+    assert complaint in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "models").exists()
 
 
 def test_doctor_finds_this_machine_able(tmp_path: Path) -> None:

@@ -96,4 +96,3 @@ READERS: Mapping[str, Reader] = {
     "compcars-attention": partial(read_compcars, pooling="attention"),
     "compcars-two-scale": partial(read_compcars, is_two_scale=True),
 }
-"""How a network is asked is in no checkpoint, so that each way has a name."""
