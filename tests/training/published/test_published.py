@@ -12,6 +12,7 @@ from PIL import Image
 from encoders.bundle import Bundle
 from encoders.errors import BundleError
 from encoders.image import resize
+from encoders.importers.published_model import NETWORKS
 from encoders.session import EmbeddingSession
 from encoders.text import Tokenizer
 from tests.support.clip_towers import picture_embedding, text_embedding
@@ -21,6 +22,7 @@ from training.models.compcars import CompCars, CompCarsConfig, Pooling
 from training.models.dcmpl import Dcmpl, DcmplConfig, Reading
 from training.models.taskformer import TaskFormer, TaskFormerConfig
 from training.published.__main__ import import_checkpoint, main
+from training.published.networks import READERS
 
 WORDS = ["a", "and", "<END>", "<START>", "man", "coat", "red", "black"]
 SENTENCE = "A man, and a black umbrella."
@@ -207,4 +209,21 @@ def test_what_cannot_be_imported_is_one_line(
 
     assert "\n" not in str(caught.value)
     assert capsys.readouterr().out == ""
+    assert not (tmp_path / "models").exists()
+
+
+def test_the_command_knows_every_name() -> None:
+    """What `fovea models import` offers is what is read here."""
+    assert tuple(READERS) == NETWORKS
+
+
+def test_no_connection_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line that says what else can be done."""
+    for proxy in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+
+    with pytest.raises(SystemExit, match="fovea models import FILE --network clip") as caught:
+        main(["clip", "--online", "--name", "clip", "--out", str(tmp_path / "models")])
+
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "models").exists()
