@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 from training.datasets.fields import integer_in, number_in
+from training.datasets.matlab import held_by, variable_in
 from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
 from training.datasets.root import DatasetRoot
 
@@ -47,9 +46,12 @@ def load_car_names(root: Path, *, allow_incomplete: bool = False) -> CarNames:
     models: dict[int, str] = {}
     types: dict[int, str] = {}
     with faults.at(_NAMES):
-        makes, models = _by_id(_cells(base, _NAMES, "make_names")), _by_id(_cells(base, _NAMES, "model_names"))
+        makes, models = (
+            _by_id(variable_in(base, _NAMES, "make_names")),
+            _by_id(variable_in(base, _NAMES, "model_names")),
+        )
     with faults.at(_TYPES):
-        types = _by_id(_cells(base, _TYPES, "types"))
+        types = _by_id(variable_in(base, _TYPES, "types"))
     attributes = _attributes(base, types, faults)
     counts = {"makes": len(makes), "models": len(models), "models with attributes": len(attributes)}
     report = faults.finish(base.folder, counts, None, allow_incomplete=allow_incomplete)
@@ -58,39 +60,18 @@ def load_car_names(root: Path, *, allow_incomplete: bool = False) -> CarNames:
 
 def surveillance_model_ids(base: DatasetRoot) -> dict[int, int]:
     """The web model id of each folder of `sv_data/image`; raises RecordError."""
-    cells = _cells(base, _SURVEILLANCE, "sv_make_model_name")
+    cells = variable_in(base, _SURVEILLANCE, "sv_make_model_name")
     if cells.ndim != 2 or cells.shape[1] != 3:
         raise RecordError(FaultKind.BROKEN_FILE, f"sv_make_model_name is {cells.shape}, not rows of 3")
     return {
-        sv_id: integer_in(str(_innermost(cell)), f"the model id in row {sv_id}", at_least=1)
+        sv_id: integer_in(str(held_by(cell)), f"the model id in row {sv_id}", at_least=1)
         for sv_id, cell in enumerate(cells[:, 2], start=1)
     }
 
 
-def _cells(base: DatasetRoot, name: str, variable: str) -> NDArray[Any]:
-    """One variable of a MATLAB file; scipy reads these without running anything. Raises RecordError."""
-    path = base.file(name)
-    try:
-        content = loadmat(path, variable_names=[variable])
-    except Exception as error:  # scipy meets damage with whatever its reader stumbles into
-        raise RecordError(FaultKind.BROKEN_FILE, f"it is no MATLAB file up to version 7: {error}") from error
-    if not isinstance(content.get(variable), np.ndarray):
-        raise RecordError(FaultKind.BROKEN_FILE, f"it has no variable {variable}")
-    return np.asarray(content[variable])
-
-
 def _by_id(cells: NDArray[Any]) -> dict[int, str]:
-    names = {number: str(_innermost(cell)).strip() for number, cell in enumerate(cells.ravel(), start=1)}
+    names = {number: str(held_by(cell)).strip() for number, cell in enumerate(cells.ravel(), start=1)}
     return {number: name for number, name in names.items() if name}
-
-
-def _innermost(value: Any) -> Any:
-    """What a cell holds: MATLAB wraps even a single number or text in arrays."""
-    while isinstance(value, np.ndarray):
-        if not value.size:
-            return ""
-        value = value.flat[0]
-    return value
 
 
 def _attributes(base: DatasetRoot, types: Mapping[int, str], faults: Faults) -> dict[int, CarAttributes]:

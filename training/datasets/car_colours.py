@@ -1,0 +1,52 @@
+"""Owns the colours of CompCars' surveillance photos, `sv_data/color_list.mat`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.datasets.fields import integer_in
+from training.datasets.matlab import held_by, variable_in
+from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot
+
+COLOURS = ("black", "white", "red", "yellow", "blue", "green", "purple", "brown", "champagne", "silver")
+"""By their numbers, from 0."""
+UNKNOWN = -1
+_FILE = "sv_data/color_list.mat"
+
+
+@dataclass(frozen=True, slots=True)
+class CarColours:
+    """The colour of each photo whose colour could be told, by its name `<sv id>/<file>`."""
+
+    colours: Mapping[str, str]
+    report: DatasetReport
+
+
+def load_car_colours(
+    root: Path, *, expected: Mapping[str, int] | None = None, allow_incomplete: bool = False
+) -> CarColours:
+    """Read the list; raises DatasetError for any fault unless `allow_incomplete`."""
+    base, faults = DatasetRoot.at(root), Faults()
+    rows: list[tuple[str, str]] = []
+    with faults.at(_FILE):
+        cells = variable_in(base, _FILE, "color_list")
+        if cells.ndim != 2 or cells.shape[1] != 2:
+            raise RecordError(FaultKind.BROKEN_FILE, f"color_list is {cells.shape}, not rows of 2")
+        rows = [(str(held_by(name)), str(held_by(number))) for name, number in cells]
+    numbers: dict[str, int] = {}
+    for row, (name, number) in enumerate(rows, start=1):
+        with faults.at(_FILE, f"row {row}"):
+            if name in numbers:
+                raise RecordError(FaultKind.DUPLICATE, f"{name} was listed before")
+            numbers[name] = _number(number)
+    colours = {name: COLOURS[number] for name, number in numbers.items() if number != UNKNOWN}
+    report = faults.finish(base.folder, {"colours": len(colours)}, expected, allow_incomplete=allow_incomplete)
+    return CarColours(colours, report)
+
+
+def _number(text: str) -> int:
+    number = integer_in(text, "the colour", at_least=UNKNOWN)
+    if number >= len(COLOURS):
+        raise RecordError(FaultKind.BAD_RECORD, f"the colour is {number}; the last one is {len(COLOURS) - 1}")
+    return number

@@ -1,0 +1,74 @@
+"""Owns CompCars' verification: pairs of web photos, of one model or of two, in three grades of difficulty."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot
+
+Difficulty = Literal["easy", "medium", "hard"]
+_ANSWERS = {"0": False, "1": True}
+
+
+@dataclass(frozen=True, slots=True)
+class CarPair:
+    """Two web photos, and whether they show the same model."""
+
+    first: Path
+    second: Path
+    is_same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CarPairs:
+    """The pairs in the list's order."""
+
+    pairs: tuple[CarPair, ...]
+    report: DatasetReport
+
+    @property
+    def is_same(self) -> NDArray[np.bool_]:
+        """The answers, (N,), as `training.metrics.pair_figures` wants them."""
+        return np.array([pair.is_same for pair in self.pairs], bool)
+
+
+def load_car_pairs(
+    root: Path,
+    difficulty: Difficulty,
+    *,
+    expected: Mapping[str, int] | None = None,
+    decode: bool = False,
+    allow_incomplete: bool = False,
+) -> CarPairs:
+    """Read `data/train_test_split/verification/verification_pairs_<difficulty>.txt`.
+
+    Its lines are two names below `data/image` and 1 for the same model, 0 for another. Raises DatasetError for any
+    fault unless `allow_incomplete`.
+    """
+    base, faults = DatasetRoot.at(root, decode=decode), Faults()
+    images = base.child("data/image")
+    file = f"data/train_test_split/verification/verification_pairs_{difficulty}.txt"
+    lines: list[str] = []
+    with faults.at(file):
+        lines = base.text(file).splitlines()
+    pairs: list[CarPair] = []
+    for number, line in enumerate(lines, start=1):
+        with faults.at(file, f"line {number}"):
+            if line.strip():
+                pairs.append(_pair(line.split(), images))
+    same = sum(pair.is_same for pair in pairs)
+    counts = {"same pairs": same, "different pairs": len(pairs) - same}
+    report = faults.finish(base.folder, counts, expected, allow_incomplete=allow_incomplete)
+    return CarPairs(tuple(pairs), report)
+
+
+def _pair(fields: list[str], images: DatasetRoot) -> CarPair:
+    if len(fields) != 3 or fields[2] not in _ANSWERS:
+        raise RecordError(FaultKind.BAD_RECORD, f"{' '.join(fields)!r} is not two photos and 0 or 1")
+    first, second, answer = fields
+    return CarPair(images.picture(first), images.picture(second), _ANSWERS[answer])
