@@ -1,61 +1,71 @@
-"""Owns the detector's figure: mean average precision at an IoU of one half."""
+"""Owns the detector's figures: COCO's average precision, computed by pycocotools."""
 
+import contextlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
-Box = tuple[float, float, float, float]
+from encoders.detection import Detection
+from encoders.image import Box
+from training.datasets.annotated import AnnotatedPicture
+
+MOST_DETECTIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredBox:
-    """A detection in one picture."""
+class AveragePrecision:
+    """Means over the classes that occur: at an IoU of one half, and over the IoUs .50, .55 … .95 as COCO ranks by."""
 
-    class_id: int
-    score: float
-    box: Box
-
-
-def mean_average_precision(found: Sequence[Sequence[ScoredBox]], truths: Sequence[NDArray[np.float32]]) -> float:
-    """mAP50 over the classes that occur; for each picture what was found, and its truth (M, 5): class id and box."""
-    present = sorted({int(row[0]) for truth in truths for row in truth})
-    return float(np.mean([_average_precision(found, truths, class_id) for class_id in present]))
+    at_half: float
+    mean: float
 
 
-def _average_precision(
-    found: Sequence[Sequence[ScoredBox]], truths: Sequence[NDArray[np.float32]], class_id: int
-) -> float:
-    """The area under precision over recall, all points; each true box can be found once."""
-    boxes = [truth[truth[:, 0] == class_id, 1:] for truth in truths]
-    ranked = sorted(
-        ((item, picture) for picture, items in enumerate(found) for item in items if item.class_id == class_id),
-        key=lambda pair: -pair[0].score,
-    )
-    is_taken = [np.zeros(len(group), bool) for group in boxes]
-    is_right = np.array([_take(item.box, boxes[picture], is_taken[picture]) for item, picture in ranked], bool)
-    right = np.cumsum(is_right)
-    precision = right / np.arange(1, len(right) + 1)
-    # The best precision at this recall or beyond, as VOC has counted since 2010.
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((envelope * is_right).sum() / sum(len(group) for group in boxes))
+def average_precision(
+    found: Sequence[Sequence[Detection]], pictures: Sequence[AnnotatedPicture], labels: Sequence[str]
+) -> AveragePrecision:
+    """Compare what was found in each picture, the best 100, with what stands there.
+
+    Difficult objects count as COCO's crowds: neither found nor missed. An IoU is the same in shares as in pixels.
+    """
+    images = [{"id": number} for number in range(1, len(pictures) + 1)]
+    categories = [{"id": number} for number in range(1, len(labels) + 1)]
+    truths = [
+        {**_shape(item.box), "image_id": number, "category_id": labels.index(item.label) + 1}
+        | {"iscrowd": int(item.is_difficult)}
+        for number, picture in enumerate(pictures, start=1)
+        for item in picture.objects
+    ]
+    guesses = [
+        {**_shape(item.box), "image_id": number, "category_id": item.class_id + 1, "score": item.score}
+        for number, detections in enumerate(found, start=1)
+        for item in detections
+    ]
+    # pycocotools tells its progress on stdout.
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(_indexed(images, categories, truths), _indexed(images, categories, guesses), "bbox")
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, np.inf]], ["all"]
+        evaluation.params.maxDets = [MOST_DETECTIONS]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    # (IoU, recall, class, area, most detections); -1 for a class that does not occur.
+    precision = evaluation.eval["precision"][..., 0, 0]
+    occurs = precision[0, 0] >= 0
+    return AveragePrecision(float(precision[0][:, occurs].mean()), float(precision[..., occurs].mean()))
 
 
-def _take(box: Box, truths: NDArray[np.float32], is_taken: NDArray[np.bool_]) -> bool:
-    """Whether the box finds the true box that it overlaps most, which must be free; that one is then taken."""
-    if not len(truths):
-        return False
-    overlaps = _iou(np.asarray(box, np.float32), truths)
-    best = int(overlaps.argmax())
-    if overlaps[best] < 0.5 or is_taken[best]:
-        return False
-    is_taken[best] = True
-    return True
+def _indexed(images: list[dict[str, int]], categories: list[dict[str, int]], rows: list[dict[str, object]]) -> COCO:
+    document = COCO()
+    numbered = [{**row, "id": number} for number, row in enumerate(rows, start=1)]
+    document.dataset = {"images": images, "categories": categories, "annotations": numbered}
+    document.createIndex()
+    return document
 
 
-def _iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    common = sides.clip(min=0).prod(axis=1)
-    areas = (others[:, 2:] - others[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
-    return np.asarray(common / (areas - common))
+def _shape(box: Box) -> dict[str, object]:
+    x_min, y_min, x_max, y_max = box
+    width, height = x_max - x_min, y_max - y_min
+    return {"bbox": [x_min, y_min, width, height], "area": width * height}

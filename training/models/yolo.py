@@ -59,11 +59,12 @@ class YoloNetwork(nn.Module):
         return tuple(shape.width for shape in shapes)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        prediction = self.predict(image.permute(0, 3, 1, 2).float() / 255)
+        prediction = self.predict(image.permute(0, 3, 1, 2).float())
         return prediction.boxes, prediction.objectness.sigmoid()[..., None] * prediction.classes.sigmoid()
 
-    def predict(self, activation: Tensor) -> Prediction:
-        """Guess on RGB pictures of 0..1, float32 (N, 3, H, W) of the `.cfg`'s size."""
+    def predict(self, pictures: Tensor) -> Prediction:
+        """Guess on RGB pictures of 0..255, float32 (N, 3, H, W) of the `.cfg`'s size."""
+        activation = pictures / 255
         outputs: list[Tensor] = []
         heads: list[Tensor] = []
         for layer, module in zip(self.network.layers, self.layers, strict=True):

@@ -1,43 +1,106 @@
-"""The object detector: any picture in, boxes of thirteen drawn kinds out.
+"""Object search: the detector that finds what is searched for; pictures in, boxes of their objects out.
 
-    python -m training.objects prepare train export
+    python -m training.objects draw train export evaluate
 
-`prepare` draws the scenes, `train` writes a line of log.csv each epoch, `export` gates the checkpoint and writes the
-bundle. `regate` makes the smaller precisions of a bundle whose checkpoint is gone.
+`draw` writes the drawn world in the layout that the config names to --data. The other steps read that layout and
+nothing else; for the published set leave `draw` out:
+
+    python -m training.objects train export evaluate --config training/configs/objects_published.toml
+        --data DIR/VOCdevkit/VOC2012 --start DIR/darknet53.conv.74 --run data/training/objects_published --out data/models
+
+`evaluate` serves the bundle beside `general`, which embeds the objects. `weights` writes a network of Darknet's as
+Darknet reads it. `--start` names weights to begin with: another run's checkpoint.pt, or Darknet's.
 """
 
+from dataclasses import asdict
+from pathlib import Path
+
+from training.checkpoints.darknet import save_darknet
 from training.command import Options, run_steps
 from training.config import read_config
-from training.objects import train as training
-from training.objects.export import export, regate
-from training.objects.train import DetectorConfig
+from training.datasets.annotated import AnnotatedPictures
+from training.loop import fit
+from training.models.yolo import YoloNetwork
+from training.objects import evaluate as evaluation
+from training.objects.config import ObjectsConfig
+from training.objects.dataset import load_split
+from training.objects.detector import CFG, build_detector, load_start, trained_detector
+from training.objects.draw import draw_dataset
+from training.objects.export import BUNDLE, export
+from training.objects.task import ObjectsTask
+from training.photos import grocery_photos
+from training.serving import served
+from training.world.kinds import LABELS
 
-NAME = "detector"
+NAME = "objects"
 
 
-def _prepare(options: Options) -> None:
-    training.prepare(read_config(options.config, DetectorConfig), options.realdata, options.run)
+def _draw(options: Options) -> None:
+    draw_dataset(_config(options), options.data, options.realdata)
 
 
 def _train(options: Options) -> None:
-    training.train(read_config(options.config, DetectorConfig), options.run)
+    config = _config(options)
+    train, validation = (_split(options, config, name) for name in (config.data.train, config.data.validation))
+    detector = build_detector(config, options.run)
+    if options.start is not None:
+        load_start(detector, options.start, cutoff=config.network.cutoff)
+    task = ObjectsTask(config, detector, train=train, validation=validation, run=options.run).to(options.device)
+    fit(task, config.optimiser, options.run, config=asdict(config), seed=config.seed)
 
 
 def _export(options: Options) -> None:
-    bundle = export(options.run, options.realdata, options.out / NAME)
+    config = _config(options)
+    splits = dict.fromkeys((config.data.validation, config.data.queries))
+    held_out = [picture for name in splits for picture in _split(options, config, name).pictures]
+    bundle = export(options.run, held_out, _photos_of_nothing(options, config), options.out)
     print(f"{bundle.folder}: {dict(bundle.gate)}")
 
 
-def _regate(options: Options) -> None:
-    bundle = regate(options.out / NAME, options.realdata)
-    print(f"{bundle.folder}: {dict(bundle.gate)}")
+def _evaluate(options: Options) -> None:
+    data = _config(options).data
+    print(f"offline: {_shown(evaluation.offline(options.out, options.data, data))}")
+    with served(options.out / BUNDLE, evaluation.ENCODER) as running:
+        print(f"online: {_shown(evaluation.online(running, options.data, data))}")
+        evaluation.sheet(running, options.data, options.run / "sheet.jpg", data)
+
+
+def _weights(options: Options) -> None:
+    trained = trained_detector(options.run)
+    if not isinstance(trained.network, YoloNetwork):
+        raise SystemExit("This run's network has no .cfg, so Darknet cannot read it.")
+    pictures_seen = trained.epochs * len(_split(options, trained.config, trained.config.data.train).pictures)
+    save_darknet(trained.network, options.run / "network.weights", pictures_seen=pictures_seen)
+    print(f"{options.run / CFG} and network.weights")
+
+
+def _config(options: Options) -> ObjectsConfig:
+    return read_config(options.config, ObjectsConfig)
+
+
+def _split(options: Options, config: ObjectsConfig, name: str) -> AnnotatedPictures:
+    pictures = load_split(config.data, options.data, name, allow_incomplete=options.allow_incomplete)
+    print(pictures.report.summary())
+    return pictures
+
+
+def _photos_of_nothing(options: Options, config: ObjectsConfig) -> list[Path]:
+    """Photos of groceries, where they are at hand: none shows anything of the drawn world."""
+    folder = options.realdata / "grocery"
+    if config.data.labels != LABELS or not folder.is_dir():
+        return []
+    return [photo.path for photo in grocery_photos(folder, "val")]
+
+
+def _shown(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {share:.4f}" for name, share in figures.items())
 
 
 if __name__ == "__main__":
     run_steps(
         __doc__,
-        {"prepare": _prepare, "train": _train, "export": _export, "regate": _regate},
-        config="detector.toml",
+        {"draw": _draw, "train": _train, "weights": _weights, "export": _export, "evaluate": _evaluate},
+        config="objects.toml",
         data=NAME,
         run=NAME,
     )

@@ -52,15 +52,15 @@ class DetectorNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes and scores; a score is objectness times class."""
-        prediction = self.predict((image.permute(0, 3, 1, 2).float() - 127.5) / 64.0)
+        prediction = self.predict(image.permute(0, 3, 1, 2).float())
         return prediction.boxes, prediction.objectness.sigmoid()[..., None] * prediction.classes.sigmoid()
 
-    def predict(self, activation: Tensor) -> Prediction:
-        """Guesses for pictures already scaled, float32 (N, 3, S, S)."""
+    def predict(self, pictures: Tensor) -> Prediction:
+        """Guess on RGB pictures of 0..255, float32 (N, 3, S, S)."""
         raw = [
             self._unfold(head(F.relu(smooth(level))), grid)
             for head, smooth, level, grid in zip(
-                self.heads, self.smooths, self._pyramid(activation), self.grids, strict=True
+                self.heads, self.smooths, self._pyramid((pictures - 127.5) / 64.0), self.grids, strict=True
             )
         ]
         boxes = [self._decode(maps[..., :4].float(), index) for index, maps in enumerate(raw)]

@@ -95,8 +95,8 @@ PICTURES = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (2, 32, 32
 TRUTHS = [torch.tensor([[1, 0.1, 0.2, 0.6, 0.7], [0, 0.5, 0.5, 0.6, 0.7]]), torch.zeros(0, 5)]
 
 
-def scaled(pictures: Tensor) -> Tensor:
-    return pictures.permute(0, 3, 1, 2).float() / 255
+def channels_first(pictures: Tensor) -> Tensor:
+    return pictures.permute(0, 3, 1, 2).float()
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_the_loss_teaches_the_network(network: YoloNetwork) -> None:
     optimiser = torch.optim.Adam(network.parameters(), 0.01)
     losses = []
     for _ in range(60):
-        loss = yolo_loss(network, network.predict(scaled(PICTURES)), TRUTHS)
+        loss = yolo_loss(network, network.predict(channels_first(PICTURES)), TRUTHS)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
         optimiser.step()
@@ -182,7 +182,7 @@ def test_training_needs_a_square() -> None:
 
     assert network(pictures)[0].shape[2] == 4
     with pytest.raises(ValueError, match="square input"):
-        yolo_loss(network, network.predict(scaled(pictures)), TRUTHS[:1])
+        yolo_loss(network, network.predict(channels_first(pictures)), TRUTHS[:1])
 
 
 @pytest.mark.realdata

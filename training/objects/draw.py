@@ -1,0 +1,69 @@
+"""Owns the drawn dataset: scenes, and for training also composed ones, in the layout that the config names."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from training.objects.config import ObjectsConfig
+from training.photos import Photo, clothing_photos, grocery_photos
+from training.world.coco_detection import write_coco_detection
+from training.world.composition import compose_scene
+from training.world.kinds import LABELS
+from training.world.scene import Scene, draw_scene
+from training.world.voc import write_voc
+
+# As large as a picture of a detection set, and larger than the network sees it.
+SIZE = (480, 360)
+MOST_CLUTTER = 4
+# The albums that figures are taken from are the same for every run; training draws from that of the config's seed.
+VALIDATION_ALBUM, GALLERY_ALBUM, QUERY_ALBUM = 900_001, 900_002, 900_003
+
+Draw = Callable[[int], Scene]
+
+
+def draw_dataset(config: ObjectsConfig, folder: Path, realdata: Path) -> None:
+    """Draw every split."""
+    world = config.world
+    photos = _photos(realdata) if world.composed else []
+
+    def training_picture(number: int) -> Scene:
+        if number < world.drawn:
+            return _scene(config.seed, number)
+        return _composed(photos, np.random.default_rng([config.seed, number]))
+
+    _write(config, folder, config.data.train, world.drawn + world.composed, training_picture)
+    _write(config, folder, config.data.validation, world.validation, lambda number: _scene(VALIDATION_ALBUM, number))
+    draw_held_out(config, folder)
+
+
+def draw_held_out(config: ObjectsConfig, folder: Path) -> None:
+    """Draw the splits that are evaluated on: the gallery and the queries."""
+    world = config.world
+    _write(config, folder, config.data.gallery, world.gallery, lambda number: _scene(GALLERY_ALBUM, number))
+    _write(config, folder, config.data.queries, world.queries, lambda number: _scene(QUERY_ALBUM, number))
+
+
+def _write(config: ObjectsConfig, folder: Path, split: str, count: int, draw: Draw) -> None:
+    write = write_voc if config.data.layout == "voc" else write_coco_detection
+    write(folder, split, _named(split, count, draw), LABELS)
+
+
+def _named(split: str, count: int, draw: Draw) -> Iterator[tuple[str, Scene]]:
+    for number in track(range(count), description=f"scenes of {split}"):
+        yield f"{split}_{number:06}", draw(number)
+
+
+def _scene(album: int, number: int) -> Scene:
+    return draw_scene(np.random.default_rng([album, number]), SIZE)
+
+
+def _photos(realdata: Path) -> list[Photo]:
+    return [*grocery_photos(realdata / "grocery", "train"), *clothing_photos(realdata / "clothing")]
+
+
+def _composed(photos: Sequence[Photo], rng: np.random.Generator) -> Scene:
+    chosen = rng.integers(len(photos), size=1 + rng.integers(0, MOST_CLUTTER + 1))
+    background, *clutter = (photos[number].open() for number in chosen)
+    return compose_scene(background, rng, SIZE, clutter=clutter)

@@ -1,0 +1,90 @@
+"""Owns the held-out splits as they are searched: photos, the objects that are asked for, and the figures of answers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.detection import Detection
+from training.average_precision import average_precision
+from training.datasets.annotated import AnnotatedPicture, TrueObject
+from training.metrics import Flags, evaluate_scores, shared_label
+from training.objects.answers import SHOWN_SCORE
+from training.objects.config import DataConfig
+from training.objects.dataset import load_split
+
+KS = (1, 5, 10)
+COLOUR = "colour"
+
+Describe = Callable[[TrueObject], str]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectQuery:
+    """One object of a picture, given by its true box: photos with such objects are wanted."""
+
+    picture: AnnotatedPicture
+    object: TrueObject
+
+    def is_shown_in(self, photo: AnnotatedPicture) -> bool:
+        """Whether the photo has an object of the same class."""
+        return any(item.label == self.object.label for item in photo.objects)
+
+    def described(self) -> str:
+        """The object in words."""
+        return f"{self.object.attributes.get(COLOUR, '')} {self.object.label}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Photos that are searched, and an object of every other photo; training saw neither."""
+
+    labels: tuple[str, ...]
+    gallery: tuple[AnnotatedPicture, ...]
+    pictures: tuple[AnnotatedPicture, ...]
+    queries: tuple[ObjectQuery, ...]
+
+    @classmethod
+    def of(cls, config: DataConfig, folder: Path) -> Self:
+        """Read both splits; picture n asks for its object n, counted round and round, so that every kind is asked for."""
+        gallery, asking = (load_split(config, folder, split) for split in (config.gallery, config.queries))
+        queries = []
+        for number, picture in enumerate(asking.pictures):
+            objects = [item for item in picture.objects if not item.is_difficult]
+            if objects:
+                queries.append(ObjectQuery(picture, objects[number % len(objects)]))
+        return cls(config.labels, gallery.pictures, asking.pictures, tuple(queries))
+
+    def detector_figures(self, found: Sequence[Sequence[Detection]]) -> dict[str, float]:
+        """How much of what stands in the asking pictures was found; `coverage` counts those with any object shown."""
+        precision = average_precision(found, self.pictures, self.labels)
+        is_covered = [any(item.score >= SHOWN_SCORE for item in detections) for detections in found]
+        return {
+            "detector_map50": precision.at_half,
+            "detector_map": precision.mean,
+            "coverage": float(np.mean(is_covered)),
+        }
+
+    def retrieval_figures(self, scores: NDArray[np.float32]) -> dict[str, float]:
+        """Recall of photos by queries, from scores (Q, G).
+
+        Right is a photo with an object of the same class; for `colour_…`, where colours are known, also in its colour.
+        """
+        figures = self._recall(scores, "retrieval", lambda item: item.label)
+        if all(COLOUR in query.object.attributes for query in self.queries):
+            figures |= self._recall(scores, "colour", lambda item: f"{item.attributes.get(COLOUR)} {item.label}")
+        return figures
+
+    def _recall(self, scores: NDArray[np.float32], name: str, describe: Describe) -> dict[str, float]:
+        asked = [{describe(query.object)} for query in self.queries]
+        shown = [{describe(item) for item in picture.objects} for picture in self.gallery]
+        known = sorted(set().union(*asked, *shown))
+        figures = evaluate_scores(scores, shared_label(_flags(asked, known), _flags(shown, known)), ks=KS)
+        return {f"{name}_r{k}": figures.recall(k) for k in KS}
+
+
+def _flags(rows: Sequence[set[str]], known: Sequence[str]) -> Flags:
+    return np.array([[name in row for name in known] for row in rows], bool)

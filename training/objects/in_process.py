@@ -1,0 +1,61 @@
+"""Owns object search without services: the same bundles and the same code around them, one photo after another."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.bundle import Bundle
+from encoders.detection import Detection, postprocess
+from encoders.image import WHOLE, Box, crop, enough_px, open_picture, resize
+from encoders.session import DetectorSession, EmbeddingSession, RawDetections
+from training.average_precision import MOST_DETECTIONS
+from training.objects.answers import SHOWN_SCORE
+
+BATCH = 16
+
+
+class InProcess:
+    """A detector and the encoder of what it finds; pictures are encoded ones."""
+
+    def __init__(self, detector: Bundle, encoder: Bundle) -> None:
+        self._detector, self._encoder = DetectorSession(detector), EmbeddingSession(encoder)
+
+    def detect(self, picture: bytes, *, min_score: float) -> list[Detection]:
+        """The objects of a picture, best first."""
+        opened, preprocessing = open_picture(picture), self._detector.bundle.picture_preprocessing
+        decoded = opened.decode(enough_px=enough_px(opened.header, [None], preprocessing))
+        (raw,) = self._detector.run([resize(decoded.pixels, preprocessing)]).answers
+        assert isinstance(raw, RawDetections), raw
+        return postprocess(
+            raw,
+            picture_px=(decoded.width_px, decoded.height_px),
+            preprocessing=preprocessing,
+            min_score=min_score,
+            limit=MOST_DETECTIONS,
+        )
+
+    def index(self, pictures: Sequence[bytes]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """Embeddings (R, D) of everything found, and the row of the picture (R,) that each is from.
+
+        A picture without objects is one as a whole.
+        """
+        boxes = [[item.box for item in self.detect(picture, min_score=SHOWN_SCORE)] or [WHOLE] for picture in pictures]
+        rows = np.repeat(np.arange(len(pictures)), [len(own) for own in boxes])
+        embeddings = [self._embed(picture, own) for picture, own in zip(pictures, boxes, strict=True)]
+        return np.concatenate(embeddings), rows
+
+    def embed(self, picture: bytes, box: Box) -> NDArray[np.float32]:
+        """The embedding (D,) of a part of a picture."""
+        return np.asarray(self._embed(picture, [box])[0])
+
+    def _embed(self, picture: bytes, boxes: Sequence[Box]) -> NDArray[np.float32]:
+        opened, preprocessing = open_picture(picture), self._encoder.bundle.picture_preprocessing
+        pixels = opened.decode(enough_px=enough_px(opened.header, boxes, preprocessing)).pixels
+        inputs = [resize(crop(pixels, box), preprocessing) for box in boxes]
+        embeddings = list[NDArray[np.float32]]()
+        for start in range(0, len(inputs), BATCH):
+            for answer in self._encoder.run(inputs[start : start + BATCH]).answers:
+                assert isinstance(answer, np.ndarray), answer
+                embeddings.append(answer)
+        return np.stack(embeddings)
