@@ -5,12 +5,13 @@ from pathlib import Path
 from encoders.bundle import Bundle
 from encoders.importers.training_process import run_training
 
-# How a network is asked is in no checkpoint, so that each way has a name.
+# How a network is asked is in no checkpoint, so that each way has a name; `clip` is OpenAI's, `clip-gelu` OpenCLIP's own.
 NETWORKS = (
     "dcmpl",
     "dcmpl-bidirectional",
     "taskformer",
     "clip",
+    "clip-gelu",
     "compcars",
     "compcars-attention",
     "compcars-two-scale",

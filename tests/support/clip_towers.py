@@ -1,5 +1,7 @@
 """Computes CLIP's embeddings from its tensors by the published formulas alone, beside the networks under test."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, layer_norm, linear
@@ -7,13 +9,23 @@ from torch.nn.functional import conv2d, layer_norm, linear
 HEAD_WIDTH = 64
 
 
-def picture_embedding(tensors: dict[str, Tensor], pictures: Tensor, *, tower: str = "visual") -> Tensor:
+Activation = Callable[[Tensor], Tensor]
+
+
+def quick_gelu(hidden: Tensor) -> Tensor:
+    """What OpenAI took for GELU."""
+    return hidden * torch.sigmoid(1.702 * hidden)
+
+
+def picture_embedding(
+    tensors: dict[str, Tensor], pictures: Tensor, *, tower: str = "visual", activation: Activation = quick_gelu
+) -> Tensor:
     """Embed CLIP-normalised pictures (N, 3, S, S) as (N, D)."""
     own = {name.removeprefix(f"{tower}."): value for name, value in tensors.items() if name.startswith(f"{tower}.")}
     patches = conv2d(pictures, own["conv1.weight"], stride=own["conv1.weight"].shape[-1]).flatten(2).transpose(1, 2)
     first = own["class_embedding"].expand(len(pictures), 1, -1)
     states = _norm(own, "ln_pre", torch.cat((first, patches), dim=1) + own["positional_embedding"])
-    states = _blocks(own, "transformer", states, mask=torch.zeros(states.shape[1], states.shape[1]))
+    states = _blocks(own, "transformer", states, activation, mask=torch.zeros(states.shape[1], states.shape[1]))
     return _norm(own, "ln_post", states[:, 0]) @ own["proj"]
 
 
@@ -21,19 +33,19 @@ def text_embedding(tensors: dict[str, Tensor], tokens: Tensor) -> Tensor:
     """Embed captions (N, T) as (N, D)."""
     length = tokens.shape[1]
     states = tensors["token_embedding.weight"][tokens] + tensors["positional_embedding"][:length]
-    states = _blocks(tensors, "transformer", states, mask=torch.full((length, length), -torch.inf).triu(1))
+    states = _blocks(tensors, "transformer", states, quick_gelu, mask=torch.full((length, length), -torch.inf).triu(1))
     states = _norm(tensors, "ln_final", states)
     ends = [caption.index(max(caption)) for caption in tokens.tolist()]
     return torch.stack([states[row, end] for row, end in enumerate(ends)]) @ tensors["text_projection"]
 
 
-def _blocks(own: dict[str, Tensor], prefix: str, states: Tensor, *, mask: Tensor) -> Tensor:
+def _blocks(own: dict[str, Tensor], prefix: str, states: Tensor, activation: Activation, *, mask: Tensor) -> Tensor:
     count = len({name.split(".")[2] for name in own if name.startswith(f"{prefix}.resblocks.")})
     for number in range(count):
         block = f"{prefix}.resblocks.{number}"
         states = states + _attention(own, f"{block}.attn", _norm(own, f"{block}.ln_1", states), mask)
         hidden = _linear(own, f"{block}.mlp.c_fc", _norm(own, f"{block}.ln_2", states))
-        states = states + _linear(own, f"{block}.mlp.c_proj", hidden * torch.sigmoid(1.702 * hidden))
+        states = states + _linear(own, f"{block}.mlp.c_proj", activation(hidden))
     return states
 
 

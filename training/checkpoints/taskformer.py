@@ -15,11 +15,12 @@ UNUSED = ("input_resolution", "context_length", "vocab_size")
 HEADS = ("decoder.", "classification_fc_")
 
 
-def load_taskformer(path: Path, *, has_heads: bool = False) -> TaskFormer:
+def load_taskformer(path: Path, *, has_heads: bool = False, has_quick_gelu: bool = True) -> TaskFormer:
     """Build the network that a checkpoint was written by and fill it, in float32.
 
     Takes TASK-former's 584 tensors and CLIP's 302 alike. The sketch tower becomes the image tower where the file has
     none or one of equal weights. With `has_heads` the classifier and the decoder must be in the file too.
+    Which GELU the weights were trained with is not in it: OpenAI's, and TASK-former's after them, want the quick one.
     """
     content = read_checkpoint(path)
     nested = content.get("state_dict", content)
@@ -27,7 +28,7 @@ def load_taskformer(path: Path, *, has_heads: bool = False) -> TaskFormer:
         raise CheckpointError(f"{path}: 'state_dict' is no dictionary of tensors.")
     tensors = {name: tensor.float() for name, tensor in tensors_of(nested).items() if name not in UNUSED}
     try:
-        config = replace(config_of(tensors), has_heads=has_heads)
+        config = replace(config_of(tensors), has_heads=has_heads, has_quick_gelu=has_quick_gelu)
         network = TaskFormer(config)
         load_strictly(network, with_sketch_tower(tensors), unused=() if has_heads else HEADS)
     except CheckpointError as error:

@@ -22,11 +22,13 @@ Stem = Literal["patch", "convolutional"]
 class TaskFormerConfig:
     """The defaults are the published network: CLIP ViT-B/16 with one tower for photos and sketches.
 
+    OpenAI's weights were trained with the quick GELU, TASK-former's too; others want the exact one.
     `has_heads` adds the classifier and the caption decoder, which only training needs. A `convolutional` stem cuts the
     picture into patches by several small convolutions, with which a tower learns from few pictures and from nothing.
     """
 
     shares_sketch_tower: bool = True
+    has_quick_gelu: bool = True
     has_heads: bool = True
     dimension: int = 512
     image_px: int = 224
@@ -49,7 +51,7 @@ class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
     attn_mask: Tensor
 
     def __init__(self, config: TaskFormerConfig) -> None:
-        super().__init__(config.dimension, _vision(config), _text(config), quick_gelu=True)
+        super().__init__(config.dimension, _vision(config), _text(config), quick_gelu=config.has_quick_gelu)
         self.config = config
         self.attn_mask = self.attn_mask.clamp(min=MASKED)
         for transformer in (self.visual.transformer, self.transformer):
@@ -126,7 +128,7 @@ def _text(config: TaskFormerConfig) -> CLIPTextCfg:
 def _sketch_tower(config: TaskFormerConfig) -> nn.Module:
     # A whole CLIP is made for its tower, because open_clip has no public name for a tower alone.
     text = CLIPTextCfg(vocab_size=1, context_length=1, width=HEAD_WIDTH, heads=1, layers=1)
-    tower = CLIP(config.dimension, _vision(config), text, quick_gelu=True).visual
+    tower = CLIP(config.dimension, _vision(config), text, quick_gelu=config.has_quick_gelu).visual
     _make_exportable(tower.transformer)
     _set_stem(tower, config)
     return cast("nn.Module", tower)

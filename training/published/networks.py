@@ -46,10 +46,10 @@ def read_dcmpl(checkpoint: Path, words: Path | None, *, reading: Reading = "two_
     )
 
 
-def read_taskformer(checkpoint: Path, words: Path | None) -> tuple[Part, ...]:
-    """Read `tsbir_model_final.pt`, or CLIP towers with QuickGELU, such as OpenAI's; their words are CLIP's own."""
+def read_taskformer(checkpoint: Path, words: Path | None, *, has_quick_gelu: bool = True) -> tuple[Part, ...]:
+    """Read `tsbir_model_final.pt` or CLIP's towers; their words are CLIP's own."""
     _refuse_words(words)
-    network = load_taskformer(checkpoint)
+    network = load_taskformer(checkpoint, has_quick_gelu=has_quick_gelu)
     config = network.config
     if config.vocabulary_size != CLIP_VOCABULARY:
         raise CheckpointError(
@@ -92,6 +92,7 @@ READERS: Mapping[str, Reader] = {
     "dcmpl-bidirectional": partial(read_dcmpl, reading="bidirectional"),
     "taskformer": read_taskformer,
     "clip": read_taskformer,
+    "clip-gelu": partial(read_taskformer, has_quick_gelu=False),
     "compcars": read_compcars,
     "compcars-attention": partial(read_compcars, pooling="attention"),
     "compcars-two-scale": partial(read_compcars, is_two_scale=True),

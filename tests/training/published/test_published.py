@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import gelu
 
 from encoders.bundle import Bundle
 from encoders.errors import BundleError
@@ -39,6 +40,7 @@ SCENES = TaskFormerConfig(
     decoder_depth=1,
     decoder_heads=1,
 )
+CLIP_STATISTICS = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 PICTURE = np.asarray(corners((90, 60)))
 
 
@@ -122,7 +124,7 @@ def test_text_and_sketch_towers_share_a_space(tmp_path: Path, is_shared: bool) -
         assert described == {"scenes": ("image",), "scenes-sketch": ("sketch",), "scenes-text": ("text",)}
     assert len({bundle.space for bundle in bundles}) == 1
     cut = np.asarray(Image.fromarray(PICTURE).resize((48, 32), Image.Resampling.BICUBIC))[:, 8:40]
-    pixels = scaled(cut, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+    pixels = scaled(cut, *CLIP_STATISTICS)
     for bundle in bundles[:-1]:
         tower = "visual2" if bundle.kind == "sketch" else "visual"
         np.testing.assert_allclose(
@@ -132,6 +134,22 @@ def test_text_and_sketch_towers_share_a_space(tmp_path: Path, is_shared: bool) -
     np.testing.assert_allclose(
         embedded(bundles[-1], "a photo of a cat"), unit(text_embedding(tensors, tokens)), atol=1e-4
     )
+
+
+def test_other_clips_want_the_exact_gelu(tmp_path: Path) -> None:
+    """Which one is not in the file, so that it is in the name."""
+    torch.manual_seed(2)
+    tensors = TaskFormer(replace(SCENES, has_heads=False)).state_dict()
+    clip = {name: tensor for name, tensor in tensors.items() if not name.startswith("visual2.")}
+    torch.save(clip, tmp_path / "ViT-S.pt")
+
+    pictures, _ = import_checkpoint("clip-gelu", tmp_path / "ViT-S.pt", words=None, name="clip", out=tmp_path / "out")
+
+    cut = np.asarray(Image.fromarray(PICTURE).resize((48, 32), Image.Resampling.BICUBIC))[:, 8:40]
+    pixels = scaled(cut, *CLIP_STATISTICS)
+    exact = unit(picture_embedding(clip, pixels, activation=gelu))
+    np.testing.assert_allclose(embedded(pictures, PICTURE), exact, atol=1e-4)
+    assert not np.allclose(exact, unit(picture_embedding(clip, pixels)), atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "pooling"), [("compcars", "power"), ("compcars-attention", "attention")])
