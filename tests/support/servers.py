@@ -31,6 +31,7 @@ class EmbeddedServer:
 
     def __init__(self, command: EmbeddedCommand, url: str, answers: Callable[[str], None]) -> None:
         self.url = url
+        self.folder = command.folder
         self._command = command
         self._answers = answers
         self._process: subprocess.Popen[bytes] | None = None

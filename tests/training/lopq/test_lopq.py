@@ -105,7 +105,9 @@ def test_a_wide_search_with_ranking_is_exact(index: LopqIndex, embeddings: Float
     assert found.candidates == 4_000
 
 
-def test_codes_find_most_neighbours_and_ranking_nearly_all(index: LopqIndex, embeddings: Floats) -> None:
+def test_codes_find_most_neighbours_and_ranking_nearly_all(
+    index: LopqIndex, model: LopqModel, embeddings: Floats
+) -> None:
     """Eight bytes an item, a quarter of the items looked at."""
     queries = embeddings[:100] + np.random.default_rng(3).normal(size=(100, 24)).astype(np.float32) * 0.02
     exact = np.stack([np.argsort(squared(embeddings, query[None]))[:10] for query in queries])
@@ -115,6 +117,7 @@ def test_codes_find_most_neighbours_and_ranking_nearly_all(index: LopqIndex, emb
     )
 
     assert index.code_bytes == 8 * 4_000
+    assert index.nbytes == (8 + 8) * 4_000 + 8 * (4**2 + 1) + model.nbytes
     assert neighbour_recall(coded, exact) > 0.5
     assert neighbour_recall(ranked, exact) > 0.9
 
