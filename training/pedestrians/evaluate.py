@@ -1,0 +1,96 @@
+"""Measures the bundles on the test split, in this process and through a running Fovea."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from encoders.bundle import Bundle
+from encoders.image import decode, resize
+from encoders.session import EmbeddingSession, ModelInput
+from encoders.text import Tokenizer
+from training.datasets.pedestrians import LISTS, load_pedestrians
+from training.metrics import evaluate_scores, same_label
+from training.pedestrians.drawing import draw_held_out
+from training.pedestrians.export import IMAGE, TEXT
+from training.pedestrians.held_out import KS, both_ways, summary
+from training.serving import Query, Served
+from training.sheet import Row, write_sheet
+
+COLLECTION = "pedestrians"
+MOST_HITS = 1000
+BATCH = 16
+# Below the least cosine: what was not among the hits comes behind all that was.
+NOT_FOUND = -2.0
+SAMPLES, SAMPLE_HITS = 5, 5
+
+
+def prepare(data: Path, realdata: Path) -> None:  # noqa: ARG001  # this system needs no photos
+    """Draw the test split where no dataset is."""
+    if not any((data / name).exists() for name in LISTS):
+        draw_held_out(data)
+
+
+def offline(models: Path, data: Path) -> dict[str, float]:
+    """Both ways between captions and pictures, by the bundles' own preprocessing and tokenizer; shares of 0..1."""
+    people = load_pedestrians(data)
+    image, text = Bundle.load(models / IMAGE), Bundle.load(models / TEXT)
+    tokenizer = Tokenizer(text)
+    preprocessing = image.picture_preprocessing
+    pictures, queries = people.of("test"), people.queries("test")
+    pixels = [resize(decode(picture.path.read_bytes()).pixels, preprocessing) for picture in pictures]
+    tokens = [tokenizer.encode(query.caption).ids for query in queries]
+    return both_ways(
+        _embedded(image, pixels),
+        _embedded(text, tokens),
+        [picture.label for picture in pictures],
+        [query.label for query in queries],
+    )
+
+
+def online(served: Served, data: Path) -> dict[str, float]:
+    """Ingest the gallery and ask every caption, exactly; in galleries of over 1,000 pictures mAP is of the first 1,000."""
+    people = load_pedestrians(data)
+    pictures, queries = people.of("test"), people.queries("test")
+    served.fill(COLLECTION, ((picture.name, picture.path.read_bytes()) for picture in pictures), encoder=IMAGE)
+
+    row_of = {picture.name: row for row, picture in enumerate(pictures)}
+    scores = np.full((len(queries), len(pictures)), NOT_FOUND, np.float32)
+    answers = served.search(COLLECTION, [Query(text=query.caption) for query in queries], limit=MOST_HITS)
+    for row, answer in zip(scores, answers, strict=True):
+        for hit in answer:
+            row[row_of[hit.uri]] = hit.score
+    is_relevant = same_label([query.label for query in queries], [picture.label for picture in pictures])
+    return summary(evaluate_scores(scores, is_relevant, ks=KS))
+
+
+def sheet(served: Served, data: Path, path: Path) -> None:
+    """Draw sample captions with their first hits; the collection of `online` is there."""
+    people = load_pedestrians(data)
+    picture_of = {picture.name: picture for picture in people.of("test")}
+    queries = people.queries("test")
+    samples = [queries[number] for number in np.linspace(0, len(queries) - 1, SAMPLES).astype(int)]
+    answers = served.search(COLLECTION, [Query(text=sample.caption) for sample in samples], limit=SAMPLE_HITS)
+    write_sheet(
+        [
+            Row(
+                sample.caption,
+                [(Image.open(picture_of[hit.uri].path), picture_of[hit.uri].label == sample.label) for hit in answer],
+            )
+            for sample, answer in zip(samples, answers, strict=True)
+        ],
+        path,
+    )
+
+
+def _embedded(bundle: Bundle, inputs: Sequence[ModelInput]) -> NDArray[np.float32]:
+    session = EmbeddingSession(bundle)
+    embeddings = []
+    for start in range(0, len(inputs), BATCH):
+        for answer in session.run(inputs[start : start + BATCH]).answers:
+            if isinstance(answer, Exception):
+                raise answer
+            embeddings.append(answer)
+    return np.stack(embeddings)
