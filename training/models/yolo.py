@@ -19,7 +19,7 @@ from encoders.importers.darknet_layers import (
     Upsample,
     Yolo,
 )
-from training.models.anchored import Anchor, Prediction
+from training.models.anchored import Anchor, Prediction, expect_few_objects
 
 BATCH_NORM_EPSILON = 1e-5
 # e^16 anchors are far beyond any picture, and still a number.
@@ -49,6 +49,10 @@ class YoloNetwork(nn.Module):
         self.layers = nn.ModuleList(_module(layer, network.input) for layer in network.layers)
         self.anchors = tuple(_shares(head, network.input) for head in network.heads)
         self.class_count = network.heads[0].classes
+        for head in network.heads:
+            before = next(self.layers[head.index - 1].children(), None)
+            if isinstance(before, nn.Conv2d) and before.bias is not None:
+                expect_few_objects(before, head.classes)
 
     @property
     def grids(self) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ Darknet reads it. `--start` names weights to begin with: another run's checkpoin
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from training.checkpoints.darknet import save_darknet
 from training.command import Options, run_steps
 from training.config import read_config
@@ -42,6 +44,7 @@ def _draw(options: Options) -> None:
 def _train(options: Options) -> None:
     config = _config(options)
     train, validation = (_split(options, config, name) for name in (config.data.train, config.data.validation))
+    torch.manual_seed(config.seed)
     detector = build_detector(config, options.run)
     if options.start is not None:
         load_start(detector, options.start, cutoff=config.network.cutoff)

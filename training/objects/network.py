@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.general.network import ConvNorm, ResidualBlock
-from training.models.anchored import Anchor, Prediction
+from training.models.anchored import Anchor, Prediction, expect_few_objects
 
 
 class DetectorNetwork(nn.Module):
@@ -42,7 +42,7 @@ class DetectorNetwork(nn.Module):
         self.smooths = nn.ModuleList(ConvNorm(neck, neck) for _ in self.grids)
         heads = [nn.Conv2d(neck, len(group) * (5 + class_count), 1) for group in anchors]
         for head in heads:
-            _expect_few_objects(head, class_count)
+            expect_few_objects(head, class_count)
         self.heads = nn.ModuleList(heads)
 
         for index, (grid, group) in enumerate(zip(self.grids, anchors, strict=True)):
@@ -88,11 +88,3 @@ class DetectorNetwork(nn.Module):
         centre = (maps[..., :2].sigmoid() + getattr(self, f"cells_{index}")) / self.grids[index]
         half = maps[..., 2:].clamp(max=4).exp() * getattr(self, f"anchors_{index}") / 2
         return torch.cat([centre - half, centre + half], dim=-1).flatten(1, 3)
-
-
-def _expect_few_objects(head: nn.Conv2d, class_count: int) -> None:
-    """Without this the first steps only unlearn thousands of objects that are not there."""
-    assert head.bias is not None
-    bias = head.bias.detach().view(-1, 5 + class_count)
-    bias[:, 4] = -5.0
-    bias[:, 5:] = -2.5
