@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.models.caption_decoder import CaptionDecoder
-from training.models.conv_stem import ConvStem
+from training.models.layout_tower import LayoutTower
 
 HEAD_WIDTH = 64
 # Low enough for no attention at all; finite, because the difference of two infinities spoils a moving average.
 MASKED = -1e4
 
-Stem = Literal["patch", "convolutional"]
+PictureTower = Literal["transformer", "layout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,10 @@ class TaskFormerConfig:
     """The defaults are the published network: CLIP ViT-B/16 with one tower for photos and sketches.
 
     OpenAI's weights were trained with the quick GELU, TASK-former's too; others want the exact one.
-    `has_heads` adds the classifier and the caption decoder, which only training needs. A `convolutional` stem cuts the
-    picture into patches by several small convolutions, with which a tower learns from few pictures and from nothing.
+    `has_heads` adds the classifier and the caption decoder, which only training needs.
+
+    The `layout` tower, of convolutions `layout_widths` and `layout_cell_width` numbers of each cell, stands in the
+    place of CLIP's where a network is trained on few pictures and from nothing: a transformer needs many times more.
     """
 
     shares_sketch_tower: bool = True
@@ -33,7 +35,6 @@ class TaskFormerConfig:
     dimension: int = 512
     image_px: int = 224
     patch_px: int = 16
-    stem: Stem = "patch"
     vision_width: int = 768
     vision_layers: int = 12
     text_width: int = 512
@@ -43,20 +44,23 @@ class TaskFormerConfig:
     classes: int = 90
     decoder_depth: int = 6
     decoder_heads: int = 8
+    picture_tower: PictureTower = "transformer"
+    layout_widths: tuple[int, ...] = (24, 48, 64, 96)
+    layout_cell_width: int = 40
 
 
 class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
     """Embeddings come before normalisation, (N, D); `fuse` and the losses make them unit length."""
 
+    visual: Any
     attn_mask: Tensor
 
     def __init__(self, config: TaskFormerConfig) -> None:
         super().__init__(config.dimension, _vision(config), _text(config), quick_gelu=config.has_quick_gelu)
         self.config = config
         self.attn_mask = self.attn_mask.clamp(min=MASKED)
-        for transformer in (self.visual.transformer, self.transformer):
-            _make_exportable(transformer)
-        _set_stem(self.visual, config)
+        _make_exportable(self.transformer)
+        self.visual = _picture_tower(self.visual, config)
         self.visual2 = self.visual if config.shares_sketch_tower else _sketch_tower(config)
         if config.has_heads:
             self.classification_fc_1 = nn.Linear(config.dimension, 1024)
@@ -106,6 +110,9 @@ def fuse(text: Tensor, sketch: Tensor) -> Tensor:
 
 
 def _vision(config: TaskFormerConfig) -> CLIPVisionCfg:
+    if config.picture_tower == "layout":
+        # CLIP insists on a tower of its own, which is then replaced.
+        return CLIPVisionCfg(layers=1, width=HEAD_WIDTH, head_width=HEAD_WIDTH)
     return CLIPVisionCfg(
         layers=config.vision_layers,
         width=config.vision_width,
@@ -128,15 +135,16 @@ def _text(config: TaskFormerConfig) -> CLIPTextCfg:
 def _sketch_tower(config: TaskFormerConfig) -> nn.Module:
     # A whole CLIP is made for its tower, because open_clip has no public name for a tower alone.
     text = CLIPTextCfg(vocab_size=1, context_length=1, width=HEAD_WIDTH, heads=1, layers=1)
-    tower = CLIP(config.dimension, _vision(config), text, quick_gelu=config.has_quick_gelu).visual
-    _make_exportable(tower.transformer)
-    _set_stem(tower, config)
-    return cast("nn.Module", tower)
+    return _picture_tower(
+        CLIP(config.dimension, _vision(config), text, quick_gelu=config.has_quick_gelu).visual, config
+    )
 
 
-def _set_stem(tower: Any, config: TaskFormerConfig) -> None:
-    if config.stem == "convolutional":
-        tower.conv1 = ConvStem(config.patch_px, config.vision_width)
+def _picture_tower(of_clip: Any, config: TaskFormerConfig) -> nn.Module:
+    if config.picture_tower == "layout":
+        return LayoutTower(config.image_px, config.layout_widths, config.layout_cell_width, config.dimension)
+    _make_exportable(of_clip.transformer)
+    return cast("nn.Module", of_clip)
 
 
 class SelfAttention(nn.Module):

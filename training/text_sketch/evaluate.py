@@ -1,0 +1,125 @@
+"""Measures the bundles on the test split by sentence, by sketch and by both, in this process and through a running Fovea."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from encoders.bundle import Bundle
+from encoders.image import decode, resize
+from encoders.session import EmbeddingSession, ModelInput
+from encoders.text import Tokenizer
+from training.datasets.coco_karpathy import LIST, CaptionedPhoto, load_coco_karpathy
+from training.metrics import evaluate_scores, same_label
+from training.serving import Query, Served
+from training.sheet import Row, write_sheet
+from training.sketch_augmentation import WHITE
+from training.text_sketch.export import PICTURE, TEXT
+from training.text_sketch.modes import Embedded, Embeddings, figures_of, summary
+from training.world.coco_karpathy import draw_held_out
+
+COLLECTION = "text-sketch"
+MOST_HITS = 1000
+BATCH = 16
+# Below the least cosine: what was not among the hits comes behind all that was.
+NOT_FOUND = -2.0
+SAMPLES, SAMPLE_HITS = 5, 5
+
+
+def prepare(data: Path, realdata: Path) -> None:  # noqa: ARG001  # this system needs no photos
+    """Draw the test split where no dataset is."""
+    if not (data / LIST).exists():
+        draw_held_out(data)
+
+
+def offline(models: Path, data: Path) -> dict[str, float]:
+    """Every mode, with placeholders too, by the bundles' own preprocessing and tokenizer; shares of 0..1."""
+    photos = _held_out(data)
+    picture, text = Bundle.load(models / PICTURE), Bundle.load(models / TEXT)
+    preprocessing, tokenizer = picture.picture_preprocessing, Tokenizer(text)
+
+    def read(path: Path) -> ModelInput:
+        return resize(decode(path.read_bytes()).pixels, preprocessing)
+
+    blank = np.full((*preprocessing.size[::-1], 3), int(WHITE), np.uint8)
+    of_pictures = _embedded(
+        picture, [blank, *(read(photo.path) for photo in photos), *(read(_sketch(photo)) for photo in photos)]
+    )
+    # The tokenizer refuses a text without words, so its ends alone are taken from one that has some.
+    words = [tokenizer.encode(photo.captions[0]).ids for photo in photos]
+    of_texts = _embedded(text, [words[0][[0, -1]], *words])
+    return figures_of(
+        Embeddings(
+            photos=of_pictures[1 : len(photos) + 1],
+            sketches=of_pictures[len(photos) + 1 :],
+            texts=of_texts[1:],
+            no_sketch=of_pictures[0],
+            no_text=of_texts[0],
+        )
+    )
+
+
+def online(served: Served, data: Path) -> dict[str, float]:
+    """Ingest the photos and ask for each by its first caption, its sketch and both, exactly.
+
+    In galleries of over 1,000 photos, MRR counts those beyond the first 1,000 hits as if they were next.
+    """
+    photos = _held_out(data)
+    served.fill(COLLECTION, ((photo.name, photo.path.read_bytes()) for photo in photos), encoder=PICTURE)
+    row_of, own = {photo.name: row for row, photo in enumerate(photos)}, np.arange(len(photos))
+    figures: dict[str, float] = {}
+    for mode, queries in _queries(photos).items():
+        scores = np.full((len(photos), len(photos)), NOT_FOUND, np.float32)
+        answers = served.search(COLLECTION, queries, limit=MOST_HITS)
+        for row, answer in zip(scores, answers, strict=True):
+            for hit in answer:
+                row[row_of[hit.uri]] = hit.score
+        figures |= summary(mode, evaluate_scores(scores, same_label(own, own)))
+    return figures
+
+
+def sheet(served: Served, data: Path, path: Path) -> None:
+    """Draw sample queries of sentence and sketch with their first hits; the collection of `online` is there."""
+    photos = _held_out(data)
+    photo_of = {photo.name: photo for photo in photos}
+    samples = [photos[number] for number in np.linspace(0, len(photos) - 1, SAMPLES).astype(int)]
+    answers = served.search(COLLECTION, _queries(samples)["both"], limit=SAMPLE_HITS)
+    write_sheet(
+        [
+            Row(
+                (sample.captions[0], Image.open(_sketch(sample))),
+                [(Image.open(photo_of[hit.uri].path), hit.uri == sample.name) for hit in answer],
+            )
+            for sample, answer in zip(samples, answers, strict=True)
+        ],
+        path,
+    )
+
+
+def _held_out(data: Path) -> tuple[CaptionedPhoto, ...]:
+    return load_coco_karpathy(data).of("test")
+
+
+def _queries(photos: Sequence[CaptionedPhoto]) -> Mapping[str, list[Query]]:
+    return {
+        "text": [Query(text=photo.captions[0]) for photo in photos],
+        "sketch": [Query(sketch=_sketch(photo).read_bytes()) for photo in photos],
+        "both": [Query(text=photo.captions[0], sketch=_sketch(photo).read_bytes()) for photo in photos],
+    }
+
+
+def _sketch(photo: CaptionedPhoto) -> Path:
+    assert photo.sketch is not None, "a test photo without a sketch is a fault that the loader refuses"
+    return photo.sketch
+
+
+def _embedded(bundle: Bundle, inputs: Sequence[ModelInput]) -> Embedded:
+    session = EmbeddingSession(bundle)
+    embeddings = []
+    for start in range(0, len(inputs), BATCH):
+        for answer in session.run(inputs[start : start + BATCH]).answers:
+            if isinstance(answer, Exception):
+                raise answer
+            embeddings.append(answer)
+    return np.stack(embeddings)

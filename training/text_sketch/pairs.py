@@ -1,0 +1,70 @@
+"""Owns a split as the network reads it: photos, sketches, captions and categories, row by row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from encoders.bundle import Preprocessing
+from encoders.image import resize
+from training.datasets.coco_karpathy import CATEGORY_IDS, CaptionedPhoto
+from training.datasets.pictures import open_picture
+from training.text_sketch.words import Words
+
+Pixels = NDArray[np.uint8]
+Tokens = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """N photos with their sketches, both uint8 (N, S, S, 3), and for each its captions' tokens and its categories.
+
+    `labels` is float32 (N, 90), 1 for COCO category id 1 at index 0.
+    """
+
+    photos: Pixels
+    sketches: Pixels
+    tokens: tuple[tuple[list[int], ...], ...]
+    labels: NDArray[np.float32]
+
+    @classmethod
+    def read(cls, photos: Sequence[CaptionedPhoto], words: Words, preprocessing: Preprocessing, cache: Path) -> "Pairs":
+        """Decode every picture once, into two files of the folder `cache` that are then mapped."""
+        cache.mkdir(parents=True, exist_ok=True)
+        sketches = [photo.sketch for photo in photos if photo.sketch is not None]
+        assert len(sketches) == len(photos), "load the dataset with sketch_splits that name this split"
+        labels = np.zeros((len(photos), len(CATEGORY_IDS)), np.float32)
+        for row, photo in enumerate(photos):
+            labels[row, [category - CATEGORY_IDS.start for category in photo.category_ids]] = 1
+        return cls(
+            photos=_mapped(cache / "photos.npy", [photo.path for photo in photos], preprocessing),
+            sketches=_mapped(cache / "sketches.npy", sketches, preprocessing),
+            tokens=tuple(
+                tuple(encoding.ids for encoding in words.tokenizer.encode_batch(list(photo.captions)))
+                for photo in photos
+            ),
+            labels=labels,
+        )
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+
+def padded(captions: Sequence[Sequence[int]]) -> Tokens:
+    """Captions of any lengths as int64 (N, T), T the longest; what is behind their ends is 0."""
+    tokens = np.zeros((len(captions), max(map(len, captions))), np.int64)
+    for row, caption in enumerate(captions):
+        tokens[row, : len(caption)] = caption
+    return tokens
+
+
+def _mapped(path: Path, pictures: Sequence[Path], preprocessing: Preprocessing) -> Pixels:
+    width, height = preprocessing.size
+    shape = (len(pictures), height, width, 3)
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    for row, picture in enumerate(track(pictures, description=path.stem)):
+        pixels[row] = resize(np.asarray(open_picture(picture)), preprocessing)
+    return pixels

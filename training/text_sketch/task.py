@@ -1,0 +1,108 @@
+"""Owns TASK-former's training: a sentence and a sketch of a photo together must find it among the batch's."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.datasets.coco_karpathy import CaptionedPhotos
+from training.losses.taskformer import taskformer_loss
+from training.models.served import CLIP_SCALING
+from training.models.taskformer import TaskFormer
+from training.sketch_augmentation import WHITE, drop_queries, loosened, unfinished
+from training.task import Task
+from training.text_sketch.config import TextSketchConfig
+from training.text_sketch.modes import figures_of
+from training.text_sketch.pairs import Pairs, padded
+from training.text_sketch.towers import embedded
+from training.text_sketch.words import Words
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Photos and sketches uint8 (N, S, S, 3), a caption of each (N, T), and its categories (N, C)."""
+
+    photos: Tensor
+    sketches: Tensor
+    tokens: Tensor
+    labels: Tensor
+
+
+class TextSketchTask(Task):
+    """Every epoch shows each photo once, with its sketch and one of its captions."""
+
+    def __init__(self, config: TextSketchConfig, photos: CaptionedPhotos, run: Path) -> None:
+        """Prepare the training and validation splits, with the tokenizer and the decoded pictures in `run`."""
+        super().__init__()
+        run.mkdir(parents=True, exist_ok=True)
+        captions = (caption for photo in photos.of("train") for caption in photo.captions)
+        self._config, self._words = config, Words.of(config.tokens, captions, max_tokens=config.network.max_tokens)
+        self._words.write(run)
+        self._train, self._val = (
+            Pairs.read(photos.of(split), self._words, config.preprocessing, run / split) for split in ("train", "val")
+        )
+        self.steps_per_epoch = len(self._train) // config.optimiser.batch
+        if not self.steps_per_epoch:
+            raise ValueError(f"{len(self._train)} training photos do not fill a batch of {config.optimiser.batch}.")
+        network = TaskFormer(replace(config.network, vocabulary_size=self._words.vocabulary_size))
+        self.network: TaskFormer = network.to(memory_format=torch.channels_last)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        order, size = rng.permutation(len(self._train)), self._config.optimiser.batch
+        for start in range(0, self.steps_per_epoch * size, size):
+            # Sorted, because pictures of neighbouring rows lie together on the disk.
+            rows = np.sort(order[start : start + size])
+            captions = [self._train.tokens[row][rng.integers(len(self._train.tokens[row]))] for row in rows]
+            yield Batch(
+                photos=torch.from_numpy(self._train.photos[rows]),
+                sketches=torch.from_numpy(self._train.sketches[rows]),
+                tokens=torch.from_numpy(padded(captions)),
+                labels=torch.from_numpy(self._train.labels[rows]),
+            )
+
+    def loss(self, batch: Batch) -> Tensor:
+        augmentation, rng = self._config.augmentation, torch.default_generator
+        photos, sketches = (_planes(pictures.to(self.device)) for pictures in (batch.photos, batch.sketches))
+        tokens = batch.tokens.to(self.device)
+        if augmentation.mirrors:
+            is_mirrored = (torch.rand(len(photos), generator=rng) < 0.5).to(self.device)
+            photos, sketches = (_mirrored(pictures, is_mirrored) for pictures in (photos, sketches))
+            tokens = torch.where(is_mirrored[:, None], self._words.mirrored(tokens), tokens)
+        photos = loosened(photos, augmentation.photo, rng)
+        sketches = loosened(unfinished(sketches, rng, least=augmentation.least_strokes), augmentation.sketch, rng)
+        sketches, tokens = drop_queries(
+            sketches,
+            tokens,
+            blank=torch.full_like(sketches[0], WHITE),
+            empty=self._words.empty(tokens.shape[1]).to(self.device),
+            rng=rng,
+            share=augmentation.query_dropout,
+        )
+        labels = batch.labels.to(self.device)
+        return taskformer_loss(
+            self.network, _scaled(photos), _scaled(sketches), tokens, labels, weights=self._config.loss
+        ).total
+
+    def figures(self, network: nn.Module) -> dict[str, float]:
+        assert isinstance(network, TaskFormer)
+        figures = figures_of(embedded(network, self._val, self._words))
+        return {name: figures[name] for name in ("text_r1", "sketch_r1", "both_r1", "both_r10")}
+
+
+def _planes(pictures: Tensor) -> Tensor:
+    return pictures.permute(0, 3, 1, 2).float()
+
+
+def _mirrored(pictures: Tensor, is_mirrored: Tensor) -> Tensor:
+    return torch.where(is_mirrored[:, None, None, None], pictures.flip(3), pictures)
+
+
+def _scaled(pictures: Tensor) -> Tensor:
+    mean, std = (
+        torch.tensor(values, device=pictures.device)[:, None, None] for values in (CLIP_SCALING.mean, CLIP_SCALING.std)
+    )
+    # Convolutions on a CPU are a third faster with the channels last.
+    return ((pictures / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
