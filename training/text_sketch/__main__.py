@@ -11,6 +11,8 @@ The other steps read that layout and nothing else; for the published set leave `
 
 from dataclasses import asdict
 
+import torch
+
 from training.checkpoints.taskformer import load_taskformer
 from training.command import Options, run_steps
 from training.config import read_config
@@ -33,6 +35,7 @@ def _draw(options: Options) -> None:
 
 def _train(options: Options) -> None:
     config = _config(options)
+    torch.manual_seed(config.seed)
     task = TextSketchTask(config, _photos(options), options.run)
     if options.start is not None:
         # CLIP's checkpoints have no heads; those begin anew.

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tests.support.clip_towers import picture_embedding, text_embedding
 from tests.support.onnx_export import run_as_onnx
 from training.models.caption_decoder import CaptionDecoder, greedy_caption
 from training.models.taskformer import TaskFormer, TaskFormerConfig, fuse
+from training.optimiser import OptimiserConfig, averaged
 
 SMALL = TaskFormerConfig(
     dimension=32,
@@ -41,7 +43,7 @@ def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def published(**options: bool) -> TaskFormer:
+def published(**options: Any) -> TaskFormer:
     with torch.device("meta"):
         return TaskFormer(replace(TaskFormerConfig(), **options))
 
@@ -156,3 +158,26 @@ def test_captions_end() -> None:
     assert greedy_caption(decoder, torch.randn(32), start=38, end=39, max_tokens=8).tolist() == [38, 39]
     decoder.net.to_logits.bias[3] = 1e5
     assert greedy_caption(decoder, torch.randn(32), start=38, end=39, max_tokens=8).tolist() == [38] + [3] * 7
+
+
+def test_the_layout_tower_tells_left_from_right() -> None:
+    """It stands in the place of CLIP's for photos and sketches, and a mirrored picture has another embedding."""
+    network = TaskFormer(replace(SMALL, picture_tower="layout", layout_widths=(8, 8, 16), layout_cell_width=4)).eval()
+    photos, sketches, texts = network(PICTURES, PICTURES, TOKENS)
+    (exported,) = run_as_onnx(network.embed_image, {"image": PICTURES[:2]}, {"image": PICTURES})
+
+    assert photos.shape == texts.shape == (3, 32)
+    assert torch.equal(photos, sketches)
+    assert not torch.allclose(network.embed_image(PICTURES.flip(3)), photos)
+    np.testing.assert_allclose(exported, photos, atol=1e-5)
+
+
+def test_the_causal_mask_may_be_averaged() -> None:
+    """A moving average of the network answers as the network does: no buffer of it is infinite."""
+    network = TaskFormer(SMALL).eval()
+    average = averaged(network, OptimiserConfig(1, 1, 0.0, 0.0, average_decay=0.5))
+    for _ in range(3):
+        average.update_parameters(network)
+
+    (_, _, texts) = average.module(PICTURES, PICTURES, TOKENS)
+    torch.testing.assert_close(texts, network.embed_text(TOKENS))
