@@ -28,7 +28,7 @@ class ResidualBlock(nn.Module):
         self.first = ConvNorm(inputs, outputs, stride=stride)
         self.second = ConvNorm(outputs, outputs)
         is_same = inputs == outputs and stride == 1
-        self.shortcut = nn.Identity() if is_same else ConvNorm(inputs, outputs, size=1, stride=stride)
+        self.shortcut = nn.Identity() if is_same else _shortcut(inputs, outputs, stride)
         # The block starts as its shortcut, which steadies the first steps of training.
         norm = self.second[1]
         assert isinstance(norm, nn.BatchNorm2d), "a ConvNorm normalises its convolution"
@@ -37,6 +37,11 @@ class ResidualBlock(nn.Module):
     def forward(self, activation: Tensor) -> Tensor:
         """Refine the activation."""
         return F.relu(self.second(F.relu(self.first(activation))) + self.shortcut(activation))
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
+    """A 1x1 convolution behind a mean, which looks at every pixel where a stride would skip most of them (ResNet-D)."""
+    return nn.Sequential(nn.AvgPool2d(stride, ceil_mode=True), ConvNorm(inputs, outputs, size=1))
 
 
 class EmbeddingNetwork(nn.Module):
@@ -58,6 +63,7 @@ class EmbeddingNetwork(nn.Module):
         super().__init__()
         self.content = ContentNetwork(widths=widths, blocks=blocks, dimension=content_dimension)
         self.colour = ColourEmbedding(colour_dimension)
+        self.dimension = content_dimension + colour_dimension
         self.colour_share = colour_share
 
     def forward(self, image: Tensor) -> Tensor:
@@ -66,20 +72,15 @@ class EmbeddingNetwork(nn.Module):
 
     def embed(self, picture: Tensor) -> Tensor:
         """Embed pictures float32 (N, 3, S, S) with values 0..255."""
-        return self.join(self.content(scaled(picture)), self.colour(picture))
+        return self.join(self.content(picture), self.colour(picture))
 
     def join(self, content: Tensor, colour: Tensor) -> Tensor:
         """Put the two unit parts together, each with its share of every cosine."""
         return torch.cat([content * (1 - self.colour_share) ** 0.5, colour * self.colour_share**0.5], dim=1)
 
 
-def scaled(picture: Tensor) -> Tensor:
-    """From values 0..255 to about -2..2, as the convolutions want them."""
-    return (picture - 127.5) / 64.0
-
-
 class ContentNetwork(nn.Module):
-    """Scaled pictures (N, 3, S, S) in, unit embeddings (N, D) of what they show out.
+    """Pictures float32 (N, 3, S, S) with values 0..255 in, unit embeddings (N, D) of what they show out.
 
     The head reads the mean of every stage, not only of the last: early stages keep the texture that tells one apple
     from another, the last one knows shapes.
@@ -87,6 +88,7 @@ class ContentNetwork(nn.Module):
 
     def __init__(self, *, widths: Sequence[int], blocks: Sequence[int], dimension: int) -> None:
         super().__init__()
+        self.dimension = dimension
         self.stem = ConvNorm(3, widths[0], size=5, stride=2)
         self.stages = nn.ModuleList(
             nn.Sequential(
@@ -100,9 +102,10 @@ class ContentNetwork(nn.Module):
             nn.BatchNorm1d(pooled), nn.Linear(pooled, dimension, bias=False), nn.BatchNorm1d(dimension)
         )
 
-    def forward(self, activation: Tensor) -> Tensor:
+    def forward(self, picture: Tensor) -> Tensor:
         """Embed the content."""
-        activation = F.relu(self.stem(activation))
+        # To about -2..2, as the convolutions want them.
+        activation = F.relu(self.stem((picture - 127.5) / 64.0))
         pooled = []
         for stage in self.stages:
             activation = stage(activation)

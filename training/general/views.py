@@ -55,6 +55,15 @@ class Views:
             coarse=np.unique(labels["coarse"], return_inverse=True)[1],
         )
 
+    def of(self, rows: slice | NDArray[np.intp]) -> "Views":
+        """Those of some pictures, their class ids without holes; a slice leaves the pixels on the disk."""
+        return Views(
+            pixels=self.pixels[rows],
+            teacher=self.teacher[rows],
+            fine=np.unique(self.fine[rows], return_inverse=True)[1],
+            coarse=np.unique(self.coarse[rows], return_inverse=True)[1],
+        )
+
 
 def write_views(
     pictures: Sequence[LabelledPicture],
