@@ -9,10 +9,13 @@ _INK: Colour = (40, 34, 36)
 
 def draw_hair_behind(figure: Figure, person: Person) -> None:
     """Hair that hangs behind the shoulders of someone who faces us; before all else."""
-    if figure.across > 0.2 and person.hair == "long":
-        figure.board.ellipse(
-            figure.at((0.0, 0.15, -0.04)), (figure.size(0.078), figure.size(0.085)), darker(person.hair_shade, 0.2)
-        )
+    if figure.across <= 0.2:
+        return
+    match person.hair:
+        case "long":
+            _ball(figure, (0.0, 0.15, -0.04), (0.078, 0.085), darker(person.hair_shade, 0.2))
+        case "ponytail":
+            _ponytail(figure, person)
 
 
 def draw_head(figure: Figure, person: Person) -> None:
@@ -45,13 +48,16 @@ def _hair(figure: Figure, person: Person) -> None:
                 centre = (x + figure.size(side), y)
                 figure.board.ellipse(centre, figure.size(0.044), darker(shade, 0.12 * (number % 2)))
             return
-        case "ponytail":
-            figure.limb(
-                ((0.0, 0.05, -0.055), (0.0, 0.1, -0.1), (0.0, 0.215, -0.09)), (0.03, 0.05, 0.022), darker(shade, 0.12)
-            )
+        case "ponytail" if figure.across <= 0.2:
+            _ponytail(figure, person)
         case "bun":
             _ball(figure, (0.0, 0.012, -0.05), (0.034, 0.032), darker(shade, 0.1))
     _ball(figure, (0.0, 0.072, -0.008), (0.06, 0.071), shade)
+
+
+def _ponytail(figure: Figure, person: Person) -> None:
+    tail = ((0.0, 0.05, -0.055), (0.0, 0.1, -0.1), (0.0, 0.215, -0.09))
+    figure.limb(tail, (0.03, 0.05, 0.022), darker(person.hair_shade, 0.12))
 
 
 def _face(figure: Figure, person: Person) -> None:
