@@ -11,6 +11,8 @@ for the published set leave `draw` out:
 
 from dataclasses import asdict
 
+import torch
+
 from training.command import Options, run_steps
 from training.config import read_config
 from training.datasets.pedestrians import Pedestrians, load_pedestrians
@@ -31,6 +33,7 @@ def _draw(options: Options) -> None:
 
 def _train(options: Options) -> None:
     config = _config(options)
+    torch.manual_seed(config.seed)
     task = PedestriansTask(config, _people(options), options.run).to(options.device)
     fit(task, config.optimiser, options.run, config=asdict(config), seed=config.seed)
 
