@@ -32,16 +32,19 @@ class Pairs:
 
     @classmethod
     def read(cls, photos: Sequence[CaptionedPhoto], words: Words, preprocessing: Preprocessing, cache: Path) -> "Pairs":
-        """Decode every picture once, into two files of the folder `cache` that are then mapped."""
+        """Decode every picture once, into two files of the folder `cache` that are then mapped.
+
+        Photos that nobody drew, which the loader keeps of an incomplete set, are left out.
+        """
         cache.mkdir(parents=True, exist_ok=True)
-        sketches = [photo.sketch for photo in photos if photo.sketch is not None]
-        assert len(sketches) == len(photos), "load the dataset with sketch_splits that name this split"
+        sketches = {photo: photo.sketch for photo in photos if photo.sketch is not None}
+        photos = tuple(sketches)
         labels = np.zeros((len(photos), len(CATEGORY_IDS)), np.float32)
         for row, photo in enumerate(photos):
             labels[row, [category - CATEGORY_IDS.start for category in photo.category_ids]] = 1
         return cls(
             photos=_mapped(cache / "photos.npy", [photo.path for photo in photos], preprocessing),
-            sketches=_mapped(cache / "sketches.npy", sketches, preprocessing),
+            sketches=_mapped(cache / "sketches.npy", list(sketches.values()), preprocessing),
             tokens=tuple(
                 tuple(encoding.ids for encoding in words.tokenizer.encode_batch(list(photo.captions)))
                 for photo in photos

@@ -14,7 +14,9 @@ from training.loop import fit
 from training.text_sketch.config import TextSketchConfig, WorldConfig
 from training.text_sketch.evaluate import offline
 from training.text_sketch.export import export
+from training.text_sketch.pairs import Pairs
 from training.text_sketch.task import TextSketchTask
+from training.text_sketch.words import Words
 from training.world.coco_karpathy import write_coco_karpathy
 
 CONFIGS = Path(__file__).parents[3] / "training/configs"
@@ -78,6 +80,15 @@ def test_two_sketch_towers_are_not_one_bundle(run: Path, photos: CaptionedPhotos
     with pytest.raises(ValueError, match="shares_sketch_tower = true"):
         export(tmp_path, photos, tmp_path / "models")
     assert not (tmp_path / "models").exists()
+
+
+def test_photos_without_a_sketch_are_left_out(photos: CaptionedPhotos, tmp_path: Path) -> None:
+    """What an incomplete set keeps but nobody drew is no pair."""
+    first, *others = photos.of("test")
+    pairs = Pairs.read(
+        [replace(first, sketch=None), *others], Words.of("words", [], max_tokens=8), Preprocessing((8, 8)), tmp_path
+    )
+    assert len(pairs) == len(pairs.sketches) == len(pairs.tokens) == len(pairs.labels) == len(others)
 
 
 def test_a_batch_is_pairs(photos: CaptionedPhotos, tmp_path: Path) -> None:
