@@ -116,3 +116,9 @@ def stroke(board: Sprite, points: Sequence[Point], widths: Sequence[float], fill
             board.polygon([(float(x), float(y)) for x, y in corners], fill)
     for point, width in zip(points, widths, strict=True):
         board.ellipse(point, width / 2, fill)
+
+
+def between(first: Joint, second: Joint, share: float) -> Joint:
+    """`share` of the way from the first joint to the second."""
+    across, down, ahead = (a + (b - a) * share for a, b in zip(first, second, strict=True))
+    return across, down, ahead

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from training.world.clothes import draw_arm, draw_leg, draw_skirt, draw_torso
 from training.world.figure import Figure, Pose
 from training.world.head import draw_hair_behind, draw_head
+from training.world.legwear import draw_leg, draw_skirt
 from training.world.luggage import draw_before, draw_behind, draw_in_hand, draw_umbrella
 from training.world.pedestrian_cameras import CAMERAS, Camera
 from training.world.sprite import Sprite
+from training.world.tops import draw_arm, draw_torso
 from training.world.wardrobe import Person
 
 # The board is wider than the picture, so that bags and umbrellas have room before the crop.
