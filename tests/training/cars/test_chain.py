@@ -1,0 +1,31 @@
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from encoders.bundle import Bundle
+from tests.training.cars.test_task import CONFIG
+from training.cars.evaluate import draw, offline
+from training.cars.export import export
+from training.cars.photos import load_test_photos, load_training_photos
+from training.cars.task import CarsTask
+from training.loop import fit
+
+
+def test_from_photos_to_figures(tmp_path: Path) -> None:
+    """Drawn photos train a network, its bundle passes the gate and is measured, exactly and by codes."""
+    data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "models"
+    draw(data, CONFIG.world)
+    task = CarsTask(CONFIG, load_training_photos(data, CONFIG.protocol), run)
+
+    fit(task, CONFIG.optimiser, run, config=asdict(CONFIG), seed=CONFIG.seed, max_steps=2)
+    export(run, load_test_photos(data, CONFIG.protocol), out, fewest_inputs=8)
+    figures = offline(out, data)
+
+    bundle = Bundle.load(out / "car")
+    assert bundle.dimension == 64
+    assert bundle.picture_preprocessing.size == (48, 40)
+    assert figures["map20"] > 0
+    assert figures["map_found20"] >= figures["map20"]
+    # Every code of the gallery is looked at, and there are 6.
+    assert figures["lopq_recall20"] == pytest.approx(1.0)

@@ -1,0 +1,23 @@
+"""Owns the embedding of many inputs by a bundle in this process, by the code that serves it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.bundle import Bundle
+from encoders.session import EmbeddingSession, ModelInput
+
+BATCH = 16
+
+
+def embed(bundle: Bundle, inputs: Sequence[ModelInput]) -> NDArray[np.float32]:
+    """Embed pictures that are already the network's input, or tokens: unit embeddings (N, D)."""
+    session = EmbeddingSession(bundle)
+    embeddings = []
+    for start in range(0, len(inputs), BATCH):
+        for answer in session.run(inputs[start : start + BATCH]).answers:
+            if isinstance(answer, Exception):
+                raise answer
+            embeddings.append(answer)
+    return np.stack(embeddings)
