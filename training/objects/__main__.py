@@ -9,7 +9,8 @@ nothing else; for the published set leave `draw` out:
         --data DIR/VOCdevkit/VOC2012 --start DIR/darknet53.conv.74 --run data/training/objects_published --out data/models
 
 `evaluate` serves the bundle beside `general`, which embeds the objects. `weights` writes a network of Darknet's as
-Darknet reads it. `--start` names weights to begin with: another run's checkpoint.pt, or Darknet's.
+Darknet reads it; `regate` makes the smaller precisions of a bundle whose checkpoint is gone. `--start` names weights to
+begin with: another run's checkpoint.pt, or Darknet's.
 """
 
 from dataclasses import asdict
@@ -20,7 +21,7 @@ import torch
 from training.checkpoints.darknet import save_darknet
 from training.command import Options, run_steps
 from training.config import read_config
-from training.datasets.annotated import AnnotatedPictures
+from training.datasets.annotated import AnnotatedPicture, AnnotatedPictures
 from training.loop import fit
 from training.models.yolo import YoloNetwork
 from training.objects import evaluate as evaluation
@@ -28,7 +29,7 @@ from training.objects.config import ObjectsConfig
 from training.objects.dataset import load_split
 from training.objects.detector import CFG, build_detector, load_start, trained_detector
 from training.objects.draw import draw_dataset
-from training.objects.export import BUNDLE, export
+from training.objects.export import BUNDLE, export, regate
 from training.objects.task import ObjectsTask
 from training.photos import grocery_photos
 from training.serving import served
@@ -54,9 +55,14 @@ def _train(options: Options) -> None:
 
 def _export(options: Options) -> None:
     config = _config(options)
-    splits = dict.fromkeys((config.data.validation, config.data.queries))
-    held_out = [picture for name in splits for picture in _split(options, config, name).pictures]
-    bundle = export(options.run, held_out, _photos_of_nothing(options, config), options.out)
+    bundle = export(options.run, _held_out(options, config), _photos_of_nothing(options, config), options.out)
+    print(f"{bundle.folder}: {dict(bundle.gate)}")
+
+
+def _regate(options: Options) -> None:
+    config = _config(options)
+    folder, photos = options.out / BUNDLE, _photos_of_nothing(options, config)
+    bundle = regate(folder, _held_out(options, config), photos, config.data)
     print(f"{bundle.folder}: {dict(bundle.gate)}")
 
 
@@ -87,6 +93,12 @@ def _split(options: Options, config: ObjectsConfig, name: str) -> AnnotatedPictu
     return pictures
 
 
+def _held_out(options: Options, config: ObjectsConfig) -> list[AnnotatedPicture]:
+    """What the gate looks at: both splits that training does not learn from."""
+    splits = dict.fromkeys((config.data.validation, config.data.queries))
+    return [picture for name in splits for picture in _split(options, config, name).pictures]
+
+
 def _photos_of_nothing(options: Options, config: ObjectsConfig) -> list[Path]:
     """Photos of groceries, where they are at hand: none shows anything of the drawn world."""
     folder = options.realdata / "grocery"
@@ -102,7 +114,14 @@ def _shown(figures: dict[str, float]) -> str:
 if __name__ == "__main__":
     run_steps(
         __doc__,
-        {"draw": _draw, "train": _train, "weights": _weights, "export": _export, "evaluate": _evaluate},
+        {
+            "draw": _draw,
+            "train": _train,
+            "weights": _weights,
+            "export": _export,
+            "regate": _regate,
+            "evaluate": _evaluate,
+        },
         config="objects.toml",
         data=NAME,
         run=NAME,

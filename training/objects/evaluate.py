@@ -30,9 +30,11 @@ SAMPLES, SAMPLE_HITS = 5, 5
 
 
 def prepare(data: Path, realdata: Path) -> None:  # noqa: ARG001  # held-out scenes need no photos
-    """Draw the gallery and the queries where no dataset is."""
-    if not data.exists():
-        draw_held_out(read_config(SHIPPED, ObjectsConfig), data)
+    """Draw the gallery and the queries, in VOC's layout, where they are not there whole."""
+    config = read_config(SHIPPED, ObjectsConfig)
+    # The list of the queries is what is drawn last.
+    if not (data / "ImageSets" / "Main" / f"{config.data.queries}.txt").exists():
+        draw_held_out(config, data)
 
 
 def offline(models: Path, data: Path, config: DataConfig | None = None) -> dict[str, float]:

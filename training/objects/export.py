@@ -14,6 +14,7 @@ from training.gate import FEWEST_INPUTS, Candidate, Outputs, gate
 from training.objects.answers import SHOWN_SCORE, detections_of
 from training.objects.config import DataConfig
 from training.objects.detector import Detector, trained_detector
+from training.regate import regated
 
 BUNDLE = "detector"
 VERSION = "1"
@@ -59,8 +60,14 @@ def export(
     return bundle
 
 
+def regate(folder: Path, held_out: Sequence[AnnotatedPicture], empty: Sequence[Path], data: DataConfig) -> Bundle:
+    """Gate the fp32 file of a bundle whose checkpoint is gone, and write the smaller precisions anew."""
+    bundle = Bundle.load(folder)
+    return regated(bundle, _candidate(bundle.path_of("fp32"), data, held_out[:MOST_PICTURES], empty[:MOST_PICTURES]))
+
+
 def _candidate(
-    network: Detector, data: DataConfig, held_out: Sequence[AnnotatedPicture], empty: Sequence[Path]
+    network: Detector | Path, data: DataConfig, held_out: Sequence[AnnotatedPicture], empty: Sequence[Path]
 ) -> Candidate:
     """The network with pictures as it is served them; its quality is what it finds, and that it finds nothing more."""
     paths = [*(picture.path for picture in held_out), *empty]

@@ -49,7 +49,7 @@ def test_a_run_ends_in_a_bundle(small_config: SmallConfig, name: str, tmp_path: 
     photos = sorted((realdata / "grocery" / "val").glob("*.jpg"))
     bundle = export(run, held_out, photos, tmp_path / "models", fewest_inputs=8)
 
-    assert Bundle.load(tmp_path / "models" / "detector") == bundle
+    assert Bundle.load(bundle.folder) == bundle
     assert bundle.labels == LABELS
     assert bundle.picture_preprocessing == config.data.preprocessing
     assert set(bundle.gate["fp32"]) >= {"held_out_map50", "photos_without_false_alarm"}
