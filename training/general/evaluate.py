@@ -58,7 +58,8 @@ def sheet(served: Served, data: Path, path: Path) -> None:
     for sample, answer in zip(samples, answers, strict=True):
         found = [photos[int(hit.uri)] for hit in answer if int(hit.uri) != sample][:SAMPLE_HITS]
         hits = [(photo.open(), photo.fine == photos[sample].fine) for photo in found]
-        rows.append(Row(photos[sample].open(), hits))
+        # The folder of a photo is called by its product.
+        rows.append(Row((photos[sample].path.parent.name, photos[sample].open()), hits))
     write_sheet(rows, path)
 
 
