@@ -8,88 +8,52 @@ docs/results/nearest.json, nearest.md and nearest.png; with `--only lopq faiss` 
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import faiss
-import numpy as np
 
 from benchmarks.measure import disturbance
-from benchmarks.nearest.in_process import exact_method, faiss_methods, lopq_methods
-from benchmarks.nearest.method import LIMIT, SHORTLIST, Floats, Ids, Method, measure
-from benchmarks.nearest.milvus_server import milvus_methods
+from benchmarks.nearest.families import FAMILIES, measure_family
+from benchmarks.nearest.method import LIMIT, SHORTLIST
 from benchmarks.nearest.page import page
 from benchmarks.nearest.plot import write_plot
 from benchmarks.servers import ROOT
 from encoders.bundle import Bundle
 from training.lopq.evaluate import exact_neighbours
-from training.lopq.views import SEED, ViewEmbeddings, embed_views
+from training.lopq.views import SEED, embed_views
 
-_RESULTS = ROOT / "docs" / "results" / "nearest"
-_FAMILIES: Mapping[str, Callable[[Floats], Iterator[Method]]] = {
-    "exact": exact_method,
-    "lopq": lopq_methods,
-    "faiss": faiss_methods,
-    "milvus": milvus_methods,
-}
 # Read by the BLAS of a process when it starts.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the embeddings come from."""
-
-    bundle: Path
-    realdata: Path
-    cache: Path
-
-    def views(self) -> ViewEmbeddings:
-        """The embeddings, computed where they are not cached."""
-        return embed_views(Bundle.load(self.bundle), self.realdata, self.cache)
-
-
-def measure_family(family: str, source: Source, exact: Ids) -> list[dict[str, Any]]:
-    """The figures of each method of a family, from a process of its own, whose memory is theirs alone."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(_measured, family, source, exact).result()
-
-
-def _measured(family: str, source: Source, exact: Ids) -> list[dict[str, Any]]:
-    faiss.omp_set_num_threads(1)
-    views = source.views()
-    return [measure(method, np.asarray(views.queries), exact) for method in _FAMILIES[family](views.base)]
 
 
 def main() -> None:
     """Read the command line, measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=list(_FAMILIES), help="measure these and write nothing")
+    parser.add_argument("--only", nargs="+", choices=list(FAMILIES), help="measure these and write nothing")
     parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "general")
     parser.add_argument("--realdata", type=Path, default=ROOT.parent / "shared" / "realdata")
     parser.add_argument("--cache", type=Path, default=ROOT / "data" / "nearest")
+    parser.add_argument("--count", type=int, default=100_000, help="embeddings to search")
+    parser.add_argument("--queries", type=int, default=1_000)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results", help="folder of the results")
     options = parser.parse_args()
-    source = Source(options.bundle, options.realdata, options.cache)
-    views = source.views()
+    bundle = Bundle.load(options.bundle)
+    views = embed_views(bundle, options.realdata, options.cache, count=options.count, queries=options.queries)
     started_s = time.monotonic()
     os.environ.update(_ONE_THREAD)
     with disturbance() as disturbed:
         exact = exact_neighbours(views.base, views.queries, LIMIT)
-        methods = [figures for family in options.only or _FAMILIES for figures in measure_family(family, source, exact)]
+        methods = [
+            figures for family in options.only or FAMILIES for figures in measure_family(family, views.folder, exact)
+        ]
     if options.only:
         return
     results = {
         "command": "python -m benchmarks.nearest",
         "seed": SEED,
-        "bundle": {"name": options.bundle.name, "sha256": Bundle.load(options.bundle).precisions["fp32"].sha256},
+        "bundle": {"name": bundle.name, "sha256": views.sha256},
         "embeddings": {"count": len(views.base), "dimension": views.base.shape[1], "queries": len(views.queries)},
         "photo_share": views.photos,
         "shortlist": SHORTLIST,
@@ -99,10 +63,10 @@ def main() -> None:
         "versions": {name: version(name) for name in ("numpy", "faiss-cpu", "milvus", "pymilvus", "onnxruntime-gpu")},
         "methods": methods,
     }
-    _RESULTS.with_suffix(".json").write_text(json.dumps(results, indent=2) + "\n")
-    _RESULTS.with_suffix(".md").write_text(page(results))
-    write_plot(methods, _RESULTS.with_suffix(".png"))
-    print(f"{results['seconds']} s, disturbance {disturbed.share:.1%}; written to {_RESULTS.relative_to(ROOT)}.*")
+    (options.out / "nearest.json").write_text(json.dumps(results, indent=2) + "\n")
+    (options.out / "nearest.md").write_text(page(results))
+    write_plot(results, options.out / "nearest.png")
+    print(f"{results['seconds']} s, disturbance {disturbed.share:.1%}; written to {options.out}/nearest.*")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ _ENOUGH = 0.95
 
 def page(results: Mapping[str, Any]) -> str:
     """The Markdown of docs/results/nearest.md."""
-    count, queries = results["embeddings"]["count"], results["embeddings"]["queries"]
+    count, dimension, queries = (results["embeddings"][name] for name in ("count", "dimension", "queries"))
     rows = "\n".join(_row(method, count) for method in results["methods"])
     machine = results["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
@@ -16,7 +16,7 @@ def page(results: Mapping[str, Any]) -> str:
 
 Written by `{results["command"]}` in {results["seconds"]} s; all settings and figures are in [nearest.json](nearest.json).
 
-{count:,} embeddings of {results["embeddings"]["dimension"]} numbers by the bundle `{results["bundle"]["name"]}`
+{count:,} embeddings of {dimension} numbers by the bundle `{results["bundle"]["name"]}`
 ({results["bundle"]["sha256"][:12]}): random views of pictures, {results["photo_share"]:.0%} of them of photos and the
 rest of drawn scenes, seed {results["seed"]}. {queries:,} queries are other views, half of them of pictures of which the
 base has no view. Each row is the method's fastest setting with a recall@10 of at least {_ENOUGH}, or its best where none
@@ -34,7 +34,7 @@ has that.
   machine with all of its threads; its latency holds one call over the wire.
 - bytes a vector: the whole index as it is stored, ids, centroids and rotations included; codes are 32 bytes
   everywhere. memory: what the process has grown by; the server's is exact to some 20 MB.
-- ranked: the best {results["shortlist"]} by their codes are ranked anew by the embeddings themselves (2,048 bytes each), from
+- ranked: the best {results["shortlist"]} by their codes are ranked anew by the embeddings themselves ({4 * dimension:,} bytes each), from
   a file that is mapped into memory, or from a copy in memory as faiss's `IndexRefineFlat` keeps it. Milvus does not rank
   anew by itself; here the caller does.
 - Machine: {machine["cores"]} cores ({machine["processor"]}), Python {machine["python"]}, {versions}; {results["disturbance"]:.0%}

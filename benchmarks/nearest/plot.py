@@ -1,6 +1,6 @@
 """The plot: recall over latency, a line for each method."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,15 @@ _STYLES: dict[str, tuple[str, str]] = {
 _RANKED = ", ranked"
 
 
-def write_plot(methods: Sequence[dict[str, Any]], path: Path) -> None:
+def write_plot(results: Mapping[str, Any], path: Path) -> None:
     """Write a PNG of all points."""
+    methods, embeddings = results["methods"], results["embeddings"]
+    names = {method["name"] for method in methods}
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for method in methods:
         colour, marker = _STYLES[method["name"].removesuffix(_RANKED)]
-        is_coded = f"{method['name']}{_RANKED}" in {other["name"] for other in methods}
+        is_coded = f"{method['name']}{_RANKED}" in names
         axes.plot(
             [point["p50_ms"] for point in method["points"]],
             [point["recall10"] for point in method["points"]],
@@ -40,7 +42,7 @@ def write_plot(methods: Sequence[dict[str, Any]], path: Path) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("milliseconds a query, median, one at a time")
     axes.set_ylabel("recall@10")
-    axes.set_title("100,000 embeddings of pictures, 512 numbers each")
+    axes.set_title(f"{embeddings['count']:,} embeddings of pictures, {embeddings['dimension']} numbers each")
     axes.grid(visible=True, which="both", color="#dddddd", linewidth=0.6)
     axes.legend(loc="lower right", frameon=False, fontsize=9)
     for side in ("top", "right"):

@@ -4,6 +4,7 @@ Vectors drawn at random have no clusters and no directions that matter, so figur
 pictures, through a bundle as it is served.
 """
 
+import json
 import math
 import os
 import shutil
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +41,21 @@ PHOTO_SHARE = 0.7
 class ViewEmbeddings:
     """`base` (N, D) is searched for `queries` (Q, D), other views: half of the base's pictures, half of none of them.
 
-    Both are unit length and memory maps: what is not read takes no memory. `photos` is the share of photos' views.
+    Both are unit length and memory maps of files in `folder`: what is not read takes no memory. `sha256` is that of the
+    model, `photos` the share of views that show photos.
     """
 
+    folder: Path
     base: Floats
     queries: Floats
+    sha256: str
     photos: float
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Map what `embed_views` kept."""
+        base, queries = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("base", "queries"))
+        return cls(folder, base, queries, **json.loads((folder / "views.json").read_text()))
 
 
 class Picture(Protocol):
@@ -79,12 +89,12 @@ def embed_views(
     """Embed `count` views and `queries` more, or map what an earlier call with the same bundle and counts kept.
 
     Seven in ten are of photos where `realdata` has them; all are of drawn scenes elsewhere. 100,000 views by the
-    shipped `general` take six minutes of one core, spread over all of them, and 205 MB below `cache`.
+    shipped `general` take about six minutes of one core, spread over all of them; `cache` gets 4 bytes a number.
     """
     photos, unseen_photos = _photos(realdata)
     share = PHOTO_SHARE if photos else 0.0
-    model = bundle.precisions["fp32"].sha256[:12]
-    folder = cache / f"{bundle.name}-{model}-{'photos' if photos else 'drawn'}-{count}-{queries}"
+    sha256 = bundle.precisions["fp32"].sha256
+    folder = cache / f"{bundle.name}-{sha256[:12]}-{'photos' if photos else 'drawn'}-{count}-{queries}"
     if not folder.exists():
         scenes = [DrawnScene(number) for number in range(math.ceil((count - round(count * share)) / VIEWS_A_SCENE))]
         unseen_scenes = [DrawnScene(len(scenes) + number) for number in range(queries)]
@@ -97,10 +107,10 @@ def embed_views(
         unfinished.mkdir(parents=True)
         np.save(unfinished / "base.npy", _embed(bundle, base, threads, stream=0))
         np.save(unfinished / "queries.npy", _embed(bundle, asked, threads, stream=1))
+        (unfinished / "views.json").write_text(json.dumps({"sha256": sha256, "photos": share}))
         # Renamed last: a folder of that name is a complete one.
         unfinished.rename(folder)
-    maps = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("base", "queries")]
-    return ViewEmbeddings(base=maps[0], queries=maps[1], photos=share)
+    return ViewEmbeddings.open(folder)
 
 
 def _photos(realdata: Path) -> tuple[list[Photo], list[Photo]]:

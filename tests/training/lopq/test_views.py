@@ -25,10 +25,10 @@ def views(general: Bundle, realdata: Path, tmp_path_factory: pytest.TempPathFact
     return embed_views(general, realdata, tmp_path_factory.mktemp("cache"), count=48, queries=20, threads=1)
 
 
-def test_views_are_many_and_different(views: ViewEmbeddings) -> None:
+def test_views_are_many_and_different(views: ViewEmbeddings, general: Bundle) -> None:
     """As many as were asked for, of unit length, seven in ten of photos, no two alike."""
-    assert views.base.shape == (48, 512)
-    assert views.queries.shape == (20, 512)
+    assert views.base.shape == (48, general.dimension)
+    assert views.queries.shape == (20, general.dimension)
     assert views.photos == 0.7
     np.testing.assert_allclose(np.linalg.norm(views.base, axis=1), 1, atol=1e-5)
     assert len(np.unique(views.base, axis=0)) == 48
@@ -63,7 +63,7 @@ def test_without_photos_all_views_are_of_drawn_scenes(general: Bundle, tmp_path:
     """So the figures can be made anywhere."""
     views = embed_views(general, tmp_path / "nowhere", tmp_path, count=30, queries=4, threads=1)
 
-    assert views.base.shape == (30, 512)
+    assert views.base.shape == (30, general.dimension)
     assert views.photos == 0
 
 
