@@ -14,9 +14,14 @@ PADDING = 0
 
 @dataclass(frozen=True, slots=True)
 class TaskFormerWeights:
-    """How much each part counts; the defaults are the paper's."""
+    """How much each part counts; the defaults are the paper's.
+
+    `solo`, which is not the paper's, has the sentence and the sketch find the photo alone too: a search with one of them
+    has no placeholder for the other, and a tower that is only ever heard beside the other need not learn to be.
+    """
 
     contrastive: float = 100.0
+    solo: float = 0.0
     classes: float = 10.0
     caption: float = 1.0
 
@@ -27,6 +32,7 @@ class TaskFormerLoss:
 
     total: Tensor
     contrastive: Tensor
+    solo: Tensor
     classes: Tensor
     caption: Tensor
 
@@ -44,12 +50,15 @@ def taskformer_loss(
     weights = weights or TaskFormerWeights()
     photos, sketches, texts = network(image, sketch, tokens)
     contrastive = symmetric_contrastive_loss(fuse(texts, sketches), photos, network.logit_scale)
+    alone = [symmetric_contrastive_loss(part, photos, network.logit_scale) for part in (texts, sketches)]
+    solo = (alone[0] + alone[1]) / 2
     named = [asymmetric_loss(network.classify(part), labels) for part in (photos, sketches, texts)]
     classes = (named[0] + named[1] + named[2]) / 3
     # Only the pictures tell the caption; the text tower would give it away.
     caption = caption_loss(network.decoder(tokens[:, :-1], (photos + sketches) / 2), tokens[:, 1:])
-    total = weights.contrastive * contrastive + weights.classes * classes + weights.caption * caption
-    return TaskFormerLoss(total, contrastive, classes, caption)
+    found = weights.contrastive * contrastive + weights.solo * solo
+    total = found + weights.classes * classes + weights.caption * caption
+    return TaskFormerLoss(total, contrastive, solo, classes, caption)
 
 
 def caption_loss(logits: Tensor, following: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""Owns a small convolutional tower that keeps the layout: what is where in a picture, down to the embedding."""
+"""Owns a small convolutional tower that keeps the layout of a picture: what is where, and what is there at all."""
 
 from collections.abc import Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -10,11 +11,13 @@ from torch.nn import functional as F
 class LayoutTower(nn.Module):
     """Pictures (N, 3, S, S) in, embeddings (N, D) out.
 
-    Each stage halves the sides. The last grid is not averaged but read cell by cell, `cell_width` numbers of each, so
-    that the embedding can tell left from right as a sketch does.
+    Each stage halves the sides. The last grid is read twice: cell by cell, `cell_width` numbers of each, so that the
+    embedding tells left from right as a sketch does; and by what is anywhere, `pooled_width` numbers, as words do.
     """
 
-    def __init__(self, image_px: int, widths: Sequence[int], cell_width: int, dimension: int) -> None:
+    def __init__(
+        self, image_px: int, widths: Sequence[int], *, cell_width: int, pooled_width: int, dimension: int
+    ) -> None:
         super().__init__()
         stages, channels = list[nn.Module](), 3
         for number, width in enumerate(widths):
@@ -23,20 +26,23 @@ class LayoutTower(nn.Module):
                 stages.append(_Residual(width))
             channels = width
         self.stages = nn.Sequential(*stages)
-        self.cell = nn.Sequential(
-            nn.Conv2d(channels, cell_width, 1, bias=False), nn.BatchNorm2d(cell_width), nn.ReLU(inplace=True)
-        )
         cells = (image_px >> len(widths)) ** 2
-        self.project = nn.Linear(cells * cell_width, dimension)
+        self.cell = _convolution(channels, cell_width, kernel=1)
+        self.project_cells = nn.Linear(cells * cell_width, dimension)
+        self.pooled = _convolution(channels, pooled_width, kernel=1)
+        self.project_pooled = nn.Linear(2 * pooled_width, dimension)
 
     def forward(self, picture: Tensor) -> Tensor:
-        return cast("Tensor", self.project(self.cell(self.stages(picture)).flatten(1)))
+        grid = self.stages(picture)
+        pooled = self.pooled(grid)
+        anywhere = torch.cat([pooled.amax(dim=(2, 3)), pooled.mean(dim=(2, 3))], dim=1)
+        return cast("Tensor", self.project_cells(self.cell(grid).flatten(1)) + self.project_pooled(anywhere))
 
 
 class _Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = _convolution(width, width, stride=1)
+        self.first = _convolution(width, width)
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
 
@@ -44,9 +50,9 @@ class _Residual(nn.Module):
         return F.relu(states + self.norm(self.second(self.first(states))))
 
 
-def _convolution(channels: int, width: int, *, stride: int) -> nn.Sequential:
+def _convolution(channels: int, width: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False),
+        nn.Conv2d(channels, width, kernel, stride=stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     )

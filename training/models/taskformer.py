@@ -25,8 +25,8 @@ class TaskFormerConfig:
     OpenAI's weights were trained with the quick GELU, TASK-former's too; others want the exact one.
     `has_heads` adds the classifier and the caption decoder, which only training needs.
 
-    The `layout` tower, of convolutions `layout_widths` and `layout_cell_width` numbers of each cell, stands in the
-    place of CLIP's where a network is trained on few pictures and from nothing: a transformer needs many times more.
+    The `layout` tower, as its widths say, stands in the place of CLIP's where a network is trained on few pictures and
+    from nothing: a transformer needs many times more.
     """
 
     shares_sketch_tower: bool = True
@@ -47,6 +47,7 @@ class TaskFormerConfig:
     picture_tower: PictureTower = "transformer"
     layout_widths: tuple[int, ...] = (24, 48, 64, 96)
     layout_cell_width: int = 40
+    layout_pooled_width: int = 256
 
 
 class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
@@ -142,7 +143,13 @@ def _sketch_tower(config: TaskFormerConfig) -> nn.Module:
 
 def _picture_tower(of_clip: Any, config: TaskFormerConfig) -> nn.Module:
     if config.picture_tower == "layout":
-        return LayoutTower(config.image_px, config.layout_widths, config.layout_cell_width, config.dimension)
+        return LayoutTower(
+            config.image_px,
+            config.layout_widths,
+            cell_width=config.layout_cell_width,
+            pooled_width=config.layout_pooled_width,
+            dimension=config.dimension,
+        )
     _make_exportable(of_clip.transformer)
     return cast("nn.Module", of_clip)
 

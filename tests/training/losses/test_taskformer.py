@@ -44,6 +44,18 @@ def test_the_parts_are_weighted_100_10_1(network: TaskFormer) -> None:
     torch.testing.assert_close(loss.total, 100 * loss.contrastive + 10 * loss.classes + loss.caption)
 
 
+def test_each_half_may_be_asked_to_find_the_photo_alone(network: TaskFormer) -> None:
+    """The published objective does not ask it; where it counts, sentences and sketches count alike."""
+    image, sketch = torch.randn(2, 2, 3, 32, 32)
+    loss = taskformer_loss(network, image, sketch, TOKENS, LABELS, weights=TaskFormerWeights(solo=5))
+    published = taskformer_loss(network, image, sketch, TOKENS, LABELS)
+    photos, sketches, texts = network(image, sketch, TOKENS)
+
+    alone = [symmetric_contrastive_loss(part, photos, network.logit_scale) for part in (texts, sketches)]
+    torch.testing.assert_close(loss.solo, torch.stack(alone).mean())
+    torch.testing.assert_close(loss.total, published.total + 5 * loss.solo)
+
+
 def test_padding_costs_nothing() -> None:
     """Four words follow in the second caption, three in the first."""
     logits = torch.randn(2, 4, 20)
