@@ -32,8 +32,8 @@ has that.
   call, which LOPQ answers one by one.
 - LOPQ and faiss run in the caller's process on one thread, LOPQ in numpy, faiss in C++. Milvus is a server on the same
   machine with all of its threads; its latency holds one call over the wire.
-- bytes a vector: the whole index as it is stored, ids, centroids and rotations included; codes are 32 bytes
-  everywhere. memory: what the process has grown by; the server's is exact to some 20 MB.
+- bytes a vector: the whole index as it is stored, ids, centroids and rotations included; the codes of LOPQ, OPQ-IVF-PQ
+  and IVF_PQ are 32 bytes of it. memory: what the process has grown by; the server's is exact to some 20 MB.
 - ranked: the best {results["shortlist"]} by their codes are ranked anew by the embeddings themselves ({4 * dimension:,} bytes each), from
   a file that is mapped into memory, or from a copy in memory as faiss's `IndexRefineFlat` keeps it. Milvus does not rank
   anew by itself; here the caller does.

@@ -44,7 +44,7 @@ def write_plot(results: Mapping[str, Any], path: Path) -> None:
     axes.set_ylabel("recall@10")
     axes.set_title(f"{embeddings['count']:,} embeddings of pictures, {embeddings['dimension']} numbers each")
     axes.grid(visible=True, which="both", color="#dddddd", linewidth=0.6)
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(path, dpi=110)
