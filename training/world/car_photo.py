@@ -18,7 +18,7 @@ from training.world.setting import Setting
 
 # As CompCars names viewpoints; degrees around the car.
 VIEWPOINTS: Mapping[int, tuple[float, float]] = MappingProxyType(
-    {1: (-9, 9), 2: (171, 189), 3: (78, 102), 4: (20, 62), 5: (118, 160)}
+    {1: (-9, 9), 2: (171, 189), 3: (78, 102), 4: (16, 44), 5: (136, 164)}
 )
 # By CompCars' colour number.
 PAINTS: tuple[Colour, ...] = (
@@ -51,10 +51,10 @@ def web_photo(model: CarModel, viewpoint: int, rng: np.random.Generator) -> CarP
     size = (320, int(rng.choice((200, 214, 240, 240))))
     low, high = VIEWPOINTS[viewpoint]
     around = float(rng.uniform(low, high)) * (-1 if rng.random() < 0.5 else 1)
-    camera = Camera(around, above=float(rng.uniform(3, 15)), distance=float(rng.uniform(5.5, 13)))
+    camera = Camera(around, above=float(rng.uniform(3, 12)), distance=float(rng.uniform(6.5, 13)))
     place = str(rng.choice(("scene", "studio", "town"), p=(0.4, 0.25, 0.35)))
     backdrop, light, is_dark = _PLACES[place](size, rng)
-    room = (round(size[0] * rng.uniform(0.62, 0.9)), round(size[1] * rng.uniform(0.7, 0.86)))
+    room = (round(size[0] * rng.uniform(0.8, 0.96)), round(size[1] * rng.uniform(0.84, 0.95)))
     colour, paint = _paint(rng)
     painted = draw_car(
         model, paint, camera, light, room, plate=PLATES[rng.integers(3)], is_lit=is_dark or rng.random() < 0.15
@@ -66,12 +66,12 @@ def web_photo(model: CarModel, viewpoint: int, rng: np.random.Generator) -> CarP
 def surveillance_photo(model: CarModel, rng: np.random.Generator) -> CarPhoto:
     """A photo by a camera above the road, day or night, its number plate hidden."""
     size = (int(rng.integers(216, 248)), int(rng.integers(204, 240)))
-    camera = Camera(float(rng.uniform(-9, 9)), above=float(rng.uniform(13, 27)), distance=float(rng.uniform(9, 18)))
+    camera = Camera(float(rng.uniform(-9, 9)), above=float(rng.uniform(10, 20)), distance=float(rng.uniform(9, 18)))
     is_night = bool(rng.random() < 0.4)
     light = _road_light(rng, is_night=is_night)
     colour, paint = _paint(rng)
     road = _road(size, rng, is_night=is_night)
-    room = (round(size[0] * rng.uniform(0.74, 0.93)), round(size[1] * rng.uniform(0.86, 0.95)))
+    room = (round(size[0] * rng.uniform(0.84, 0.96)), round(size[1] * rng.uniform(0.9, 0.97)))
     painted = draw_car(
         model,
         paint,
@@ -84,7 +84,7 @@ def surveillance_photo(model: CarModel, rng: np.random.Generator) -> CarPhoto:
     )
     box = _compose(road, painted, rng, shadow=0.4 if is_night else 0.6, glow=0.9 if is_night else 0.3)
     blurred = road.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.2, 1.1))))
-    picture = _developed(blurred, rng, noise=9 if is_night else 5, contrast=0.3, cast=0.1, blur=0.0)
+    picture = _developed(blurred, rng, noise=7 if is_night else 4, contrast=0.25, cast=0.08, blur=0.0)
     if rng.random() < 0.18:
         picture = picture.convert("L").convert("RGB")
     return CarPhoto(picture, box, colour)
@@ -173,7 +173,7 @@ def _road(size: tuple[int, int], rng: np.random.Generator, *, is_night: bool) ->
 
 def _road_light(rng: np.random.Generator, *, is_night: bool) -> Light:
     if is_night:
-        return Light((0.2, 0.1, 0.95), 0.15, float(rng.uniform(0.26, 0.42)), (64, 68, 84), (30, 30, 34))
+        return Light((0.2, 0.1, 0.95), 0.15, float(rng.uniform(0.36, 0.5)), (64, 68, 84), (30, 30, 34))
     sun = (float(rng.uniform(-0.3, 0.7)), float(rng.uniform(-0.9, 0.9)), 0.8)
     return Light(sun, float(rng.uniform(0.1, 0.55)), float(rng.uniform(0.5, 0.68)))
 
