@@ -1,6 +1,8 @@
 """Search by sentence, sketch or both (TASK-former): what one leaves out of a photo, the other may say.
 
-    python -m training.text_sketch draw train export evaluate
+    python -m training.text_sketch draw train --config training/configs/text_sketch_start.toml
+        --run data/training/text_sketch_start
+    python -m training.text_sketch train export evaluate --start data/training/text_sketch_start/checkpoint.pt
 
 `draw` writes the drawn world in the layout of COCO 2014 with Karpathy's split to --data, with a sketch of every photo.
 The other steps read that layout and nothing else; for the published set leave `draw` out:
@@ -13,7 +15,6 @@ from dataclasses import asdict
 
 import torch
 
-from training.checkpoints.taskformer import load_taskformer
 from training.command import Options, run_steps
 from training.config import read_config
 from training.datasets.coco_karpathy import CaptionedPhotos, load_coco_karpathy
@@ -22,6 +23,7 @@ from training.serving import served
 from training.text_sketch import evaluate as evaluation
 from training.text_sketch.config import TextSketchConfig
 from training.text_sketch.export import PICTURE, TEXT, export
+from training.text_sketch.start import load_start, words_of_start
 from training.text_sketch.task import TextSketchTask
 from training.world.coco_karpathy import write_coco_karpathy
 
@@ -36,10 +38,10 @@ def _draw(options: Options) -> None:
 def _train(options: Options) -> None:
     config = _config(options)
     torch.manual_seed(config.seed)
-    task = TextSketchTask(config, _photos(options), options.run)
+    words = None if options.start is None else words_of_start(options.start)
+    task = TextSketchTask(config, _photos(options), options.run, words=words)
     if options.start is not None:
-        # CLIP's checkpoints have no heads; those begin anew.
-        task.network.load_state_dict(load_taskformer(options.start).state_dict(), strict=False)
+        load_start(task.network, options.start)
     task = task.to(options.device)
     fit(task, config.optimiser, options.run, config=asdict(config), seed=config.seed)
 

@@ -34,12 +34,18 @@ class Batch:
 class TextSketchTask(Task):
     """Every epoch shows each photo once, with its sketch and one of its captions."""
 
-    def __init__(self, config: TextSketchConfig, photos: CaptionedPhotos, run: Path) -> None:
-        """Prepare the training and validation splits, with the tokenizer and the decoded pictures in `run`."""
+    def __init__(
+        self, config: TextSketchConfig, photos: CaptionedPhotos, run: Path, *, words: Words | None = None
+    ) -> None:
+        """Prepare the training and validation splits, with the tokenizer and the decoded pictures in `run`.
+
+        `words` are those of an earlier stage, whose weights know no other ids.
+        """
         super().__init__()
         run.mkdir(parents=True, exist_ok=True)
         captions = (caption for photo in photos.of("train") for caption in photo.captions)
-        self._config, self._words = config, Words.of(config.tokens, captions, max_tokens=config.network.max_tokens)
+        self._config = config
+        self._words = words or Words.of(config.tokens, captions, max_tokens=config.network.max_tokens)
         self._words.write(run)
         self._train, self._val = (
             Pairs.read(photos.of(split), self._words, config.preprocessing, run / split) for split in ("train", "val")

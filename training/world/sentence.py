@@ -1,7 +1,7 @@
 """Owns the sentences about a scene: what people would write under it, each naming a part of what is there."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -11,9 +11,10 @@ from training.world.scene import Scene, SceneObject
 from training.world.setting import Setting
 
 # How often a sentence says what it could say.
-SAYS_COLOUR = 0.72
+SAYS_COLOUR = 0.8
 SAYS_PLACE = 0.75
-SAYS_MOMENT = 0.5
+SAYS_WEATHER = 0.55
+SAYS_TIME = 0.6
 SAYS_SIDE = 0.45
 SAYS_NUMBER = 0.7
 TELLS_COLOURS_APART = 0.6
@@ -145,13 +146,14 @@ def _mentioned(objects: Sequence[SceneObject], rng: np.random.Generator) -> list
 
 
 def _where(setting: Setting, rng: np.random.Generator) -> str:
-    """Place, time and weather, as far as they are told."""
+    """Place, weather and time, as far as they are told."""
     parts = []
     if rng.random() < SAYS_PLACE:
         parts.append(str(rng.choice(_PLACES[setting.place])))
-    if rng.random() < SAYS_MOMENT:
-        told: Mapping[str, tuple[str, ...]] = _TIMES if rng.random() < 0.5 else _WEATHERS
-        parts.append(str(rng.choice(told[setting.time if told is _TIMES else setting.weather])))
+    if rng.random() < SAYS_WEATHER:
+        parts.append(str(rng.choice(_WEATHERS[setting.weather])))
+    if rng.random() < SAYS_TIME:
+        parts.append(str(rng.choice(_TIMES[setting.time])))
     return " ".join(parts)
 
 

@@ -57,4 +57,4 @@ def test_sentences_leave_things_out() -> None:
     sentences = [text for number in range(12) for text in write_sentences(scene(number), np.random.default_rng(number))]
     assert len(set(sentences)) > 0.95 * len(sentences)
     assert all(text[0].isupper() and text.endswith(".") and "  " not in text for text in sentences)
-    assert 6 < np.mean([len(text.split()) for text in sentences]) < 16
+    assert 8 < np.mean([len(text.split()) for text in sentences]) < 20
