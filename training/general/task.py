@@ -61,7 +61,9 @@ class ViewsTask(Task):
         """The objective's of augmented views."""
         pixels, teacher, fine, coarse = (part.to(self.device) for part in batch)
         picture = augment(pixels, self.stage.train_px, self.stage.zoom).to(memory_format=torch.channels_last)
-        loss: Tensor = self.objective(self.embed(self.network, picture), teacher, fine, coarse)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            embedding = self.embed(self.network, picture)
+        loss: Tensor = self.objective(embedding, teacher, fine, coarse)
         return loss
 
     def figures(self, network: nn.Module) -> dict[str, float]:
@@ -77,8 +79,7 @@ class ContentTask(ViewsTask):
 
     def embed(self, network: nn.Module, picture: Tensor) -> Tensor:
         """What the pictures show."""
-        with torch.autocast(self.device.type, torch.bfloat16):
-            content: Tensor = network(picture)
+        content: Tensor = network(picture)
         return content.float()
 
 
@@ -88,4 +89,6 @@ class JointTask(ContentTask):
     def embed(self, network: nn.Module, picture: Tensor) -> Tensor:
         """Both parts; the colours are counted in full precision: bfloat16 has 8 bits, too few for shares of 1 %."""
         assert isinstance(network, EmbeddingNetwork), "the second stage trains the network whole"
-        return network.join(super().embed(network.content, picture), network.colour(picture))
+        with torch.autocast(self.device.type, enabled=False):
+            colour = network.colour(picture)
+        return network.join(super().embed(network.content, picture), colour)
