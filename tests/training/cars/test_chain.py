@@ -5,15 +5,16 @@ import pytest
 
 from encoders.bundle import Bundle
 from tests.training.cars.test_task import CONFIG
-from training.cars.evaluate import draw, offline
+from training.cars.evaluate import draw, offline, online, sheet
 from training.cars.export import export
 from training.cars.photos import load_test_photos, load_training_photos
 from training.cars.task import CarsTask
 from training.loop import fit
+from training.serving import served
 
 
 def test_from_photos_to_figures(tmp_path: Path) -> None:
-    """Drawn photos train a network, its bundle passes the gate and is measured, exactly and by codes."""
+    """Drawn photos train a network; its bundle passes the gate and is measured, exactly, by codes and when served."""
     data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "models"
     draw(data, CONFIG.world)
     task = CarsTask(CONFIG, load_training_photos(data, CONFIG.protocol), run)
@@ -27,5 +28,11 @@ def test_from_photos_to_figures(tmp_path: Path) -> None:
     assert bundle.picture_preprocessing.size == (48, 40)
     assert figures["map20"] > 0
     assert figures["map_found20"] >= figures["map20"]
+    with served(out / "car") as running:
+        asked = online(running, data)
+        sheet(running, data, tmp_path / "sheet.jpg")
+    # Embeddings of a network that has learnt next to nothing all but tie.
+    assert asked == pytest.approx({name: figures[name] for name in asked}, abs=0.2)
+    assert (tmp_path / "sheet.jpg").read_bytes().startswith(b"\xff\xd8")
     # Every code of the gallery is looked at, and there are 6.
     assert figures["lopq_recall20"] == pytest.approx(1.0)

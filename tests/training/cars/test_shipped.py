@@ -1,0 +1,29 @@
+"""The bundle that ships, on models that no run trains on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from encoders.bundle import Bundle
+from training.cars.evaluate import HELD_OUT, draw, offline
+from training.world.car_dataset import Photos
+
+MODELS = Path(__file__).parents[3] / "models"
+
+
+def test_bundle_ships_whole() -> None:
+    """It has the files that it describes, at most 4 MB in fp32, and says what it was trained on."""
+    bundle = Bundle.load(MODELS / "car")
+
+    assert bundle.path_of("fp32").stat().st_size <= 4_000_000
+    assert "drawn world" in bundle.trained_on
+    assert bundle.gate["inputs"] >= 500
+
+
+def test_road_cameras_cars_are_found(tmp_path: Path) -> None:
+    """Ten models of the test, 160 photos: what a road camera saw finds its model on the web."""
+    draw(tmp_path, replace(HELD_OUT, test_models=10, test=Photos(front=16, other=0, road=4)))
+
+    figures = offline(MODELS, tmp_path)
+
+    assert figures["map20"] >= 0.15
+    assert figures["r1"] >= figures["map20"] - 0.05
