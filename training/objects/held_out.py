@@ -72,6 +72,7 @@ class HeldOut:
         """Recall of photos by queries, from scores (Q, G).
 
         Right is a photo with an object of the same class; for `colour_…`, where colours are known, also in its colour.
+        Queries that no photo answers do not count; where there is no other query, there are no figures.
         """
         figures = self._recall(scores, "retrieval", lambda item: item.label)
         if all(COLOUR in query.object.attributes for query in self.queries):
@@ -83,7 +84,7 @@ class HeldOut:
         shown = [{describe(item) for item in picture.objects} for picture in self.gallery]
         known = sorted(set().union(*asked, *shown))
         figures = evaluate_scores(scores, shared_label(_flags(asked, known), _flags(shown, known)), ks=KS)
-        return {f"{name}_r{k}": figures.recall(k) for k in KS}
+        return {f"{name}_r{k}": figures.recall(k) for k in KS} if len(figures.rows) else {}
 
 
 def _flags(rows: Sequence[set[str]], known: Sequence[str]) -> Flags:

@@ -48,6 +48,13 @@ def test_datasets_without_colours_have_no_figures_of_them() -> None:
     }
 
 
+def test_unanswerable_queries_give_no_figures() -> None:
+    """There is no mean of none."""
+    absent = photo("q", thing("car", "green"))
+    held_out = HeldOut(("boat", "car"), GALLERY[2:], (absent,), (ObjectQuery(absent, absent.objects[0]),))
+    assert held_out.retrieval_figures(np.ones((1, 1), np.float32)) == {}
+
+
 def test_coverage_counts_what_is_shown() -> None:
     """A weak guess is measured by its precision, but covers nothing."""
     found = [[Detection(BOX, 1, 0.9)], [Detection(BOX, 0, 0.2)]]

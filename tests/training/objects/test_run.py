@@ -20,6 +20,7 @@ from training.objects.config import NetworkConfig, ObjectsConfig
 from training.objects.dataset import load_split
 from training.objects.detector import CFG, build_detector, load_start, trained_detector
 from training.objects.draw import draw_dataset
+from training.objects.evaluate import offline
 from training.objects.export import export
 from training.objects.task import ObjectsTask
 from training.world.kinds import LABELS
@@ -57,6 +58,11 @@ def test_a_run_ends_in_a_bundle(small_config: SmallConfig, name: str, tmp_path: 
     assert isinstance(raw, RawDetections)
     assert raw.scores.shape == (len(raw.boxes), len(LABELS))
     assert ((raw.scores >= 0) & (raw.scores <= 1)).all()
+
+    # Nothing that it finds is worth showing yet, so every photo is searched as a whole.
+    figures = offline(bundle.folder.parent, tmp_path / "data", config.data)
+    assert figures["coverage"] == 0
+    assert figures.get("retrieval_r10", 1.0) == 1
 
 
 def test_darknet_reads_what_was_trained(small_config: SmallConfig, tmp_path: Path) -> None:
