@@ -7,9 +7,7 @@ from torch.nn import functional as F
 
 from training.losses.asymmetric import asymmetric_loss
 from training.losses.contrastive import symmetric_contrastive_loss
-from training.models.taskformer import TaskFormer, fuse
-
-PADDING = 0
+from training.models.taskformer import PADDING, TaskFormer, fuse
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,15 @@ from torch.nn import functional as F
 
 from training.models.caption_decoder import CaptionDecoder
 from training.models.layout_tower import LayoutTower
+from training.models.phrase_tower import PhraseTower
 
 HEAD_WIDTH = 64
+PADDING = 0
 # Low enough for no attention at all; finite, because the difference of two infinities spoils a moving average.
 MASKED = -1e4
 
 PictureTower = Literal["transformer", "layout"]
+TextTower = Literal["transformer", "phrases"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,8 @@ class TaskFormerConfig:
     OpenAI's weights were trained with the quick GELU, TASK-former's too; others want the exact one.
     `has_heads` adds the classifier and the caption decoder, which only training needs.
 
-    The `layout` tower, as its widths say, stands in the place of CLIP's where a network is trained on few pictures and
-    from nothing: a transformer needs many times more.
+    The `layout` tower of pictures, as its widths say, and the `phrases` tower of text, `text_width` wide, stand in the
+    place of CLIP's where a network is trained on little and from nothing: transformers need many times more.
     """
 
     shares_sketch_tower: bool = True
@@ -48,6 +51,7 @@ class TaskFormerConfig:
     layout_widths: tuple[int, ...] = (24, 48, 64, 96)
     layout_cell_width: int = 40
     layout_pooled_width: int = 256
+    text_tower: TextTower = "transformer"
 
 
 class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
@@ -60,7 +64,12 @@ class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
         super().__init__(config.dimension, _vision(config), _text(config), quick_gelu=config.has_quick_gelu)
         self.config = config
         self.attn_mask = self.attn_mask.clamp(min=MASKED)
-        _make_exportable(self.transformer)
+        if config.text_tower == "phrases":
+            self.transformer = PhraseTower(config.text_width, config.dimension)
+            # What else CLIP reads text with is not there.
+            del self.positional_embedding, self.text_projection, self.ln_final
+        else:
+            _make_exportable(self.transformer)
         self.visual = _picture_tower(self.visual, config)
         self.visual2 = self.visual if config.shares_sketch_tower else _sketch_tower(config)
         if config.has_heads:
@@ -94,7 +103,10 @@ class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
         if lengths is not None:
             is_text = torch.arange(length, device=tokens.device) < lengths[:, None]
             tokens = tokens * is_text
-        words = self.token_embedding(tokens) + self.positional_embedding[:length]
+        words = self.token_embedding(tokens)
+        if self.config.text_tower == "phrases":
+            return cast("Tensor", self.transformer(words, tokens != PADDING))
+        words = words + self.positional_embedding[:length]
         states = self.ln_final(self.transformer(words, attn_mask=self.attn_mask[:length, :length]))
         # End-of-text has the highest id, and argmax takes the first maximum.
         end = tokens.argmax(dim=1)

@@ -1,0 +1,46 @@
+"""The bundles that ship, through the code that serves them, on scenes that they were never trained on."""
+
+from pathlib import Path
+
+import pytest
+
+from encoders.bundle import Bundle
+from training.text_sketch.evaluate import offline
+from training.text_sketch.export import PICTURE, TEXT
+from training.world.coco_karpathy import write_coco_karpathy
+
+MODELS = Path(__file__).parents[3] / "models"
+PHOTOS = 120
+
+
+def test_bundles_ship_whole() -> None:
+    """They share a space, are as small as promised, and were gated on enough real inputs."""
+    picture, text = Bundle.load(MODELS / PICTURE), Bundle.load(MODELS / TEXT)
+    assert picture.space == text.space
+    assert picture.modalities == ("image", "sketch")
+    assert picture.path_of("fp32").stat().st_size <= 6_000_000
+    assert text.path_of("fp32").stat().st_size <= 2_500_000
+    assert picture.gate["inputs"] >= 500
+    assert text.gate["inputs"] >= 500
+    assert picture.licence
+    assert picture.trained_on
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    data = tmp_path_factory.mktemp("coco")
+    write_coco_karpathy(data, {"test": PHOTOS})
+    return offline(MODELS, data)
+
+
+def test_sentence_and_sketch_find_more_than_either(figures: dict[str, float]) -> None:
+    """Both together find far more photos than the better of the two alone, among a part of the held-out ones."""
+    alone = max(figures["text_r1"], figures["sketch_r1"])
+    assert figures["both_r1"] >= alone + 0.08
+    assert figures["both_r10"] >= 0.95
+
+
+def test_each_alone_is_far_from_guessing(figures: dict[str, float]) -> None:
+    """A guess finds one photo in 120 first."""
+    assert figures["text_r10"] >= 0.4
+    assert figures["sketch_r1"] >= 0.4
