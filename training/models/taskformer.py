@@ -84,6 +84,10 @@ class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
             )
 
     def forward(self, image: Tensor, sketch: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.config.shares_sketch_tower:
+            # In one batch, because a tower that normalises by its batch must meet both kinds in training as in service.
+            photos, sketches = self.embed_image(torch.cat([image, sketch])).chunk(2)
+            return photos, sketches, self.embed_text(tokens)
         return self.embed_image(image), self.embed_sketch(sketch), self.embed_text(tokens)
 
     def embed_image(self, image: Tensor) -> Tensor:
@@ -136,12 +140,14 @@ def _vision(config: TaskFormerConfig) -> CLIPVisionCfg:
 
 
 def _text(config: TaskFormerConfig) -> CLIPTextCfg:
+    # Where the tower is replaced, CLIP's is made as small as it may be.
+    is_clips = config.text_tower == "transformer"
     return CLIPTextCfg(
         context_length=config.max_tokens,
         vocab_size=config.vocabulary_size,
         width=config.text_width,
-        heads=config.text_width // HEAD_WIDTH,
-        layers=config.text_layers,
+        heads=config.text_width // HEAD_WIDTH if is_clips else 1,
+        layers=config.text_layers if is_clips else 1,
     )
 
 

@@ -181,3 +181,16 @@ def test_the_causal_mask_may_be_averaged() -> None:
 
     (_, _, texts) = average.module(PICTURES, PICTURES, TOKENS)
     torch.testing.assert_close(texts, network.embed_text(TOKENS))
+
+
+def test_the_phrase_tower_reads_no_padding() -> None:
+    """A caption is the same in any batch, on its own and in the exported graph; the order of its words counts."""
+    network = TaskFormer(replace(SMALL, text_tower="phrases", text_width=16)).eval()
+    together = network.embed_text(TOKENS)
+    (exported,) = run_as_onnx(network.embed_text, {"tokens": TOKENS[:2, :5]}, {"tokens": TOKENS}, dynamic_axes=(0, 1))
+
+    assert together.shape == (3, 32)
+    torch.testing.assert_close(network.embed_text(nn.functional.pad(TOKENS, (0, 6))), together)
+    torch.testing.assert_close(network.embed_text(TOKENS[:1, :4]), together[:1])
+    assert not torch.allclose(network.embed_text(TOKENS[1:2, [0, 2, 1, 3, 4, 5]]), together[1:2])
+    np.testing.assert_allclose(exported, together, atol=1e-5)
