@@ -1,8 +1,6 @@
 """Search by sentence, sketch or both (TASK-former): what one leaves out of a photo, the other may say.
 
-    python -m training.text_sketch draw train --config training/configs/text_sketch_start.toml
-        --run data/training/text_sketch_start
-    python -m training.text_sketch train export evaluate --start data/training/text_sketch_start/checkpoint.pt
+    python -m training.text_sketch draw train export evaluate
 
 `draw` writes the drawn world in the layout of COCO 2014 with Karpathy's split to --data, with a sketch of every photo.
 The other steps read that layout and nothing else; for the published set leave `draw` out:
