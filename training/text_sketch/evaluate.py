@@ -19,7 +19,7 @@ from training.text_sketch.export import PICTURE, TEXT
 from training.text_sketch.modes import Embedded, Embeddings, figures_of, summary
 from training.world.coco_karpathy import draw_held_out
 
-COLLECTION = "text-sketch"
+COLLECTION = "text_sketch"
 MOST_HITS = 1000
 BATCH = 16
 # Below the least cosine: what was not among the hits comes behind all that was.
