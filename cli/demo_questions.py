@@ -14,19 +14,22 @@ from rpc.clients import Box
 
 _LIMIT = 3
 _SIDECAR = "gallery.jsonl"
+# The picture of the gallery that is asked for by words and a sketch.
+_DESCRIBED = 9
 
 _Answer: TypeAlias = search_pb2.SearchResponse
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Drawn pictures and their truth, line by line as they were written: file, metadata, objects."""
+    """Drawn pictures and their truth, line by line as they were written: file, metadata, objects, sentence, sketch."""
 
     folder: Path
     truth: Sequence[Mapping[str, Any]]
 
     collection = "demo"
     object_collection = "demo_objects"
+    scene_collection = "demo_scenes"
 
     @property
     def files(self) -> list[Path]:
@@ -56,8 +59,14 @@ def read_gallery(folder: Path) -> Gallery:
 
 
 def questions(gallery: Gallery) -> list[Question]:
-    """By picture, by object, with a filter, and mixed of two pictures."""
-    return [_by_picture(gallery), _by_object(gallery), _with_filter(gallery), _mixed(gallery)]
+    """By picture, by object, with a filter, mixed of two pictures, and by words and a sketch."""
+    return [
+        _by_picture(gallery),
+        _by_object(gallery),
+        _with_filter(gallery),
+        _mixed(gallery),
+        _by_words_and_sketch(gallery),
+    ]
 
 
 def _by_picture(gallery: Gallery) -> Question:
@@ -102,6 +111,17 @@ def _mixed(gallery: Gallery) -> Question:
         expected="both are among the first three",
         request=_request(gallery.collection, [_part(_small_copy(one)), _part(_small_copy(other))]),
         is_right=lambda answer: {one.name, other.name} <= set(_names(answer)),
+    )
+
+
+def _by_words_and_sketch(gallery: Gallery) -> Question:
+    asked = gallery.truth[_DESCRIBED]
+    sketch = search_pb2.QueryPart(sketch=(gallery.folder / asked["sketch"]).read_bytes())
+    return Question(
+        title=f"By words and a sketch: “{asked['sentence']}” and {asked['sketch']}",
+        expected=f"{asked['file']} comes first",
+        request=_request(gallery.scene_collection, [search_pb2.QueryPart(text=asked["sentence"]), sketch]),
+        is_right=lambda answer: _names(answer)[:1] == [asked["file"]],
     )
 
 

@@ -34,6 +34,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         (photos / f"{name}.jpg").write_bytes(encoded(picture, "JPEG"))
         (home / f"{name}.jpg").write_bytes(encoded(picture, "JPEG"))
     (photos / "about.jsonl").write_text('{"file": "cat.jpg", "metadata": {"year": 2024, "place": "Rome"}}\n')
+    (home / "sketch.png").write_bytes(encoded(corners()))
     (home / "deploy").symlink_to(ROOT / "deploy")
     with Up(home / "data") as running:
         yield running

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: fovea demo --once"
 
-_ENCODER, _DETECTOR = "general", "detector"
+_ENCODER, _SCENE_ENCODER, _DETECTOR = "general", "scene", "detector"
 _PICTURES = 60
 
 
@@ -94,23 +95,36 @@ async def _draw(folder: Path) -> Path:
     return folder
 
 
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """A collection of the demo; with a detector it compares objects."""
+
+    name: str
+    encoder: str
+    detector: str = ""
+
+
 async def _fill(address: str, gallery: Gallery) -> None:
+    described = read_metadata(gallery.sidecar)
     async with ingest_service(address) as stub:
-        await _see_to(stub, gallery.collection, Mode.WHOLE_IMAGE, detector="")
-        await _see_to(stub, gallery.object_collection, Mode.OBJECTS, detector=_DETECTOR)
-        described = read_metadata(gallery.sidecar)
-        for collection in (gallery.collection, gallery.object_collection):
-            tally = await send_all(stub, collection, gallery.files, described)
+        for collection in (
+            _Filled(gallery.collection, _ENCODER),
+            _Filled(gallery.object_collection, _ENCODER, _DETECTOR),
+            _Filled(gallery.scene_collection, _SCENE_ENCODER),
+        ):
+            await _see_to(stub, collection)
+            tally = await send_all(stub, collection.name, gallery.files, described)
             for failed in tally.failures:
                 raise CommandFailed(f"{failed.uri} could not be taken in: {failed.error}")
-            note(f"{collection}: {len(gallery.files)} pictures ({tally.rate:.0f} a second)")
+            note(f"{collection.name}: {len(gallery.files)} pictures ({tally.rate:.0f} a second)")
 
 
-async def _see_to(stub: "ingest_pb2_grpc.IngestServiceAsyncStub", name: str, mode: Mode, *, detector: str) -> None:
+async def _see_to(stub: "ingest_pb2_grpc.IngestServiceAsyncStub", wanted: _Filled) -> None:
     """Create a collection unless a demo before this one did."""
+    mode = Mode.OBJECTS if wanted.detector else Mode.WHOLE_IMAGE
     try:
         with service_errors("ingest"):
-            await create_collection(stub, name, encoder=_ENCODER, mode=mode, detector=detector)
+            await create_collection(stub, wanted.name, encoder=wanted.encoder, mode=mode, detector=wanted.detector)
     except AlreadyExists:
         return
 
@@ -134,4 +148,5 @@ def _invite(running: Running, gallery: Gallery) -> None:
     out.print("\nTry it yourself, in the browser or in another terminal:", markup=False)
     out.print(f"  {running.gateway}", markup=False)
     out.print(f"  fovea search -c {gallery.collection} --image {gallery.files[0]}", markup=False)
+    out.print(f'  fovea search -c {gallery.scene_collection} --text "a red car in front of a house"', markup=False)
     out.print(f"  fovea ingest ~/Pictures -c mine --create --encoder {_ENCODER}", markup=False)

@@ -1,4 +1,4 @@
-"""Writes a folder of drawn scenes with their truth: the pictures that `fovea demo` shows.
+"""Writes a folder of drawn scenes with their truth, a sentence and a sketch: the pictures that `fovea demo` shows.
 
 python -m training.world.gallery --out DIR [--count 60] [--seed 7]
 """
@@ -10,17 +10,28 @@ from pathlib import Path
 import numpy as np
 
 from training.world.scene import Scene, draw_scene
+from training.world.sentence import write_sentences
+from training.world.sketch import draw_sketch
+
+SKETCHES = "sketches"
 
 
 def write_gallery(folder: Path, *, count: int, seed: int) -> None:
-    """Write `count` JPEGs and `gallery.jsonl`, a line for each; picture n is the same whatever `count` is."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `count` JPEGs, as many sketches, and `gallery.jsonl`, a line for each.
+
+    Picture n is the same whatever `count` is.
+    """
+    (folder / SKETCHES).mkdir(parents=True, exist_ok=True)
     lines = []
     for number in range(count):
-        scene = draw_scene(np.random.default_rng([seed, number]))
+        rng = np.random.default_rng([seed, number])
+        scene = draw_scene(rng)
         file = f"{_name(scene)}-{number:03}.jpg"
         scene.picture.save(folder / file, quality=90)
-        lines.append(json.dumps(_describe(file, scene)))
+        (sentence,) = write_sentences(scene, rng, count=1)
+        sketch = f"{SKETCHES}/{Path(file).stem}.png"
+        draw_sketch(scene, rng).save(folder / sketch)
+        lines.append(json.dumps(_describe(file, scene) | {"sentence": sentence, "sketch": sketch}))
     (folder / "gallery.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

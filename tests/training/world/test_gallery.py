@@ -18,6 +18,9 @@ def test_gallery_describes_its_pictures(tmp_path: Path) -> None:
             assert picture.size == (800, 600)
         assert {item["label"] for item in line["objects"]} <= set(LABELS)
         assert line["metadata"]["object_count"] == len(line["objects"]) > 0
+        assert line["sentence"].endswith(".")
+        with Image.open(tmp_path / line["sketch"]) as sketch:
+            assert sketch.size == (800, 600)
 
 
 def test_gallery_grows_without_change(tmp_path: Path) -> None:
