@@ -15,7 +15,7 @@ class TaskFormerWeights:
     """How much each part counts; the defaults are the paper's.
 
     `solo`, which is not the paper's, has the sentence and the sketch find the photo alone too: a search with one of them
-    has no placeholder for the other, and a tower that is only ever heard beside the other need not learn to be.
+    has no placeholder for the other.
     """
 
     contrastive: float = 100.0

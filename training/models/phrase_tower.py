@@ -11,7 +11,6 @@ class PhraseTower(nn.Module):
     """Words (N, T, W) and which of them are no padding (N, T) in, embeddings (N, D) out.
 
     Each word is read with its neighbours, `a red car`; the caption is what any of them says, and what all say on average.
-    Where captions are few, that is learnt many times faster than a transformer's attention.
     """
 
     def __init__(self, width: int, dimension: int) -> None:

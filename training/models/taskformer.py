@@ -29,7 +29,7 @@ class TaskFormerConfig:
     `has_heads` adds the classifier and the caption decoder, which only training needs.
 
     The `layout` tower of pictures, as its widths say, and the `phrases` tower of text, `text_width` wide, stand in the
-    place of CLIP's where a network is trained on little and from nothing: transformers need many times more.
+    place of CLIP's where a network is trained on little and from nothing.
     """
 
     shares_sketch_tower: bool = True

@@ -34,13 +34,19 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
 
 
 def test_sentence_and_sketch_find_more_than_either(figures: dict[str, float]) -> None:
-    """Both together find far more photos than the better of the two alone, among a part of the held-out ones."""
-    alone = max(figures["text_r1"], figures["sketch_r1"])
-    assert figures["both_r1"] >= alone + 0.08
-    assert figures["both_r10"] >= 0.95
+    """Among a part of the held-out photos too, where the sketch alone leaves little to gain."""
+    assert figures["both_r1"] >= max(figures["text_r1"], figures["sketch_r1"]) + 0.03
+    assert figures["both_r1"] >= 0.9
+    assert figures["both_r10"] >= 0.97
+
+
+def test_both_gain_ten_points_among_a_thousand() -> None:
+    """The gate's figures are of all 1,000 held-out photos."""
+    told = Bundle.load(MODELS / PICTURE).gate["fp32"]
+    assert told["both_r1"] >= max(told["text_r1"], told["sketch_r1"]) + 0.1
 
 
 def test_each_alone_is_far_from_guessing(figures: dict[str, float]) -> None:
     """A guess finds one photo in 120 first."""
-    assert figures["text_r10"] >= 0.4
-    assert figures["sketch_r1"] >= 0.4
+    assert figures["text_r10"] >= 0.85
+    assert figures["sketch_r1"] >= 0.8
