@@ -62,7 +62,7 @@ SYSTEMS := pedestrians text_sketch cars objects
 CI_RUN := data/train-ci
 
 .PHONY: train-ci evaluate
-train-ci: $(TRAINING) ## train all four systems small, from data to evaluated bundles, in 25 minutes
+train-ci: $(TRAINING) ## train all four systems small, from data to evaluated bundles
 	rm -rf $(CI_RUN)
 	$(foreach system,$(SYSTEMS),$(BIN)/python -m training.$(system) draw train export evaluate \
 	  --config training/configs/$(system)_ci.toml --data $(CI_RUN)/$(system)/data --run $(CI_RUN)/$(system)/run \

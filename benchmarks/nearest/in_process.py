@@ -60,7 +60,7 @@ def faiss_methods(base: Floats) -> Iterator[Method]:
     held = _Growth()
     started_s = time.perf_counter()
     rotation = faiss.OPQMatrix(base.shape[1], 32, 128)
-    # A quarter of faiss's defaults: all of them take minutes and find no more.
+    # A quarter of the work of faiss's defaults, which take minutes; what it costs in recall is not measured.
     rotation.niter, rotation.max_train_points = 12, 16_384
     cells = faiss.IndexIVFPQ(faiss.IndexFlatL2(128), 128, 1_024, 32, 8)
     coded = faiss.IndexPreTransform(rotation, cells)
