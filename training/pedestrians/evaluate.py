@@ -1,17 +1,15 @@
 """Measures the bundles on the test split, in this process and through a running Fovea."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from encoders.bundle import Bundle
 from encoders.image import decode, resize
-from encoders.session import EmbeddingSession, ModelInput
 from encoders.text import Tokenizer
 from training.datasets.pedestrians import LISTS, load_pedestrians
+from training.embed import embed
 from training.metrics import evaluate_scores, same_label
 from training.pedestrians.drawing import draw_held_out
 from training.pedestrians.export import IMAGE, TEXT
@@ -22,7 +20,6 @@ from training.sheet import Row, write_sheet
 COLLECTION = "pedestrians"
 # Of each caption; what lies behind adds next to nothing to mAP, and a thousand hits take ten times as long to send.
 MOST_HITS = 100
-BATCH = 16
 # Below the least cosine: what was not among the hits comes behind all that was.
 NOT_FOUND = -2.0
 SAMPLES, SAMPLE_HITS = 5, 5
@@ -44,8 +41,8 @@ def offline(models: Path, data: Path) -> dict[str, float]:
     pixels = [resize(decode(picture.path.read_bytes()).pixels, preprocessing) for picture in pictures]
     tokens = [tokenizer.encode(query.caption).ids for query in queries]
     return both_ways(
-        _embedded(image, pixels),
-        _embedded(text, tokens),
+        embed(image, pixels),
+        embed(text, tokens),
         [picture.label for picture in pictures],
         [query.label for query in queries],
     )
@@ -84,14 +81,3 @@ def sheet(served: Served, data: Path, path: Path) -> None:
         ],
         path,
     )
-
-
-def _embedded(bundle: Bundle, inputs: Sequence[ModelInput]) -> NDArray[np.float32]:
-    session = EmbeddingSession(bundle)
-    embeddings = []
-    for start in range(0, len(inputs), BATCH):
-        for answer in session.run(inputs[start : start + BATCH]).answers:
-            if isinstance(answer, Exception):
-                raise answer
-            embeddings.append(answer)
-    return np.stack(embeddings)

@@ -8,20 +8,20 @@ from PIL import Image
 
 from encoders.bundle import Bundle
 from encoders.image import decode, resize
-from encoders.session import EmbeddingSession, ModelInput
+from encoders.session import ModelInput
 from encoders.text import Tokenizer
 from training.datasets.coco_karpathy import LIST, CaptionedPhoto, load_coco_karpathy
+from training.embed import embed
 from training.metrics import evaluate_scores, same_label
 from training.serving import Query, Served
 from training.sheet import Row, write_sheet
 from training.sketch_augmentation import WHITE
 from training.text_sketch.export import PICTURE, TEXT
-from training.text_sketch.modes import Embedded, Embeddings, figures_of, summary
+from training.text_sketch.modes import Embeddings, figures_of, summary
 from training.world.coco_karpathy import draw_held_out
 
 COLLECTION = "text_sketch"
 MOST_HITS = 1000
-BATCH = 16
 # Below the least cosine: what was not among the hits comes behind all that was.
 NOT_FOUND = -2.0
 SAMPLES, SAMPLE_HITS = 5, 5
@@ -43,12 +43,12 @@ def offline(models: Path, data: Path) -> dict[str, float]:
         return resize(decode(path.read_bytes()).pixels, preprocessing)
 
     blank = np.full((*preprocessing.size[::-1], 3), int(WHITE), np.uint8)
-    of_pictures = _embedded(
+    of_pictures = embed(
         picture, [blank, *(read(photo.path) for photo in photos), *(read(_sketch(photo)) for photo in photos)]
     )
     # The tokenizer refuses a text without words, so its ends alone are taken from one that has some.
     words = [tokenizer.encode(photo.captions[0]).ids for photo in photos]
-    of_texts = _embedded(text, [words[0][[0, -1]], *words])
+    of_texts = embed(text, [words[0][[0, -1]], *words])
     return figures_of(
         Embeddings(
             photos=of_pictures[1 : len(photos) + 1],
@@ -112,14 +112,3 @@ def _queries(photos: Sequence[CaptionedPhoto]) -> Mapping[str, list[Query]]:
 def _sketch(photo: CaptionedPhoto) -> Path:
     assert photo.sketch is not None, "a test photo without a sketch is a fault that the loader refuses"
     return photo.sketch
-
-
-def _embedded(bundle: Bundle, inputs: Sequence[ModelInput]) -> Embedded:
-    session = EmbeddingSession(bundle)
-    embeddings = []
-    for start in range(0, len(inputs), BATCH):
-        for answer in session.run(inputs[start : start + BATCH]).answers:
-            if isinstance(answer, Exception):
-                raise answer
-            embeddings.append(answer)
-    return np.stack(embeddings)
