@@ -1,8 +1,11 @@
 """Owns pictures as a network sees them: decoded and resized once by the code that serves them, then mapped from disk."""
 
+import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,28 +21,45 @@ Pixels = NDArray[np.uint8]
 
 def decoded(paths: Sequence[Path], preprocessing: Preprocessing) -> Pixels:
     """Every picture as uint8 (N, H, W, 3); raises PictureError."""
-    return np.stack([_decoded(path, preprocessing) for path in paths])
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(pool.map(partial(_decoded, preprocessing), paths)))
 
 
 def cached(paths: Sequence[Path], preprocessing: Preprocessing, folder: Path) -> Pixels:
     """The same from a memory map in `folder`, which is written first where these pictures are not in it."""
     pixels, description = folder / "pixels.npy", folder / "pictures.json"
-    wanted = json.dumps({"preprocessing": asdict(preprocessing), "pictures": [str(path) for path in paths]})
-    if not (description.exists() and description.read_text(encoding="utf-8") == wanted):
+    wanted = _fingerprint(paths, preprocessing)
+    if not description.exists() or json.loads(description.read_text(encoding="utf-8")) != wanted:
         folder.mkdir(parents=True, exist_ok=True)
         description.unlink(missing_ok=True)
-        width, height = preprocessing.size
-        shape = (len(paths), height, width, 3)
-        rows = np.lib.format.open_memmap(pixels, mode="w+", dtype=np.uint8, shape=shape)
-        for row, path in enumerate(track(paths, description=f"decoding {folder.name}")):
-            rows[row] = _decoded(path, preprocessing)
-        rows.flush()
+        _write(paths, preprocessing, pixels)
         # Written last: a map with a description is a whole one.
-        description.write_text(wanted, encoding="utf-8")
+        description.write_text(json.dumps(wanted), encoding="utf-8")
     # Mapped copy-on-write, because torch takes no array that it could not write to.
     mapped: Pixels = np.load(pixels, mmap_mode="c")
     return mapped
 
 
-def _decoded(path: Path, preprocessing: Preprocessing) -> Pixels:
+def _write(paths: Sequence[Path], preprocessing: Preprocessing, pixels: Path) -> None:
+    width, height = preprocessing.size
+    rows = np.lib.format.open_memmap(pixels, mode="w+", dtype=np.uint8, shape=(len(paths), height, width, 3))
+    with ThreadPoolExecutor() as pool:
+        pictures = pool.map(partial(_decoded, preprocessing), paths)
+        try:
+            for row, picture in enumerate(track(pictures, f"decoding {pixels.parent.name}", total=len(paths))):
+                rows[row] = picture
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    rows.flush()
+
+
+def _fingerprint(paths: Sequence[Path], preprocessing: Preprocessing) -> dict[str, str | int]:
+    """What the pixels depend on: the files, as their size and time tell them apart, and the preprocessing."""
+    files = [(str(path), path.stat()) for path in paths]
+    told = json.dumps([[(path, at.st_size, at.st_mtime_ns) for path, at in files], asdict(preprocessing)])
+    return {"pictures": len(files), "sha256": hashlib.sha256(told.encode()).hexdigest()}
+
+
+def _decoded(preprocessing: Preprocessing, path: Path) -> Pixels:
     return resize(np.asarray(open_picture(path)), preprocessing)

@@ -9,49 +9,56 @@ from torch.nn import functional as F
 from training.cars.config import AugmentationConfig
 
 
-def augmented(pixels: Tensor, config: AugmentationConfig) -> Tensor:
-    """Change uint8 pictures (B, H, W, 3), each in its own way; float (B, 3, H, W) of 0..1."""
-    pictures = pixels.permute(0, 3, 1, 2).float() / 255
-    if config.turn_degrees or config.zoom or config.stretch or config.shift or config.is_mirrored:
-        pictures = _moved(pictures, config)
+def augmented(pixels: Tensor, config: AugmentationConfig, scale: float = 1.0) -> Tensor:
+    """Change uint8 pictures (B, H, W, 3), each in its own way; float (B, 3, scale H, scale W) of 0..1.
+
+    A network for a CPU learns about as fast as its pictures are changed, so whatever can be is done in place.
+    """
+    pictures = pixels.permute(0, 3, 1, 2).contiguous().float().div_(255)
+    if config.turn_degrees or config.zoom or config.stretch or config.shift or config.is_mirrored or scale != 1:
+        pictures = _moved(pictures, config, scale)
     if config.blurred:
-        pictures = _some(config.blurred, _blurred(pictures), pictures)
+        rows = _some(config.blurred, pictures)
+        pictures[rows] = F.avg_pool2d(pictures[rows], 3, stride=1, padding=1, count_include_pad=False)
     if config.grey:
-        pictures = _some(config.grey, pictures.mean(dim=1, keepdim=True).expand_as(pictures), pictures)
+        rows = _some(config.grey, pictures)
+        pictures[rows] = pictures[rows].mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     return _lit(pictures, config.light) if config.light else pictures
 
 
-def _moved(pictures: Tensor, config: AugmentationConfig) -> Tensor:
-    count = len(pictures)
+def _moved(pictures: Tensor, config: AugmentationConfig, scale: float) -> Tensor:
+    count, _, height, width = pictures.shape
     turn = math.radians(config.turn_degrees) * _evenly(count)
-    size, stretch = 1 + config.zoom * _evenly(count), 1 + config.stretch * _evenly(count)
+    zoom, stretch = 1 + config.zoom * _evenly(count), 1 + config.stretch * _evenly(count)
     mirror = torch.where(torch.rand(count) < 0.5 * config.is_mirrored, -1.0, 1.0)
     shift = 2 * config.shift * torch.empty(count, 2).uniform_(-1, 1)
-    cosine, sine = torch.cos(turn) / size, torch.sin(turn) / size
-    rows = (
-        torch.stack((cosine * mirror * stretch, -sine, shift[:, 0]), dim=1),
-        torch.stack((sine * mirror, cosine / stretch, shift[:, 1]), dim=1),
-    )
-    grid = F.affine_grid(torch.stack(rows, dim=1).to(pictures.device), list(pictures.shape), align_corners=False)
+    cosine, sine = torch.cos(turn) / zoom, torch.sin(turn) / zoom
+
+    # Where each new pixel comes from, in -1..1; as torch's affine_grid, whose matrix product takes far longer.
+    x, y = (_centres(round(scale * side)) for side in (width, height))
+    across = (cosine * mirror * stretch)[:, None, None] * x - sine[:, None, None] * y[:, None] + shift[:, :1, None]
+    down = (sine * mirror)[:, None, None] * x + (cosine / stretch)[:, None, None] * y[:, None] + shift[:, 1:, None]
+    grid = torch.stack((across, down), dim=3).to(pictures.device)
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
 def _lit(pictures: Tensor, deviation: float) -> Tensor:
     """Other lamps and other cameras: brightness, contrast and a cast of colour."""
     count, device = len(pictures), pictures.device
-    gain = 1 + deviation * torch.randn(count, 1, 1, 1) + deviation / 2 * torch.randn(count, 3, 1, 1)
-    contrast = (1 + deviation * torch.randn(count, 1, 1, 1)).clamp(min=0.3)
+    gain = (1 + deviation * torch.randn(count, 1, 1, 1) + deviation / 2 * torch.randn(count, 3, 1, 1)).to(device)
+    contrast = (1 + deviation * torch.randn(count, 1, 1, 1)).clamp(min=0.3).to(device)
     mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
-    return (((pictures - mean) * contrast.to(device) + mean) * gain.to(device)).clamp(0, 1)
+    return pictures.mul_(contrast * gain).add_(mean * (1 - contrast) * gain).clamp_(0, 1)
 
 
-def _blurred(pictures: Tensor) -> Tensor:
-    return F.avg_pool2d(pictures, 3, stride=1, padding=1, count_include_pad=False)
+def _some(share: float, pictures: Tensor) -> Tensor:
+    """Rows of about that share of the pictures."""
+    return torch.nonzero(torch.rand(len(pictures)) < share)[:, 0].to(pictures.device)
 
 
-def _some(share: float, changed: Tensor, pictures: Tensor) -> Tensor:
-    is_changed = torch.rand(len(pictures), 1, 1, 1) < share
-    return torch.where(is_changed.to(pictures.device), changed, pictures)
+def _centres(pixels: int) -> Tensor:
+    """The pixels' centres along a side from -1 to 1."""
+    return (2 * torch.arange(pixels) + 1) / pixels - 1
 
 
 def _evenly(count: int) -> Tensor:

@@ -53,9 +53,15 @@ class ProtocolConfig:
 
 @dataclass(frozen=True, slots=True)
 class InputConfig:
-    """How the network sees a whole picture, (width, height); CompCars fills a letterbox with the picture's own edges."""
+    """How the network sees a whole picture, (width, height); CompCars fills a letterbox with the picture's own edges.
+
+    The first `small_epochs` are trained on pictures of `small_scale` times that size, which is faster; the epochs that
+    are left turn a network that tells cars apart into one that sees them larger.
+    """
 
     size_px: tuple[int, int]
+    small_epochs: int = 0
+    small_scale: float = 0.7071
     resize: Literal["squash", "letterbox"] = "squash"
     is_blurred: bool = False
 
@@ -86,7 +92,10 @@ class AugmentationConfig:
 
 @dataclass(frozen=True, slots=True)
 class LossConfig:
-    """The weights of the N-pair loss, of classification by model and by make; published: one of the first two alone.
+    """The weights of the N-pair loss, and of classification by model, make and type; published: one of the first two.
+
+    What type a car is of can be seen at once, and whoever sees it sees shapes; without it training from nothing stands
+    still for its first thousands of steps.
 
     A pair is two photos of a model; `road` is the share of pairs that begin with a road camera's photo, the published
     ones do not. `negatives` other models of the batch stand beside the positive. `temperature=1` is the published loss.
@@ -95,6 +104,7 @@ class LossConfig:
     n_pair: float = 1.0
     classification: float = 0.0
     make: float = 0.0
+    type: float = 0.0
     negatives: int = 4
     road: float = 0.0
     temperature: float = 1.0

@@ -1,5 +1,6 @@
 """Owns the photos of a run by its protocol: those that train, and the gallery and the queries of the test."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.cars.config import ProtocolConfig
+from training.datasets.car_names import load_car_names
 from training.datasets.car_split import CarSplit, split_cars
 from training.datasets.compcars import FRONT_VIEWS, SurveillanceCar, WebCar, load_surveillance_cars, load_web_cars
 
@@ -15,11 +17,12 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingPhotos:
-    """The database of training with its split, and road cameras' photos of the same models."""
+    """The database of training with its split, road cameras' photos of the same models, and models' types by id."""
 
     web: tuple[WebCar, ...]
     split: CarSplit
     road: tuple[SurveillanceCar, ...]
+    types: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,10 +49,12 @@ def load_training_photos(root: Path, protocol: ProtocolConfig, *, allow_incomple
     road = load_surveillance_cars(root, split=protocol.road_train or None, allow_incomplete=allow_incomplete)
     database = web.seen_from(*FRONT_VIEWS)
     models = set(labels_of(database).tolist())
+    attributes = load_car_names(root, allow_incomplete=allow_incomplete).attributes
     return TrainingPhotos(
         web=database,
         split=split_cars(labels_of(database), ratio=protocol.ratio, min_count=protocol.min_count),
         road=tuple(car for car in road.cars if car.model_id in models),
+        types={model: known.type for model, known in attributes.items() if model in models and known.type},
     )
 
 

@@ -23,8 +23,10 @@ from training.onnx_graph import torch_outputs
 from training.task import Task
 
 Rows = NDArray[np.intp]
-# How many validation photos are asked with after each epoch.
-MOST_QUERIES = 500
+# How many models are measured after each epoch, from everywhere in their order; all of them would take as long as to train.
+MOST_MODELS = 250
+# The type of a model whose attributes are not known.
+_UNKNOWN = -100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class CarsTask(Task):
             self._road = cached([car.path for car in road], preprocessing, run / "road")
         self._road_rows = _rows_by_label(labels_of(road), np.arange(len(road)), label_of)
         self._usable = np.array([label for label, rows in enumerate(self._web_rows) if len(rows) > 1])
+        makes, self._make = np.unique([make_of[model] for model in label_of], return_inverse=True)
         self._pairs_a_batch = min(config.optimiser.batch // 2, len(self._usable))
         if self._pairs_a_batch <= config.loss.negatives:
             raise ValueError(
@@ -68,11 +71,20 @@ class CarsTask(Task):
         classes = len(label_of) if config.loss.classification else 0
         network = CompCars(replace(config.network, classes=classes))
         self.network = network.to(memory_format=torch.channels_last)
-        makes, self._make = np.unique([make_of[model] for model in label_of], return_inverse=True)
-        self.makes = nn.Linear(network.gem_proj.out_features, len(makes)) if config.loss.make else None
+        # Kept in checkpoints, so that a run that goes on sees pictures of the size that is their turn.
+        self.epoch: Tensor
+        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
+        width = network.gem_proj.out_features
+        self.makes = nn.Linear(width, len(makes)) if config.loss.make else None
+        types = sorted(set(photos.types.values()))
+        self._type = np.array(
+            [types.index(photos.types[model]) if model in photos.types else _UNKNOWN for model in label_of]
+        )
+        self.types = nn.Linear(width, len(types)) if config.loss.type else None
 
     def batches(self, rng: np.random.Generator) -> Iterator[Pairs]:
         """Draw models, and two photos of each; a model comes once in a batch, or it would be its own negative."""
+        self.epoch += 1
         for _ in range(self.steps_per_epoch):
             labels = rng.choice(self._usable, self._pairs_a_batch, replace=False)
             picked = [self._pair(int(label), rng) for label in labels]
@@ -83,7 +95,9 @@ class CarsTask(Task):
         """N-pair and classification, as the config weighs them."""
         assert isinstance(self.network, CompCars)
         weights, count = self.config.loss, len(batch.label)
-        pictures = augmented(batch.pixels.to(self.device), self.config.augmentation)
+        is_small = self.epoch.item() <= self.config.input.small_epochs
+        scale = self.config.input.small_scale if is_small else 1.0
+        pictures = augmented(batch.pixels.to(self.device), self.config.augmentation, scale)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.is_bfloat16):
             pooled = self.network.pool(pictures.contiguous(memory_format=torch.channels_last))
         pooled = pooled.float()
@@ -96,29 +110,35 @@ class CarsTask(Task):
             logits = self.network.logits(pooled) / weights.temperature
             named = F.cross_entropy(logits, batch.label.to(self.device).repeat(2))
             loss = loss + weights.classification * named
-        if self.makes is not None:
-            made_by = torch.from_numpy(self._make[batch.label.numpy()]).to(self.device)
-            logits = self.makes(embedding) / weights.temperature
-            loss = loss + weights.make * F.cross_entropy(logits, made_by.repeat(2))
+        for weight, classifier, group in (
+            (weights.make, self.makes, self._make),
+            (weights.type, self.types, self._type),
+        ):
+            if classifier is not None:
+                wanted = torch.from_numpy(group[batch.label.numpy()]).to(self.device)
+                logits = classifier(embedding) / weights.temperature
+                loss = loss + weight * F.cross_entropy(logits, wanted.repeat(2), ignore_index=_UNKNOWN)
         return loss
 
     def figures(self, network: nn.Module) -> dict[str, float]:
         """mAP@20 of validation photos among the training ones, and how well cosines tell pairs: AUC and EER."""
         assert isinstance(network, CompCars)
-        (embeddings,) = torch_outputs(served_network(network), {"image": self._web})
-        rows = np.flatnonzero(self._split.is_validation_query)
-        if len(rows) > MOST_QUERIES:
-            rows = rows[np.linspace(0, len(rows) - 1, MOST_QUERIES).astype(int)]
-        queries, models = embeddings[rows], self._models[rows]
+        measured = np.unique(self._models[self._split.is_validation_query])
+        if len(measured) > MOST_MODELS:
+            measured = measured[np.linspace(0, len(measured) - 1, MOST_MODELS).astype(int)]
+        photos = np.flatnonzero(np.isin(self._models, measured))
+        (embeddings,) = torch_outputs(served_network(network), {"image": self._web[photos]})
+        rows, models = np.flatnonzero(self._split.is_validation_query[photos]), self._models[photos]
+        queries, asked = embeddings[rows], models[rows]
         found = evaluate(
             queries,
             embeddings,
-            same_label(models, self._models),
-            own_id(rows, np.arange(len(embeddings))),
-            withheld(self._split.is_validation),
-            minor_classes(self._models, self._models, at_least=self.config.protocol.min_count),
+            same_label(asked, models),
+            own_id(rows, np.arange(len(photos))),
+            withheld(self._split.is_validation[photos]),
+            minor_classes(models, models, at_least=self.config.protocol.min_count),
         )
-        pairs = pair_figures(queries @ queries.T, models[:, None] == models) if len(set(models)) < len(rows) else None
+        pairs = pair_figures(queries @ queries.T, asked[:, None] == asked) if len(measured) < len(rows) else None
         return {"map20": float(found.ap_at_k.mean()), **({"auc": pairs.auc, "eer": pairs.eer} if pairs else {})}
 
     def _pair(self, label: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -1,15 +1,16 @@
 """Owns the drawn dataset: scenes, and for training also composed ones, in the layout that the config names."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from training.objects.config import ObjectsConfig
 from training.photos import Photo, clothing_photos, grocery_photos
 from training.world.coco_detection import write_coco_detection
 from training.world.composition import compose_scene
+from training.world.drawing import drawn
 from training.world.kinds import LABELS
 from training.world.scene import Scene, draw_scene
 from training.world.voc import write_voc
@@ -27,22 +28,17 @@ def draw_dataset(config: ObjectsConfig, folder: Path, realdata: Path) -> None:
     """Draw every split."""
     world = config.world
     photos = _photos(realdata) if world.composed else []
-
-    def training_picture(number: int) -> Scene:
-        if number < world.drawn:
-            return _scene(config.seed, number)
-        return _composed(photos, np.random.default_rng([config.seed, number]))
-
-    _write(config, folder, config.data.train, world.drawn + world.composed, training_picture)
-    _write(config, folder, config.data.validation, world.validation, lambda number: _scene(VALIDATION_ALBUM, number))
+    draw_training = partial(_training_picture, config.seed, world.drawn, photos)
+    _write(config, folder, config.data.train, world.drawn + world.composed, draw_training)
+    _write(config, folder, config.data.validation, world.validation, partial(_scene, VALIDATION_ALBUM))
     draw_held_out(config, folder)
 
 
 def draw_held_out(config: ObjectsConfig, folder: Path) -> None:
     """Draw the splits that are evaluated on: the gallery and the queries."""
     world = config.world
-    _write(config, folder, config.data.gallery, world.gallery, lambda number: _scene(GALLERY_ALBUM, number))
-    _write(config, folder, config.data.queries, world.queries, lambda number: _scene(QUERY_ALBUM, number))
+    _write(config, folder, config.data.gallery, world.gallery, partial(_scene, GALLERY_ALBUM))
+    _write(config, folder, config.data.queries, world.queries, partial(_scene, QUERY_ALBUM))
 
 
 def _write(config: ObjectsConfig, folder: Path, split: str, count: int, draw: Draw) -> None:
@@ -51,8 +47,15 @@ def _write(config: ObjectsConfig, folder: Path, split: str, count: int, draw: Dr
 
 
 def _named(split: str, count: int, draw: Draw) -> Iterator[tuple[str, Scene]]:
-    for number in track(range(count), description=f"scenes of {split}"):
-        yield f"{split}_{number:06}", draw(number)
+    for number, scene in enumerate(drawn(draw, range(count), f"scenes of {split}")):
+        yield f"{split}_{number:06}", scene
+
+
+def _training_picture(album: int, scenes: int, photos: Sequence[Photo], number: int) -> Scene:
+    """The first are drawn scenes, the others composed ones."""
+    if number < scenes:
+        return _scene(album, number)
+    return _composed(photos, np.random.default_rng([album, number]))
 
 
 def _scene(album: int, number: int) -> Scene:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from encoders.bundle import Preprocessing
 from training.models.dcmpl import DcmplConfig
 from training.optimiser import OptimiserConfig
 
@@ -23,6 +24,11 @@ class DataConfig:
 
     size_px: tuple[int, int]
     min_count: int
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The published squash, the same in training as when served."""
+        return Preprocessing(size=self.size_px)
 
 
 @dataclass(frozen=True, slots=True)

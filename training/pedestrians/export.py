@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from encoders.bundle import Bundle, ModelFile, Preprocessing, Tower, space_of
+from encoders.bundle import Bundle
 from training.config import build
 from training.datasets.pedestrians import Pedestrians
 from training.gate import FEWEST_INPUTS, Candidate, Outputs, gate
 from training.loop import CHECKPOINT
 from training.models.dcmpl import Dcmpl
+from training.paired_bundles import PictureTower, TextTower, write_paired_bundles
 from training.pedestrians.captions import TOKENIZER
 from training.pedestrians.config import PedestriansConfig
 from training.pedestrians.held_out import HeldOut
@@ -20,8 +21,6 @@ from training.pedestrians.task import embedded, picture_encoder, text_encoder, t
 from training.tokens.captions import MAX_TOKENS
 
 IMAGE, TEXT = "pedestrian", "pedestrian-text"
-VERSION = "1"
-LICENCE = "Apache-2.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Trained:
 def export(run: Path, people: Pedestrians, out: Path, *, fewest_inputs: int = FEWEST_INPUTS) -> tuple[Bundle, Bundle]:
     """Gate both branches on the test split and write `out`/pedestrian and `out`/pedestrian-text, which share a space."""
     trained = Trained.of(run)
-    held_out = HeldOut.of(people, "test", size_px=trained.config.data.size_px, tokenizer=trained.tokenizer)
+    held_out = HeldOut.of(people, "test", preprocessing=trained.config.data.preprocessing, tokenizer=trained.tokenizer)
     pictures, captions = embedded(trained.network, held_out)
 
     image = gate(
@@ -71,48 +70,14 @@ def export(run: Path, people: Pedestrians, out: Path, *, fewest_inputs: int = FE
         fewest_inputs=fewest_inputs,
     )
 
-    shutil.copyfile(trained.tokenizer, out / TEXT / TOKENIZER)
-    tokenizer = ModelFile.of(out / TEXT / TOKENIZER)
-    preprocessing = Preprocessing(size=trained.config.data.size_px)
-    dimension = trained.config.network.dimension
-    image_tower = Tower(model_sha256=image.precisions["fp32"].sha256, preprocessing=preprocessing)
-    text_tower = Tower(model_sha256=text.precisions["fp32"].sha256, tokenizer_sha256=tokenizer.sha256)
-    space = space_of(dimension, image_tower, text_tower)
-    said = f"{trained.config.trained_on}; {trained.epochs} epochs, seed {trained.config.seed}"
-    bundles = (
-        Bundle(
-            folder=out / IMAGE,
-            name=IMAGE,
-            version=VERSION,
-            kind="image",
-            modalities=("image",),
-            space=space,
-            dimension=dimension,
-            preprocessing=preprocessing,
-            precisions=image.precisions,
-            licence=LICENCE,
-            trained_on=said,
-            gate=image.figures,
-        ),
-        Bundle(
-            folder=out / TEXT,
-            name=TEXT,
-            version=VERSION,
-            kind="text",
-            modalities=("text",),
-            space=space,
-            dimension=dimension,
-            tokenizer=tokenizer,
-            max_tokens=MAX_TOKENS,
-            precisions=text.precisions,
-            licence=LICENCE,
-            trained_on=said,
-            gate=text.figures,
-        ),
+    tokenizer = Path(shutil.copyfile(trained.tokenizer, out / TEXT / TOKENIZER))
+    return write_paired_bundles(
+        out,
+        PictureTower(IMAGE, image, ("image",), trained.config.data.preprocessing),
+        TextTower(TEXT, text, tokenizer, MAX_TOKENS),
+        dimension=trained.config.network.dimension,
+        trained_on=f"{trained.config.trained_on}; {trained.epochs} epochs, seed {trained.config.seed}",
     )
-    for bundle in bundles:
-        bundle.write(bundle.folder)
-    return bundles
 
 
 def _quality(figures: Callable[[Outputs], Mapping[str, float]]) -> Callable[[Outputs], dict[str, float]]:

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from encoders.bundle import Preprocessing
 from training.datasets.pedestrians import Pedestrians
+from training.decoded import decoded
 from training.metrics import QueryFigures, evaluate, same_label
 from training.pedestrians.captions import Tokens, tokenised
-from training.pedestrians.pictures import squashed
 
 KS = (1, 5, 10)
 
@@ -24,11 +25,11 @@ class HeldOut:
     caption_labels: NDArray[np.int64]
 
     @classmethod
-    def of(cls, people: Pedestrians, split: str, *, size_px: tuple[int, int], tokenizer: Path) -> "HeldOut":
+    def of(cls, people: Pedestrians, split: str, *, preprocessing: Preprocessing, tokenizer: Path) -> "HeldOut":
         """Read a split."""
         pictures, queries = people.of(split), people.queries(split)
         return cls(
-            pixels=squashed(pictures, size_px),
+            pixels=decoded([picture.path for picture in pictures], preprocessing),
             picture_labels=np.asarray([picture.label for picture in pictures], np.int64),
             tokens=tokenised([query.caption for query in queries], tokenizer),
             caption_labels=np.asarray([query.label for query in queries], np.int64),

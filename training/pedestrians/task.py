@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.datasets.pedestrians import Pedestrian, Pedestrians
+from training.decoded import cached
 from training.losses.cmpm import CmpcLoss, cmpm_loss
 from training.models.dcmpl import Dcmpl
 from training.models.served import DCMPL_SCALING, PictureEncoder, TextEncoder
@@ -18,7 +19,6 @@ from training.pedestrians.augmentation import augmented
 from training.pedestrians.captions import TOKENIZER, Tokens, tokenised, write_tokenizer
 from training.pedestrians.config import PedestriansConfig
 from training.pedestrians.held_out import HeldOut
-from training.pedestrians.pictures import cached
 from training.task import Task
 
 
@@ -39,16 +39,16 @@ class PedestriansTask(Task):
         """Prepare the training split, with the tokenizer and the decoded pictures in `run`."""
         super().__init__()
         self.config = config
-        pictures, size_px, tokenizer = people.of("train"), config.data.size_px, run / TOKENIZER
+        pictures, preprocessing, tokenizer = people.of("train"), config.data.preprocessing, run / TOKENIZER
         run.mkdir(parents=True, exist_ok=True)
         captions = [caption for picture in pictures for caption in picture.captions]
         vocabulary_size = write_tokenizer(captions, tokenizer, min_count=config.data.min_count)
 
-        self._pixels = cached(pictures, size_px, run / "pictures")
+        self._pixels = cached([picture.path for picture in pictures], preprocessing, run / "pictures")
         self._tokens = tokenised(captions, tokenizer)
         self._first_caption, self._caption_count = _captions_of(pictures)
         classes, self._identity = np.unique([picture.label for picture in pictures], return_inverse=True)
-        self._validation = HeldOut.of(people, "val", size_px=size_px, tokenizer=tokenizer)
+        self._validation = HeldOut.of(people, "val", preprocessing=preprocessing, tokenizer=tokenizer)
 
         self.steps_per_epoch = len(pictures) // config.optimiser.batch
         if not self.steps_per_epoch:

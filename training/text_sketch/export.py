@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from encoders.bundle import Bundle, ModelFile, Tower, space_of
+from encoders.bundle import Bundle
 from training.config import build
 from training.datasets.coco_karpathy import CaptionedPhotos
 from training.gate import FEWEST_INPUTS, Candidate, Outputs, gate
 from training.loop import CHECKPOINT
 from training.models.taskformer import TaskFormer
+from training.paired_bundles import PictureTower, TextTower, write_paired_bundles
 from training.text_sketch.config import TextSketchConfig
 from training.text_sketch.modes import Embedded, Embeddings, figures_of
 from training.text_sketch.pairs import Pairs
@@ -21,8 +22,6 @@ from training.text_sketch.towers import embedded, photo_encoder, text_encoder, t
 from training.text_sketch.words import Words
 
 PICTURE, TEXT = "scene", "scene-text"
-VERSION = "1"
-LICENCE = "Apache-2.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,47 +78,13 @@ def export(
             fewest_inputs=fewest_inputs,
         )
 
-    tokenizer = ModelFile.of(trained.words.write(out / TEXT))
-    space = space_of(
-        config.network.dimension,
-        Tower(model_sha256=picture.precisions["fp32"].sha256, preprocessing=config.preprocessing),
-        Tower(model_sha256=text.precisions["fp32"].sha256, tokenizer_sha256=tokenizer.sha256),
+    return write_paired_bundles(
+        out,
+        PictureTower(PICTURE, picture, ("image", "sketch"), config.preprocessing),
+        TextTower(TEXT, text, trained.words.write(out / TEXT), config.network.max_tokens),
+        dimension=config.network.dimension,
+        trained_on=f"{config.trained_on}; {trained.epochs} epochs, seed {config.seed}",
     )
-    said = f"{config.trained_on}; {trained.epochs} epochs, seed {config.seed}"
-    bundles = (
-        Bundle(
-            folder=out / PICTURE,
-            name=PICTURE,
-            version=VERSION,
-            kind="image",
-            modalities=("image", "sketch"),
-            space=space,
-            dimension=config.network.dimension,
-            preprocessing=config.preprocessing,
-            precisions=picture.precisions,
-            licence=LICENCE,
-            trained_on=said,
-            gate=picture.figures,
-        ),
-        Bundle(
-            folder=out / TEXT,
-            name=TEXT,
-            version=VERSION,
-            kind="text",
-            modalities=("text",),
-            space=space,
-            dimension=config.network.dimension,
-            tokenizer=tokenizer,
-            max_tokens=config.network.max_tokens,
-            precisions=text.precisions,
-            licence=LICENCE,
-            trained_on=said,
-            gate=text.figures,
-        ),
-    )
-    for bundle in bundles:
-        bundle.write(bundle.folder)
-    return bundles
 
 
 def _with_pictures(reference: Embeddings, rows: Embedded) -> Embeddings:

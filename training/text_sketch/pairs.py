@@ -6,15 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from encoders.bundle import Preprocessing
-from encoders.image import resize
 from training.datasets.coco_karpathy import CATEGORY_IDS, CaptionedPhoto
-from training.datasets.pictures import open_picture
+from training.decoded import Pixels, cached
 from training.text_sketch.words import Words
 
-Pixels = NDArray[np.uint8]
 Tokens = NDArray[np.int64]
 
 
@@ -32,19 +29,18 @@ class Pairs:
 
     @classmethod
     def read(cls, photos: Sequence[CaptionedPhoto], words: Words, preprocessing: Preprocessing, cache: Path) -> "Pairs":
-        """Decode every picture once, into two files of the folder `cache` that are then mapped.
+        """Decode every picture once, into two folders of `cache` that are then mapped.
 
         Photos that nobody drew, which the loader keeps of an incomplete set, are left out.
         """
-        cache.mkdir(parents=True, exist_ok=True)
         sketches = {photo: photo.sketch for photo in photos if photo.sketch is not None}
         photos = tuple(sketches)
         labels = np.zeros((len(photos), len(CATEGORY_IDS)), np.float32)
         for row, photo in enumerate(photos):
             labels[row, [category - CATEGORY_IDS.start for category in photo.category_ids]] = 1
         return cls(
-            photos=_mapped(cache / "photos.npy", [photo.path for photo in photos], preprocessing),
-            sketches=_mapped(cache / "sketches.npy", list(sketches.values()), preprocessing),
+            photos=cached([photo.path for photo in photos], preprocessing, cache / "photos"),
+            sketches=cached(list(sketches.values()), preprocessing, cache / "sketches"),
             tokens=tuple(
                 tuple(encoding.ids for encoding in words.tokenizer.encode_batch(list(photo.captions)))
                 for photo in photos
@@ -62,12 +58,3 @@ def padded(captions: Sequence[Sequence[int]]) -> Tokens:
     for row, caption in enumerate(captions):
         tokens[row, : len(caption)] = caption
     return tokens
-
-
-def _mapped(path: Path, pictures: Sequence[Path], preprocessing: Preprocessing) -> Pixels:
-    width, height = preprocessing.size
-    shape = (len(pictures), height, width, 3)
-    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    for row, picture in enumerate(track(pictures, description=path.stem)):
-        pixels[row] = resize(np.asarray(open_picture(picture)), preprocessing)
-    return pixels

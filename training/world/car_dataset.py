@@ -3,17 +3,18 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.progress import track
 from scipy.io import savemat
 
 from training.world.car_model import BODIES, CarModel, model_of
 from training.world.car_photo import CarPhoto, surveillance_photo, web_photo
+from training.world.drawing import drawn
 
 # As many of each as CompCars has: 1 front, 4 front and side; and of the others 2 rear, 3 side, 5 rear and side.
 _FRONT_SHARES = {1: 0.27, 4: 0.73}
@@ -37,27 +38,34 @@ def write_cars(
 
     The official lists name the photos of the `train` models for training, those of the `test` models for the test.
     """
-    models = {number: model_of(seed, number) for number in (*train, *test)}
+    models = [model_of(seed, number) for number in (*train, *test)]
     lists: dict[str, list[str]] = {name: [] for name in _LISTS}
     colours: list[list[object]] = []
-    folders = {number: row for row, number in enumerate(models, start=1)}
-    for number, model in track(models.items(), "drawing cars"):
-        part, photos = ("train", train_photos) if number in train else ("test", test_photos)
-        for name in _write_web(folder, model, seed, photos):
-            lists[f"data/train_test_split/classification/{part}.txt"].append(name)
-        for name, colour in _write_road(folder, model, seed, photos.road, folders[number]):
-            lists[f"sv_data/{part}_surveillance.txt"].append(name)
-            colours.append([name, np.array([[colour]])])
+    photos = [train_photos] * len(train) + [test_photos] * len(test)
+    orders = list(zip(models, photos, range(1, len(models) + 1), strict=True))
+    for number, (web, road) in enumerate(drawn(partial(_write_model, folder, seed), orders, "drawing cars")):
+        part = "train" if number < len(train) else "test"
+        lists[f"data/train_test_split/classification/{part}.txt"] += web
+        lists[f"sv_data/{part}_surveillance.txt"] += [name for name, _ in road]
+        colours += [[name, np.array([[colour]])] for name, colour in road]
     for path, names in lists.items():
         _write(folder / path, "".join(f"{name}\n" for name in names))
     savemat(folder / "sv_data/color_list.mat", {"color_list": _cells(colours)})
-    _write_names(folder, models.values())
+    _write_names(folder, models)
 
 
 _LISTS = (
     *(f"data/train_test_split/classification/{part}.txt" for part in ("train", "test")),
     *(f"sv_data/{part}_surveillance.txt" for part in ("train", "test")),
 )
+
+
+def _write_model(
+    folder: Path, seed: int, order: tuple[CarModel, Photos, int]
+) -> tuple[list[str], list[tuple[str, int]]]:
+    """All photos of a model: the names of those of the web, and of those of road cameras with their colours."""
+    model, photos, row = order
+    return list(_write_web(folder, model, seed, photos)), list(_write_road(folder, model, seed, photos.road, row))
 
 
 def _write_web(folder: Path, model: CarModel, seed: int, photos: Photos) -> Iterable[str]:

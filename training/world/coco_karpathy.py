@@ -5,14 +5,15 @@ Scenes are named by (album, number); the splits draw from albums of their own, s
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
 from training.datasets.coco_karpathy import INSTANCES, LIST, SKETCHES
+from training.world.drawing import drawn
 from training.world.kinds import LABELS
 from training.world.scene import Scene, draw_scene
 from training.world.sentence import write_sentences
@@ -54,21 +55,29 @@ def write_coco_karpathy(folder: Path, counts: Mapping[str, int]) -> None:
     objects: dict[str, list[dict[str, Any]]] = {"train2014": [], "val2014": []}
     for sub in (SKETCHES, "annotations", *objects):
         (folder / sub).mkdir(parents=True, exist_ok=True)
-    for split, number in track(list(_numbered(counts)), description="scenes"):
-        scene, coco_id, place = _scene(split, number), len(images) + 1, _FOLDERS[split]
-        name = f"COCO_{place}_{coco_id:012}.jpg"
-        scene.picture.save(folder / place / name, quality=90)
-        draw_sketch(scene, _rng(split, number, 1)).save(folder / SKETCHES / name, quality=85)
-        sentences = write_sentences(scene, _rng(split, number, 2), count=SENTENCES)
-        images.append(_listed(coco_id, place, name, split, sentences))
-        objects[place] += [
-            {"image_id": coco_id, "category_id": CATEGORY_IDS[item.label], "bbox": _pixels(item.box)}
-            for item in scene.objects
-        ]
+    orders = [(coco_id, split, number) for coco_id, (split, number) in enumerate(_numbered(counts), start=1)]
+    for image, found in drawn(partial(_write_scene, folder), orders, "scenes"):
+        images.append(image)
+        objects[image["filepath"]] += found
     (folder / LIST).write_text(json.dumps({"dataset": "coco", "images": images}))
     categories = [{"id": CATEGORY_IDS[label], "name": label} for label in LABELS]
     for file, found in zip(INSTANCES, objects.values(), strict=True):
         (folder / file).write_text(json.dumps({"annotations": found, "categories": categories}))
+
+
+def _write_scene(folder: Path, order: tuple[int, str, int]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Photo and sketch; gives the photo's record and those of its objects."""
+    coco_id, split, number = order
+    scene, place = _scene(split, number), _FOLDERS[split]
+    name = f"COCO_{place}_{coco_id:012}.jpg"
+    scene.picture.save(folder / place / name, quality=90)
+    draw_sketch(scene, _rng(split, number, 1)).save(folder / SKETCHES / name, quality=85)
+    sentences = write_sentences(scene, _rng(split, number, 2), count=SENTENCES)
+    objects = [
+        {"image_id": coco_id, "category_id": CATEGORY_IDS[item.label], "bbox": _pixels(item.box)}
+        for item in scene.objects
+    ]
+    return _listed(coco_id, place, name, split, sentences), objects
 
 
 def _numbered(counts: Mapping[str, int]) -> Iterable[tuple[str, int]]:

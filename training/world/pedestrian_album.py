@@ -4,14 +4,14 @@ python -m training.pedestrians draw
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
+from training.world.drawing import drawn
 from training.world.pedestrian import draw_seen
 from training.world.pedestrian_captions import describe
 from training.world.wardrobe import draw_person
@@ -35,15 +35,19 @@ def write_pedestrians(folder: Path, splits: tuple[Split, ...]) -> None:
     records = [
         record
         for split in splits
-        for number in track(range(split.identities), description=f"pedestrians, {split.name}")
-        for record in _write_person(folder / "imgs", split, number)
+        for person in drawn(
+            partial(_write_person, folder / "imgs", split), range(split.identities), f"pedestrians, {split.name}"
+        )
+        for record in person
     ]
     (folder / LIST).write_text(json.dumps(records, indent=1), encoding="utf-8")
 
 
-def _write_person(images: Path, split: Split, number: int) -> Iterator[dict[str, Any]]:
+def _write_person(images: Path, split: Split, number: int) -> list[dict[str, Any]]:
+    """All pictures of a person; gives their records."""
     rng = np.random.default_rng([split.seed, number])
     person, first_camera = draw_person(rng), int(rng.integers(6))
+    records = []
     for shot in range(split.pictures):
         rng = np.random.default_rng([split.seed, number, shot + 1])
         picture, sight = draw_seen(person, first_camera + shot, rng)
@@ -51,9 +55,7 @@ def _write_person(images: Path, split: Split, number: int) -> Iterator[dict[str,
         path = images / name
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path, quality=sight.camera.quality)
-        yield {
-            "split": split.name,
-            "captions": list(describe(person, sight, rng)),
-            "file_path": name,
-            "id": split.first_id + number,
-        }
+        captions = list(describe(person, sight, rng))
+        identity = split.first_id + number
+        records.append({"split": split.name, "captions": captions, "file_path": name, "id": identity})
+    return records

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from training.cars.augmentation import augmented
 from training.cars.config import AugmentationConfig, CarsConfig, InputConfig, LossConfig, WorldConfig
@@ -51,11 +52,12 @@ def photos(drawn: Path) -> TrainingPhotos:
     [
         CONFIG.loss,
         replace(CONFIG.loss, n_pair=0.0, classification=1.0),
-        replace(CONFIG.loss, classification=1.0, make=1.0, road=0.0),
+        replace(CONFIG.loss, n_pair=0.0, type=1.0),
+        replace(CONFIG.loss, classification=1.0, make=1.0, type=1.0, road=0.0),
     ],
 )
 def test_every_objective_trains(photos: TrainingPhotos, tmp_path: Path, loss: LossConfig) -> None:
-    """N-pair, classification, and all together: each gives a gradient to the first layer and figures of validation."""
+    """N-pair, classification, types, and all: each gives a gradient to the first layer and figures of validation."""
     torch.manual_seed(1)
     task = CarsTask(replace(CONFIG, loss=loss), photos, tmp_path)
     batch = next(iter(task.batches(np.random.default_rng(1))))
@@ -68,6 +70,36 @@ def test_every_objective_trains(photos: TrainingPhotos, tmp_path: Path, loss: Lo
     assert gradient is not None
     assert gradient.abs().sum() > 0
     assert task.figures(task.network.eval()).keys() >= {"map20"}
+
+
+def test_a_model_of_no_known_type_trains_with_the_others(photos: TrainingPhotos, tmp_path: Path) -> None:
+    """CompCars does not know every model's type: the loss is that of the others, and a number."""
+    known = dict(list(photos.types.items())[1:])
+    task = CarsTask(
+        replace(CONFIG, loss=replace(CONFIG.loss, n_pair=0.0, type=1.0)), replace(photos, types=known), tmp_path
+    )
+
+    loss = task.loss(next(iter(task.batches(np.random.default_rng(1)))))
+
+    assert len(photos.types) == 6
+    assert torch.isfinite(loss)
+    assert loss > 0
+
+
+def test_the_first_epochs_see_smaller_pictures(photos: TrainingPhotos, tmp_path: Path) -> None:
+    """One epoch at half the size, then the whole; a run that goes on after the first sees the whole too."""
+    config = replace(CONFIG, input=replace(CONFIG.input, small_epochs=1, small_scale=0.5))
+    task, rng, seen = CarsTask(config, photos, tmp_path), np.random.default_rng(1), []
+    first = next(module for module in task.modules() if isinstance(module, torch.nn.Conv2d))
+    first.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[2:])))
+
+    for _ in range(2):
+        task.loss(next(iter(task.batches(rng))))
+    resumed = CarsTask(config, photos, tmp_path)
+    resumed.load_state_dict(task.state_dict())
+
+    assert seen == [(20, 24), (40, 48)]
+    assert resumed.epoch.item() == 2
 
 
 def test_a_batch_too_small_for_its_negatives_is_refused(photos: TrainingPhotos, tmp_path: Path) -> None:
@@ -93,11 +125,24 @@ def test_augmentation_keeps_pictures_pictures() -> None:
     everything = AugmentationConfig(5, 0.1, 0.1, 0.1, is_mirrored=True, light=0.3, grey=0.5, blurred=0.5)
 
     changed, same = augmented(pixels, everything), augmented(pixels, AugmentationConfig())
+    halved = augmented(pixels, everything, 0.5)
 
     assert changed.shape == same.shape == (6, 3, 40, 48)
+    assert halved.shape == (6, 3, 20, 24)
     assert changed.min() >= 0
     assert changed.max() <= 1
     assert torch.equal((same * 255).round().to(torch.uint8), pixels.permute(0, 3, 1, 2))
+
+
+def test_what_is_moved_is_what_torch_would_move() -> None:
+    """With no chance in it, a picture at half its size is torch's own resampling by the identity."""
+    pixels = torch.randint(0, 256, (2, 40, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    pictures = pixels.permute(0, 3, 1, 2).float() / 255
+    grid = functional.affine_grid(torch.eye(2, 3).repeat(2, 1, 1), [2, 3, 20, 24], align_corners=False)
+
+    halved = augmented(pixels, AugmentationConfig(), 0.5)
+
+    assert torch.allclose(halved, functional.grid_sample(pictures, grid, align_corners=False), atol=1e-5)
 
 
 def test_no_run_can_train_on_the_models_of_the_test() -> None:
