@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.affine_grid import affine_grid
+
 WHITE = 255.0
 DARK_BELOW = 245.0
 CROP_ASPECT = 4 / 3
@@ -30,9 +32,10 @@ class Looseness:
 def loosened(pictures: Tensor, looseness: Looseness, rng: torch.Generator) -> Tensor:
     """Vary each of a batch (N, C, S, S) of levels 0..255 in its own way; what comes into view from outside is white."""
     views = _affine(len(pictures), looseness, rng) @ _crop(len(pictures), looseness, rng)
-    grid = F.affine_grid(views[:, :2].to(pictures.device), list(pictures.shape), align_corners=False)
+    height, width = pictures.shape[2:]
+    grid = affine_grid(views[:, :2].to(pictures.device), (width, height))
     # Outside is zero for `grid_sample`, so it samples the negative.
-    return WHITE - F.grid_sample(WHITE - pictures, grid, align_corners=False)
+    return F.grid_sample(WHITE - pictures, grid, align_corners=False).neg_().add_(WHITE)
 
 
 def _affine(count: int, looseness: Looseness, rng: torch.Generator) -> Tensor:
@@ -85,7 +88,7 @@ def unfinished(sketches: Tensor, rng: torch.Generator, *, least: float = 0.6) ->
     count, _, height, width = sketches.shape
     kept = torch.rand(count, 1, height, width, generator=rng) < _uniform(least, 1, count, rng)[:, None, None, None]
     is_dark = sketches.amin(dim=1, keepdim=True) < DARK_BELOW
-    return torch.where(is_dark & ~kept.to(sketches.device), WHITE, sketches)
+    return sketches.masked_fill(is_dark & ~kept.to(sketches.device), WHITE)
 
 
 def drop_queries(

@@ -11,6 +11,8 @@ for the published set leave `draw` out:
 
 from dataclasses import asdict
 
+import torch
+
 from training.cars import evaluate as evaluation
 from training.cars.config import CarsConfig
 from training.cars.export import NAME, export
@@ -30,6 +32,7 @@ def _train(options: Options) -> None:
     config = _config(options)
     photos = load_training_photos(options.data, config.protocol, allow_incomplete=options.allow_incomplete)
     print(f"{len(photos.web):,} photos of the web and {len(photos.road):,} of road cameras")
+    torch.manual_seed(config.seed)
     task = CarsTask(config, photos, options.run).to(options.device)
     fit(task, config.optimiser, options.run, config=asdict(config), seed=config.seed)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.affine_grid import affine_grid
 from training.cars.config import AugmentationConfig
 
 
@@ -34,11 +35,12 @@ def _moved(pictures: Tensor, config: AugmentationConfig, scale: float) -> Tensor
     shift = 2 * config.shift * torch.empty(count, 2).uniform_(-1, 1)
     cosine, sine = torch.cos(turn) / zoom, torch.sin(turn) / zoom
 
-    # Where each new pixel comes from, in -1..1; as torch's affine_grid, whose matrix product takes far longer.
-    x, y = (_centres(round(scale * side)) for side in (width, height))
-    across = (cosine * mirror * stretch)[:, None, None] * x - sine[:, None, None] * y[:, None] + shift[:, :1, None]
-    down = (sine * mirror)[:, None, None] * x + (cosine / stretch)[:, None, None] * y[:, None] + shift[:, 1:, None]
-    grid = torch.stack((across, down), dim=3).to(pictures.device)
+    rows = (
+        torch.stack((cosine * mirror * stretch, -sine, shift[:, 0]), dim=1),
+        torch.stack((sine * mirror, cosine / stretch, shift[:, 1]), dim=1),
+    )
+    views = torch.stack(rows, dim=1).to(pictures.device)
+    grid = affine_grid(views, (round(scale * width), round(scale * height)))
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
@@ -54,11 +56,6 @@ def _lit(pictures: Tensor, deviation: float) -> Tensor:
 def _some(share: float, pictures: Tensor) -> Tensor:
     """Rows of about that share of the pictures."""
     return torch.nonzero(torch.rand(len(pictures)) < share)[:, 0].to(pictures.device)
-
-
-def _centres(pixels: int) -> Tensor:
-    """The pixels' centres along a side from -1 to 1."""
-    return (2 * torch.arange(pixels) + 1) / pixels - 1
 
 
 def _evenly(count: int) -> Tensor:

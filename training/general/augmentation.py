@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.affine_grid import affine_grid
+
 TURN = math.radians(6)
 
 
@@ -14,7 +16,7 @@ Zoom = tuple[float, float]
 
 def augment(pixels: Tensor, size_px: int, zoom: Zoom) -> Tensor:
     """Change uint8 views (B, S, S, 3), each in its own way, into float32 (B, 3, size_px, size_px) of 0..255."""
-    return light(look(pixels.permute(0, 3, 1, 2).float(), size_px, zoom))
+    return light(look(pixels.permute(0, 3, 1, 2).contiguous().float(), size_px, zoom))
 
 
 def look(pictures: Tensor, size_px: int, zoom: Zoom) -> Tensor:
@@ -27,14 +29,14 @@ def look(pictures: Tensor, size_px: int, zoom: Zoom) -> Tensor:
     shift = (1 - share).clamp(min=0)[:, None] * torch.empty(count, 2).uniform_(-1, 1)
     cosine, sine = share * torch.cos(turn), share * torch.sin(turn)
     rows = [torch.stack([cosine * mirror, -sine, shift[:, 0]], 1), torch.stack([sine * mirror, cosine, shift[:, 1]], 1)]
-    grid = F.affine_grid(torch.stack(rows, 1).to(pictures.device), [count, 3, size_px, size_px], align_corners=False)
+    grid = affine_grid(torch.stack(rows, 1).to(pictures.device), (size_px, size_px))
     return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
 
 
 def light(pictures: Tensor) -> Tensor:
     """Change what a lamp or a camera changes, and mildly: colour is what tells many groceries apart."""
     count, device = len(pictures), pictures.device
-    gain = 1 + 0.12 * torch.randn(count, 1, 1, 1) + 0.04 * torch.randn(count, 3, 1, 1)
-    contrast = 1 + 0.12 * torch.randn(count, 1, 1, 1)
+    gain = (1 + 0.12 * torch.randn(count, 1, 1, 1) + 0.04 * torch.randn(count, 3, 1, 1)).to(device)
+    contrast = (1 + 0.12 * torch.randn(count, 1, 1, 1)).to(device)
     mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
-    return (((pictures - mean) * contrast.to(device) + mean) * gain.to(device)).clamp(0, 255)
+    return (pictures * (contrast * gain)).add_(mean * (1 - contrast) * gain).clamp_(0, 255)

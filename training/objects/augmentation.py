@@ -11,13 +11,13 @@ def augment(pictures: Tensor, truths: Sequence[Tensor]) -> tuple[Tensor, list[Te
 
     Draws from torch's global generator.
     """
-    batch = pictures.permute(0, 3, 1, 2).float()
+    batch = pictures.permute(0, 3, 1, 2).contiguous().float()
     is_mirrored = torch.rand(len(batch)) < 0.5
     batch[is_mirrored] = batch[is_mirrored].flip(3)
     boxes = [_mirror(truth) if turn else truth for truth, turn in zip(truths, is_mirrored, strict=True)]
     light, colour = torch.randn(len(batch), 1, 1, 1), torch.randn(len(batch), 3, 1, 1)
     gain = (1 + 0.2 * light + 0.08 * colour).to(batch.device)
-    return (batch * gain + 4 * torch.randn_like(batch)).clamp(0, 255), boxes
+    return torch.randn_like(batch).mul_(4).addcmul_(batch, gain).clamp_(0, 255), boxes
 
 
 def _mirror(truth: Tensor) -> Tensor:
