@@ -1,6 +1,8 @@
 """Draws many pictures by all cores; what is drawn depends on neither their number nor the order in which they end."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -18,5 +20,17 @@ def drawn(draw: Callable[[Thing], Drawn], things: Sequence[Thing], description: 
         yield from track(map(draw, things), description, total=len(things))
         return
     # Spawned, not forked: torch's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool() as pool:
+    with multiprocessing.get_context("spawn").Pool(initializer=_end_with_parent) as pool:
         yield from track(pool.imap(draw, things, chunksize=4), description, total=len(things))
+
+
+def _end_with_parent() -> None:
+    """A process of the pool would draw on for nobody where its parent was killed."""
+    threading.Thread(target=_exit_after_parent, daemon=True).start()
+
+
+def _exit_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
