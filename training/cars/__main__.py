@@ -30,7 +30,12 @@ def _draw(options: Options) -> None:
 
 def _train(options: Options) -> None:
     config = _config(options)
-    photos = load_training_photos(options.data, config.protocol, allow_incomplete=options.allow_incomplete)
+    photos = load_training_photos(
+        options.data,
+        config.protocol,
+        with_types=config.loss.type > 0,
+        allow_incomplete=options.allow_incomplete,
+    )
     print(f"{len(photos.web):,} photos of the web and {len(photos.road):,} of road cameras")
     torch.manual_seed(config.seed)
     task = CarsTask(config, photos, options.run).to(options.device)

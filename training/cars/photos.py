@@ -43,13 +43,18 @@ class TestPhotos:
         return labels_of(self.queries)
 
 
-def load_training_photos(root: Path, protocol: ProtocolConfig, *, allow_incomplete: bool = False) -> TrainingPhotos:
-    """Read the training lists; raises DatasetError for any fault unless `allow_incomplete`."""
+def load_training_photos(
+    root: Path, protocol: ProtocolConfig, *, with_types: bool, allow_incomplete: bool = False
+) -> TrainingPhotos:
+    """Read the training lists, and the models' attributes `with_types`.
+
+    Raises DatasetError for any fault of what it reads unless `allow_incomplete`.
+    """
     web = load_web_cars(root, split=protocol.train or None, allow_incomplete=allow_incomplete)
     road = load_surveillance_cars(root, split=protocol.road_train or None, allow_incomplete=allow_incomplete)
     database = web.seen_from(*FRONT_VIEWS)
     models = set(labels_of(database).tolist())
-    attributes = load_car_names(root, allow_incomplete=allow_incomplete).attributes
+    attributes = load_car_names(root, allow_incomplete=allow_incomplete).attributes if with_types else {}
     return TrainingPhotos(
         web=database,
         split=split_cars(labels_of(database), ratio=protocol.ratio, min_count=protocol.min_count),

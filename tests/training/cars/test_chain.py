@@ -17,7 +17,7 @@ def test_from_photos_to_figures(tmp_path: Path) -> None:
     """Drawn photos train a network; its bundle passes the gate and is measured, exactly, by codes and when served."""
     data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "models"
     draw(data, CONFIG.world)
-    task = CarsTask(CONFIG, load_training_photos(data, CONFIG.protocol), run)
+    task = CarsTask(CONFIG, load_training_photos(data, CONFIG.protocol, with_types=False), run)
 
     fit(task, CONFIG.optimiser, run, config=asdict(CONFIG), seed=CONFIG.seed, max_steps=2)
     export(run, load_test_photos(data, CONFIG.protocol), out, fewest_inputs=8)

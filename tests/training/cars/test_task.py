@@ -44,7 +44,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def photos(drawn: Path) -> TrainingPhotos:
-    return load_training_photos(drawn, CONFIG.protocol)
+    return load_training_photos(drawn, CONFIG.protocol, with_types=True)
 
 
 @pytest.mark.parametrize(
