@@ -25,5 +25,5 @@ def test_road_cameras_cars_are_found(tmp_path: Path) -> None:
 
     figures = offline(MODELS, tmp_path)
 
-    assert figures["map20"] >= 0.5
+    assert figures["map20"] >= 0.8
     assert figures["r1"] >= figures["map20"] - 0.05
