@@ -92,12 +92,12 @@ class _Growth:
 
     def bytes(self) -> int:
         """The growth so far."""
-        # What was freed goes back first, so that a build's own needs do not count.
-        ctypes.CDLL(None).malloc_trim(0)
         return _anonymous_bytes() - self._before
 
 
 def _anonymous_bytes() -> int:
+    # What was freed goes back first, so that a build's own needs do not count, nor what was before it.
+    ctypes.CDLL(None).malloc_trim(0)
     status = Path("/proc/self/status").read_text()
     return 1024 * int(next(line for line in status.splitlines() if line.startswith("RssAnon")).split()[1])
 

@@ -33,7 +33,8 @@ has that.
 - LOPQ and faiss run in the caller's process on one thread, LOPQ in numpy, faiss in C++. Milvus is a server on the same
   machine with all of its threads; its latency holds one call over the wire.
 - bytes a vector: the whole index as it is stored, ids, centroids and rotations included; the codes of LOPQ, OPQ-IVF-PQ
-  and IVF_PQ are 32 bytes of it. memory: what the process has grown by; the server's is exact to some 20 MB.
+  and IVF_PQ are 32 bytes of it. memory: what the process has grown by; the server's is exact to some 20 MB, and
+  not to be had where the server gave back more of what the inserts needed than the index took.
 - ranked: the best {results["shortlist"]} by their codes are ranked anew by the embeddings themselves ({4 * dimension:,} bytes each), from
   a file that is mapped into memory, or from a copy in memory as faiss's `IndexRefineFlat` keeps it. Milvus does not rank
   anew by itself; here the caller does.
@@ -56,7 +57,7 @@ def _row(method: Mapping[str, Any], count: int) -> str:
         f"{point['p95_ms']:.2f}",
         f"{point['per_s']:,}",
         f"{method['index_bytes'] / count:,.0f}",
-        f"{method['resident_bytes'] / 1e6:,.0f}",
+        f"{method['resident_bytes'] / 1e6:,.0f}" if method["resident_bytes"] > 0 else "–",
         method["ranked_by"] or "nothing",
         f"{method['build_s']:.0f}",
     )
