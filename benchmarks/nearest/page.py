@@ -57,7 +57,7 @@ def _row(method: Mapping[str, Any], count: int) -> str:
         f"{point['p95_ms']:.2f}",
         f"{point['per_s']:,}",
         f"{method['index_bytes'] / count:,.0f}",
-        f"{method['resident_bytes'] / 1e6:,.0f}" if method["resident_bytes"] > 0 else "–",
+        f"{method['resident_bytes'] / 1e6:,.0f}" if method["resident_bytes"] > 0 else "unknown",
         method["ranked_by"] or "nothing",
         f"{method['build_s']:.0f}",
     )
