@@ -95,7 +95,7 @@ class LossConfig:
     """The weights of the N-pair loss, and of classification by model, make and type; published: one of the first two.
 
     What type a car is of can be seen at once, and whoever sees it sees shapes; without it training from nothing stands
-    still for its first thousands of steps.
+    at chance for its first 500 steps and more.
 
     A pair is two photos of a model; `road` is the share of pairs that begin with a road camera's photo, the published
     ones do not. `negatives` other models of the batch stand beside the positive. `temperature=1` is the published loss.
