@@ -7,8 +7,8 @@ from torch import Tensor
 def affine_grid(views: Tensor, size_px: tuple[int, int]) -> Tensor:
     """Points (N, H, W, 2) in coordinates of -1..1 for views (N, 2, 3) of `size_px` (width, height).
 
-    It is torch's own with align_corners=False, by sums in place of a product of matrices, which takes a CPU ten times as
-    long and longer than a small network's forward pass.
+    It is torch's own with align_corners=False, by sums in place of a product of matrices, which takes a CPU eight times
+    as long.
     """
     across, down = (_centres(pixels).to(views.device) for pixels in size_px)
     by_column, by_row, shift = (views[:, :, None, None, axis] for axis in range(3))

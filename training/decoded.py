@@ -14,7 +14,7 @@ from rich.progress import track
 
 from encoders.bundle import Preprocessing
 from encoders.image import resize
-from training.datasets.pictures import open_picture
+from training.datasets.pictures import PictureError, open_picture
 
 Pixels = NDArray[np.uint8]
 
@@ -26,7 +26,10 @@ def decoded(paths: Sequence[Path], preprocessing: Preprocessing) -> Pixels:
 
 
 def cached(paths: Sequence[Path], preprocessing: Preprocessing, folder: Path) -> Pixels:
-    """The same from a memory map in `folder`, which is written first where these pictures are not in it."""
+    """The same from a memory map in `folder`, which is written first where these pictures are not in it.
+
+    Raises PictureError, also where a picture is gone that was in the map.
+    """
     pixels, description = folder / "pixels.npy", folder / "pictures.json"
     wanted = _fingerprint(paths, preprocessing)
     if not description.exists() or json.loads(description.read_text(encoding="utf-8")) != wanted:
@@ -56,7 +59,12 @@ def _write(paths: Sequence[Path], preprocessing: Preprocessing, pixels: Path) ->
 
 def _fingerprint(paths: Sequence[Path], preprocessing: Preprocessing) -> dict[str, str | int]:
     """What the pixels depend on: the files, as their size and time tell them apart, and the preprocessing."""
-    files = [(str(path), path.stat()) for path in paths]
+    try:
+        files = [(str(path), path.stat()) for path in paths]
+    except OSError as error:
+        raise PictureError(
+            f"{error.filename}: {error.strerror}. Bring the file back, or load the dataset anew."
+        ) from error
     told = json.dumps([[(path, at.st_size, at.st_mtime_ns) for path, at in files], asdict(preprocessing)])
     return {"pictures": len(files), "sha256": hashlib.sha256(told.encode()).hexdigest()}
 

@@ -39,6 +39,15 @@ def test_a_map_is_written_once_and_again_for_other_pictures(pictures: list[Path]
     assert cached(pictures, PREPROCESSING, tmp_path / "cache")[:, 0, 0, 0].tolist() == [0, 60, 240]
 
 
+def test_a_picture_that_is_gone_is_named(pictures: list[Path], tmp_path: Path) -> None:
+    """The map alone does not tell whether it is still that of the dataset."""
+    cached(pictures, PREPROCESSING, tmp_path / "cache")
+    pictures[2].unlink()
+
+    with pytest.raises(PictureError, match=r"240\.png: No such file"):
+        cached(pictures, PREPROCESSING, tmp_path / "cache")
+
+
 def test_a_picture_that_breaks_is_named_and_leaves_no_map(pictures: list[Path], tmp_path: Path) -> None:
     """The next call with a sound picture decodes them all."""
     pictures[1].write_bytes(b"no picture")
