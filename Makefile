@@ -36,9 +36,12 @@ up: $(VENV) ## start everything on this machine; ARGS="--port 9000" passes flags
 demo: $(VENV) ## start everything, fill a gallery, ask it; ONCE=1 stops after the answers
 	@$(BIN)/fovea demo $(if $(ONCE),--once) $(ARGS)
 
-.PHONY: test check protos settings format
-test: $(TRAINING) $(TRITONCLIENT) browser ## every test; ARGS="tests/cli -k up" chooses
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
+.PHONY: test test-more check protos settings format
+test: $(TRAINING) $(TRITONCLIENT) browser ## every test that CI waits for first; ARGS="tests/cli -k up" chooses
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not more" $(ARGS)
+
+test-more: $(TRAINING) $(TRITONCLIENT) browser ## the long tests: fuzzing, large inputs, long waits
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m more $(ARGS)
 
 check: $(TRAINING) ## format, lint, types, import contracts, the contract's lint and the stubs' freshness
 	$(BIN)/ruff format --check .
