@@ -9,6 +9,10 @@ class UnsupportedPicture(InvalidContent):
     """The bytes are no picture that is read here, or a damaged or too large one."""
 
 
+class DecodingCancelled(Exception):
+    """The caller has gone while its image was decoded; nobody waits for a result."""
+
+
 class BundleError(Exception):
     """The operator's model cannot be used; the message names the file and says what to do."""
 

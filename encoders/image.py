@@ -1,23 +1,25 @@
 """Encoded pictures from strangers: refuse what is not a usable picture, decode the rest to upright RGB, crop and resize."""
 
-import io
 import math
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from encoders.bands import with_blurred_bands
 from encoders.bundle import Colour, Preprocessing
-from encoders.errors import InvalidContent, UnsupportedPicture
+from encoders.decode_cost import decode_bytes
+from encoders.encoded_image import EncodedImage, never
+from encoders.errors import DecodingCancelled, InvalidContent, UnsupportedPicture
 from encoders.fit import fit
-from encoders.pixels import to_rgb
+from encoders.image_format import format_of
+from encoders.jpeg_end import load_without_end
+from encoders.orientation import orientation_of, swap_sides
+from encoders.pixels import Pixels, upright_pixels
 
-Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
 MAX_SIDE_PX = 16_384
@@ -25,26 +27,6 @@ MAX_PIXELS = 32_000_000
 WHITE = (255, 255, 255)
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
-_SIGNATURES = {
-    "JPEG": (b"\xff\xd8\xff",),
-    "PNG": (b"\x89PNG\r\n\x1a\n",),
-    "GIF": (b"GIF87a", b"GIF89a"),
-    "BMP": (b"BM",),
-    "TIFF": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
-}
-_READABLE = "send JPEG, PNG, WebP, GIF, BMP or TIFF"
-_ORIENTATION_TAG = 0x0112
-_BROKEN_EXIF = (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error)
-_UPRIGHT = 1
-_TO_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -77,26 +59,58 @@ class OpenedPicture:
     """A picture whose header was found acceptable and whose pixels are still encoded; decode it once."""
 
     header: ImageHeader
+    _data: bytes
     _image: Image.Image
+    _is_cancelled: Callable[[], bool]
+
+    def decode_bytes(self, *, enough_px: tuple[int, int] | None = None) -> int:
+        """The most memory that `decode` takes, in bytes, its result included and the encoded picture not."""
+        stored_size = swap_sides((self.header.width_px, self.header.height_px), orientation_of(self._image))
+        self._reduce(self._image, enough_px)
+        return decode_bytes(self._image, stored_size)
 
     def decode(self, *, enough_px: tuple[int, int] | None = None, background: Colour = WHITE) -> Picture:
         """Decode the first frame; `enough_px` is the (width, height) that it will be resized to.
 
         A large JPEG is then decoded at 1/2, 1/4 or 1/8, while both sides keep twice what is enough: 2.3 to 4.9 times
         faster for shorter sides of 900 to 2,700 px, and MobileNetV2's embedding of real photos keeps a cosine of at
-        least .998 to that of the full decode (.978 with only once what is enough).
+        least .998 to that of the full decode (.978 with only once what is enough). Raises `UnsupportedPicture`, and
+        `DecodingCancelled` soon after the caller has gone.
         """
-        header, image = self.header, self._image
+        header = self.header
         with _refusing(header.format):
-            if enough_px is not None and header.format == "JPEG":
-                image.draft(None, _as_stored(image, (2 * enough_px[0], 2 * enough_px[1])))
-            image.load()
-            upright = to_rgb(image, background)
-            turn = _TO_UPRIGHT.get(_orientation(image))
-            if turn is not None:
-                upright = upright.transpose(turn)
-            warnings = ("only the first frame was read",) if header.is_animated else ()
-            return Picture(np.asarray(upright), header.width_px, header.height_px, warnings)
+            image, warnings = self._loaded(enough_px)
+            pixels = upright_pixels(image, orientation_of(image), background)
+            if header.is_animated:
+                warnings += ("only the first frame was read",)
+            return Picture(pixels, header.width_px, header.height_px, warnings)
+
+    def _loaded(self, enough_px: tuple[int, int] | None) -> tuple[Image.Image, tuple[str, ...]]:
+        """The image with its pixels, and what to tell about them."""
+        try:
+            self._reduce(self._image, enough_px)
+            self._image.load()
+        except OSError:
+            whole = load_without_end(self._data, partial(self._open, enough_px)) if self._is_jpeg else None
+            if whole is None:
+                raise
+            return whole, ("the JPEG lacks its end marker; all of its pixels were read",)
+        return self._image, ()
+
+    @property
+    def _is_jpeg(self) -> bool:
+        return self.header.format == "JPEG"
+
+    def _open(self, enough_px: tuple[int, int] | None, data: bytes) -> Image.Image:
+        image = _open(data, self.header.format, self._is_cancelled)
+        self._reduce(image, enough_px)
+        return image
+
+    def _reduce(self, image: Image.Image, enough_px: tuple[int, int] | None) -> None:
+        """Have a JPEG decoded at a fraction; only the first time counts."""
+        if enough_px is not None and self._is_jpeg:
+            twice_px = (2 * enough_px[0], 2 * enough_px[1])
+            image.draft(None, swap_sides(twice_px, orientation_of(image)))
 
 
 def probe(data: bytes) -> ImageHeader:
@@ -109,15 +123,22 @@ def decode(data: bytes, *, enough_px: tuple[int, int] | None = None, background:
     return open_picture(data).decode(enough_px=enough_px, background=background)
 
 
-def open_picture(data: bytes) -> OpenedPicture:
-    """Check kind and size without decoding, so that a small file cannot cost much memory."""
-    image_format = _sniff(data)
+def open_picture(data: bytes, *, is_cancelled: Callable[[], bool] = never) -> OpenedPicture:
+    """Check kind and size without decoding, so that a small file cannot cost much memory.
+
+    `is_cancelled` is asked again and again while the file is read; once it is true, `DecodingCancelled` ends the work.
+    """
+    image_format = format_of(data)
     with _refusing(image_format):
-        image = Image.open(io.BytesIO(data), formats=[image_format])
+        image = _open(data, image_format, is_cancelled)
         _check_size(*image.size)
-        width_px, height_px = _as_stored(image, image.size)
+        width_px, height_px = swap_sides(image.size, orientation_of(image))
         header = ImageHeader(image_format, width_px, height_px, _is_animated(image))
-    return OpenedPicture(header, image)
+    return OpenedPicture(header, data, image, is_cancelled)
+
+
+def _open(data: bytes, image_format: str, is_cancelled: Callable[[], bool]) -> Image.Image:
+    return Image.open(EncodedImage(data, image_format, is_cancelled), formats=[image_format])
 
 
 def enough_px(header: ImageHeader, boxes: Iterable[Box | None], preprocessing: Preprocessing) -> tuple[int, int]:
@@ -169,27 +190,6 @@ def is_blank(pixels: Pixels) -> bool:
     return int(pixels.max()) - int(pixels.min()) < 16
 
 
-def _sniff(data: bytes) -> str:
-    """Name the format by its first bytes, because names and claimed types lie."""
-    for image_format, signatures in _SIGNATURES.items():
-        if data.startswith(signatures):
-            return image_format
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
-    raise UnsupportedPicture(_what_else(data))
-
-
-def _what_else(data: bytes) -> str:
-    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not data:
-        return "The picture is empty (0 bytes)."
-    if b"<svg" in start:
-        return f"This is an SVG drawing, not a picture of pixels; {_READABLE}."
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<!--")):
-        return f"This is a web page or XML text, not a picture; {_READABLE}."
-    return f"This is not a picture that can be read; {_READABLE}."
-
-
 def _check_size(width_px: int, height_px: int) -> None:
     if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_PIXELS:
         raise UnsupportedPicture(
@@ -198,24 +198,6 @@ def _check_size(width_px: int, height_px: int) -> None:
         )
     if min(width_px, height_px) < 1:
         raise UnsupportedPicture("The picture has no pixels.")
-
-
-def _orientation(image: Image.Image) -> int:
-    """Read EXIF orientation 1 to 8; as viewers do, what is broken or means nothing is taken as upright."""
-    if image.format == "TIFF":  # Pillow turns TIFF itself, size included
-        return _UPRIGHT
-    if image.format == "PNG" and "exif" not in image.info:  # asking further would decode the picture
-        return _UPRIGHT
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
-    except _BROKEN_EXIF:
-        return _UPRIGHT
-    return orientation if orientation in _TO_UPRIGHT else _UPRIGHT
-
-
-def _as_stored(image: Image.Image, size: tuple[int, int]) -> tuple[int, int]:
-    """Swap width and height where the picture lies on its side; the same swap leads back."""
-    return (size[1], size[0]) if _orientation(image) >= 5 else size
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -232,7 +214,7 @@ def _refusing(image_format: str) -> Iterator[None]:
     """
     try:
         yield
-    except (InvalidContent, MemoryError):
+    except (InvalidContent, DecodingCancelled, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnsupportedPicture(

@@ -1,26 +1,24 @@
-"""A bounded number of threads that decode pictures, and a bounded number of pixels in their memory."""
+"""A bounded number of threads that decode images, and a bounded number of bytes that decoded images take."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from encoders.image import MAX_PIXELS
+from encoders.decode_cost import DecodeBudget
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded
 
-PIXELS_IN_FLIGHT = 2 * MAX_PIXELS
-"""Two pictures of the largest size, or a few hundred of the usual size."""
+_TOO_LATE = "the deadline passed before the image was decoded; allow more time"
 
 
 class Decoders:
-    """Decodes at most `count` pictures at once over all calls and bundles."""
+    """Decodes at most `count` images at once over all calls and bundles, in at most `max_bytes` of memory."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, max_bytes: int) -> None:
         self._permits = threading.Semaphore(count)
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="decode")
-        self._pixels_left = PIXELS_IN_FLIGHT
-        self._pixels_freed = threading.Condition()
+        self._budget = DecodeBudget(max_bytes)
 
     def start(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run the tasks of one call, which report their own results and errors.
@@ -37,25 +35,21 @@ class Decoders:
     def permit(self, deadline: Deadline) -> Iterator[None]:
         """Hold one of the places for decoding."""
         if not self._permits.acquire(timeout=deadline.left_s()):
-            raise DeadlineExceeded("the deadline passed before the picture was decoded; allow more time")
+            raise DeadlineExceeded(_TOO_LATE)
         try:
             yield
         finally:
             self._permits.release()
 
     @contextmanager
-    def pixels(self, count: int, deadline: Deadline) -> Iterator[None]:
-        """Hold room for the pixels of one picture."""
-        with self._pixels_freed:
-            if not self._pixels_freed.wait_for(lambda: self._pixels_left >= count, deadline.left_s()):
-                raise DeadlineExceeded("the deadline passed before the picture was decoded; allow more time")
-            self._pixels_left -= count
-        try:
+    def memory(self, size: int, deadline: Deadline, is_cancelled: Callable[[], bool]) -> Iterator[None]:
+        """Hold room for `size` bytes of decoded image; `DecodingCancelled` where the caller leaves meanwhile."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._budget.reserve(size, deadline.left_s(), is_cancelled))
+            except TimeoutError as error:
+                raise DeadlineExceeded(_TOO_LATE) from error
             yield
-        finally:
-            with self._pixels_freed:
-                self._pixels_left += count
-                self._pixels_freed.notify_all()
 
     def close(self) -> None:
         """Wait for the running tasks."""

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from encoders.detection import Detection, postprocess
-from encoders.errors import InvalidContent, ModelError
+from encoders.errors import DecodingCancelled, InvalidContent, ModelError
 from encoders.session import DetectorSession, RawDetections
 from services.encoder.batcher import Batcher
 from services.encoder.call import Call
@@ -34,11 +34,14 @@ class Detector:
         (slot,) = self._batcher.reserve(call, 1)
         started_s = time.perf_counter()
         try:
-            (readable,), size = self._reader.read_sized([Content("image", image)], call.deadline)
+            (readable,), size = self._reader.read_sized([Content("image", image)], call)
             if isinstance(readable, InvalidContent):
                 raise readable
             call.note(decode_s=time.perf_counter() - started_s)
             slot.fill(readable.item)
+        except DecodingCancelled:
+            call.outcomes()  # the call is over: this raises what ended it
+            raise
         finally:
             slot.close()
         (raw,) = call.outcomes()

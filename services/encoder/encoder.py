@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from encoders.errors import InvalidContent, ModelError
-from encoders.image import Pixels
+from encoders.errors import DecodingCancelled, InvalidContent, ModelError
+from encoders.pixels import Pixels
 from encoders.session import Embedding, EmbeddingSession
 from rpc.errors import Internal, ServiceError
 from services.encoder.batcher import Batcher, Slot
@@ -57,7 +57,7 @@ class Encoder:
         started_s = time.perf_counter()
         try:
             if not call.is_over:
-                inputs = self._reader.read(contents, call.deadline)
+                inputs = self._reader.read(contents, call)
                 call.note(decode_s=time.perf_counter() - started_s)
                 for slot, readable in zip(slots, inputs, strict=True):
                     if isinstance(readable, InvalidContent):
@@ -68,6 +68,8 @@ class Encoder:
         except InvalidContent as error:
             for slot in slots:
                 slot.refuse(error)
+        except DecodingCancelled:
+            pass  # the call is over and has its error
         except ServiceError as error:
             call.fail(error)
         except Exception:

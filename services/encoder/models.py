@@ -28,7 +28,7 @@ class Models:
         self.encoders: dict[str, Encoder] = {}
         self.detectors: dict[str, Detector] = {}
         self._settings = settings
-        self._decoders = Decoders(settings.decoder_count())
+        self._decoders = Decoders(settings.decoder_count(), settings.decode_mib << 20)
         self._batchers: list[Batcher[Any]] = []
         for bundle in _loaded(settings):
             if bundle.kind == "detector":

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from encoders.bundle import Preprocessing
 from encoders.errors import InvalidContent
-from encoders.image import Box, Pixels, check_box, crop, enough_px, is_blank, open_picture, resize
+from encoders.image import Box, check_box, crop, enough_px, is_blank, open_picture, resize
+from encoders.pixels import Pixels
 from encoders.session import ModelInput
 from encoders.text import Tokenizer
-from rpc.deadline import Deadline
+from services.encoder.call import Call
 from services.encoder.decoders import Decoders
 
 
@@ -41,8 +42,11 @@ class PictureSize:
 class Reader(Protocol):
     """Prepares contents for one bundle."""
 
-    def read(self, contents: Sequence[Content], deadline: Deadline) -> list[Readable | InvalidContent]:
-        """Read contents that share their data, in order; raises `InvalidContent` where none of them can be read."""
+    def read(self, contents: Sequence[Content], call: Call[Any]) -> list[Readable | InvalidContent]:
+        """Read contents that share their data, in order; raises `InvalidContent` where none of them can be read.
+
+        `DecodingCancelled` ends the work for a call that is over.
+        """
 
 
 class TextReader:
@@ -51,7 +55,7 @@ class TextReader:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
-    def read(self, contents: Sequence[Content], deadline: Deadline) -> list[Readable | InvalidContent]:  # noqa: ARG002
+    def read(self, contents: Sequence[Content], call: Call[Any]) -> list[Readable | InvalidContent]:  # noqa: ARG002
         """Split the text once."""
         tokens = self._tokenizer.encode(str(contents[0].data))
         return [Readable(tokens.ids, tokens.warnings)] * len(contents)
@@ -64,25 +68,24 @@ class PictureReader:
         self._preprocessing = preprocessing
         self._decoders = decoders
 
-    def read(self, contents: Sequence[Content], deadline: Deadline) -> list[Readable | InvalidContent]:
+    def read(self, contents: Sequence[Content], call: Call[Any]) -> list[Readable | InvalidContent]:
         """Decode the picture once and cut out every region that is wanted of it."""
-        return self.read_sized(contents, deadline)[0]
+        return self.read_sized(contents, call)[0]
 
     def read_sized(
-        self, contents: Sequence[Content], deadline: Deadline
+        self, contents: Sequence[Content], call: Call[Any]
     ) -> tuple[list[Readable | InvalidContent], PictureSize]:
         """Do the same and tell the upright picture's size."""
         data, preprocessing = contents[0].data, self._preprocessing
         assert isinstance(data, bytes), "text reached a bundle that reads pictures"
         problems = [_problem(content.region) for content in contents]
         usable = [content.region for content, problem in zip(contents, problems, strict=True) if problem is None]
-        with self._decoders.permit(deadline):
-            opened = open_picture(data)
-            header = opened.header
-            with self._decoders.pixels(header.width_px * header.height_px, deadline):
-                picture = opened.decode(
-                    enough_px=enough_px(header, usable, preprocessing), background=preprocessing.background
-                )
+        with self._decoders.permit(call.deadline):
+            opened = open_picture(data, is_cancelled=lambda: call.is_over)
+            enough = enough_px(opened.header, usable, preprocessing)
+            memory = opened.decode_bytes(enough_px=enough)
+            with self._decoders.memory(memory, call.deadline, lambda: call.is_over):
+                picture = opened.decode(enough_px=enough, background=preprocessing.background)
                 if contents[0].modality == "sketch" and is_blank(picture.pixels):
                     raise InvalidContent("The sketch is blank; draw at least one stroke.")
                 inputs = [

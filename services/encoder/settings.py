@@ -34,6 +34,9 @@ class EncoderSettings(ServerSettings):
         256, ge=MAX_INPUTS, description="Inputs that may wait for one model; more are refused with RESOURCE_EXHAUSTED."
     )
     decode_threads: int = Field(0, ge=0, description="Pictures decoded at once; 0 means one for each core.")
+    decode_mib: int = Field(
+        768, ge=64, description="Memory that decoded images may take at once, in MiB; a larger one is decoded alone."
+    )
 
     def session_options(self) -> SessionOptions:
         """How to run each model."""

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from encoders.bundle import Bundle, Preprocessing
-from encoders.image import Pixels, resize
+from encoders.image import resize
+from encoders.pixels import Pixels
 from training.average_precision import average_precision
 from training.datasets.annotated import AnnotatedPicture
 from training.datasets.pictures import open_picture

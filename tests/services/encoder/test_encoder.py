@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +12,16 @@ from encoders.errors import InvalidContent
 from encoders.providers import SessionOptions
 from encoders.session import Embedding, EmbeddingSession
 from rpc.deadline import Deadline
-from rpc.errors import DeadlineExceeded, Internal
+from rpc.errors import Cancelled, DeadlineExceeded, Internal
 from services.encoder.batcher import Batcher
 from services.encoder.call import Call
-from services.encoder.decoders import PIXELS_IN_FLIGHT, Decoders
+from services.encoder.decoders import Decoders
 from services.encoder.encoder import Encoder
 from services.encoder.reading import Content, PictureReader, Readable
 from tests.support.bundles import PREPROCESSING, tiny_image_bundle
 from tests.support.pictures import corners, encoded, plain
+
+MEMORY_BYTES = 64 << 20
 
 
 class CountingReader(PictureReader):
@@ -29,17 +32,17 @@ class CountingReader(PictureReader):
         self.read_contents: list[int] = []
         self.breaks_over = b""
 
-    def read(self, contents: Sequence[Content], deadline: Deadline) -> list[Readable | InvalidContent]:
+    def read(self, contents: Sequence[Content], call: Call[Any]) -> list[Readable | InvalidContent]:
         """Reads, remembers, breaks."""
         if contents[0].data == self.breaks_over:
             raise KeyError("a bug")
         self.read_contents.append(len(contents))
-        return super().read(contents, deadline)
+        return super().read(contents, call)
 
 
 @pytest.fixture
 def decoders() -> Iterator[Decoders]:
-    made = Decoders(2)
+    made = Decoders(2, MEMORY_BYTES)
     yield made
     made.close()
 
@@ -117,29 +120,27 @@ def test_waiting_for_a_decoder_ends_with_the_deadline(encoder: Encoder, decoders
     assert len(encoder.encode(contents, call_of(contents))) == 1
 
 
-def test_pixels_in_flight_are_bounded(decoders: Decoders) -> None:
-    """A large picture waits until the memory of others is free."""
-    order: list[str] = []
-    holding, released = threading.Event(), threading.Event()
+def test_a_caller_that_leaves_frees_its_decoder(encoder: Encoder, decoders: Decoders) -> None:
+    """While an image waits for memory its caller leaves: the wait ends at once, and the next call is served."""
+    contents = [Content("image", encoded(plain("red")))]
+    call = call_of(contents)
 
-    def hold() -> None:
-        with decoders.pixels(PIXELS_IN_FLIGHT - 10, Deadline.after(20)):
-            holding.set()
-            assert released.wait(20)
-            order.append("first")
+    with decoders.memory(MEMORY_BYTES, Deadline.after(20), lambda: False):
+        threading.Timer(0.1, call.cancel).start()
+        with pytest.raises(Cancelled):
+            encoder.encode(contents, call)
 
-    def want() -> None:
-        with decoders.pixels(100, Deadline.after(20)):
-            order.append("second")
-
-    threads = [threading.Thread(target=hold), threading.Thread(target=want)]
-    threads[0].start()
-    assert holding.wait(20)
-    threads[1].start()
-    with pytest.raises(DeadlineExceeded), decoders.pixels(11, Deadline.after(0.05)):
+    with decoders.permit(Deadline.after(1)), decoders.permit(Deadline.after(1)):
         pass
-    released.set()
-    for thread in threads:
-        thread.join(20)
+    assert len(encoder.encode(contents, call_of(contents))) == 1
 
-    assert order == ["first", "second"]
+
+def test_memory_that_is_not_freed_ends_with_the_deadline(encoder: Encoder, decoders: Decoders) -> None:
+    """Waiting for memory ends with the caller's deadline."""
+    contents = [Content("image", encoded(plain("red")))]
+
+    with (
+        decoders.memory(MEMORY_BYTES, Deadline.after(20), lambda: False),
+        pytest.raises(DeadlineExceeded),
+    ):
+        encoder.encode(contents, call_of(contents, within_s=0.1))
