@@ -95,6 +95,23 @@ async def test_items_are_taken_while_there_is_room(gate: Gate, admission: Admiss
         assert (await second).uri == "c"
 
 
+@pytest.mark.parametrize(
+    "waiting", [Item("a", RED, {}), Item("b", RED.ljust(1 << 20, b"\0"), {})], ids=["for its uri", "for bytes"]
+)
+async def test_no_more_is_read_while_an_item_waits(gate: Gate, admission: Admission, waiting: Item) -> None:
+    """Of one stream at most one message waits whose bytes are not counted, and it goes on as soon as it can."""
+    source = Source(Item("a", RED, {}), waiting, Item("c", RED, {}))
+    async with aclosing(stream(gate, admission, max_items=9).outcomes(source.items())) as outcomes:
+        first = asyncio.ensure_future(anext(outcomes))
+        await gate.until("a")
+        assert source.taken == 2
+        gate.inside["a"].set()
+        assert (await first).uri == "a"
+        await gate.until(waiting.uri)
+        gate.inside[waiting.uri].set()
+        await gate.until("c")
+
+
 async def test_failures_of_every_kind_are_answers(gate: Gate, admission: Admission) -> None:
     """A bad message, a bad picture, a bug and a picture that takes too long each fail alone."""
     items: list[Item | Failed] = [
