@@ -140,7 +140,7 @@ def test_tells_the_size_without_reading(root: Path, roots: ImageRoots) -> None:
         roots.size("none.jpg")
     with pytest.raises(OutsideRootsError):
         roots.size("/etc/hostname")
-    with pytest.raises(SourceError, match="too long"):
+    with pytest.raises(SourceError):
         roots.size("x" * 256)
 
 

@@ -121,8 +121,6 @@ class IngestServiceServicer:
 
     def Ingest(self, request_iterator, context):
         """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
-        Items of one uri are worked on in the order sent; the stream is read on when the last item has its place.
-        RESOURCE_EXHAUSTED, reason STREAM_LIMIT: too many streams at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,10 +42,7 @@ class IngestServiceStub:
     DeleteCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.DeleteCollectionRequest, _ingest_pb2.DeleteCollectionResponse]
     """Deletes a collection and everything in it; the picture files stay. NOT_FOUND: unknown name."""
     Ingest: _grpc.StreamStreamMultiCallable[_ingest_pb2.IngestRequest, _ingest_pb2.IngestResponse]
-    """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
-    Items of one uri are worked on in the order sent; the stream is read on when the last item has its place.
-    RESOURCE_EXHAUSTED, reason STREAM_LIMIT: too many streams at once.
-    """
+    """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable."""
     DeleteImages: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.DeleteImagesRequest, _ingest_pb2.DeleteImagesResponse]
     """Deletes pictures by id, by uri or by filter. Unknown ones are not an error."""
     GetImage: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetImageRequest, _ingest_pb2.GetImageResponse]
@@ -71,10 +68,7 @@ class IngestServiceAsyncStub(IngestServiceStub):
     DeleteCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.DeleteCollectionRequest, _ingest_pb2.DeleteCollectionResponse]  # type: ignore[assignment]
     """Deletes a collection and everything in it; the picture files stay. NOT_FOUND: unknown name."""
     Ingest: _aio.StreamStreamMultiCallable[_ingest_pb2.IngestRequest, _ingest_pb2.IngestResponse]  # type: ignore[assignment]
-    """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
-    Items of one uri are worked on in the order sent; the stream is read on when the last item has its place.
-    RESOURCE_EXHAUSTED, reason STREAM_LIMIT: too many streams at once.
-    """
+    """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable."""
     DeleteImages: _aio.UnaryUnaryMultiCallable[_ingest_pb2.DeleteImagesRequest, _ingest_pb2.DeleteImagesResponse]  # type: ignore[assignment]
     """Deletes pictures by id, by uri or by filter. Unknown ones are not an error."""
     GetImage: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetImageRequest, _ingest_pb2.GetImageResponse]  # type: ignore[assignment]
@@ -127,10 +121,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_ingest_pb2.IngestRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_pb2.IngestResponse], _abc.AsyncIterator[_ingest_pb2.IngestResponse]]:
-        """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
-        Items of one uri are worked on in the order sent; the stream is read on when the last item has its place.
-        RESOURCE_EXHAUSTED, reason STREAM_LIMIT: too many streams at once.
-        """
+        """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable."""
 
     @_abc_1.abstractmethod
     def DeleteImages(
