@@ -37,7 +37,6 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
         threads=settings.read_threads,
         max_bytes=settings.mib_in_flight << 20,
         max_items=settings.items_in_flight,
-        max_streams=settings.max_streams,
     )
     housekeeper = Housekeeper(store, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
     servicer = IngestServicer(

@@ -9,8 +9,8 @@ check images; what runs on a thread waits for nothing.
 Whoever waits holds only what stands further left, and every wait for something further right ends, because the work on
 an item that holds everything is limited in time. So no two items can wait for each other, in one stream or in several.
 
-A stream asks for its next message only when its last item was admitted. At most one message of a stream is therefore
-not counted in the bytes, and the streams are counted themselves.
+A stream asks for its next message only when its last item was admitted, so at most one message of a stream is not
+counted in the bytes. The server bounds the number of streams.
 """
 
 import asyncio
@@ -21,25 +21,19 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from rpc.errors import Overloaded
 from services.ingest.item import Item, Picture
 from services.ingest.reader import PictureReader
 
 ResultT = TypeVar("ResultT")
 
-STREAM_LIMIT = "STREAM_LIMIT"
-_RETRY_STREAM_AFTER_S = 1.0
-
 
 class Admission:
-    """Admits streams and their items, and reads the images of admitted items; close it when done.
+    """Admits the items of all streams and reads the images of admitted items; close it when done.
 
     At most `max_bytes` of images and `max_items` items are held at once, whatever the number of streams.
     """
 
-    def __init__(
-        self, reader: PictureReader, *, threads: int, max_bytes: int, max_items: int, max_streams: int
-    ) -> None:
+    def __init__(self, reader: PictureReader, *, threads: int, max_bytes: int, max_items: int) -> None:
         self._reader = reader
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="read")
         self._budget = ByteBudget(max_bytes)
@@ -47,24 +41,10 @@ class Admission:
         self._least_bytes = max_bytes // max_items
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-        self._streams = asyncio.Semaphore(max_streams)
-        self._max_streams = max_streams
 
     def close(self) -> None:
         """Ends the threads; what they still read is dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    @asynccontextmanager
-    async def stream(self) -> AsyncIterator[None]:
-        """Counts a stream inside the block; raises Overloaded when there are too many."""
-        if self._streams.locked():
-            raise Overloaded(
-                f"this server takes {self._max_streams} ingest streams at once; send again a little later",
-                reason=STREAM_LIMIT,
-                retry_after_s=_RETRY_STREAM_AFTER_S,
-            )
-        async with self._streams:
-            yield
 
     @asynccontextmanager
     async def admit(self, collection: str, item: Item, *, max_s: float) -> AsyncIterator[int]:

@@ -38,7 +38,7 @@ class Ingester:
 
         Use it inside `aclosing`: closing cancels what still runs, and what was not answered may or may not be there.
         """
-        async with self._admission.stream(), await self._pipeline(collection_name) as pipeline:
+        async with await self._pipeline(collection_name) as pipeline:
             stream = IngestStream(
                 collection_name,
                 admission=self._admission,

@@ -26,9 +26,6 @@ class IngestSettings(ServerSettings):
         description="The folder that keeps pictures sent as bytes, so that they can be shown later; none keeps none.",
     )
     max_image_mib: int = Field(32, ge=1, le=60, description="The largest picture file that is taken, in MiB.")
-    max_streams: int = Field(
-        32, ge=1, description="Ingest streams at once; more are refused with RESOURCE_EXHAUSTED, reason STREAM_LIMIT."
-    )
     items_in_flight: int = Field(
         256, ge=1, description="Images of all streams worked on at once, and images of one stream not yet answered."
     )

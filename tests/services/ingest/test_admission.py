@@ -1,15 +1,14 @@
-"""Streams and items are admitted in one order, and what an item holds is free again however the item ends."""
+"""Items are admitted in one order, and what an item holds is free again however the item ends."""
 
 import asyncio
 import hashlib
 import threading
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from rpc.errors import InvalidArgument, NotFound, Overloaded
+from rpc.errors import InvalidArgument, NotFound
 from services.ingest.admission import Admission, ByteBudget
 from services.ingest.item import Item
 from services.ingest.reader import PictureReader
@@ -28,7 +27,7 @@ def reader(tmp_path: Path) -> PictureReader:
 
 @pytest.fixture
 async def admission(reader: PictureReader) -> AsyncIterator[Admission]:
-    admission = Admission(reader, threads=2, max_bytes=BUDGET, max_items=MAX_ITEMS, max_streams=2)
+    admission = Admission(reader, threads=2, max_bytes=BUDGET, max_items=MAX_ITEMS)
     yield admission
     admission.close()
 
@@ -174,19 +173,6 @@ async def test_work_is_limited_in_time_and_waiting_is_not(admission: Admission) 
     await first.end()
     with pytest.raises(TimeoutError):
         await waiting
-
-
-async def test_streams_are_bounded(admission: Admission) -> None:
-    """One stream too many is refused at once, with a reason and a time; a stream that ends makes room."""
-    async with AsyncExitStack() as streams:
-        for _ in range(2):
-            await streams.enter_async_context(admission.stream())
-        with pytest.raises(Overloaded) as refused:
-            await streams.enter_async_context(admission.stream())
-        assert refused.value.reason == "STREAM_LIMIT"
-        assert refused.value.retry_after_s
-    async with admission.stream():
-        pass
 
 
 class Taker:

@@ -151,7 +151,6 @@ async def all_finish(mix: list[Stream], root: Path) -> None:
         threads=2,
         max_bytes=BUDGET,
         max_items=MAX_ITEMS,
-        max_streams=4,
     )
     pipeline = SlowPipeline()
     try:

@@ -1,17 +1,12 @@
-"""Streams that share one ingest server: none keeps another from its end, and there are only so many."""
+"""Streams that share one ingest server: none keeps another from its end."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import grpc
-import pytest
-from grpc_status import rpc_status
-
 from fovea.ingest.v1 import ingest_pb2
-from rpc.errors import from_status
 from tests.support.pictures import encoded, plain
 from tests.support.services import Stores, add, create, ingest_stub, item
 
@@ -42,26 +37,3 @@ async def test_items_by_path_and_by_bytes_do_not_wait_for_each_other(
             statuses(ingest, name, (item(f"upload {number}", upload) for number in range(200))),
         )
     assert (by_path, by_bytes) == ({"ADDED": 8}, {"ADDED": 200})
-
-
-async def test_streams_over_the_limit_are_refused(stores: Stores, encoder: str, name: str) -> None:
-    """One stream too many is told to come back; the others are not disturbed, and one that ends makes room."""
-    async with ingest_stub(stores, encoder, max_streams=1) as ingest:
-        await create(ingest, name)
-        ends = asyncio.Event()
-
-        async def requests() -> AsyncIterator[ingest_pb2.IngestRequest]:
-            yield ingest_pb2.IngestRequest(collection=name, item=item("first", RED))
-            await ends.wait()
-
-        answers = aiter(ingest.Ingest(requests()))
-        assert (await anext(answers)).uri == "first"
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await add(ingest, name, item("second", RED))
-        assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        status = rpc_status.from_call(refused.value)  # type: ignore[arg-type]
-        assert status is not None
-        assert from_status(status).reason == "STREAM_LIMIT"
-        ends.set()
-        assert [answer async for answer in answers] == []
-        assert await statuses(ingest, name, [item("second", RED)]) == {"ADDED": 1}

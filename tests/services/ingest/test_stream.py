@@ -51,13 +51,21 @@ class Source:
 
     def __init__(self, *items: Item | Failed) -> None:
         self._items = items
+        self._moved = asyncio.Event()
         self.taken = 0
 
     async def items(self) -> AsyncIterator[Item | Failed]:
         """All items, as fast as they are taken."""
         for item in self._items:
             self.taken += 1
+            self._moved.set()
             yield item
+
+    async def until(self, taken: int) -> None:
+        """Waits until so many are taken."""
+        while self.taken < taken:
+            self._moved.clear()
+            await self._moved.wait()
 
 
 @pytest.fixture
@@ -68,7 +76,7 @@ def gate() -> Gate:
 @pytest.fixture
 async def admission() -> AsyncIterator[Admission]:
     reader = PictureReader(ImageRoots([]), None, 1 << 20)
-    admission = Admission(reader, threads=2, max_bytes=1 << 20, max_items=99, max_streams=9)
+    admission = Admission(reader, threads=2, max_bytes=1 << 20, max_items=99)
     yield admission
     admission.close()
 
@@ -107,9 +115,7 @@ async def test_no_more_is_read_while_an_item_waits(gate: Gate, admission: Admiss
         assert source.taken == 2
         gate.inside["a"].set()
         assert (await first).uri == "a"
-        await gate.until(waiting.uri)
-        gate.inside[waiting.uri].set()
-        await gate.until("c")
+        await source.until(3)
 
 
 async def test_failures_of_every_kind_are_answers(gate: Gate, admission: Admission) -> None:
