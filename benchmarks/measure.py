@@ -20,6 +20,11 @@ def p50(durations_s: list[float]) -> float:
     return statistics.median(durations_s)
 
 
+def p99(durations_s: list[float]) -> float:
+    """The duration in seconds that one in a hundred exceeds; it takes two or more."""
+    return statistics.quantiles(durations_s, n=100)[98]
+
+
 def durations(work: Callable[[], object], *, for_s: float, warm: int = 3) -> list[float]:
     """Repeats `work` for about `for_s` seconds and returns each duration in seconds."""
     for _ in range(warm):

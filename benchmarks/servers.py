@@ -49,9 +49,13 @@ def encoder(bundle: Path, *, threads: int) -> Iterator[EncoderProcess]:
 
 
 @contextmanager
-def system(data: Path, *, milvus_uri: str = "") -> Iterator[dict[str, Any]]:
-    """`fovea up` with the shipped bundles, on the embedded Milvus unless one is named; gives its run.json."""
+def system(data: Path, *, milvus_uri: str = "", root: Path | None = None) -> Iterator[dict[str, Any]]:
+    """`fovea up` with the shipped bundles, on the embedded Milvus unless one is named; gives its run.json.
+
+    Images may be read by path below `root`; without one, where `fovea up` allows it by itself.
+    """
     command = [str(Path(sys.executable).parent / "fovea"), "up", "--data", str(data), "--port", str(_free_port())]
+    command += ["--root", str(root)] if root is not None else []
     log = (data.parent / "up.log").open("wb")
     child = subprocess.Popen(
         [*command, *(["--milvus", milvus_uri] if milvus_uri else [])], cwd=ROOT, stdout=log, stderr=log

@@ -11,3 +11,7 @@ class OutsideRootsError(SourceError):
 
 class MissingSourceError(SourceError):
     """There is no such picture."""
+
+
+class OversizedSourceError(SourceError):
+    """The picture has more bytes than may be read."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from sources.errors import MissingSourceError, OutsideRootsError, SourceError
+from sources.errors import MissingSourceError, OutsideRootsError, OversizedSourceError, SourceError
 
 MAX_URI_BYTES = 4096
 
@@ -34,6 +34,14 @@ class ImageRoots:
         """The real path of a file or folder below a root; raises SourceError."""
         root, path = self._locate(uri)
         return root / path
+
+    def size(self, uri: str) -> int:
+        """The bytes of a file, as the file system tells them; raises SourceError."""
+        try:
+            root, path = self._locate(uri)
+            return (root / path).stat().st_size
+        except OSError as error:
+            raise _explain(error) from error
 
     def read(self, uri: str, max_bytes: int) -> bytes:
         """The whole file, at most `max_bytes`; raises SourceError."""
@@ -114,7 +122,7 @@ def _read_whole(file: int, max_bytes: int) -> bytes:
     before = os.fstat(file)
     _require_regular(before)
     if before.st_size > max_bytes:
-        raise SourceError(f"the file is larger than {max_bytes:,} bytes")
+        raise OversizedSourceError(f"the file is larger than {max_bytes:,} bytes")
     chunks = []
     left = max_bytes + 1
     while left and (chunk := os.read(file, left)):

@@ -10,10 +10,10 @@ from rpc.directory import EncoderDirectory
 from rpc.server import AsyncServer
 from rpc.tasks import end
 from rpc.telemetry import configure_logging, start_metrics
+from services.ingest.admission import Admission
 from services.ingest.collections import Collections
 from services.ingest.housekeeper import Housekeeper
 from services.ingest.ingester import Ingester
-from services.ingest.intake import Intake
 from services.ingest.reader import PictureReader
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
@@ -32,10 +32,17 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
     store = await open_when_up(settings.milvus_uri, settings.redis_url)
     uploads = Uploads(settings.uploads) if settings.uploads else None
     reader = PictureReader(ImageRoots(settings.roots), uploads, settings.max_image_mib << 20)
-    intake = Intake(reader, threads=settings.read_threads, max_bytes=settings.mib_in_flight << 20)
+    admission = Admission(
+        reader,
+        threads=settings.read_threads,
+        max_bytes=settings.mib_in_flight << 20,
+        max_items=settings.items_in_flight,
+    )
     housekeeper = Housekeeper(store, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
     servicer = IngestServicer(
-        ingester=Ingester(store=store, directory=directory, intake=intake, housekeeper=housekeeper, settings=settings),
+        ingester=Ingester(
+            store=store, directory=directory, admission=admission, housekeeper=housekeeper, settings=settings
+        ),
         collections=Collections(store, directory),
         store=store,
         max_time_s=settings.max_time_s,
@@ -55,7 +62,7 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
         )
     finally:
         await end(keeping_house)
-        intake.close()
+        admission.close()
         await store.close()
         await directory.close()
 

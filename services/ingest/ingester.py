@@ -5,8 +5,8 @@ from contextlib import aclosing
 
 from rpc.directory import DetectorEntry, EncoderDirectory
 from rpc.errors import NotFound, Unavailable
+from services.ingest.admission import Admission
 from services.ingest.housekeeper import Housekeeper
-from services.ingest.intake import Intake
 from services.ingest.item import Failed, Item, Outcome
 from services.ingest.pipeline import Pipeline
 from services.ingest.settings import IngestSettings
@@ -23,13 +23,13 @@ class Ingester:
         *,
         store: ImageStore,
         directory: EncoderDirectory,
-        intake: Intake,
+        admission: Admission,
         housekeeper: Housekeeper,
         settings: IngestSettings,
     ) -> None:
         self._store = store
         self._directory = directory
-        self._intake = intake
+        self._admission = admission
         self._housekeeper = housekeeper
         self._settings = settings
 
@@ -41,7 +41,7 @@ class Ingester:
         async with await self._pipeline(collection_name) as pipeline:
             stream = IngestStream(
                 collection_name,
-                intake=self._intake,
+                admission=self._admission,
                 pipeline=pipeline,
                 max_items=self._settings.items_in_flight,
                 item_time_s=self._settings.item_time_s,

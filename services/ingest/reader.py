@@ -1,12 +1,14 @@
 """Reader: an item's bytes, wherever they are, checked far enough to be worth encoding."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from encoders.errors import UnsupportedPicture
 from encoders.image import probe
-from rpc.errors import InvalidArgument, NotFound, PermissionDenied, ServiceError, Unavailable
+from rpc.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
 from services.ingest.item import Item, Picture
-from sources.errors import MissingSourceError, OutsideRootsError, SourceError
+from sources.errors import MissingSourceError, OutsideRootsError, OversizedSourceError, SourceError
 from sources.roots import ImageRoots
 from sources.uploads import Uploads
 
@@ -21,23 +23,43 @@ class PictureReader:
         self._uploads = uploads
         self._max_bytes = max_bytes
 
-    def read(self, item: Item) -> Picture:
-        """Reads, hashes and probes one picture; raises ServiceError."""
-        try:
-            data = self._roots.read(item.uri, self._max_bytes) if item.image is None else item.image
-        except SourceError as error:
-            raise _explained(error) from error
-        if len(data) > self._max_bytes:
+    def uri_of(self, item: Item) -> str:
+        """The item's identity: its uri, or the SHA-256 of its bytes."""
+        return item.uri or _uri_of(hashlib.sha256(item.image or b"").hexdigest())
+
+    def size_of(self, item: Item) -> int:
+        """How many bytes `read` may need; raises ServiceError, also when they are too many."""
+        size = self._file_size(item.uri) if item.image is None else len(item.image)
+        if size > self._max_bytes:
             raise InvalidArgument(f"item.image: it is larger than {self._max_bytes >> 20} MiB")
+        return size
+
+    def read(self, item: Item, size: int) -> Picture:
+        """Reads, hashes and probes one picture; a file that has more than `size` bytes by now is refused.
+
+        Raises ServiceError.
+        """
+        data = self._file(item.uri, size) if item.image is None else item.image
         try:
             header = probe(data)
         except UnsupportedPicture as error:
             raise InvalidArgument(f"item.image: {error}", reason=UNSUPPORTED_PICTURE) from error
         sha256 = hashlib.sha256(data).hexdigest()
-        uri = item.uri or f"sha256:{sha256}"
+        uri = item.uri or _uri_of(sha256)
         if item.image is not None:
             self._keep(uri, sha256, data)
         return Picture(uri, data, sha256, header.width_px, header.height_px, item.metadata)
+
+    def _file_size(self, uri: str) -> int:
+        with _source_errors():
+            return self._roots.size(uri)
+
+    def _file(self, uri: str, size: int) -> bytes:
+        with _source_errors():
+            try:
+                return self._roots.read(uri, size)
+            except OversizedSourceError as error:
+                raise InvalidArgument("item.uri: the file grew before it was read; send it again") from error
 
     def _keep(self, uri: str, sha256: str, data: bytes) -> None:
         """Keeps bytes that could not be read again from their uri."""
@@ -51,13 +73,23 @@ class PictureReader:
     def _lies_in_roots(self, uri: str, size: int) -> bool:
         """Whether the uri names a file with, by its size, the same bytes."""
         try:
-            return self._roots.resolve(uri).stat().st_size == size
+            return self._roots.size(uri) == size
         except (SourceError, OSError):
             return False
 
 
-def _explained(error: SourceError) -> ServiceError:
-    message = f"item.uri: {error}"
-    if isinstance(error, OutsideRootsError):
-        return PermissionDenied(message)
-    return NotFound(message) if isinstance(error, MissingSourceError) else InvalidArgument(message)
+def _uri_of(sha256: str) -> str:
+    return f"sha256:{sha256}"
+
+
+@contextmanager
+def _source_errors() -> Iterator[None]:
+    """What is wrong with the uri, as a ServiceError."""
+    try:
+        yield
+    except OutsideRootsError as error:
+        raise PermissionDenied(f"item.uri: {error}") from error
+    except MissingSourceError as error:
+        raise NotFound(f"item.uri: {error}") from error
+    except SourceError as error:
+        raise InvalidArgument(f"item.uri: {error}") from error

@@ -74,8 +74,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         first = await anext(aiter(requests), None)
         if first is None or not first.collection:
             raise InvalidArgument("collection: the first message must name the collection to fill")
-        items = _items(first, requests)
-        async with aclosing(self._ingester.ingest(first.collection, items)) as outcomes:
+        collection, items = first.collection, _items(first, requests)
+        # A reference here would keep the first image's bytes as long as the stream lasts.
+        del first
+        async with aclosing(self._ingester.ingest(collection, items)) as outcomes:
             async for outcome in outcomes:
                 yield outcome_message(outcome)
 
@@ -139,10 +141,12 @@ async def _items(
     first: ingest_pb2.IngestRequest, requests: AsyncIterator[ingest_pb2.IngestRequest]
 ) -> AsyncIterator[Item | Failed]:
     """The items of a stream; a message that cannot be used is an item that failed."""
+    collection = first.collection
     if first.HasField("item"):
-        yield _item(first, first.collection)
+        yield _item(first, collection)
+    del first
     async for request in requests:
-        yield _item(request, first.collection)
+        yield _item(request, collection)
 
 
 def _item(request: ingest_pb2.IngestRequest, collection: str) -> Item | Failed:

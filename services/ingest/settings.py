@@ -26,8 +26,10 @@ class IngestSettings(ServerSettings):
         description="The folder that keeps pictures sent as bytes, so that they can be shown later; none keeps none.",
     )
     max_image_mib: int = Field(32, ge=1, le=60, description="The largest picture file that is taken, in MiB.")
-    items_in_flight: int = Field(256, ge=1, description="Pictures of one stream that are worked on at once.")
-    mib_in_flight: int = Field(128, ge=1, description="Bytes of pictures of all streams held at once, in MiB.")
+    items_in_flight: int = Field(
+        256, ge=1, description="Images of all streams worked on at once, and images of one stream not yet answered."
+    )
+    mib_in_flight: int = Field(128, ge=1, description="Bytes of images of all streams held at once, in MiB.")
     read_threads: int = Field(4, ge=1, description="Threads that read, hash and check picture files.")
     encode_batch: int = Field(64, ge=1, le=64, description="The most pictures or regions in one call to an encoder.")
     encode_batch_mib: int = Field(16, ge=1, le=60, description="The most bytes in one call to an encoder, in MiB.")
@@ -35,7 +37,9 @@ class IngestSettings(ServerSettings):
     detect_calls: int = Field(16, ge=1, description="Calls to the detector at once, for each stream.")
     write_batch: int = Field(64, ge=1, description="The most pictures written to the stores in one go.")
     write_calls: int = Field(2, ge=1, description="Writes to the stores at once, for each stream.")
-    item_time_s: float = Field(120.0, gt=0, description="The longest that one picture may take, in seconds.")
+    item_time_s: float = Field(
+        120.0, gt=0, description="The longest that one image may be worked on once it is admitted, in seconds."
+    )
     sweep_period_s: float = Field(
         60.0, gt=0, description="Time between two searches for unfinished writes, in seconds."
     )

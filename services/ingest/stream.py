@@ -1,4 +1,4 @@
-"""Stream: items are taken while there is room, worked on side by side, and answered as they finish."""
+"""Stream: items are admitted one after the other, worked on side by side, and answered as they finish."""
 
 import asyncio
 import logging
@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from rpc.errors import DeadlineExceeded, Internal, ServiceError
 from rpc.tasks import end
-from services.ingest.intake import Intake
-from services.ingest.item import Added, Failed, Item, Outcome
+from services.ingest.admission import Admission
+from services.ingest.item import Failed, Item, Outcome
 from services.ingest.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
@@ -17,10 +17,10 @@ class IngestStream:
     """One `Ingest` call; at most `max_items` are taken and not yet answered."""
 
     def __init__(
-        self, collection: str, *, intake: Intake, pipeline: Pipeline, max_items: int, item_time_s: float
+        self, collection: str, *, admission: Admission, pipeline: Pipeline, max_items: int, item_time_s: float
     ) -> None:
         self._collection = collection
-        self._intake = intake
+        self._admission = admission
         self._pipeline = pipeline
         self._room = asyncio.Semaphore(max_items)
         self._item_time_s = item_time_s
@@ -49,36 +49,36 @@ class IngestStream:
                 await self._room.acquire()
                 if isinstance(item, Failed):
                     self._finished.put_nowait(item)
-                    continue
-                taken = await self._intake.take_bytes(item)
-                task = asyncio.create_task(self._work(item, taken))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                else:
+                    await self._start(item)
             if self._tasks:
                 await asyncio.wait(self._tasks)
         finally:
             self._finished.put_nowait(None)
 
-    async def _work(self, item: Item, taken: int) -> None:
-        try:
-            outcome = await self._outcome(item)
-        finally:
-            self._intake.give_bytes_back(taken)
+    async def _start(self, item: Item) -> None:
+        """Returns when the item was admitted or has failed, so that its bytes are counted before more are read."""
+        admitted = asyncio.Event()
+        task = asyncio.create_task(self._work(item, admitted))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await admitted.wait()
+
+    async def _work(self, item: Item, admitted: asyncio.Event) -> None:
+        outcome = await self._outcome(item, admitted)
+        admitted.set()
         self._finished.put_nowait(outcome)
 
-    async def _outcome(self, item: Item) -> Outcome:
+    async def _outcome(self, item: Item, admitted: asyncio.Event) -> Outcome:
         """What became of the item; nothing but a cancellation leaves as an exception."""
         try:
-            async with asyncio.timeout(self._item_time_s):
-                return await self._add(item)
+            async with self._admission.admit(self._collection, item, max_s=self._item_time_s) as size:
+                admitted.set()
+                return await self._pipeline.add(await self._admission.read(item, size))
         except ServiceError as error:
             return Failed(item.uri, error)
         except TimeoutError:
-            return Failed(item.uri, DeadlineExceeded(f"the picture took longer than {self._item_time_s:g} s"))
+            return Failed(item.uri, DeadlineExceeded(f"the image took longer than {self._item_time_s:g} s"))
         except Exception:
             logger.exception("an item failed", extra={"collection": self._collection})
             return Failed(item.uri, Internal("an internal error; see the server's log"))
-
-    async def _add(self, item: Item) -> Added:
-        async with self._intake.turn(self._collection, item), self._intake.picture(item) as picture:
-            return await self._pipeline.add(picture)

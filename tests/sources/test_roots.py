@@ -133,6 +133,17 @@ def test_caps_the_size(roots: ImageRoots) -> None:
         roots.read("sub/a.jpg", 6)
 
 
+def test_tells_the_size_without_reading(root: Path, roots: ImageRoots) -> None:
+    """The size of a file is known beforehand; what has none is told apart as in reading."""
+    assert roots.size("sub/a.jpg") == 7
+    with pytest.raises(MissingSourceError):
+        roots.size("none.jpg")
+    with pytest.raises(OutsideRootsError):
+        roots.size("/etc/hostname")
+    with pytest.raises(SourceError):
+        roots.size("x" * 256)
+
+
 def test_without_roots_nothing_is_read(root: Path) -> None:
     """No root means no reading by path."""
     with pytest.raises(OutsideRootsError):

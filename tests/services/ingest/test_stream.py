@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from rpc.errors import InvalidArgument
-from services.ingest.intake import Intake
+from services.ingest.admission import Admission
 from services.ingest.item import Added, Failed, Item, Picture
 from services.ingest.pipeline import Pipeline
 from services.ingest.reader import PictureReader
@@ -51,13 +51,21 @@ class Source:
 
     def __init__(self, *items: Item | Failed) -> None:
         self._items = items
+        self._moved = asyncio.Event()
         self.taken = 0
 
     async def items(self) -> AsyncIterator[Item | Failed]:
         """All items, as fast as they are taken."""
         for item in self._items:
             self.taken += 1
+            self._moved.set()
             yield item
+
+    async def until(self, taken: int) -> None:
+        """Waits until so many are taken."""
+        while self.taken < taken:
+            self._moved.clear()
+            await self._moved.wait()
 
 
 @pytest.fixture
@@ -66,22 +74,23 @@ def gate() -> Gate:
 
 
 @pytest.fixture
-async def intake() -> AsyncIterator[Intake]:
-    intake = Intake(PictureReader(ImageRoots([]), None, 1 << 20), threads=2, max_bytes=1 << 20)
-    yield intake
-    intake.close()
+async def admission() -> AsyncIterator[Admission]:
+    reader = PictureReader(ImageRoots([]), None, 1 << 20)
+    admission = Admission(reader, threads=2, max_bytes=1 << 20, max_items=99)
+    yield admission
+    admission.close()
 
 
-def stream(gate: Gate, intake: Intake, *, max_items: int = 2, item_time_s: float = 60) -> IngestStream:
+def stream(gate: Gate, admission: Admission, *, max_items: int = 2, item_time_s: float = 60) -> IngestStream:
     return IngestStream(
-        "photos", intake=intake, pipeline=cast("Pipeline", gate), max_items=max_items, item_time_s=item_time_s
+        "photos", admission=admission, pipeline=cast("Pipeline", gate), max_items=max_items, item_time_s=item_time_s
     )
 
 
-async def test_items_are_taken_while_there_is_room(gate: Gate, intake: Intake) -> None:
+async def test_items_are_taken_while_there_is_room(gate: Gate, admission: Admission) -> None:
     """No more items are taken than may be in flight; an answer that is not read holds its place."""
     source = Source(*(Item(uri, RED, {}) for uri in "abcd"))
-    async with aclosing(stream(gate, intake).outcomes(source.items())) as outcomes:
+    async with aclosing(stream(gate, admission).outcomes(source.items())) as outcomes:
         first = asyncio.ensure_future(anext(outcomes))
         await gate.until("a", "b")
         assert source.taken == 3, "one more is at the door"
@@ -94,7 +103,22 @@ async def test_items_are_taken_while_there_is_room(gate: Gate, intake: Intake) -
         assert (await second).uri == "c"
 
 
-async def test_failures_of_every_kind_are_answers(gate: Gate, intake: Intake) -> None:
+@pytest.mark.parametrize(
+    "waiting", [Item("a", RED, {}), Item("b", RED.ljust(1 << 20, b"\0"), {})], ids=["for its uri", "for bytes"]
+)
+async def test_no_more_is_read_while_an_item_waits(gate: Gate, admission: Admission, waiting: Item) -> None:
+    """Of one stream at most one message waits whose bytes are not counted, and it goes on as soon as it can."""
+    source = Source(Item("a", RED, {}), waiting, Item("c", RED, {}))
+    async with aclosing(stream(gate, admission, max_items=9).outcomes(source.items())) as outcomes:
+        first = asyncio.ensure_future(anext(outcomes))
+        await gate.until("a")
+        assert source.taken == 2
+        gate.inside["a"].set()
+        assert (await first).uri == "a"
+        await source.until(3)
+
+
+async def test_failures_of_every_kind_are_answers(gate: Gate, admission: Admission) -> None:
     """A bad message, a bad picture, a bug and a picture that takes too long each fail alone."""
     items: list[Item | Failed] = [
         Failed("message", InvalidArgument("bad")),
@@ -102,7 +126,7 @@ async def test_failures_of_every_kind_are_answers(gate: Gate, intake: Intake) ->
         Item("bug", RED, {}),
         Item("slow", RED, {}),
     ]
-    running = stream(gate, intake, max_items=9, item_time_s=0.5)
+    running = stream(gate, admission, max_items=9, item_time_s=0.5)
     answers: dict[str, Failed] = {}
     async with aclosing(running.outcomes(Source(*items).items())) as outcomes:
         async for outcome in outcomes:
@@ -118,9 +142,9 @@ async def test_failures_of_every_kind_are_answers(gate: Gate, intake: Intake) ->
     assert "ZeroDivision" not in answers["bug"].error.message
 
 
-async def test_closing_cancels_what_runs_and_gives_the_bytes_back(gate: Gate, intake: Intake) -> None:
+async def test_closing_cancels_what_runs_and_gives_the_bytes_back(gate: Gate, admission: Admission) -> None:
     """Nothing of a stream whose caller left stays behind."""
-    outcomes = stream(gate, intake).outcomes(Source(*(Item(uri, RED, {}) for uri in "abcd")).items())
+    outcomes = stream(gate, admission).outcomes(Source(*(Item(uri, RED, {}) for uri in "abcd")).items())
     waiting = asyncio.ensure_future(anext(outcomes))
     await gate.until("a", "b")
     waiting.cancel()
@@ -128,17 +152,18 @@ async def test_closing_cancels_what_runs_and_gives_the_bytes_back(gate: Gate, in
         await waiting
     await outcomes.aclose()
     assert gate.inside == {}
-    assert await intake.take_bytes(Item("large", b"x" * (1 << 20), {})) == 1 << 20
+    async with admission.admit("photos", Item("a", b"x" * (1 << 20), {}), max_s=10):
+        """Nothing else is held."""
 
 
-async def test_a_source_that_breaks_ends_the_stream(gate: Gate, intake: Intake) -> None:
+async def test_a_source_that_breaks_ends_the_stream(gate: Gate, admission: Admission) -> None:
     """What ends the reading is told after the answers that were ready."""
 
     async def broken() -> AsyncIterator[Item | Failed]:
         yield Failed("message", InvalidArgument("bad"))
         raise ConnectionResetError
 
-    outcomes = stream(gate, intake).outcomes(broken())
+    outcomes = stream(gate, admission).outcomes(broken())
     assert (await anext(outcomes)).uri == "message"
     with pytest.raises(ConnectionResetError):
         await anext(outcomes)

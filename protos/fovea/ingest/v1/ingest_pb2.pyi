@@ -329,7 +329,8 @@ class Item(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
-    """Path or URL of the picture, its identity for the caller, at most 4,096 bytes.
+    """Path or URL of the picture, its identity for the caller, at most 4,096 bytes. Items of one uri are worked on one after
+    the other, in the order sent; until the second one can begin, the stream is not read further.
     Empty with `image` given: `sha256:<hex>` of the bytes.
     """
     image: _builtins.bytes
