@@ -10,6 +10,7 @@ from encoders.providers import Provider, SessionOptions
 from rpc.settings import ServerSettings
 
 MAX_INPUTS = 64
+MAX_RESULTS = 256
 
 
 class EncoderSettings(ServerSettings):
@@ -31,9 +32,12 @@ class EncoderSettings(ServerSettings):
     max_batch: int = Field(0, ge=0, le=256, description="The largest batch; 0 means what is fastest at start.")
     gpu_memory_mib: int = Field(0, ge=0, description="GPU memory for each model in MiB; 0 sets no limit.")
     queue_limit: int = Field(
-        256, ge=MAX_INPUTS, description="Inputs that may wait for one model; more are refused with RESOURCE_EXHAUSTED."
+        256,
+        ge=MAX_INPUTS,
+        description="Inputs and regions of each lane, interactive and bulk, that one model may have under way; more are "
+        "refused with RESOURCE_EXHAUSTED.",
     )
-    decode_threads: int = Field(0, ge=0, description="Pictures decoded at once; 0 means one for each core.")
+    decode_threads: int = Field(0, ge=0, description="Images of each lane decoded at once; 0 means one for each core.")
 
     def session_options(self) -> SessionOptions:
         """How to run each model."""
@@ -46,5 +50,5 @@ class EncoderSettings(ServerSettings):
         )
 
     def decoder_count(self) -> int:
-        """Pictures decoded at once."""
+        """Images of each lane decoded at once."""
         return self.decode_threads or os.cpu_count() or 1

@@ -1,8 +1,9 @@
 """One bundle's encoder: what is decoded, how often, and what a failure touches."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from encoders.providers import SessionOptions
 from encoders.session import Embedding, EmbeddingSession
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded, Internal
+from rpc.priority import Priority
 from services.encoder.batcher import Batcher
 from services.encoder.call import Call
 from services.encoder.decoders import PIXELS_IN_FLIGHT, Decoders
@@ -22,30 +24,31 @@ from tests.support.pictures import corners, encoded, plain
 
 
 class CountingReader(PictureReader):
-    """A real reader that remembers what it read and breaks over one picture."""
+    """A real reader that counts the results of each read and breaks over one picture."""
 
-    def __init__(self, decoders: Decoders) -> None:
+    def __init__(self, decoders: Mapping[Priority, Decoders]) -> None:
         super().__init__(PREPROCESSING, decoders)
-        self.read_contents: list[int] = []
+        self.reads: list[int] = []
         self.breaks_over = b""
 
-    def read(self, contents: Sequence[Content], deadline: Deadline) -> list[Readable | InvalidContent]:
+    def read(self, content: Content, call: Call[Any]) -> list[Readable | InvalidContent]:
         """Reads, remembers, breaks."""
-        if contents[0].data == self.breaks_over:
+        if content.data == self.breaks_over:
             raise KeyError("a bug")
-        self.read_contents.append(len(contents))
-        return super().read(contents, deadline)
+        self.reads.append(len(content.parts))
+        return super().read(content, call)
 
 
 @pytest.fixture
-def decoders() -> Iterator[Decoders]:
-    made = Decoders(2)
+def decoders() -> Iterator[Mapping[Priority, Decoders]]:
+    made = {priority: Decoders(2) for priority in Priority}
     yield made
-    made.close()
+    for each in made.values():
+        each.close()
 
 
 @pytest.fixture
-def reader(decoders: Decoders) -> CountingReader:
+def reader(decoders: Mapping[Priority, Decoders]) -> CountingReader:
     return CountingReader(decoders)
 
 
@@ -60,32 +63,31 @@ def batcher(tmp_path: Path) -> Iterator[Batcher[Embedding]]:
 
 
 @pytest.fixture
-def encoder(tmp_path: Path, batcher: Batcher[Embedding], reader: CountingReader, decoders: Decoders) -> Encoder:
+def encoder(
+    tmp_path: Path, batcher: Batcher[Embedding], reader: CountingReader, decoders: Mapping[Priority, Decoders]
+) -> Encoder:
     session = EmbeddingSession(tiny_image_bundle(tmp_path), SessionOptions(provider="cpu"))
     return Encoder(session, batcher, reader, decoders)
 
 
-def call_of(contents: Sequence[Content], within_s: float = 20) -> Call[Embedding]:
-    """A call as long as its contents."""
-    return Call(len(contents), Deadline.after(within_s))
+def call_of(
+    contents: Sequence[Content], within_s: float = 20, priority: Priority = Priority.INTERACTIVE
+) -> Call[Embedding]:
+    """A call with as many outcomes as its contents have parts."""
+    return Call(sum(len(content.parts) for content in contents), Deadline.after(within_s), priority)
 
 
 def test_a_picture_is_decoded_once_for_all_its_regions(encoder: Encoder, reader: CountingReader) -> None:
-    """Regions of equal bytes share one decode, and each keeps its own place and error."""
+    """Regions come in order between those of other inputs, and each keeps its own place and error."""
     picture, other = encoded(corners()), encoded(plain("red"))
-    contents = [
-        Content("image", picture, (0, 0, 0.5, 0.5)),
-        Content("image", other),
-        Content("image", picture, (0.5, 0, 1, 0.5)),
-        Content("image", picture, (1, 0, 0, 1)),
-        Content("image", other),
-    ]
+    regions = ((0, 0, 0.5, 0.5), (1, 0, 0, 1), (0.5, 0, 1, 0.5))
+    contents = [Content("image", other), Content("image", picture, regions=regions), Content("image", other)]
 
     outcomes = encoder.encode(contents, call_of(contents))
 
-    assert sorted(reader.read_contents) == [2, 3]
-    assert isinstance(outcomes[3], InvalidContent)
-    red, whole, green, again = (outcome for outcome in outcomes if isinstance(outcome, np.ndarray))
+    assert sorted(reader.reads) == [1, 1, 3]
+    assert isinstance(outcomes[2], InvalidContent)
+    whole, red, green, again = (outcome for outcome in outcomes if isinstance(outcome, np.ndarray))
     assert np.allclose(red, whole, atol=1e-5)
     assert np.allclose(again, whole, atol=1e-6)
     assert green @ whole < 0.9
@@ -104,12 +106,12 @@ def test_a_bug_in_reading_is_internal_and_leaves_no_trace(encoder: Encoder, read
     assert len(encoder.encode(contents, call_of(contents))) == 2
 
 
-def test_waiting_for_a_decoder_ends_with_the_deadline(encoder: Encoder, decoders: Decoders) -> None:
+def test_waiting_for_a_decoder_ends_with_the_deadline(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
     """When all decoders are taken the deadline still holds."""
-    contents = [Content("image", encoded(plain("red")))]
+    contents, taken = [Content("image", encoded(plain("red")))], decoders[Priority.INTERACTIVE]
     with (
-        decoders.permit(Deadline.after(20)),
-        decoders.permit(Deadline.after(20)),
+        taken.permit(Deadline.after(20)),
+        taken.permit(Deadline.after(20)),
         pytest.raises(DeadlineExceeded, match="decoded"),
     ):
         encoder.encode(contents, call_of(contents, within_s=0.05))
@@ -117,8 +119,23 @@ def test_waiting_for_a_decoder_ends_with_the_deadline(encoder: Encoder, decoders
     assert len(encoder.encode(contents, call_of(contents))) == 1
 
 
-def test_pixels_in_flight_are_bounded(decoders: Decoders) -> None:
+def test_bulk_decoding_holds_nobody_up(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
+    """While bulk images hold all their decoders and all their memory, an interactive image is decoded at once."""
+    contents, bulk = [Content("image", encoded(plain("red")))] * 3, decoders[Priority.BULK]
+    with (
+        bulk.permit(Deadline.after(20)),
+        bulk.permit(Deadline.after(20)),
+        bulk.pixels(PIXELS_IN_FLIGHT, Deadline.after(20)),
+    ):
+        assert len(encoder.encode(contents[:1], call_of(contents[:1]))) == 1
+        assert len(encoder.encode(contents, call_of(contents))) == 3
+        with pytest.raises(DeadlineExceeded):
+            encoder.encode(contents, call_of(contents, within_s=0.05, priority=Priority.BULK))
+
+
+def test_pixels_in_flight_are_bounded() -> None:
     """A large picture waits until the memory of others is free."""
+    decoders = Decoders(2)
     order: list[str] = []
     holding, released = threading.Event(), threading.Event()
 

@@ -58,7 +58,7 @@ async def test_words_and_pictures_share_a_space(client: EncoderClient) -> None:
 async def test_regions_are_embedded_alone(client: EncoderClient) -> None:
     """A region's vector is that of a picture which shows only the region, also when the photo lies on its side."""
     data = turned(corners(size=(192, 128)), 6, "PNG")
-    inputs = [Input(data, region=(0.5, 0, 1, 0.5)), Input(data, region=(0, 0.5, 0.5, 1)), Input(data)]
+    inputs = [Input(data, regions=((0.5, 0, 1, 0.5),)), Input(data, regions=((0, 0.5, 0.5, 1),)), Input(data)]
 
     green, blue, whole = await embed(client, *inputs)
 
@@ -81,7 +81,7 @@ async def test_hostile_pictures_fail_alone(client: EncoderClient, name: str) -> 
 @pytest.mark.parametrize("region", [(float("nan"), 0, 1, 1), (0.5, 0, 0.5, 1), (0, 0, 2, 1), (0.0, 0.0, 0.0, 0.0)])
 async def test_impossible_regions_fail_alone(client: EncoderClient, region: tuple[float, float, float, float]) -> None:
     """A region that is no rectangle in the picture fails; other regions of the same picture do not."""
-    error = await error_of(client, Input(encoded(plain("red")), region=region))
+    error = await error_of(client, Input(encoded(plain("red")), regions=(region,)))
 
     assert isinstance(error, InvalidArgument)
     assert "region" in error.message
@@ -132,7 +132,7 @@ async def test_an_empty_text_fails_alone(client: EncoderClient) -> None:
         ([Input("red", "text")], "huge", NotFound, "'huge' is not served here; there is tiny, tiny_text"),
         ([Input("red", "text")], "", InvalidArgument, "name one of them: tiny, tiny_text"),
         ([Input("red", "text")], "tiny_detector", NotFound, "not served"),
-        ([Input("red", "text", region=(0, 0, 1, 1))], "tiny_text", InvalidArgument, "only an image has regions"),
+        ([Input("red", "text", regions=((0, 0, 1, 1),))], "tiny_text", InvalidArgument, "only an image has regions"),
     ],
 )
 async def test_wrong_requests_are_refused_whole(
