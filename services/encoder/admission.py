@@ -1,10 +1,8 @@
 """Admission: how every call of the encoder process begins, whichever face it came through."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
-
-import grpc
+from typing import Any, Protocol
 
 from rpc.deadline import Deadline
 from rpc.errors import Overloaded
@@ -15,6 +13,19 @@ from services.encoder.permits import Permits
 BULK_SHARE = 0.75
 
 
+class Caller(Protocol):
+    """The side of gRPC's call context that calls begin with."""
+
+    def time_remaining(self) -> float | None:
+        """Seconds that the caller still waits; None without a deadline."""
+
+    def invocation_metadata(self) -> Any:
+        """Pairs of key and value."""
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Have `callback` called at the call's end; False where it has ended."""
+
+
 class Admission:
     """Opens calls with their deadline and priority; a quarter of the places of `max_in_flight` is left to interactive ones."""
 
@@ -23,7 +34,7 @@ class Admission:
         self._max_time_s = max_time_s
 
     @contextmanager
-    def call(self, context: grpc.ServicerContext, count: int, priority: Priority | None = None) -> Iterator[Call[Any]]:
+    def call(self, context: Caller, count: int, priority: Priority | None = None) -> Iterator[Call[Any]]:
         """A call of `count` outcomes that ends with the block, with its deadline, or when its caller leaves.
 
         Without a `priority` its metadata says it. Raises `DeadlineExceeded`, `InvalidArgument` and `Overloaded`.
