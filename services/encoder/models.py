@@ -78,6 +78,7 @@ class Models:
                 "precision": graph.precision,
                 "provider": graph.provider,
                 "largest_batch": session.largest_batch,
+                "short_batch": session.short_batch,
             },
         )
         batcher = Batcher(session, queue_limit=self._settings.queue_limit)
