@@ -1,7 +1,7 @@
 """Admission: how every call of the encoder process begins, whichever face it came through."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 from rpc.deadline import Deadline
@@ -48,7 +48,7 @@ class Admission:
                 call.cancel()
             yield call
 
-    def _place(self, priority: Priority) -> Any:
+    def _place(self, priority: Priority) -> AbstractContextManager[None]:
         if priority is Priority.INTERACTIVE:
             return nullcontext()
         refusal = Overloaded("too many bulk calls at once; send again a little later", reason="IN_FLIGHT_LIMIT")

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from copy import copy
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -78,5 +79,6 @@ class Call(Generic[Answer]):
         if not self._done.wait(max(0.0, self.deadline.at_s - time.monotonic())):
             self.fail(DeadlineExceeded("the deadline passed before the model was done; allow more time"))
         if self._error is not None:
-            raise self._error
+            # A copy, because a raised error holds the frames that it went through, and with them the caller's images.
+            raise copy(self._error)
         return [self._outcomes[place] for place in range(self.count)]

@@ -38,11 +38,16 @@ class Encoder:
 
     def encode(self, contents: Sequence[Content], call: Call[Embedding]) -> list[Outcome]:
         """Embed every part of a call's contents, in order; a bad one leaves its error in its place."""
+        unread = dict(_placed(contents))
         with self._batcher.admitted(call):
-            self._decoders[call.priority].start(
-                [partial(self._read, content, places, call) for content, places in _placed(contents)]
-            )
-            return call.outcomes()
+            try:
+                self._decoders[call.priority].start(
+                    [partial(self._read, unread, places, call) for places in tuple(unread)]
+                )
+                return call.outcomes()
+            finally:
+                # Decoders get to a call that is over when they get to it; its images are not kept until then.
+                unread.clear()
 
     def encode_pixels(self, pictures: Sequence[Pixels], call: Call[Embedding]) -> list[Outcome]:
         """Embed pixels that already have the input's size (H, W, 3)."""
@@ -51,11 +56,13 @@ class Encoder:
                 self._batcher.put(call, place, pixels)
             return call.outcomes()
 
-    def _read(self, content: Content, places: range, call: Call[Embedding]) -> None:
-        """Read one content and hand on its parts; whatever goes wrong ends in the call."""
+    def _read(self, unread: dict[range, Content], places: range, call: Call[Embedding]) -> None:
+        """Read one content and hand on its parts, unless the call is over; whatever goes wrong ends in the call."""
+        content = unread.pop(places, None)
+        if content is None or call.is_over:
+            return
         try:
-            if not call.is_over:
-                self._hand_on(content, places, call)
+            self._hand_on(content, places, call)
         except ServiceError as error:
             call.fail(error)
         except Exception:
@@ -77,10 +84,10 @@ class Encoder:
                 self._batcher.put(call, place, part.item)
 
 
-def _placed(contents: Sequence[Content]) -> Iterator[tuple[Content, range]]:
-    """Each content with the places of its outcomes in the call."""
+def _placed(contents: Sequence[Content]) -> Iterator[tuple[range, Content]]:
+    """Each content behind the places of its outcomes in the call."""
     start = 0
     for content in contents:
         places = range(start, start + len(content.parts))
-        yield content, places
+        yield places, content
         start = places.stop

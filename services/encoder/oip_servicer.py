@@ -11,6 +11,7 @@ from encoders.errors import InvalidContent, ModelError
 from encoders.session import Embedding
 from fovea.oip.v2 import open_inference_pb2 as oip
 from fovea.oip.v2 import open_inference_pb2_grpc as oip_grpc
+from rpc.clients import MAX_INPUTS
 from rpc.errors import InvalidArgument, NotFound, Unimplemented
 from rpc.priority import Priority
 from services.encoder.admission import Admission
@@ -20,7 +21,6 @@ from services.encoder.detector import Detector
 from services.encoder.encoder import Encoder, Outcome
 from services.encoder.oip_tensors import byte_elements, only_input, pixel_elements
 from services.encoder.reading import Content
-from services.encoder.settings import MAX_INPUTS
 
 PLATFORM = "onnx_onnxv1"
 OUTPUT = "embedding"

@@ -8,13 +8,12 @@ import grpc
 from encoders.errors import InvalidContent, ModelError
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from fovea.types.v1 import types_pb2
-from rpc.clients import box_of
+from rpc.clients import MAX_INPUTS, MAX_RESULTS, box_of
 from rpc.errors import InvalidArgument, to_status
 from services.encoder.admission import Admission
 from services.encoder.answers import pick, service_error, timings_message
 from services.encoder.encoder import Encoder, Outcome
 from services.encoder.reading import Content
-from services.encoder.settings import MAX_INPUTS, MAX_RESULTS
 
 _MODALITIES = {
     "image": types_pb2.MODALITY_IMAGE,

@@ -7,10 +7,8 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from encoders.providers import Provider, SessionOptions
+from rpc.clients import MAX_INPUTS
 from rpc.settings import ServerSettings
-
-MAX_INPUTS = 64
-MAX_RESULTS = 256
 
 
 class EncoderSettings(ServerSettings):

@@ -1,5 +1,6 @@
 """One bundle's encoder: what is decoded, how often, and what a failure touches."""
 
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from encoders.errors import InvalidContent
 from encoders.providers import SessionOptions
 from encoders.session import Embedding, EmbeddingSession
 from rpc.deadline import Deadline
-from rpc.errors import DeadlineExceeded, Internal
+from rpc.errors import Cancelled, DeadlineExceeded, Internal
 from rpc.priority import Priority
 from services.encoder.batcher import Batcher
 from services.encoder.call import Call
@@ -119,18 +120,42 @@ def test_waiting_for_a_decoder_ends_with_the_deadline(encoder: Encoder, decoders
     assert len(encoder.encode(contents, call_of(contents))) == 1
 
 
+def test_a_call_that_is_over_lets_go_of_its_images(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
+    """Images that wait for a decoder are not kept for a caller that has gone; those before a decoder are few."""
+    images = [encoded(plain("red", size=(8, side))) for side in range(8, 28)]
+    before, taken = [sys.getrefcount(image) for image in images], decoders[Priority.INTERACTIVE]
+    with taken.permit(Deadline.after(20)), taken.permit(Deadline.after(20)):
+        for _ in range(3):
+            call = call_of([Content("image", image) for image in images])
+            threading.Timer(0.05, call.cancel).start()
+            with pytest.raises(Cancelled):
+                encoder.encode([Content("image", image) for image in images], call)
+            del call
+        after = [sys.getrefcount(image) for image in images]
+        assert sum(now > once for now, once in zip(after, before, strict=True)) <= 2
+
+
 def test_bulk_decoding_holds_nobody_up(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
-    """While bulk images hold all their decoders and all their memory, an interactive image is decoded at once."""
+    """While bulk images hold all their threads, decoders and memory, interactive images are decoded at once."""
     contents, bulk = [Content("image", encoded(plain("red")))] * 3, decoders[Priority.BULK]
-    with (
-        bulk.permit(Deadline.after(20)),
-        bulk.permit(Deadline.after(20)),
-        bulk.pixels(PIXELS_IN_FLIGHT, Deadline.after(20)),
-    ):
-        assert len(encoder.encode(contents[:1], call_of(contents[:1]))) == 1
-        assert len(encoder.encode(contents, call_of(contents))) == 3
-        with pytest.raises(DeadlineExceeded):
-            encoder.encode(contents, call_of(contents, within_s=0.05, priority=Priority.BULK))
+    released = threading.Event()
+
+    def hold() -> None:
+        assert released.wait(20)
+
+    bulk.start([hold, hold])
+    try:
+        with (
+            bulk.permit(Deadline.after(20)),
+            bulk.permit(Deadline.after(20)),
+            bulk.pixels(PIXELS_IN_FLIGHT, Deadline.after(20)),
+        ):
+            assert len(encoder.encode(contents[:1], call_of(contents[:1]))) == 1
+            assert len(encoder.encode(contents, call_of(contents))) == 3
+            with pytest.raises(DeadlineExceeded):
+                encoder.encode(contents, call_of(contents, within_s=0.05, priority=Priority.BULK))
+    finally:
+        released.set()
 
 
 def test_pixels_in_flight_are_bounded() -> None:
