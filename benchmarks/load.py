@@ -1,8 +1,8 @@
 """A closed-loop load generator in a process of its own: N callers, each sends its next call when the last is answered.
 
-    python -m benchmarks.load TARGET METHOD REQUESTS --callers 32 --seconds 10
+    python -m benchmarks.load TARGET METHOD REQUESTS --callers 32 --seconds 10 [--every 0.5] [--priority bulk]
 
-REQUESTS is a file of length-delimited (4 bytes, little-endian) serialised requests, sent in turn. Prints one JSON
+With `--every` a caller waits so many seconds from one call to the next. REQUESTS is a file of length-delimited (4 bytes, little-endian) serialised requests, sent in turn. Prints one JSON
 line: {"calls", "errors", "seconds", "p50_ms", "p99_ms"}.
 """
 
@@ -43,7 +43,16 @@ def write_requests(path: Path, requests: list[bytes]) -> None:
     path.write_bytes(b"".join(struct.pack("<I", len(request)) + request for request in requests))
 
 
-async def run(target: str, method: str, requests: list[bytes], *, callers: int, seconds: float) -> dict[str, object]:
+async def run(
+    target: str,
+    method: str,
+    requests: list[bytes],
+    *,
+    callers: int,
+    seconds: float,
+    every_s: float = 0.0,
+    priority: str = "interactive",
+) -> dict[str, object]:
     """Keeps `callers` calls under way for `seconds` and sums up."""
     tally = Tally()
     options = [("grpc.max_send_message_length", 64 << 20), ("grpc.max_receive_message_length", 64 << 20)]
@@ -56,11 +65,12 @@ async def run(target: str, method: str, requests: list[bytes], *, callers: int, 
             while time.perf_counter() - started_s < seconds:
                 sent_s = time.perf_counter()
                 try:
-                    await call(next(turn), timeout=20)
+                    await call(next(turn), timeout=20, metadata=(("fovea-priority", priority),))
                 except grpc.aio.AioRpcError as error:
                     tally.errors[error.code().name] += 1
                 else:
                     tally.durations_s.append(time.perf_counter() - sent_s)
+                await asyncio.sleep(max(0.0, sent_s + every_s - time.perf_counter()))
 
         await asyncio.gather(*(caller() for _ in range(callers)))
         took_s = time.perf_counter() - started_s
@@ -82,10 +92,19 @@ def main() -> None:
     parser.add_argument("requests", type=Path)
     parser.add_argument("--callers", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--every", type=float, default=0.0)
+    parser.add_argument("--priority", choices=["interactive", "bulk"], default="interactive")
     arguments = parser.parse_args()
-    requests = read_requests(arguments.requests)
     figures = asyncio.run(
-        run(arguments.target, arguments.method, requests, callers=arguments.callers, seconds=arguments.seconds)
+        run(
+            arguments.target,
+            arguments.method,
+            read_requests(arguments.requests),
+            callers=arguments.callers,
+            seconds=arguments.seconds,
+            every_s=arguments.every,
+            priority=arguments.priority,
+        )
     )
     print(json.dumps(figures))
 

@@ -8,6 +8,12 @@ NEARLY_BEST = 0.97
 HAND_OVER_S = 0.0005
 """What a batch costs besides the model, in Python: the reason why a small model should not run inputs singly."""
 
+SHORT_S = 0.010
+"""Nobody notices so short a wait."""
+
+SHORT_RUNS = 2.5
+"""Two inputs one by one, with room for noise: where batches save nothing, two is the short batch."""
+
 
 def batch_sizes(largest: int) -> list[int]:
     """1, 2, 4 … up to and including `largest`: the buckets that are warmed up."""
@@ -23,7 +29,7 @@ def best_batch(run: Callable[[int], None], largest: int) -> int:
     stop_s = time.perf_counter() + ENOUGH_S
     for size in batch_sizes(largest):
         run(size)
-        durations_s[size] = min(_timed(run, size) for _ in range(3))
+        durations_s[size] = min(timed(run, size) for _ in range(3))
         if time.perf_counter() > stop_s:
             break
     return smallest_of_the_best(durations_s)
@@ -35,7 +41,17 @@ def smallest_of_the_best(durations_s: Mapping[int, float]) -> int:
     return min(size for size, rate in rates.items() if rate >= NEARLY_BEST * max(rates.values()))
 
 
-def _timed(run: Callable[[int], None], size: int) -> float:
+def short_batch(durations_s: Mapping[int, float]) -> int:
+    """Choose from seconds by batch size: the largest that takes at most 10 ms or `SHORT_RUNS` times as long as one input.
+
+    It is what an input waits for that finds the model busy, and most models lose little throughput by it.
+    """
+    bound_s = max(SHORT_S, SHORT_RUNS * durations_s[1])
+    return max(size for size, duration_s in durations_s.items() if size == 1 or duration_s <= bound_s)
+
+
+def timed(run: Callable[[int], None], size: int) -> float:
+    """Run one batch of that size; returns the seconds it took."""
     started_s = time.perf_counter()
     run(size)
     return time.perf_counter() - started_s

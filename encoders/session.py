@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.bundle import Bundle
-from encoders.calibration import batch_sizes, best_batch
+from encoders.calibration import batch_sizes, best_batch, short_batch, timed
 from encoders.errors import BundleError, ModelError
 from encoders.graph import Feeds, Graph
 from encoders.providers import SessionOptions
@@ -41,19 +41,23 @@ class BatchAnswer(Generic[Answer]):
 
 
 class Session(ABC, Generic[Answer]):
-    """What both kinds of session share: batches of 1 to `largest_batch` inputs, every bucket run before anybody waits."""
+    """What both kinds of session share: batches of 1 to `largest_batch` inputs, every bucket run before anybody waits.
+
+    `short_batch` inputs run in little more time than one does.
+    """
 
     gives: ClassVar[tuple[str, ...]]
 
     def __init__(self, bundle: Bundle, options: SessionOptions | None = None) -> None:
         self.bundle = bundle
         self.largest_batch = 1
+        self.short_batch = 1
         self._options = options or SessionOptions()
         takes = ("tokens", "lengths") if bundle.kind == "text" else ("image",)
         self.graph = Graph(bundle, self._options, takes=takes, gives=self.gives)
 
     def warm_up(self) -> None:
-        """Choose the largest batch where none is set and run every bucket; takes about two seconds.
+        """Choose the largest batch where none is set, run every bucket, and choose the short batch; takes seconds.
 
         `BundleError` where the model cannot do what its description says.
         """
@@ -63,8 +67,10 @@ class Session(ABC, Generic[Answer]):
         chosen = self._options.max_batch or best_batch(self._try, min(tried, limit))
         self.largest_batch = min(chosen, limit)
         self._try(1, then_shrink=True)
-        for size in batch_sizes(self.largest_batch):
+        sizes = batch_sizes(self.largest_batch)
+        for size in sizes:
             self._try(size)
+        self.short_batch = short_batch({size: min(timed(self._try, size) for _ in range(2)) for size in sizes})
 
     def run(self, items: Sequence[ModelInput]) -> BatchAnswer[Answer]:
         """Run one batch; `ModelError` where the whole run fails."""

@@ -1,7 +1,7 @@
 """Clients of the encoder and the detector: plain values in, arrays and dataclasses out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import grpc
@@ -13,6 +13,11 @@ from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from fovea.types.v1 import types_pb2
 from rpc.deadline import Deadline
 from rpc.errors import Internal, ServiceError, from_status, service_errors
+from rpc.priority import Priority
+
+MAX_INPUTS = 64
+MAX_RESULTS = 256
+MAX_CALL_BYTES = 32 << 20
 
 Box: TypeAlias = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max as shares of the upright picture's width and height."""
@@ -28,11 +33,16 @@ _MODALITIES: dict[int, Modality] = {
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One thing to embed: bytes of a picture or sketch, or words; `region` is for pictures."""
+    """One thing to embed: bytes of an image or sketch, or words; of an image, `regions` are embedded instead of all."""
 
     content: bytes | str
     modality: Modality = "image"
-    region: Box | None = None
+    regions: tuple[Box, ...] = ()
+
+    @property
+    def result_count(self) -> int:
+        """How many outcomes it has."""
+        return len(self.regions) or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An answer of the encoder: one outcome for each input, in order."""
+    """An answer of the encoder: in the inputs' order one outcome for each, or one for each of its regions."""
 
     space: str
     outcomes: tuple[Embedded | ServiceError, ...]
@@ -103,13 +113,21 @@ class EncoderClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = encoder_pb2_grpc.EncoderServiceStub(channel)
 
-    async def encode(self, inputs: Sequence[Input], *, encoder: str, deadline: Deadline) -> Encoded:
-        """Embeds 1..64 inputs; one that fails leaves its error among the outcomes."""
+    async def encode(
+        self,
+        inputs: Sequence[Input],
+        *,
+        encoder: str,
+        deadline: Deadline,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> Encoded:
+        """Embeds 1..64 inputs with at most 256 outcomes; one that fails leaves its error among them."""
         request = encoder_pb2.EncodeRequest(encoder=encoder, inputs=[_input_message(item) for item in inputs])
         with service_errors(f"{encoder} encoder"):
-            response = await self._stub.Encode(request, timeout=deadline.left_s())
-        if len(response.results) != len(inputs):
-            raise Internal(f"the {encoder} encoder answered {len(response.results)} of {len(inputs)} inputs")
+            response = await self._stub.Encode(request, timeout=deadline.left_s(), metadata=priority.metadata)
+        wanted = sum(item.result_count for item in inputs)
+        if len(response.results) != wanted:
+            raise Internal(f"the {encoder} encoder gave {len(response.results)} of {wanted} results")
         return Encoded(response.space, tuple(_outcome(result, response.dimension) for result in response.results))
 
     async def describe(self, *, deadline: Deadline) -> list[EncoderInfo]:
@@ -138,12 +156,19 @@ class DetectorClient:
         self._stub = detector_pb2_grpc.DetectorServiceStub(channel)
 
     async def detect(
-        self, image: bytes, *, detector: str, deadline: Deadline, min_score: float | None = None, limit: int = 0
+        self,
+        image: bytes,
+        *,
+        detector: str,
+        deadline: Deadline,
+        min_score: float | None = None,
+        limit: int = 0,
+        priority: Priority = Priority.INTERACTIVE,
     ) -> Detected:
         """Finds the objects of one encoded picture; None and 0 take the server's defaults (0.5 and 100)."""
         request = detector_pb2.DetectRequest(detector=detector, image=image, min_score=min_score, limit=limit)
         with service_errors(f"{detector} detector"):
-            response = await self._stub.Detect(request, timeout=deadline.left_s())
+            response = await self._stub.Detect(request, timeout=deadline.left_s(), metadata=priority.metadata)
         found = tuple(
             Detection(box_of(item.box), item.label, item.score, item.class_id) for item in response.detections
         )
@@ -169,10 +194,37 @@ def box_message(box: Box) -> types_pb2.Box:
     return types_pb2.Box(x_min=box[0], y_min=box[1], x_max=box[2], y_max=box[3])
 
 
+def calls_of(inputs: Sequence[Input]) -> Iterator[list[Input]]:
+    """Splits inputs, in order, into as few calls as the contract allows: 64 inputs, 256 results and 32 MiB each.
+
+    An image larger than that goes alone; only one with more than 256 regions is sent again.
+    """
+    call: list[Input] = []
+    results = size = 0
+    for item in (part for whole in inputs for part in _with_few_regions(whole)):
+        results, size = results + item.result_count, size + len(item.content)
+        if call and (len(call) == MAX_INPUTS or results > MAX_RESULTS or size > MAX_CALL_BYTES):
+            yield call
+            call, results, size = [], item.result_count, len(item.content)
+        call.append(item)
+    if call:
+        yield call
+
+
+def _with_few_regions(item: Input) -> list[Input]:
+    """The input as often as its regions need."""
+    starts = range(0, item.result_count, MAX_RESULTS)
+    return [replace(item, regions=item.regions[start : start + MAX_RESULTS]) for start in starts]
+
+
 def _input_message(item: Input) -> encoder_pb2.Input:
     message = encoder_pb2.Input(**{item.modality: item.content})  # type: ignore[arg-type]
-    if item.region is not None:
-        message.region.CopyFrom(box_message(item.region))
+    boxes = [box_message(region) for region in item.regions]
+    if len(boxes) == 1:
+        # Encoders of the first release know a single region only, and would take the whole image for it.
+        message.region.CopyFrom(boxes[0])
+    else:
+        message.regions.extend(boxes)
     return message
 
 

@@ -2,12 +2,14 @@
 
 import threading
 import time
+from copy import copy
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from encoders.errors import InvalidContent, ModelError
 from rpc.deadline import Deadline
 from rpc.errors import Cancelled, DeadlineExceeded, ServiceError
+from rpc.priority import Priority
 
 Answer = TypeVar("Answer")
 
@@ -23,17 +25,18 @@ class Timings:
 
 
 class Call(Generic[Answer]):
-    """Collects one outcome for each input: an answer, or the error of that input alone.
+    """Collects `count` outcomes, each an answer or the error of one input or region alone.
 
     A `ServiceError` ends the whole call at once. Threads that work for a call ask `is_over` before they begin.
     """
 
-    def __init__(self, count: int, deadline: Deadline) -> None:
+    def __init__(self, count: int, deadline: Deadline, priority: Priority = Priority.INTERACTIVE) -> None:
+        self.count = count
         self.deadline = deadline
+        self.priority = priority
         self.timings = Timings()
         self.warnings: dict[int, tuple[str, ...]] = {}
         self._outcomes: dict[int, Answer | InvalidContent | ModelError] = {}
-        self._count = count
         self._error: ServiceError | None = None
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -44,10 +47,10 @@ class Call(Generic[Answer]):
         return self._error is not None or self.deadline.has_passed
 
     def settle(self, place: int, outcome: Answer | InvalidContent | ModelError) -> None:
-        """Give the outcome of the input at `place`."""
+        """Give the outcome at `place`, 0 to `count` - 1."""
         with self._lock:
             self._outcomes[place] = outcome
-            is_done = len(self._outcomes) == self._count
+            is_done = len(self._outcomes) == self.count
         if is_done:
             self._done.set()
 
@@ -72,9 +75,10 @@ class Call(Generic[Answer]):
         self.fail(Cancelled("the caller is gone"))
 
     def outcomes(self) -> list[Answer | InvalidContent | ModelError]:
-        """Wait for all outcomes, in the inputs' order; raises what ended the call."""
+        """Wait for all outcomes, in order of their places; raises what ended the call."""
         if not self._done.wait(max(0.0, self.deadline.at_s - time.monotonic())):
             self.fail(DeadlineExceeded("the deadline passed before the model was done; allow more time"))
         if self._error is not None:
-            raise self._error
-        return [self._outcomes[place] for place in range(self._count)]
+            # A copy, because a raised error holds the frames that it went through, and with them the caller's images.
+            raise copy(self._error)
+        return [self._outcomes[place] for place in range(self.count)]

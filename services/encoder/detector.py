@@ -31,20 +31,18 @@ class Detector:
 
     def detect(self, image: bytes, *, min_score: float, limit: int, call: Call[RawDetections]) -> Found:
         """Find at most `limit` objects; raises `InvalidContent` or `ModelError`, for a call of one picture."""
-        (slot,) = self._batcher.reserve(call, 1)
-        started_s = time.perf_counter()
-        try:
-            (readable,), size = self._reader.read_sized([Content("image", image)], call)
+        with self._batcher.admitted(call):
+            started_s = time.perf_counter()
+            try:
+                (readable,), size = self._reader.read_sized(Content("image", image), call)
+            except DecodingCancelled:
+                call.outcomes()  # the call is over: this raises what ended it
+                raise
             if isinstance(readable, InvalidContent):
                 raise readable
             call.note(decode_s=time.perf_counter() - started_s)
-            slot.fill(readable.item)
-        except DecodingCancelled:
-            call.outcomes()  # the call is over: this raises what ended it
-            raise
-        finally:
-            slot.close()
-        (raw,) = call.outcomes()
+            self._batcher.put(call, 0, readable.item)
+            (raw,) = call.outcomes()
         if isinstance(raw, InvalidContent | ModelError):
             raise raw
         detections = postprocess(

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 import grpc
 
 from encoders.errors import InvalidContent, ModelError
-from encoders.session import RawDetections
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from rpc.clients import box_message
-from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument
+from services.encoder.admission import Admission
 from services.encoder.answers import pick, service_error, timings_message
-from services.encoder.call import Call
 from services.encoder.detector import Detector
 
 DEFAULT_MIN_SCORE = 0.5
@@ -23,22 +21,18 @@ MAX_LIMIT = 1000
 class DetectorServicer(detector_pb2_grpc.DetectorServiceServicer):
     """Serves the detector bundles of this process."""
 
-    def __init__(self, detectors: Mapping[str, Detector], *, max_time_s: float) -> None:
+    def __init__(self, detectors: Mapping[str, Detector], admission: Admission) -> None:
         self._detectors = detectors
-        self._max_time_s = max_time_s
+        self._admission = admission
 
     def Detect(self, request: detector_pb2.DetectRequest, context: grpc.ServicerContext) -> detector_pb2.DetectResponse:
         """Find the objects of one picture."""
         started_s = time.perf_counter()
-        deadline = Deadline.of(context, max_s=self._max_time_s)
-        deadline.left_s()
         detector = pick(self._detectors, request.detector, "detector")
         min_score, limit = _min_score(request), _limit(request)
-        call: Call[RawDetections] = Call(1, deadline)
-        if not context.add_callback(call.cancel):
-            call.cancel()
         try:
-            found = detector.detect(request.image, min_score=min_score, limit=limit, call=call)
+            with self._admission.call(context, 1) as call:
+                found = detector.detect(request.image, min_score=min_score, limit=limit, call=call)
         except (InvalidContent, ModelError) as error:
             raise service_error(error) from error
         return detector_pb2.DetectResponse(

@@ -8,6 +8,7 @@ from encoders.bundle import Bundle
 from encoders.errors import BundleError
 from encoders.session import DetectorSession, EmbeddingSession, Session
 from encoders.text import Tokenizer
+from rpc.priority import Priority
 from services.encoder.batcher import Batcher
 from services.encoder.decoders import Decoders
 from services.encoder.detector import Detector
@@ -28,7 +29,10 @@ class Models:
         self.encoders: dict[str, Encoder] = {}
         self.detectors: dict[str, Detector] = {}
         self._settings = settings
-        self._decoders = Decoders(settings.decoder_count(), settings.decode_mib << 20)
+        # Each lane decodes on threads and in memory of its own: many large bulk images cannot hold up a query.
+        self._decoders = {
+            priority: Decoders(settings.decoder_count(), settings.decode_mib << 20) for priority in Priority
+        }
         self._batchers: list[Batcher[Any]] = []
         for bundle in _loaded(settings):
             if bundle.kind == "detector":
@@ -42,7 +46,8 @@ class Models:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._decoders.close()
+        for decoders in self._decoders.values():
+            decoders.close()
         for batcher in self._batchers:
             batcher.stop()
 
@@ -75,6 +80,7 @@ class Models:
                 "precision": graph.precision,
                 "provider": graph.provider,
                 "largest_batch": session.largest_batch,
+                "short_batch": session.short_batch,
             },
         )
         batcher = Batcher(session, queue_limit=self._settings.queue_limit)

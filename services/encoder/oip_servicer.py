@@ -11,15 +11,16 @@ from encoders.errors import InvalidContent, ModelError
 from encoders.session import Embedding
 from fovea.oip.v2 import open_inference_pb2 as oip
 from fovea.oip.v2 import open_inference_pb2_grpc as oip_grpc
-from rpc.deadline import Deadline
+from rpc.clients import MAX_INPUTS
 from rpc.errors import InvalidArgument, NotFound, Unimplemented
+from rpc.priority import Priority
+from services.encoder.admission import Admission
 from services.encoder.answers import service_error
 from services.encoder.call import Call
 from services.encoder.detector import Detector
 from services.encoder.encoder import Encoder, Outcome
 from services.encoder.oip_tensors import byte_elements, only_input, pixel_elements
 from services.encoder.reading import Content
-from services.encoder.settings import MAX_INPUTS
 
 PLATFORM = "onnx_onnxv1"
 OUTPUT = "embedding"
@@ -34,14 +35,14 @@ class OpenInferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
         self,
         encoders: Mapping[str, Encoder],
         detectors: Mapping[str, Detector],
+        admission: Admission,
         *,
         is_ready: Callable[[], bool],
-        max_time_s: float,
     ) -> None:
         self._encoders = encoders
         self._detectors = detectors
+        self._admission = admission
         self._is_ready = is_ready
-        self._max_time_s = max_time_s
 
     def ServerLive(self, request: oip.ServerLiveRequest, context: grpc.ServicerContext) -> oip.ServerLiveResponse:
         """Answer, which is the answer."""
@@ -74,35 +75,15 @@ class OpenInferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
 
     def ModelInfer(self, request: oip.ModelInferRequest, context: grpc.ServicerContext) -> oip.ModelInferResponse:
         """Embed one tensor of pictures or texts; the protocol knows no partial failure, so one bad input fails all."""
-        deadline = Deadline.of(context, max_s=self._max_time_s)
-        deadline.left_s()
         bundle = self._bundle(request.model_name, request.model_version)
         if bundle.name in self._detectors:
             raise Unimplemented(f"{bundle.name} is a detector; call fovea.detector.v1.DetectorService")
         for output in request.outputs:
             if output.name != OUTPUT:
                 raise InvalidArgument(f"outputs: there is {OUTPUT!r}, not {output.name!r}")
-        outcomes = self._infer(request, self._encoders[bundle.name], context, deadline)
+        with self._admission.call(context, _count(request, bundle), _priority(request)) as call:
+            outcomes = _infer(request, self._encoders[bundle.name], call)
         return _response(request, bundle, _all_usable(outcomes))
-
-    def _infer(
-        self, request: oip.ModelInferRequest, encoder: Encoder, context: grpc.ServicerContext, deadline: Deadline
-    ) -> list[Outcome]:
-        bundle = encoder.bundle
-        tensor, raw = only_input(request)
-        if tensor.name != _input_name(bundle):
-            raise InvalidArgument(f"inputs: {bundle.name} takes {_input_name(bundle)!r}, not {tensor.name!r}")
-        count = tensor.shape[0] if tensor.shape else 0
-        if not 1 <= count <= MAX_INPUTS:
-            raise InvalidArgument(f"{tensor.name}: send 1 to {MAX_INPUTS} elements, not {count}")
-        call: Call[Embedding] = Call(count, deadline)
-        if not context.add_callback(call.cancel):
-            call.cancel()
-        if tensor.datatype == "UINT8" and bundle.kind != "text":
-            return encoder.encode_pixels(pixel_elements(tensor, raw, bundle.picture_preprocessing.size), call)
-        if tensor.datatype != "BYTES":
-            raise InvalidArgument(f"{tensor.name}: its datatype is not {tensor.datatype!r}; see ModelMetadata")
-        return encoder.encode(_contents(bundle, byte_elements(tensor, raw)), call)
 
     def _bundle(self, name: str, version: str) -> Bundle:
         served = self._encoders.get(name) or self._detectors.get(name)
@@ -110,6 +91,41 @@ class OpenInferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
             known = ", ".join(sorted([*self._encoders, *self._detectors]))
             raise NotFound(f"model {name!r} {version} is not served here; there is {known}".replace("  ", " "))
         return served.bundle
+
+
+def _priority(request: oip.ModelInferRequest) -> Priority | None:
+    """The request parameter `priority`: 1 is interactive, more is bulk, 0 or none leaves it to the metadata."""
+    if "priority" not in request.parameters:
+        return None
+    parameter = request.parameters["priority"]
+    kind = parameter.WhichOneof("parameter_choice")
+    value = getattr(parameter, kind) if kind in {"int64_param", "uint64_param"} else -1
+    if value < 0:
+        raise InvalidArgument("parameters[priority]: must be a whole number; 1 is interactive, 2 and more are bulk")
+    if value == 0:
+        return None
+    return Priority.INTERACTIVE if value == 1 else Priority.BULK
+
+
+def _count(request: oip.ModelInferRequest, bundle: Bundle) -> int:
+    """How many elements the request's one tensor says that it has."""
+    tensor, _ = only_input(request)
+    if tensor.name != _input_name(bundle):
+        raise InvalidArgument(f"inputs: {bundle.name} takes {_input_name(bundle)!r}, not {tensor.name!r}")
+    count = tensor.shape[0] if tensor.shape else 0
+    if not 1 <= count <= MAX_INPUTS:
+        raise InvalidArgument(f"{tensor.name}: send 1 to {MAX_INPUTS} elements, not {count}")
+    return count
+
+
+def _infer(request: oip.ModelInferRequest, encoder: Encoder, call: Call[Embedding]) -> list[Outcome]:
+    tensor, raw = only_input(request)
+    bundle = encoder.bundle
+    if tensor.datatype == "UINT8" and bundle.kind != "text":
+        return encoder.encode_pixels(pixel_elements(tensor, raw, bundle.picture_preprocessing.size), call)
+    if tensor.datatype != "BYTES":
+        raise InvalidArgument(f"{tensor.name}: its datatype is not {tensor.datatype!r}; see ModelMetadata")
+    return encoder.encode(_contents(bundle, byte_elements(tensor, raw)), call)
 
 
 def _input_name(bundle: Bundle) -> str:

@@ -1,6 +1,6 @@
 """From a caller's content to the inputs of a model: pictures are decoded, cut and resized, words become tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -10,22 +10,29 @@ from encoders.image import Box, check_box, crop, enough_px, is_blank, open_pictu
 from encoders.pixels import Pixels
 from encoders.session import ModelInput
 from encoders.text import Tokenizer
+from rpc.priority import Priority
 from services.encoder.call import Call
 from services.encoder.decoders import Decoders
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One thing to embed; `region` is the part of an image that is meant."""
+    """One thing to embed; `region` is the part of an image that is meant, `regions` are several of them."""
 
     modality: Literal["image", "sketch", "text"]
     data: bytes | str
     region: Box | None = None
+    regions: tuple[Box, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Box | None, ...]:
+        """What is embedded, each with a result of its own; None stands for the whole."""
+        return self.regions or (self.region,)
 
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """What the model will see of one content, and what its caller should know."""
+    """What the model will see of one part of a content, and what its caller should know."""
 
     item: ModelInput
     warnings: tuple[str, ...] = ()
@@ -42,8 +49,8 @@ class PictureSize:
 class Reader(Protocol):
     """Prepares contents for one bundle."""
 
-    def read(self, contents: Sequence[Content], call: Call[Any]) -> list[Readable | InvalidContent]:
-        """Read contents that share their data, in order; raises `InvalidContent` where none of them can be read.
+    def read(self, content: Content, call: Call[Any]) -> list[Readable | InvalidContent]:
+        """Read each part of a content, in order; raises `InvalidContent` where none of them can be read.
 
         `DecodingCancelled` ends the work for a call that is over.
         """
@@ -55,42 +62,42 @@ class TextReader:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
-    def read(self, contents: Sequence[Content], call: Call[Any]) -> list[Readable | InvalidContent]:  # noqa: ARG002
-        """Split the text once."""
-        tokens = self._tokenizer.encode(str(contents[0].data))
-        return [Readable(tokens.ids, tokens.warnings)] * len(contents)
+    def read(self, content: Content, call: Call[Any]) -> list[Readable | InvalidContent]:  # noqa: ARG002
+        """Split the text."""
+        tokens = self._tokenizer.encode(str(content.data))
+        return [Readable(tokens.ids, tokens.warnings)]
 
 
 class PictureReader:
-    """Decodes pictures and sketches, within the limits that all bundles of the process share."""
+    """Decodes pictures and sketches, within the limits that all bundles of the process share for each lane."""
 
-    def __init__(self, preprocessing: Preprocessing, decoders: Decoders) -> None:
+    def __init__(self, preprocessing: Preprocessing, decoders: Mapping[Priority, Decoders]) -> None:
         self._preprocessing = preprocessing
         self._decoders = decoders
 
-    def read(self, contents: Sequence[Content], call: Call[Any]) -> list[Readable | InvalidContent]:
+    def read(self, content: Content, call: Call[Any]) -> list[Readable | InvalidContent]:
         """Decode the picture once and cut out every region that is wanted of it."""
-        return self.read_sized(contents, call)[0]
+        return self.read_sized(content, call)[0]
 
-    def read_sized(
-        self, contents: Sequence[Content], call: Call[Any]
-    ) -> tuple[list[Readable | InvalidContent], PictureSize]:
+    def read_sized(self, content: Content, call: Call[Any]) -> tuple[list[Readable | InvalidContent], PictureSize]:
         """Do the same and tell the upright picture's size."""
-        data, preprocessing = contents[0].data, self._preprocessing
+        data, preprocessing, decoders = content.data, self._preprocessing, self._decoders[call.priority]
         assert isinstance(data, bytes), "text reached a bundle that reads pictures"
-        problems = [_problem(content.region) for content in contents]
-        usable = [content.region for content, problem in zip(contents, problems, strict=True) if problem is None]
-        with self._decoders.permit(call.deadline):
+        if content.region is not None and content.regions:
+            raise InvalidContent("Give either region or regions, not both.")
+        problems = [_problem(region) for region in content.parts]
+        usable = [region for region, problem in zip(content.parts, problems, strict=True) if problem is None]
+        with decoders.permit(call.deadline):
             opened = open_picture(data, is_cancelled=lambda: call.is_over)
             enough = enough_px(opened.header, usable, preprocessing)
             memory = opened.decode_bytes(enough_px=enough)
-            with self._decoders.memory(memory, call.deadline, lambda: call.is_over):
+            with decoders.memory(memory, call.deadline, lambda: call.is_over):
                 picture = opened.decode(enough_px=enough, background=preprocessing.background)
-                if contents[0].modality == "sketch" and is_blank(picture.pixels):
+                if content.modality == "sketch" and is_blank(picture.pixels):
                     raise InvalidContent("The sketch is blank; draw at least one stroke.")
                 inputs = [
-                    problem or Readable(_cut(picture.pixels, content.region, preprocessing), picture.warnings)
-                    for content, problem in zip(contents, problems, strict=True)
+                    problem or Readable(_cut(picture.pixels, region, preprocessing), picture.warnings)
+                    for region, problem in zip(content.parts, problems, strict=True)
                 ]
         return inputs, PictureSize(picture.width_px, picture.height_px)
 

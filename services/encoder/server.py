@@ -6,6 +6,7 @@ from fovea.detector.v1 import detector_pb2_grpc
 from fovea.encoder.v1 import encoder_pb2_grpc
 from fovea.oip.v2 import open_inference_pb2_grpc
 from rpc.server import ThreadServer
+from services.encoder.admission import Admission
 from services.encoder.detector_servicer import DetectorServicer
 from services.encoder.models import Models
 from services.encoder.oip_servicer import OpenInferenceServicer
@@ -17,18 +18,13 @@ SERVICES = ("fovea.encoder.v1.EncoderService", "fovea.detector.v1.DetectorServic
 
 def encoder_server(settings: EncoderSettings, models: Models) -> ThreadServer:
     """Put the servicers on a server that is still to be started."""
-    max_time_s = settings.max_time_s
+    admission = Admission(max_in_flight=settings.max_in_flight, max_time_s=settings.max_time_s)
 
     def register(server: grpc.Server) -> None:
-        encoder_pb2_grpc.add_EncoderServiceServicer_to_server(
-            EncoderServicer(models.encoders, max_time_s=max_time_s), server
-        )
-        detector_pb2_grpc.add_DetectorServiceServicer_to_server(
-            DetectorServicer(models.detectors, max_time_s=max_time_s), server
-        )
+        encoder_pb2_grpc.add_EncoderServiceServicer_to_server(EncoderServicer(models.encoders, admission), server)
+        detector_pb2_grpc.add_DetectorServiceServicer_to_server(DetectorServicer(models.detectors, admission), server)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
-            OpenInferenceServicer(models.encoders, models.detectors, is_ready=models.are_ready, max_time_s=max_time_s),
-            server,
+            OpenInferenceServicer(models.encoders, models.detectors, admission, is_ready=models.are_ready), server
         )
 
     return ThreadServer(settings, services=SERVICES, register=register, is_ready=models.are_ready)

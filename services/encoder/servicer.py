@@ -6,17 +6,14 @@ from collections.abc import Mapping
 import grpc
 
 from encoders.errors import InvalidContent, ModelError
-from encoders.session import Embedding
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from fovea.types.v1 import types_pb2
-from rpc.clients import box_of
-from rpc.deadline import Deadline
+from rpc.clients import MAX_INPUTS, MAX_RESULTS, box_of
 from rpc.errors import InvalidArgument, to_status
+from services.encoder.admission import Admission
 from services.encoder.answers import pick, service_error, timings_message
-from services.encoder.call import Call
 from services.encoder.encoder import Encoder, Outcome
 from services.encoder.reading import Content
-from services.encoder.settings import MAX_INPUTS
 
 _MODALITIES = {
     "image": types_pb2.MODALITY_IMAGE,
@@ -28,25 +25,25 @@ _MODALITIES = {
 class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
     """Serves the encoder bundles of this process."""
 
-    def __init__(self, encoders: Mapping[str, Encoder], *, max_time_s: float) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], admission: Admission) -> None:
         self._encoders = encoders
-        self._max_time_s = max_time_s
+        self._admission = admission
 
     def Encode(self, request: encoder_pb2.EncodeRequest, context: grpc.ServicerContext) -> encoder_pb2.EncodeResponse:
-        """Embed 1 to 64 inputs; one bad input fails alone."""
+        """Embed 1 to 64 inputs with at most 256 results; one bad input fails alone."""
         started_s = time.perf_counter()
-        deadline = Deadline.of(context, max_s=self._max_time_s)
-        deadline.left_s()
         encoder = pick(self._encoders, request.encoder, "encoder")
         contents = _contents(request, encoder)
-        call: Call[Embedding] = Call(len(contents), deadline)
-        if not context.add_callback(call.cancel):
-            call.cancel()
-        outcomes = encoder.encode(contents, call)
+        inputs = [index for index, content in enumerate(contents) for _ in content.parts]
+        with self._admission.call(context, len(inputs)) as call:
+            outcomes = encoder.encode(contents, call)
         return encoder_pb2.EncodeResponse(
             space=encoder.bundle.space,
             dimension=encoder.bundle.dimension,
-            results=[_result(outcome, call.warnings.get(place, ())) for place, outcome in enumerate(outcomes)],
+            results=[
+                _result(index, outcome, call.warnings.get(place, ()))
+                for place, (index, outcome) in enumerate(zip(inputs, outcomes, strict=True))
+            ],
             timings=timings_message(call.timings, time.perf_counter() - started_s),
         )
 
@@ -62,6 +59,9 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
 def _contents(request: encoder_pb2.EncodeRequest, encoder: Encoder) -> list[Content]:
     if not 1 <= len(request.inputs) <= MAX_INPUTS:
         raise InvalidArgument(f"inputs: send 1 to {MAX_INPUTS} in one call, not {len(request.inputs)}")
+    results = sum(max(1, len(message.regions)) for message in request.inputs)
+    if results > MAX_RESULTS:
+        raise InvalidArgument(f"inputs: ask for at most {MAX_RESULTS} results in one call, not {results}")
     return [_content(place, message, encoder) for place, message in enumerate(request.inputs)]
 
 
@@ -72,17 +72,21 @@ def _content(place: int, message: encoder_pb2.Input, encoder: Encoder) -> Conten
         raise InvalidArgument(f"inputs[{place}]: has no content; give {known}")
     if modality not in encoder.bundle.modalities:
         raise InvalidArgument(f"inputs[{place}]: {encoder.bundle.name} reads {known}, not {modality}")
-    has_region = message.HasField("region")
-    if has_region and modality != "image":
-        raise InvalidArgument(f"inputs[{place}].region: only an image has regions, not a {modality}")
+    region = box_of(message.region) if message.HasField("region") else None
+    regions = tuple(map(box_of, message.regions))
+    if (region or regions) and modality != "image":
+        field = "region" if region else "regions"
+        raise InvalidArgument(f"inputs[{place}].{field}: only an image has regions, not a {modality}")
     # Reading a bytes field copies it, so it is read once.
-    return Content(modality, getattr(message, modality), box_of(message.region) if has_region else None)
+    return Content(modality, getattr(message, modality), region, regions)
 
 
-def _result(outcome: Outcome, warnings: tuple[str, ...]) -> encoder_pb2.Result:
+def _result(index: int, outcome: Outcome, warnings: tuple[str, ...]) -> encoder_pb2.Result:
     if isinstance(outcome, InvalidContent | ModelError):
-        return encoder_pb2.Result(error=to_status(service_error(outcome)), warnings=warnings)
-    return encoder_pb2.Result(embedding=outcome.astype("<f4", copy=False).tobytes(), warnings=warnings)
+        status = to_status(service_error(outcome))
+        return encoder_pb2.Result(error=status, warnings=warnings, input_index=index)
+    embedding = outcome.astype("<f4", copy=False).tobytes()
+    return encoder_pb2.Result(embedding=embedding, warnings=warnings, input_index=index)
 
 
 def _info(encoder: Encoder) -> encoder_pb2.EncoderInfo:

@@ -7,9 +7,8 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from encoders.providers import Provider, SessionOptions
+from rpc.clients import MAX_INPUTS
 from rpc.settings import ServerSettings
-
-MAX_INPUTS = 64
 
 
 class EncoderSettings(ServerSettings):
@@ -31,11 +30,16 @@ class EncoderSettings(ServerSettings):
     max_batch: int = Field(0, ge=0, le=256, description="The largest batch; 0 means what is fastest at start.")
     gpu_memory_mib: int = Field(0, ge=0, description="GPU memory for each model in MiB; 0 sets no limit.")
     queue_limit: int = Field(
-        256, ge=MAX_INPUTS, description="Inputs that may wait for one model; more are refused with RESOURCE_EXHAUSTED."
+        256,
+        ge=MAX_INPUTS,
+        description="Inputs and regions of each lane, interactive and bulk, that one model may have under way; more are "
+        "refused with RESOURCE_EXHAUSTED.",
     )
-    decode_threads: int = Field(0, ge=0, description="Pictures decoded at once; 0 means one for each core.")
+    decode_threads: int = Field(0, ge=0, description="Images of each lane decoded at once; 0 means one for each core.")
     decode_mib: int = Field(
-        768, ge=64, description="Memory that decoded images may take at once, in MiB; a larger one is decoded alone."
+        768,
+        ge=64,
+        description="Memory that decoded images of each lane may take at once, in MiB; a larger one is decoded alone.",
     )
 
     def session_options(self) -> SessionOptions:
@@ -49,5 +53,5 @@ class EncoderSettings(ServerSettings):
         )
 
     def decoder_count(self) -> int:
-        """Pictures decoded at once."""
+        """Images of each lane decoded at once."""
         return self.decode_threads or os.cpu_count() or 1

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from itertools import islice
 from typing import Any, Self
 
 import numpy as np
 
-from rpc.clients import Embedded, Input
+from rpc.clients import Embedded, Input, calls_of
 from rpc.deadline import Deadline
 from rpc.directory import DetectorEntry, EncoderEntry
 from rpc.errors import FailedPrecondition, InvalidArgument, ServiceError
+from rpc.priority import Priority
 from rpc.telemetry import stage
 from services.ingest.batcher import Batcher
 from services.ingest.item import Added, Picture
@@ -44,7 +46,7 @@ class Pipeline:
         self._known: Batcher[Picture, ImageRecord | None] = Batcher(
             self._look_up, max_requests=settings.write_batch, calls=settings.write_calls
         )
-        self._encoded: Batcher[Input, Embedded] = Batcher(
+        self._encoded: Batcher[Input, list[Embedded]] = Batcher(
             self._encode,
             max_requests=settings.encode_batch,
             calls=settings.encode_calls,
@@ -71,8 +73,8 @@ class Pipeline:
             return Added(picture.uri, known.image_id, PutStatus.UNCHANGED, known.region_count)
         with _faults_of_the_image():
             regions, warnings = await self._regions(picture)
-            inputs = [Input(picture.data, "image", region.box) for region in regions]
-            embedded = await asyncio.gather(*(self._encoded.ask(item) for item in inputs))
+            boxes = tuple(region.box for region in regions if region.box is not None)
+            embedded = await self._encoded.ask(Input(picture.data, "image", boxes))
         written = await _to_the_end(self._written.ask(_new_image(picture, regions, embedded)))
         warnings += tuple(warning for one in embedded for warning in one.warnings)
         assert written.status is not None, "a write that did not fail has a status"
@@ -88,7 +90,9 @@ class Pipeline:
         async with self._detecting:
             with stage("detect"):
                 found = await patiently(
-                    lambda: detector.client.detect(picture.data, detector=detector.info.name, deadline=deadline),
+                    lambda: detector.client.detect(
+                        picture.data, detector=detector.info.name, deadline=deadline, priority=Priority.BULK
+                    ),
                     deadline,
                 )
         regions = tuple(Region(d.box, d.label, d.score, d.class_id) for d in found.detections)
@@ -98,12 +102,18 @@ class Pipeline:
         keys = [(picture.uri, picture.sha256, picture.metadata) for picture in pictures]
         return await self._store.unchanged(self._collection.name, keys)
 
-    async def _encode(self, inputs: Sequence[Input]) -> Sequence[Embedded | ServiceError]:
+    async def _encode(self, images: Sequence[Input]) -> list[list[Embedded] | ServiceError]:
+        """The embeddings of each image's regions; an image of which one region fails fails alone."""
         deadline = Deadline.after(self._item_time_s)
+        outcomes = iter([outcome for call in calls_of(images) for outcome in await self._call(call, deadline)])
+        return [_all_or_error(list(islice(outcomes, image.result_count))) for image in images]
+
+    async def _call(self, inputs: Sequence[Input], deadline: Deadline) -> Sequence[Embedded | ServiceError]:
         name = self._encoder.info.name
         with stage("encode"):
             encoded = await patiently(
-                lambda: self._encoder.client.encode(inputs, encoder=name, deadline=deadline), deadline
+                lambda: self._encoder.client.encode(inputs, encoder=name, deadline=deadline, priority=Priority.BULK),
+                deadline,
             )
         if encoded.space != self._collection.space:
             raise FailedPrecondition(
@@ -115,6 +125,11 @@ class Pipeline:
         with stage("write"):
             results = await self._store.put(self._collection.name, images, Deadline.after(self._item_time_s))
         return [result if result.error is None else result.error for result in results]
+
+
+def _all_or_error(outcomes: Sequence[Embedded | ServiceError]) -> list[Embedded] | ServiceError:
+    embedded = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
+    return next((outcome for outcome in outcomes if isinstance(outcome, ServiceError)), embedded)
 
 
 async def _to_the_end(write: Coroutine[Any, Any, PutResult]) -> PutResult:

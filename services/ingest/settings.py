@@ -31,7 +31,7 @@ class IngestSettings(ServerSettings):
     )
     mib_in_flight: int = Field(128, ge=1, description="Bytes of images of all streams held at once, in MiB.")
     read_threads: int = Field(4, ge=1, description="Threads that read, hash and check picture files.")
-    encode_batch: int = Field(64, ge=1, le=64, description="The most pictures or regions in one call to an encoder.")
+    encode_batch: int = Field(64, ge=1, le=64, description="The most images in one call to an encoder.")
     encode_batch_mib: int = Field(16, ge=1, le=60, description="The most bytes in one call to an encoder, in MiB.")
     encode_calls: int = Field(3, ge=1, description="Calls to the encoder at once, for each stream.")
     detect_calls: int = Field(16, ge=1, description="Calls to the detector at once, for each stream.")

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
@@ -38,18 +37,17 @@ class QueryEmbedder:
         """One outcome for each query, in order; a query that cannot be embedded fails alone."""
         plans = await asyncio.gather(*(self._plan(collection, query, deadline) for query in queries))
         requests = [
-            (part.encoder, item)
+            (part.encoder, part.input)
             for plan in plans
             if not isinstance(plan, ServiceError)
             for part in plan
             if isinstance(part, EncodedPart)
-            for item in part.inputs
         ]
         outcomes = iter(await encode_all(requests, space=collection.space, deadline=deadline))
         answered = [
             plan
             if isinstance(plan, ServiceError)
-            else [(part, list(islice(outcomes, len(part.inputs)))) for part in plan]
+            else [(part, next(outcomes) if isinstance(part, EncodedPart) else []) for part in plan]
             for plan in plans
         ]
         return [

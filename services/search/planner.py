@@ -21,16 +21,15 @@ class KnownPart:
 
     embeddings: Embeddings
     regions: tuple[Region, ...] = ()
-    inputs: tuple[Input, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPart:
-    """A part that an encoder turns into vectors: one input for each region, or a single input."""
+    """A part that an encoder turns into vectors, one for each region of the input or a single one."""
 
     encoder: EncoderEntry
-    inputs: tuple[Input, ...]
+    input: Input
     regions: tuple[Region, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -56,10 +55,11 @@ class PartPlanner:
                 return await self._detected(collection, part, image, deadline)
             case "image", bytes(image):
                 encoder = await self._image_encoder(collection)
-                return EncodedPart(encoder, (Input(image, "image", part.region),))
+                regions = () if part.region is None else (part.region,)
+                return EncodedPart(encoder, Input(image, "image", regions))
             case ("text" | "sketch") as modality, content:
                 encoder = await self._encoder_of_kind(collection, part, modality)
-                return EncodedPart(encoder, (Input(content, modality),))
+                return EncodedPart(encoder, Input(content, modality))
         raise AssertionError(f"a part of kind {part.kind} cannot hold {type(part.content)}")
 
     async def _stored_image(self, collection: Collection, part: Part, image_id: str) -> KnownPart:
@@ -104,11 +104,10 @@ class PartPlanner:
             raise part.fault("image", error.message, reason=error.reason) from error
         if not found.detections:
             warnings = (*found.warnings, "no object was found, the whole image is used")
-            return EncodedPart(encoder, (Input(image),), warnings=warnings)
+            return EncodedPart(encoder, Input(image), warnings=warnings)
         regions = tuple(Region(d.box, d.label, d.score, d.class_id) for d in found.detections)
-        return EncodedPart(
-            encoder, tuple(Input(image, "image", d.box) for d in found.detections), regions, found.warnings
-        )
+        boxes = tuple(detection.box for detection in found.detections)
+        return EncodedPart(encoder, Input(image, "image", boxes), regions, found.warnings)
 
 
 def _known_embedding(collection: Collection, part: Part, data: bytes) -> KnownPart:

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from encoders.bundle import Bundle, ModelFile
-from encoders.calibration import batch_sizes, best_batch, smallest_of_the_best
+from encoders.calibration import batch_sizes, best_batch, short_batch, smallest_of_the_best
 from encoders.errors import BundleError, ModelError
 from encoders.providers import SessionOptions
 from encoders.session import DetectorSession, EmbeddingSession
@@ -107,6 +107,29 @@ def test_the_largest_batch_is_calibrated_set_or_fixed(tmp_path: Path) -> None:
 
     assert sessions[0].largest_batch in {1, 2, 4, 8, 16, 32}
     assert [session.largest_batch for session in sessions[1:]] == [6, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("durations_s", "short"),
+    [
+        ({1: 0.010, 2: 0.019, 4: 0.037, 8: 0.073}, 2),  # a CPU, where every further input takes its time
+        ({1: 0.003, 2: 0.003, 4: 0.003, 16: 0.006, 64: 0.020}, 16),  # a GPU, where they are almost free
+        ({1: 0.0005, 8: 0.003, 32: 0.009}, 32),  # nobody notices 10 ms
+        ({1: 0.400, 2: 1.100}, 1),
+        ({1: 5.0}, 1),
+    ],
+)
+def test_the_short_batch_takes_little_longer_than_one_input(durations_s: dict[int, float], short: int) -> None:
+    """It is the largest that takes at most 10 ms or two and a half times as long as one input."""
+    assert short_batch(durations_s) == short
+
+
+def test_warming_up_chooses_a_short_batch(tmp_path: Path) -> None:
+    """It is never larger than the largest, also where that is set by hand."""
+    for max_batch in (0, 1, 3):
+        session = EmbeddingSession(tiny_image_bundle(tmp_path), SessionOptions(provider="cpu", max_batch=max_batch))
+        session.warm_up()
+        assert 1 <= session.short_batch <= session.largest_batch
 
 
 def test_calibration_takes_the_smallest_of_the_best() -> None:

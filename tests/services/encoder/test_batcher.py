@@ -1,46 +1,63 @@
-"""What the queue before a model promises, tried with a real model that a gate holds up."""
+"""What the lanes before a model promise, tried with a real model that a gate holds up."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from encoders.errors import InvalidContent, ModelError
 from encoders.providers import SessionOptions
 from encoders.session import BatchAnswer, Embedding, EmbeddingSession, ModelInput
 from rpc.deadline import Deadline
-from rpc.errors import Cancelled, DeadlineExceeded, Internal, Overloaded, Unavailable
+from rpc.errors import Cancelled, DeadlineExceeded, Internal, Overloaded, ServiceError, Unavailable
+from rpc.priority import Priority
 from services.encoder.batcher import Batcher
 from services.encoder.call import Call
+from services.encoder.encoder import Outcome
+from services.encoder.lanes import INTERACTIVE_TURNS
 from tests.support.bundles import tiny_image_bundle
 
-QUEUE_LIMIT = 8
+QUEUE_LIMIT = 32
 LARGEST_BATCH = 4
+SHORT_BATCH = 2
+POISON = 255
+BULK = Priority.BULK
 
 
 class GatedSession(EmbeddingSession):
-    """A real session that waits for the gate before each run, records its batches, and fails when told to."""
+    """A real session that waits for the gate before each run, records its batches, and fails over poison."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
             tiny_image_bundle(folder, name="gated"), SessionOptions(provider="cpu", max_batch=LARGEST_BATCH)
         )
         self.warm_up()
+        self.short_batch = SHORT_BATCH
         self.gate = threading.Event()
         self.entered = threading.Semaphore(0)
-        self.batches: list[int] = []
-        self.failure: Exception | None = None
+        self.batches: list[list[int]] = []
+        self.failure: Exception = ModelError("secret path")
+
+    @property
+    def sizes(self) -> list[int]:
+        """How large the batches were."""
+        return [len(batch) for batch in self.batches]
 
     def run(self, items: Sequence[ModelInput]) -> BatchAnswer[Embedding]:
         """Waits, then runs or fails."""
-        self.batches.append(len(items))
+        self.batches.append([int(item[0, 0, 0]) for item in items])
         self.entered.release()
         assert self.gate.wait(20)
-        if self.failure is not None:
+        if POISON in self.batches[-1]:
             raise self.failure
         return super().run(items)
 
@@ -59,35 +76,69 @@ def batcher(session: GatedSession) -> Iterator[Batcher[Embedding]]:
     made.stop()
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A call under way, and what its thread gets in the end."""
+
+    call: Call[Embedding]
+    _answer: Future[list[Outcome]]
+
+    def outcomes(self) -> list[Outcome]:
+        """What the caller gets."""
+        return self._answer.result(20)
+
+
 def shade(level: int) -> ModelInput:
     """A picture that can be told from others by its vector."""
     return np.full((16, 16, 3), level, dtype=np.uint8) * np.asarray([1, 0, 0], dtype=np.uint8)
 
 
-def enqueue(batcher: Batcher[Embedding], *levels: int, within_s: float = 20) -> Call[Embedding]:
-    """Sends one call with one picture for each level."""
-    call: Call[Embedding] = Call(len(levels), Deadline.after(within_s))
-    for slot, level in zip(batcher.reserve(call, len(levels)), levels, strict=True):
-        slot.fill(shade(level))
-    return call
+def send(
+    batcher: Batcher[Embedding], *levels: int, priority: Priority = Priority.INTERACTIVE, within_s: float = 20
+) -> Sent:
+    """Sends one call with one picture for each level from a thread of its own, and returns when all of them wait."""
+    call: Call[Embedding] = Call(len(levels), Deadline.after(within_s), priority)
+    answer: Future[list[Outcome]] = Future()
+    waiting = threading.Event()
+
+    def ask() -> None:
+        try:
+            with batcher.admitted(call):
+                for place, level in enumerate(levels):
+                    batcher.put(call, place, shade(level))
+                waiting.set()
+                answer.set_result(call.outcomes())
+        except ServiceError as error:
+            answer.set_exception(error)
+        finally:
+            waiting.set()
+
+    threading.Thread(target=ask).start()
+    assert waiting.wait(20)
+    return Sent(call, answer)
 
 
-def hold_up(batcher: Batcher[Embedding], session: GatedSession) -> Call[Embedding]:
+def hold_up(batcher: Batcher[Embedding], session: GatedSession, *, priority: Priority = BULK) -> Sent:
     """Keeps the model busy with one picture."""
-    call = enqueue(batcher, 0)
+    sent = send(batcher, 0, priority=priority)
     assert session.entered.acquire(timeout=20)
-    return call
+    return sent
 
 
-def depth() -> float | None:
-    """The queue's depth as the metrics tell it."""
-    return REGISTRY.get_sample_value("fovea_queue_depth", {"model": "gated"})
+def depth(priority: Priority) -> float | None:
+    """A lane's depth as the metrics tell it."""
+    return REGISTRY.get_sample_value("fovea_queue_depth", {"model": "gated", "priority": priority.value})
+
+
+def is_empty() -> bool:
+    """Whether no lane holds a place."""
+    return all(depth(priority) == 0 for priority in Priority)
 
 
 def test_what_waits_rides_together_and_keeps_its_order(batcher: Batcher[Embedding], session: GatedSession) -> None:
     """While the model is busy inputs of several calls gather; each call gets its own vectors in its own order."""
     busy = hold_up(batcher, session)
-    first, second = enqueue(batcher, 10, 200), enqueue(batcher, 250, 30, 90)
+    first, second = send(batcher, 10, 200), send(batcher, 250, 30, 90)
     session.gate.set()
 
     vectors = [*busy.outcomes(), *first.outcomes(), *second.outcomes()]
@@ -97,55 +148,128 @@ def test_what_waits_rides_together_and_keeps_its_order(batcher: Batcher[Embeddin
         assert isinstance(vector, np.ndarray)
         assert isinstance(expected, np.ndarray)
         assert np.allclose(vector, expected, atol=1e-6)
-    assert session.batches == [1, LARGEST_BATCH, 1]
-    assert first.timings.batch_size == LARGEST_BATCH
-    assert depth() == 0
+    assert session.sizes == [1, LARGEST_BATCH, 1]
+    assert first.call.timings.batch_size == LARGEST_BATCH
+    wait_until(is_empty)
 
 
-def test_a_full_queue_refuses_at_once(batcher: Batcher[Embedding], session: GatedSession) -> None:
+@pytest.mark.parametrize("priority", Priority)
+def test_a_full_lane_refuses_at_once(batcher: Batcher[Embedding], session: GatedSession, priority: Priority) -> None:
     """Inputs beyond the limit are refused with a delay to wait, none of them half; places come back."""
-    hold_up(batcher, session)
-    waiting = enqueue(batcher, *range(6))
+    hold_up(batcher, session, priority=priority)
+    waiting = send(batcher, *range(QUEUE_LIMIT - 3), priority=priority)
     started_s = time.monotonic()
 
     with pytest.raises(Overloaded, match="gated is full") as refused:
-        enqueue(batcher, 1, 2, 3)
+        send(batcher, 1, 2, 3, priority=priority).outcomes()
 
-    assert time.monotonic() - started_s < 0.1
+    assert time.monotonic() - started_s < 1
     assert refused.value.reason == "QUEUE_FULL"
     assert refused.value.retry_after_s
-    last = enqueue(batcher, 1, 2)
+    last = send(batcher, 1, 2, priority=priority)
     session.gate.set()
-    assert len(waiting.outcomes()) == 6
+    assert len(waiting.outcomes()) == QUEUE_LIMIT - 3
     assert len(last.outcomes()) == 2
-    assert depth() == 0
+    wait_until(is_empty)
+
+
+@pytest.mark.parametrize("full", Priority)
+def test_a_full_lane_leaves_the_other_all_its_places(
+    batcher: Batcher[Embedding], session: GatedSession, full: Priority
+) -> None:
+    """Neither lane can take the other's places, so neither is shut out."""
+    (other,) = set(Priority) - {full}
+    filled = send(batcher, *[1] * QUEUE_LIMIT, priority=full)
+    with pytest.raises(Overloaded):
+        send(batcher, 1, priority=full).outcomes()
+
+    sent = send(batcher, *[2] * QUEUE_LIMIT, priority=other)
+    session.gate.set()
+
+    assert len(sent.outcomes()) == len(filled.outcomes()) == QUEUE_LIMIT
+
+
+def test_interactive_inputs_overtake_bulk(batcher: Batcher[Embedding], session: GatedSession) -> None:
+    """What a person waits for is the next batch, however much bulk came before, and rides without it."""
+    hold_up(batcher, session)
+    bulk = send(batcher, *[1] * 20, priority=BULK)
+    person = send(batcher, 9)
+    session.gate.set()
+
+    assert len(person.outcomes()) == 1
+    bulk.outcomes()
+    assert session.batches[:3] == [[0], [9], [1] * SHORT_BATCH]
+
+
+def test_bulk_is_never_starved(batcher: Batcher[Embedding], session: GatedSession) -> None:
+    """However many interactive inputs wait, every few batches one is bulk."""
+    hold_up(batcher, session)
+    bulk = send(batcher, 1, 1, 1, 1, priority=BULK)
+    people = send(batcher, *[9] * QUEUE_LIMIT)
+    session.gate.set()
+
+    people.outcomes()
+    bulk.outcomes()
+    turns = [batch[0] for batch in session.batches[1:]]
+    assert turns == ([9] * INTERACTIVE_TURNS + [1]) * 2
+
+
+def test_bulk_batches_are_short_only_beside_interactive_calls(session: GatedSession) -> None:
+    """Alone, bulk runs in the model's best batches; for a while after an interactive call, in short ones."""
+    batcher = Batcher(session, queue_limit=QUEUE_LIMIT, linger_s=60)
+    batcher.start()
+    hold_up(batcher, session)
+    first = send(batcher, *[1] * 8, priority=BULK)
+    session.gate.set()
+    first.outcomes()
+    send(batcher, 9).outcomes()
+    send(batcher, *[1] * 8, priority=BULK).outcomes()
+    batcher.stop()
+
+    before, after = session.sizes[1:3], session.sizes[4:]
+    assert before == [LARGEST_BATCH] * 2
+    assert max(after) == SHORT_BATCH
+
+
+def test_long_after_an_interactive_call_bulk_batches_are_large_again(session: GatedSession) -> None:
+    """When people have gone, bulk has the model to itself."""
+    batcher = Batcher(session, queue_limit=QUEUE_LIMIT, linger_s=0)
+    batcher.start()
+    hold_up(batcher, session, priority=Priority.INTERACTIVE)
+    bulk = send(batcher, *[1] * 8, priority=BULK)
+    session.gate.set()
+    bulk.outcomes()
+    batcher.stop()
+
+    assert session.sizes == [1, LARGEST_BATCH, LARGEST_BATCH]
 
 
 def test_cancelled_inputs_never_reach_the_model(batcher: Batcher[Embedding], session: GatedSession) -> None:
-    """A caller that left costs nothing, and its thread is free at once."""
+    """A caller that left costs nothing: its thread and its places are free at once, while the model is still busy."""
     busy = hold_up(batcher, session)
-    left, stays = enqueue(batcher, 1, 2, 3), enqueue(batcher, 4)
-    left.cancel()
+    left, stays = send(batcher, 1, 2, 3), send(batcher, 4)
+    left.call.cancel()
     with pytest.raises(Cancelled):
         left.outcomes()
+    wait_until(lambda: depth(Priority.INTERACTIVE) == 1)
     session.gate.set()
 
     assert len(stays.outcomes()) == len(busy.outcomes()) == 1
-    assert session.batches == [1, 1]
+    assert session.sizes == [1, 1]
 
 
 def test_expired_inputs_never_reach_the_model(batcher: Batcher[Embedding], session: GatedSession) -> None:
     """A deadline that passes in the queue is answered on time, and the model is not run for it."""
     hold_up(batcher, session)
-    late = enqueue(batcher, 1, 2, within_s=0.05)
+    late = send(batcher, 1, 2, within_s=0.05)
     with pytest.raises(DeadlineExceeded):
         late.outcomes()
-    stays = enqueue(batcher, 3)
+    stays = send(batcher, 3)
     session.gate.set()
 
     assert len(stays.outcomes()) == 1
-    assert session.batches == [1, 1]
-    assert depth() == 0
+    assert session.sizes == [1, 1]
+    wait_until(is_empty)
 
 
 @pytest.mark.parametrize("failure", [ModelError("secret path"), ValueError("secret path")])
@@ -154,40 +278,70 @@ def test_a_failing_model_answers_everybody_and_goes_on(
 ) -> None:
     """All callers of a failed batch get INTERNAL without internals; the next batch works."""
     session.failure = failure
-    busy = hold_up(batcher, session)
-    waiting = enqueue(batcher, 1, 2)
+    hold_up(batcher, session)
+    poisoned = [send(batcher, POISON), send(batcher, 1)]
     session.gate.set()
 
-    for call in (busy, waiting):
+    for sent in poisoned:
         with pytest.raises(Internal) as failed:
-            call.outcomes()
+            sent.outcomes()
         assert "secret" not in str(failed.value)
-    session.failure = None
-    assert len(enqueue(batcher, 3).outcomes()) == 1
+    assert len(send(batcher, 3).outcomes()) == 1
 
 
-def test_refused_and_unused_places_come_back(batcher: Batcher[Embedding], session: GatedSession) -> None:
-    """An input that fails before the model fails alone, and its place is free."""
-    call: Call[Embedding] = Call(3, Deadline.after(20))
-    good, bad, unused = batcher.reserve(call, 3)
+class Bug(Exception):
+    """Raised where nobody expects it."""
+
+
+ENDINGS = ("answered", "refused input", "bug", "interrupted", "cancelled", "expired", "failing model")
+
+
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    calls=st.lists(
+        st.tuples(st.integers(1, 12), st.sampled_from(Priority), st.sampled_from(ENDINGS)), min_size=1, max_size=12
+    )
+)
+def test_no_place_leaks_however_calls_end(
+    batcher: Batcher[Embedding], session: GatedSession, calls: list[tuple[int, Priority, str]]
+) -> None:
+    """Whatever is raised, cancelled or refused: afterwards every place is free and nothing of the calls waits."""
     session.gate.set()
-    bad.refuse(InvalidContent("no picture"))
-    bad.close()
-    good.fill(shade(9))
-    unused.close()
-    call.settle(unused.place, InvalidContent("not read"))
+    with ThreadPoolExecutor(4) as pool:
+        for ended in [pool.submit(_end, batcher, *call) for call in calls]:
+            ended.result(20)
 
-    first, second, _ = call.outcomes()
+    assert is_empty()
+    assert not list(batcher._lanes)
+    for priority in Priority:
+        assert len(send(batcher, *[1] * QUEUE_LIMIT, priority=priority).outcomes()) == QUEUE_LIMIT
 
-    assert isinstance(first, np.ndarray)
-    assert str(second) == "no picture"
-    assert depth() == 0
+
+def _end(batcher: Batcher[Embedding], count: int, priority: Priority, ending: str) -> None:
+    """Sends a call and lets it end in one of the ways in which calls end."""
+    call: Call[Embedding] = Call(count, Deadline.after(0.001 if ending == "expired" else 20), priority)
+    surprise = {"bug": Bug, "interrupted": KeyboardInterrupt}.get(ending)
+    try:
+        with batcher.admitted(call):
+            for place in range(count - 1):
+                batcher.put(call, place, shade(1))
+            if surprise is not None:
+                raise surprise
+            if ending == "cancelled":
+                call.cancel()
+            if ending == "refused input":
+                call.settle(count - 1, InvalidContent("no picture"))
+            elif ending != "expired":
+                batcher.put(call, count - 1, shade(POISON if ending == "failing model" else 1))
+            call.outcomes()
+    except (ServiceError, Bug, KeyboardInterrupt):
+        batcher.put(call, 0, shade(1))  # a decoder that is late
 
 
 def test_stopping_answers_those_who_wait(batcher: Batcher[Embedding], session: GatedSession) -> None:
     """The running batch is finished, everybody else is told to go elsewhere."""
     busy = hold_up(batcher, session)
-    waiting = enqueue(batcher, 1, 2)
+    waiting = [send(batcher, 1, 2, priority=priority) for priority in Priority]
     stopper = threading.Thread(target=batcher.stop)
     stopper.start()
     wait_until(lambda: not batcher.is_alive)
@@ -195,10 +349,9 @@ def test_stopping_answers_those_who_wait(batcher: Batcher[Embedding], session: G
     stopper.join(20)
 
     assert len(busy.outcomes()) == 1
-    with pytest.raises(Unavailable):
-        waiting.outcomes()
-    with pytest.raises(Unavailable):
-        enqueue(batcher, 3)
+    for sent in (*waiting, send(batcher, 3)):
+        with pytest.raises(Unavailable):
+            sent.outcomes()
 
 
 def test_the_models_work_is_counted(batcher: Batcher[Embedding], session: GatedSession) -> None:
@@ -210,7 +363,7 @@ def test_the_models_work_is_counted(batcher: Batcher[Embedding], session: GatedS
     names = ("fovea_inference_items_total", "fovea_inference_batches_total", "fovea_model_busy_seconds_total")
     before = [counted(name) for name in names]
     hold_up(batcher, session)
-    waiting = enqueue(batcher, 1, 2, 3)
+    waiting = send(batcher, 1, 2, 3)
     session.gate.set()
     waiting.outcomes()
     wait_until(lambda: counted(names[0]) == before[0] + 4)

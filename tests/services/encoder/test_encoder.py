@@ -1,7 +1,8 @@
 """One bundle's encoder: what is decoded, how often, and what a failure touches."""
 
+import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from encoders.providers import SessionOptions
 from encoders.session import Embedding, EmbeddingSession
 from rpc.deadline import Deadline
 from rpc.errors import Cancelled, DeadlineExceeded, Internal
+from rpc.priority import Priority
 from services.encoder.batcher import Batcher
 from services.encoder.call import Call
 from services.encoder.decoders import Decoders
@@ -25,30 +27,31 @@ MEMORY_BYTES = 64 << 20
 
 
 class CountingReader(PictureReader):
-    """A real reader that remembers what it read and breaks over one picture."""
+    """A real reader that counts the results of each read and breaks over one picture."""
 
-    def __init__(self, decoders: Decoders) -> None:
+    def __init__(self, decoders: Mapping[Priority, Decoders]) -> None:
         super().__init__(PREPROCESSING, decoders)
-        self.read_contents: list[int] = []
+        self.reads: list[int] = []
         self.breaks_over = b""
 
-    def read(self, contents: Sequence[Content], call: Call[Any]) -> list[Readable | InvalidContent]:
+    def read(self, content: Content, call: Call[Any]) -> list[Readable | InvalidContent]:
         """Reads, remembers, breaks."""
-        if contents[0].data == self.breaks_over:
+        if content.data == self.breaks_over:
             raise KeyError("a bug")
-        self.read_contents.append(len(contents))
-        return super().read(contents, call)
+        self.reads.append(len(content.parts))
+        return super().read(content, call)
 
 
 @pytest.fixture
-def decoders() -> Iterator[Decoders]:
-    made = Decoders(2, MEMORY_BYTES)
+def decoders() -> Iterator[Mapping[Priority, Decoders]]:
+    made = {priority: Decoders(2, MEMORY_BYTES) for priority in Priority}
     yield made
-    made.close()
+    for each in made.values():
+        each.close()
 
 
 @pytest.fixture
-def reader(decoders: Decoders) -> CountingReader:
+def reader(decoders: Mapping[Priority, Decoders]) -> CountingReader:
     return CountingReader(decoders)
 
 
@@ -63,32 +66,31 @@ def batcher(tmp_path: Path) -> Iterator[Batcher[Embedding]]:
 
 
 @pytest.fixture
-def encoder(tmp_path: Path, batcher: Batcher[Embedding], reader: CountingReader, decoders: Decoders) -> Encoder:
+def encoder(
+    tmp_path: Path, batcher: Batcher[Embedding], reader: CountingReader, decoders: Mapping[Priority, Decoders]
+) -> Encoder:
     session = EmbeddingSession(tiny_image_bundle(tmp_path), SessionOptions(provider="cpu"))
     return Encoder(session, batcher, reader, decoders)
 
 
-def call_of(contents: Sequence[Content], within_s: float = 20) -> Call[Embedding]:
-    """A call as long as its contents."""
-    return Call(len(contents), Deadline.after(within_s))
+def call_of(
+    contents: Sequence[Content], within_s: float = 20, priority: Priority = Priority.INTERACTIVE
+) -> Call[Embedding]:
+    """A call with as many outcomes as its contents have parts."""
+    return Call(sum(len(content.parts) for content in contents), Deadline.after(within_s), priority)
 
 
 def test_a_picture_is_decoded_once_for_all_its_regions(encoder: Encoder, reader: CountingReader) -> None:
-    """Regions of equal bytes share one decode, and each keeps its own place and error."""
+    """Regions come in order between those of other inputs, and each keeps its own place and error."""
     picture, other = encoded(corners()), encoded(plain("red"))
-    contents = [
-        Content("image", picture, (0, 0, 0.5, 0.5)),
-        Content("image", other),
-        Content("image", picture, (0.5, 0, 1, 0.5)),
-        Content("image", picture, (1, 0, 0, 1)),
-        Content("image", other),
-    ]
+    regions = ((0, 0, 0.5, 0.5), (1, 0, 0, 1), (0.5, 0, 1, 0.5))
+    contents = [Content("image", other), Content("image", picture, regions=regions), Content("image", other)]
 
     outcomes = encoder.encode(contents, call_of(contents))
 
-    assert sorted(reader.read_contents) == [2, 3]
-    assert isinstance(outcomes[3], InvalidContent)
-    red, whole, green, again = (outcome for outcome in outcomes if isinstance(outcome, np.ndarray))
+    assert sorted(reader.reads) == [1, 1, 3]
+    assert isinstance(outcomes[2], InvalidContent)
+    whole, red, green, again = (outcome for outcome in outcomes if isinstance(outcome, np.ndarray))
     assert np.allclose(red, whole, atol=1e-5)
     assert np.allclose(again, whole, atol=1e-6)
     assert green @ whole < 0.9
@@ -107,12 +109,12 @@ def test_a_bug_in_reading_is_internal_and_leaves_no_trace(encoder: Encoder, read
     assert len(encoder.encode(contents, call_of(contents))) == 2
 
 
-def test_waiting_for_a_decoder_ends_with_the_deadline(encoder: Encoder, decoders: Decoders) -> None:
+def test_waiting_for_a_decoder_ends_with_the_deadline(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
     """When all decoders are taken the deadline still holds."""
-    contents = [Content("image", encoded(plain("red")))]
+    contents, taken = [Content("image", encoded(plain("red")))], decoders[Priority.INTERACTIVE]
     with (
-        decoders.permit(Deadline.after(20)),
-        decoders.permit(Deadline.after(20)),
+        taken.permit(Deadline.after(20)),
+        taken.permit(Deadline.after(20)),
         pytest.raises(DeadlineExceeded, match="decoded"),
     ):
         encoder.encode(contents, call_of(contents, within_s=0.05))
@@ -120,27 +122,67 @@ def test_waiting_for_a_decoder_ends_with_the_deadline(encoder: Encoder, decoders
     assert len(encoder.encode(contents, call_of(contents))) == 1
 
 
-def test_a_caller_that_leaves_frees_its_decoder(encoder: Encoder, decoders: Decoders) -> None:
+def test_a_call_that_is_over_lets_go_of_its_images(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
+    """Images that wait for a decoder are not kept for a caller that has gone; those before a decoder are few."""
+    images = [encoded(plain("red", size=(8, side))) for side in range(8, 28)]
+    before, taken = [sys.getrefcount(image) for image in images], decoders[Priority.INTERACTIVE]
+    with taken.permit(Deadline.after(20)), taken.permit(Deadline.after(20)):
+        for _ in range(3):
+            call = call_of([Content("image", image) for image in images])
+            threading.Timer(0.05, call.cancel).start()
+            with pytest.raises(Cancelled):
+                encoder.encode([Content("image", image) for image in images], call)
+            del call
+        after = [sys.getrefcount(image) for image in images]
+        assert sum(now > once for now, once in zip(after, before, strict=True)) <= 2
+
+
+def test_bulk_decoding_holds_nobody_up(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
+    """While bulk images hold all their threads, decoders and memory, interactive images are decoded at once."""
+    contents, bulk = [Content("image", encoded(plain("red")))] * 3, decoders[Priority.BULK]
+    released = threading.Event()
+
+    def hold() -> None:
+        assert released.wait(20)
+
+    bulk.start([hold, hold])
+    try:
+        with (
+            bulk.permit(Deadline.after(20)),
+            bulk.permit(Deadline.after(20)),
+            bulk.memory(MEMORY_BYTES, Deadline.after(20), lambda: False),
+        ):
+            assert len(encoder.encode(contents[:1], call_of(contents[:1]))) == 1
+            assert len(encoder.encode(contents, call_of(contents))) == 3
+            with pytest.raises(DeadlineExceeded):
+                encoder.encode(contents, call_of(contents, within_s=0.05, priority=Priority.BULK))
+    finally:
+        released.set()
+
+
+def test_a_caller_that_leaves_frees_its_decoder(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
     """While an image waits for memory its caller leaves: the wait ends at once, and the next call is served."""
-    contents = [Content("image", encoded(plain("red")))]
+    contents, taken = [Content("image", encoded(plain("red")))], decoders[Priority.INTERACTIVE]
     call = call_of(contents)
 
-    with decoders.memory(MEMORY_BYTES, Deadline.after(20), lambda: False):
+    with taken.memory(MEMORY_BYTES, Deadline.after(20), lambda: False):
         threading.Timer(0.1, call.cancel).start()
         with pytest.raises(Cancelled):
             encoder.encode(contents, call)
 
-    with decoders.permit(Deadline.after(1)), decoders.permit(Deadline.after(1)):
+    with taken.permit(Deadline.after(1)), taken.permit(Deadline.after(1)):
         pass
     assert len(encoder.encode(contents, call_of(contents))) == 1
 
 
-def test_memory_that_is_not_freed_ends_with_the_deadline(encoder: Encoder, decoders: Decoders) -> None:
+def test_memory_that_is_not_freed_ends_with_the_deadline(
+    encoder: Encoder, decoders: Mapping[Priority, Decoders]
+) -> None:
     """Waiting for memory ends with the caller's deadline."""
     contents = [Content("image", encoded(plain("red")))]
 
     with (
-        decoders.memory(MEMORY_BYTES, Deadline.after(20), lambda: False),
+        decoders[Priority.INTERACTIVE].memory(MEMORY_BYTES, Deadline.after(20), lambda: False),
         pytest.raises(DeadlineExceeded),
     ):
         encoder.encode(contents, call_of(contents, within_s=0.1))

@@ -1,6 +1,7 @@
 """The Open Inference Protocol over a real port."""
 
 import struct
+from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
@@ -11,6 +12,8 @@ from fovea.oip.v2 import open_inference_pb2 as oip
 from fovea.oip.v2 import open_inference_pb2_grpc as oip_grpc
 from rpc.clients import Embedded, EncoderClient, Input
 from rpc.deadline import Deadline
+from services.encoder.batcher import Batcher
+from services.encoder.call import Call
 from tests.support.pictures import corners, encoded, plain
 
 
@@ -99,6 +102,42 @@ async def test_wrong_tensors_are_refused(stub: Any, asked: oip.ModelInferRequest
     assert refused.value.code().name == code
     assert words in (refused.value.details() or "")
     await stub.ModelInfer(request("tiny", "image", "BYTES", [1], packed(encoded(plain()))), timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("priority", "lane"), [({}, "interactive"), (0, "interactive"), (1, "interactive"), (2, "bulk"), (9, "bulk")]
+)
+async def test_the_protocols_priority_chooses_the_lane(
+    stub: Any, monkeypatch: pytest.MonkeyPatch, priority: int | dict[str, int], lane: str
+) -> None:
+    """1 is interactive, more is bulk, 0 is the default, whichever integer the client sends it as."""
+    lanes: list[str] = []
+    admitted = Batcher.admitted
+
+    def spy(batcher: Batcher[Any], call: Call[Any]) -> AbstractContextManager[None]:
+        lanes.append(call.priority.value)
+        return admitted(batcher, call)
+
+    monkeypatch.setattr(Batcher, "admitted", spy)
+    asked = request("tiny", "image", "BYTES", [1], packed(encoded(plain())))
+    for kind in ("int64_param", "uint64_param"):
+        if isinstance(priority, int):
+            setattr(asked.parameters["priority"], kind, priority)
+        await stub.ModelInfer(asked, timeout=20)
+
+    assert lanes == [lane, lane]
+
+
+@pytest.mark.parametrize("wrong", [{"int64_param": -1}, {"string_param": "high"}, {"bool_param": True}, {}])
+async def test_a_priority_that_cannot_be_obeyed_is_refused(stub: Any, wrong: dict[str, Any]) -> None:
+    """The parameter is named, and nothing is guessed."""
+    asked = request("tiny", "image", "BYTES", [1], packed(encoded(plain())))
+    asked.parameters["priority"].CopyFrom(oip.InferParameter(**wrong))
+
+    with pytest.raises(grpc.aio.AioRpcError, match=r"parameters\[priority\]") as refused:
+        await stub.ModelInfer(asked, timeout=20)
+
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_an_unknown_output_is_refused(stub: Any) -> None:

@@ -97,7 +97,7 @@ async def test_one_photo_in_all_orientations_is_one_vector(channel: grpc.aio.Cha
 )
 async def test_regions_are_those_of_the_upright_photo(channel: grpc.aio.Channel, kind: str, region: Box) -> None:
     """A region shows the same in all nine files, whose painted numbers differ elsewhere."""
-    vectors = await embed(channel, *(Input(photo(kind, orientation), region=region) for orientation in range(9)))
+    vectors = await embed(channel, *(Input(photo(kind, orientation), regions=(region,)) for orientation in range(9)))
 
     assert (vectors @ vectors[1]).min() >= 0.98
 

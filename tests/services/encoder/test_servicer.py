@@ -4,11 +4,16 @@ import grpc
 import numpy as np
 import pytest
 
+from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
+from fovea.types.v1 import types_pb2
 from rpc.clients import Embedded, EncoderClient, Input
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, NotFound, ServiceError
+from rpc.priority import Priority
 from tests.support.pictures import COLOURS, HOSTILE, blocks, corners, drawing, encoded, plain, turned
+
+BOX = (0.0, 0.0, 1.0, 1.0)
 
 
 @pytest.fixture
@@ -58,12 +63,47 @@ async def test_words_and_pictures_share_a_space(client: EncoderClient) -> None:
 async def test_regions_are_embedded_alone(client: EncoderClient) -> None:
     """A region's vector is that of a picture which shows only the region, also when the photo lies on its side."""
     data = turned(corners(size=(192, 128)), 6, "PNG")
-    inputs = [Input(data, region=(0.5, 0, 1, 0.5)), Input(data, region=(0, 0.5, 0.5, 1)), Input(data)]
+    inputs = [Input(data, regions=((0.5, 0, 1, 0.5),)), Input(data, regions=((0, 0.5, 0.5, 1),)), Input(data)]
 
     green, blue, whole = await embed(client, *inputs)
 
     wanted = await embed(client, *(Input(encoded(picture)) for picture in (plain("green"), plain("blue"), corners())))
     assert min(green @ wanted[0], blue @ wanted[1], whole @ wanted[2]) > 0.999
+
+
+async def test_regions_of_one_input_are_results_of_their_own(channel: grpc.aio.Channel) -> None:
+    """An image sent once gives a result for each of its regions, in order, each with the index of its input."""
+    quarters = [types_pb2.Box(x_max=0.5, y_max=0.5), types_pb2.Box(x_min=0.5, x_max=1, y_max=0.5)]
+    upside_down = types_pb2.Box(x_min=1, x_max=0, y_max=1)
+    inputs = [
+        encoder_pb2.Input(image=encoded(plain("red"))),
+        encoder_pb2.Input(image=encoded(corners()), regions=[*quarters, upside_down]),
+        encoder_pb2.Input(image=b"broken", regions=quarters),
+        encoder_pb2.Input(image=encoded(plain("green"))),
+    ]
+
+    answer = await encoder_pb2_grpc.EncoderServiceStub(channel).Encode(
+        encoder_pb2.EncodeRequest(encoder="tiny", inputs=inputs), timeout=20
+    )
+
+    assert [result.input_index for result in answer.results] == [0, 1, 1, 1, 2, 2, 3]
+    assert [place for place, result in enumerate(answer.results) if result.HasField("error")] == [3, 4, 5]
+    red, first, second, green = (np.frombuffer(answer.results[place].embedding, "<f4") for place in (0, 1, 2, 6))
+    assert min(first @ red, second @ green) > 0.999
+
+
+async def test_region_and_regions_together_fail_alone(channel: grpc.aio.Channel) -> None:
+    """An input that says both gets one error for each of its results, and its neighbours succeed."""
+    box, good = types_pb2.Box(x_max=1, y_max=1), encoder_pb2.Input(image=encoded(plain("red")))
+    both = encoder_pb2.Input(image=encoded(plain("red")), region=box, regions=[box, box])
+
+    answer = await encoder_pb2_grpc.EncoderServiceStub(channel).Encode(
+        encoder_pb2.EncodeRequest(encoder="tiny", inputs=[good, both, good]), timeout=20
+    )
+
+    codes = [result.error.code for result in answer.results]
+    assert codes == [0, *[grpc.StatusCode.INVALID_ARGUMENT.value[0]] * 2, 0]
+    assert "either region or regions" in answer.results[1].error.message
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -81,7 +121,7 @@ async def test_hostile_pictures_fail_alone(client: EncoderClient, name: str) -> 
 @pytest.mark.parametrize("region", [(float("nan"), 0, 1, 1), (0.5, 0, 0.5, 1), (0, 0, 2, 1), (0.0, 0.0, 0.0, 0.0)])
 async def test_impossible_regions_fail_alone(client: EncoderClient, region: tuple[float, float, float, float]) -> None:
     """A region that is no rectangle in the picture fails; other regions of the same picture do not."""
-    error = await error_of(client, Input(encoded(plain("red")), region=region))
+    error = await error_of(client, Input(encoded(plain("red")), regions=(region,)))
 
     assert isinstance(error, InvalidArgument)
     assert "region" in error.message
@@ -128,11 +168,13 @@ async def test_an_empty_text_fails_alone(client: EncoderClient) -> None:
     [
         ([], "tiny", InvalidArgument, "1 to 64"),
         ([Input("red", "text")] * 65, "tiny_text", InvalidArgument, "not 65"),
+        ([Input(b"", regions=(BOX,) * 129)] * 2, "tiny", InvalidArgument, "at most 256 results in one call, not 258"),
+        ([Input("red", "text", regions=(BOX, BOX))], "tiny_text", InvalidArgument, "only an image has regions"),
         ([Input("red", "text")], "tiny", InvalidArgument, "tiny reads image or sketch, not text"),
         ([Input("red", "text")], "huge", NotFound, "'huge' is not served here; there is tiny, tiny_text"),
         ([Input("red", "text")], "", InvalidArgument, "name one of them: tiny, tiny_text"),
         ([Input("red", "text")], "tiny_detector", NotFound, "not served"),
-        ([Input("red", "text", region=(0, 0, 1, 1))], "tiny_text", InvalidArgument, "only an image has regions"),
+        ([Input("red", "text", regions=((0, 0, 1, 1),))], "tiny_text", InvalidArgument, "only an image has regions"),
     ],
 )
 async def test_wrong_requests_are_refused_whole(
@@ -162,6 +204,29 @@ async def test_a_passed_deadline_is_answered_before_any_work(channel: grpc.aio.C
         await stub.Encode(encoder_pb2.EncodeRequest(encoder="tiny", inputs=[picture] * 64), timeout=0.001)
 
     assert refused.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_call_may_ask_for_256_results(client: EncoderClient) -> None:
+    """The largest call that the contract allows is served, in either lane."""
+    inputs = [Input(encoded(corners()), regions=(BOX,) * 4)] * 64
+    for priority in Priority:
+        answer = await client.encode(inputs, encoder="tiny", deadline=Deadline.after(60), priority=priority)
+        assert len(answer.outcomes) == 256
+
+
+async def test_an_unknown_priority_is_refused(channel: grpc.aio.Channel) -> None:
+    """Both services name the key."""
+    picture, metadata = encoded(plain()), (("fovea-priority", "urgent"),)
+    encode = encoder_pb2.EncodeRequest(encoder="tiny", inputs=[encoder_pb2.Input(image=picture)])
+    for call in (
+        encoder_pb2_grpc.EncoderServiceStub(channel).Encode(encode, timeout=20, metadata=metadata),
+        detector_pb2_grpc.DetectorServiceStub(channel).Detect(
+            detector_pb2.DetectRequest(image=picture), timeout=20, metadata=metadata
+        ),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError, match="fovea-priority: must be interactive or bulk") as refused:
+            await call
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_describe_tells_what_a_client_needs(client: EncoderClient) -> None:

@@ -53,6 +53,7 @@ class DetectorServiceServicer:
 
     def Detect(self, request, context):
         """Finds the objects of one picture; an empty answer is a good answer.
+        Request metadata `fovea-priority` chooses the lane, as in `fovea.encoder.v1.EncoderService.Encode`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

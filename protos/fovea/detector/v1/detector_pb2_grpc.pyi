@@ -34,7 +34,9 @@ class DetectorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DetectorServiceAsyncStub: ...
     Detect: _grpc.UnaryUnaryMultiCallable[_detector_pb2.DetectRequest, _detector_pb2.DetectResponse]
-    """Finds the objects of one picture; an empty answer is a good answer."""
+    """Finds the objects of one picture; an empty answer is a good answer.
+    Request metadata `fovea-priority` chooses the lane, as in `fovea.encoder.v1.EncoderService.Encode`.
+    """
     Describe: _grpc.UnaryUnaryMultiCallable[_detector_pb2.DescribeRequest, _detector_pb2.DescribeResponse]
     """Lists the detector bundles served, with their labels and limits."""
 
@@ -44,7 +46,9 @@ class DetectorServiceAsyncStub(DetectorServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Detect: _aio.UnaryUnaryMultiCallable[_detector_pb2.DetectRequest, _detector_pb2.DetectResponse]  # type: ignore[assignment]
-    """Finds the objects of one picture; an empty answer is a good answer."""
+    """Finds the objects of one picture; an empty answer is a good answer.
+    Request metadata `fovea-priority` chooses the lane, as in `fovea.encoder.v1.EncoderService.Encode`.
+    """
     Describe: _aio.UnaryUnaryMultiCallable[_detector_pb2.DescribeRequest, _detector_pb2.DescribeResponse]  # type: ignore[assignment]
     """Lists the detector bundles served, with their labels and limits."""
 
@@ -57,7 +61,9 @@ class DetectorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _detector_pb2.DetectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_detector_pb2.DetectResponse, _abc.Awaitable[_detector_pb2.DetectResponse]]:
-        """Finds the objects of one picture; an empty answer is a good answer."""
+        """Finds the objects of one picture; an empty answer is a good answer.
+        Request metadata `fovea-priority` chooses the lane, as in `fovea.encoder.v1.EncoderService.Encode`.
+        """
 
     @_abc_1.abstractmethod
     def Describe(

@@ -26,7 +26,7 @@ from fovea.types.v1 import types_pb2 as fovea_dot_types_dot_v1_dot_types__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66ovea/encoder/v1/encoder.proto\x12\x10\x66ovea.encoder.v1\x1a\x1a\x66ovea/types/v1/types.proto\x1a\x17google/rpc/status.proto\"I\n\rEncodeRequest\x12\x0f\n\x07\x65ncoder\x18\x01 \x01(\t\x12\'\n\x06inputs\x18\x02 \x03(\x0b\x32\x17.fovea.encoder.v1.Input\"j\n\x05Input\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06sketch\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12#\n\x06region\x18\x04 \x01(\x0b\x32\x13.fovea.types.v1.BoxB\t\n\x07\x63ontent\"\x89\x01\n\x0e\x45ncodeResponse\x12\r\n\x05space\x18\x01 \x01(\t\x12\x11\n\tdimension\x18\x02 \x01(\r\x12)\n\x07results\x18\x03 \x03(\x0b\x32\x18.fovea.encoder.v1.Result\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.fovea.encoder.v1.Timings\"_\n\x06Result\x12\x13\n\tembedding\x18\x01 \x01(\x0cH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x10\n\x08warnings\x18\x03 \x03(\tB\t\n\x07outcome\"f\n\x07Timings\x12\x11\n\tdecode_ms\x18\x01 \x01(\x02\x12\x10\n\x08queue_ms\x18\x02 \x01(\x02\x12\x10\n\x08infer_ms\x18\x03 \x01(\x02\x12\x10\n\x08total_ms\x18\x04 \x01(\x02\x12\x12\n\nbatch_size\x18\x05 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"C\n\x10\x44\x65scribeResponse\x12/\n\x08\x65ncoders\x18\x01 \x03(\x0b\x32\x1d.fovea.encoder.v1.EncoderInfo\"\xc5\x01\n\x0b\x45ncoderInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\r\x12,\n\nmodalities\x18\x05 \x03(\x0e\x32\x18.fovea.types.v1.Modality\x12\x12\n\nmax_inputs\x18\x06 \x01(\r\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x0e\n\x06sha256\x18\t \x01(\t2\xb0\x01\n\x0e\x45ncoderService\x12K\n\x06\x45ncode\x12\x1f.fovea.encoder.v1.EncodeRequest\x1a .fovea.encoder.v1.EncodeResponse\x12Q\n\x08\x44\x65scribe\x12!.fovea.encoder.v1.DescribeRequest\x1a\".fovea.encoder.v1.DescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66ovea/encoder/v1/encoder.proto\x12\x10\x66ovea.encoder.v1\x1a\x1a\x66ovea/types/v1/types.proto\x1a\x17google/rpc/status.proto\"I\n\rEncodeRequest\x12\x0f\n\x07\x65ncoder\x18\x01 \x01(\t\x12\'\n\x06inputs\x18\x02 \x03(\x0b\x32\x17.fovea.encoder.v1.Input\"\x90\x01\n\x05Input\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06sketch\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12#\n\x06region\x18\x04 \x01(\x0b\x32\x13.fovea.types.v1.Box\x12$\n\x07regions\x18\x05 \x03(\x0b\x32\x13.fovea.types.v1.BoxB\t\n\x07\x63ontent\"\x89\x01\n\x0e\x45ncodeResponse\x12\r\n\x05space\x18\x01 \x01(\t\x12\x11\n\tdimension\x18\x02 \x01(\r\x12)\n\x07results\x18\x03 \x03(\x0b\x32\x18.fovea.encoder.v1.Result\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.fovea.encoder.v1.Timings\"t\n\x06Result\x12\x13\n\tembedding\x18\x01 \x01(\x0cH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x10\n\x08warnings\x18\x03 \x03(\t\x12\x13\n\x0binput_index\x18\x04 \x01(\rB\t\n\x07outcome\"f\n\x07Timings\x12\x11\n\tdecode_ms\x18\x01 \x01(\x02\x12\x10\n\x08queue_ms\x18\x02 \x01(\x02\x12\x10\n\x08infer_ms\x18\x03 \x01(\x02\x12\x10\n\x08total_ms\x18\x04 \x01(\x02\x12\x12\n\nbatch_size\x18\x05 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"C\n\x10\x44\x65scribeResponse\x12/\n\x08\x65ncoders\x18\x01 \x03(\x0b\x32\x1d.fovea.encoder.v1.EncoderInfo\"\xc5\x01\n\x0b\x45ncoderInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\r\x12,\n\nmodalities\x18\x05 \x03(\x0e\x32\x18.fovea.types.v1.Modality\x12\x12\n\nmax_inputs\x18\x06 \x01(\r\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x0e\n\x06sha256\x18\t \x01(\t2\xb0\x01\n\x0e\x45ncoderService\x12K\n\x06\x45ncode\x12\x1f.fovea.encoder.v1.EncodeRequest\x1a .fovea.encoder.v1.EncodeResponse\x12Q\n\x08\x44\x65scribe\x12!.fovea.encoder.v1.DescribeRequest\x1a\".fovea.encoder.v1.DescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,20 +35,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENCODEREQUEST']._serialized_start=105
   _globals['_ENCODEREQUEST']._serialized_end=178
-  _globals['_INPUT']._serialized_start=180
-  _globals['_INPUT']._serialized_end=286
-  _globals['_ENCODERESPONSE']._serialized_start=289
-  _globals['_ENCODERESPONSE']._serialized_end=426
-  _globals['_RESULT']._serialized_start=428
-  _globals['_RESULT']._serialized_end=523
-  _globals['_TIMINGS']._serialized_start=525
-  _globals['_TIMINGS']._serialized_end=627
-  _globals['_DESCRIBEREQUEST']._serialized_start=629
-  _globals['_DESCRIBEREQUEST']._serialized_end=646
-  _globals['_DESCRIBERESPONSE']._serialized_start=648
-  _globals['_DESCRIBERESPONSE']._serialized_end=715
-  _globals['_ENCODERINFO']._serialized_start=718
-  _globals['_ENCODERINFO']._serialized_end=915
-  _globals['_ENCODERSERVICE']._serialized_start=918
-  _globals['_ENCODERSERVICE']._serialized_end=1094
+  _globals['_INPUT']._serialized_start=181
+  _globals['_INPUT']._serialized_end=325
+  _globals['_ENCODERESPONSE']._serialized_start=328
+  _globals['_ENCODERESPONSE']._serialized_end=465
+  _globals['_RESULT']._serialized_start=467
+  _globals['_RESULT']._serialized_end=583
+  _globals['_TIMINGS']._serialized_start=585
+  _globals['_TIMINGS']._serialized_end=687
+  _globals['_DESCRIBEREQUEST']._serialized_start=689
+  _globals['_DESCRIBEREQUEST']._serialized_end=706
+  _globals['_DESCRIBERESPONSE']._serialized_start=708
+  _globals['_DESCRIBERESPONSE']._serialized_end=775
+  _globals['_ENCODERINFO']._serialized_start=778
+  _globals['_ENCODERINFO']._serialized_end=975
+  _globals['_ENCODERSERVICE']._serialized_start=978
+  _globals['_ENCODERSERVICE']._serialized_end=1154
 # @@protoc_insertion_point(module_scope)

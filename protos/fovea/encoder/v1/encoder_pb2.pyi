@@ -30,7 +30,7 @@ class EncodeRequest(_message.Message):
     """The bundle to use; may be empty where exactly one bundle is served."""
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Input]:
-        """What to embed, 1..64 inputs."""
+        """What to embed, 1..64 inputs with at most 256 results together."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Input(_message.Message):
     SKETCH_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """An encoded picture (JPEG, PNG, WebP, GIF, BMP, TIFF), at most 32 megapixels and 16,384 px a side."""
     sketch: _builtins.bytes
@@ -66,6 +67,13 @@ class Input(_message.Message):
     def region(self) -> _types_pb2.Box:
         """Encode this part of the image only; default: the whole image. Only with `image`."""
 
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Box]:
+        """Encode these parts of the image, each to a result of its own; default: none, and the input has one result. At most
+        256 in a call. Only with `image`. An input with both `region` and `regions` fails alone: each of its results is
+        INVALID_ARGUMENT.
+        """
+
     def __init__(
         self,
         *,
@@ -73,10 +81,11 @@ class Input(_message.Message):
         sketch: _builtins.bytes = ...,
         text: _builtins.str = ...,
         region: _types_pb2.Box | None = ...,
+        regions: _abc.Iterable[_types_pb2.Box] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "image", b"image", "region", b"region", "sketch", b"sketch", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "image", b"image", "region", b"region", "sketch", b"sketch", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "image", b"image", "region", b"region", "regions", b"regions", "sketch", b"sketch", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["image", "sketch", "text"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
@@ -98,7 +107,7 @@ class EncodeResponse(_message.Message):
     """Length of each vector in floats."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]:
-        """One result for each input, in the inputs' order."""
+        """In the inputs' order: for each input one result, or one for each of its `regions` in their order."""
 
     @_builtins.property
     def timings(self) -> Global___Timings:
@@ -129,8 +138,11 @@ class Result(_message.Message):
     EMBEDDING_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    INPUT_INDEX_FIELD_NUMBER: _builtins.int
     embedding: _builtins.bytes
     """float32, little-endian, unit length, 4·dimension bytes."""
+    input_index: _builtins.int
+    """Index of the input in `EncodeRequest.inputs`, from 0."""
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """Why this input alone failed."""
@@ -145,10 +157,11 @@ class Result(_message.Message):
         embedding: _builtins.bytes = ...,
         error: _status_pb2.Status | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        input_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "outcome", b"outcome", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "input_index", b"input_index", "outcome", b"outcome", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["embedding", "error"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015

@@ -52,9 +52,12 @@ class EncoderServiceServicer:
     """
 
     def Encode(self, request, context):
-        """Embeds 1 to 64 inputs; one bad input fails alone.
-        NOT_FOUND: unknown encoder. INVALID_ARGUMENT: no inputs, more than 64, or a modality the bundle lacks.
-        RESOURCE_EXHAUSTED with ErrorInfo QUEUE_FULL: retry after grpc-retry-pushback-ms.
+        """Embeds 1 to 64 inputs into 1 to 256 results; one bad input fails alone.
+        Request metadata `fovea-priority` chooses the lane: `interactive` (default) or `bulk`, which never delays
+        interactive calls by more than one short batch.
+        NOT_FOUND: unknown encoder. INVALID_ARGUMENT: no inputs, more than 64, more than 256 results, a modality the bundle
+        lacks, or another `fovea-priority`.
+        RESOURCE_EXHAUSTED with ErrorInfo QUEUE_FULL or IN_FLIGHT_LIMIT: retry after grpc-retry-pushback-ms.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

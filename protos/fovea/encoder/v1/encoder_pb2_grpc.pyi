@@ -34,9 +34,12 @@ class EncoderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EncoderServiceAsyncStub: ...
     Encode: _grpc.UnaryUnaryMultiCallable[_encoder_pb2.EncodeRequest, _encoder_pb2.EncodeResponse]
-    """Embeds 1 to 64 inputs; one bad input fails alone.
-    NOT_FOUND: unknown encoder. INVALID_ARGUMENT: no inputs, more than 64, or a modality the bundle lacks.
-    RESOURCE_EXHAUSTED with ErrorInfo QUEUE_FULL: retry after grpc-retry-pushback-ms.
+    """Embeds 1 to 64 inputs into 1 to 256 results; one bad input fails alone.
+    Request metadata `fovea-priority` chooses the lane: `interactive` (default) or `bulk`, which never delays
+    interactive calls by more than one short batch.
+    NOT_FOUND: unknown encoder. INVALID_ARGUMENT: no inputs, more than 64, more than 256 results, a modality the bundle
+    lacks, or another `fovea-priority`.
+    RESOURCE_EXHAUSTED with ErrorInfo QUEUE_FULL or IN_FLIGHT_LIMIT: retry after grpc-retry-pushback-ms.
     """
     Describe: _grpc.UnaryUnaryMultiCallable[_encoder_pb2.DescribeRequest, _encoder_pb2.DescribeResponse]
     """Lists the bundles served, with their spaces and limits."""
@@ -47,9 +50,12 @@ class EncoderServiceAsyncStub(EncoderServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Encode: _aio.UnaryUnaryMultiCallable[_encoder_pb2.EncodeRequest, _encoder_pb2.EncodeResponse]  # type: ignore[assignment]
-    """Embeds 1 to 64 inputs; one bad input fails alone.
-    NOT_FOUND: unknown encoder. INVALID_ARGUMENT: no inputs, more than 64, or a modality the bundle lacks.
-    RESOURCE_EXHAUSTED with ErrorInfo QUEUE_FULL: retry after grpc-retry-pushback-ms.
+    """Embeds 1 to 64 inputs into 1 to 256 results; one bad input fails alone.
+    Request metadata `fovea-priority` chooses the lane: `interactive` (default) or `bulk`, which never delays
+    interactive calls by more than one short batch.
+    NOT_FOUND: unknown encoder. INVALID_ARGUMENT: no inputs, more than 64, more than 256 results, a modality the bundle
+    lacks, or another `fovea-priority`.
+    RESOURCE_EXHAUSTED with ErrorInfo QUEUE_FULL or IN_FLIGHT_LIMIT: retry after grpc-retry-pushback-ms.
     """
     Describe: _aio.UnaryUnaryMultiCallable[_encoder_pb2.DescribeRequest, _encoder_pb2.DescribeResponse]  # type: ignore[assignment]
     """Lists the bundles served, with their spaces and limits."""
@@ -63,9 +69,12 @@ class EncoderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _encoder_pb2.EncodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_encoder_pb2.EncodeResponse, _abc.Awaitable[_encoder_pb2.EncodeResponse]]:
-        """Embeds 1 to 64 inputs; one bad input fails alone.
-        NOT_FOUND: unknown encoder. INVALID_ARGUMENT: no inputs, more than 64, or a modality the bundle lacks.
-        RESOURCE_EXHAUSTED with ErrorInfo QUEUE_FULL: retry after grpc-retry-pushback-ms.
+        """Embeds 1 to 64 inputs into 1 to 256 results; one bad input fails alone.
+        Request metadata `fovea-priority` chooses the lane: `interactive` (default) or `bulk`, which never delays
+        interactive calls by more than one short batch.
+        NOT_FOUND: unknown encoder. INVALID_ARGUMENT: no inputs, more than 64, more than 256 results, a modality the bundle
+        lacks, or another `fovea-priority`.
+        RESOURCE_EXHAUSTED with ErrorInfo QUEUE_FULL or IN_FLIGHT_LIMIT: retry after grpc-retry-pushback-ms.
         """
 
     @_abc_1.abstractmethod
