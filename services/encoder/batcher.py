@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from encoders.errors import InvalidContent
 from encoders.session import ModelInput, Session
 from rpc import telemetry
-from rpc.errors import Internal, Overloaded, Unavailable
+from rpc.errors import SHUTTING_DOWN, Internal, Overloaded, Unavailable
 from services.encoder import metrics
 from services.encoder.call import Call
 
@@ -155,4 +155,4 @@ class Batcher(Generic[Answer]):
 
 
 def _shutting_down() -> Unavailable:
-    return Unavailable("the encoder is shutting down; send again")
+    return Unavailable("the encoder is shutting down; send again", reason=SHUTTING_DOWN)
