@@ -157,7 +157,8 @@ def _may_be_retried(error: grpc.aio.AioRpcError) -> bool:
     """Whether another process may do better: not where the peer itself says that nobody will."""
     if error.code() is not grpc.StatusCode.UNAVAILABLE:
         return False
-    return not any(key == PUSHBACK and value == NEVER_RETRY for key, value in error.trailing_metadata() or ())
+    said: Any = error.trailing_metadata() or ()
+    return dict(said).get(PUSHBACK) != NEVER_RETRY
 
 
 async def _is_done(answer: "asyncio.Future[Any]", timeout_s: float) -> bool:

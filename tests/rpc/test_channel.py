@@ -2,10 +2,10 @@
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from grpc._cython import cygrpc
 
 from tests.support.services import REPOSITORY
 
@@ -27,7 +27,9 @@ def options(path: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def library() -> bytes:
-    return Path(cygrpc.__file__).read_bytes()
+    path = import_module("grpc._cython.cygrpc").__file__
+    assert path
+    return Path(path).read_bytes()
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -100,7 +100,7 @@ async def test_undecodable_request_is_the_callers_fault(port: int, method: str) 
     """Bytes that are no message are INVALID_ARGUMENT without the library's words, whichever server reads them."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary(method)(b"\x0a\xff")
+            await channel.unary_unary(method, None, None)(b"\x0a\xff")
 
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "google" not in str(caught.value.details())

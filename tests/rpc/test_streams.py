@@ -1,7 +1,7 @@
 """Calls of an event-loop server: nothing that a caller does or leaves undone holds a place, and reasons arrive."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from rpc.settings import ServerSettings
 from tests.rpc.conftest import until
 
 SERVICE = "fovea.ingest.v1.IngestService"
+END = getattr(grpc.aio, "EOF")  # noqa: B009 - the type stubs lack it
 INGEST = f"/{SERVICE}/Ingest"
 LIST = f"/{SERVICE}/ListCollections"
 
@@ -50,7 +51,7 @@ class Servicer(ingest_pb2_grpc.IngestServiceServicer):
 
     async def _answers(
         self, collection: str, requests: AsyncIterator[ingest_pb2.IngestRequest]
-    ) -> AsyncIterator[ingest_pb2.IngestResponse]:
+    ) -> AsyncGenerator[ingest_pb2.IngestResponse, None]:
         if collection == "refused":
             raise NotFound("collection 'refused' does not exist")
         while collection == "flood":
@@ -63,7 +64,7 @@ class Servicer(ingest_pb2_grpc.IngestServiceServicer):
 
 @pytest.fixture
 async def servicer() -> Servicer:
-    return Servicer()
+    return Servicer()  # type: ignore[abstract] # two methods are enough here
 
 
 @asynccontextmanager
@@ -87,10 +88,17 @@ async def serving(servicer: Servicer, **settings: Any) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def connected(port: int, **options: Any) -> "AsyncIterator[ingest_pb2_grpc.IngestServiceAsyncStub]":
-    """A client of its own connection."""
+async def connected(port: int, **options: Any) -> AsyncIterator[Any]:
+    """A client of its own connection; Any, because the stubs' types know calls with an iterator only."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=channel_options(64 << 20, **options)) as channel:
         yield ingest_pb2_grpc.IngestServiceStub(channel)
+
+
+@asynccontextmanager
+async def raw(port: int) -> AsyncIterator[Any]:
+    """A channel for bytes."""
+    async with open_channel(f"127.0.0.1:{port}") as channel:
+        yield channel
 
 
 def opening(collection: str, uri: str = "") -> ingest_pb2.IngestRequest:
@@ -101,7 +109,7 @@ def opening(collection: str, uri: str = "") -> ingest_pb2.IngestRequest:
 async def ended(call: Any) -> ServiceError:
     """The error that a stream ends with."""
     try:
-        while await call.read() is not grpc.aio.EOF:
+        while await call.read() is not END:
             pass
     except grpc.aio.AioRpcError as error:
         return from_rpc_error(error, "ingest")
@@ -112,7 +120,7 @@ async def test_silent_calls_of_any_shape_end_and_block_nobody(servicer: Servicer
     """Calls that never send a message hold no place, and end with a status that says so."""
     async with (
         serving(servicer, max_in_flight=2, max_streams=2, first_message_s=1.0) as port,
-        open_channel(f"127.0.0.1:{port}") as channel,
+        raw(port) as channel,
         connected(port) as stub,
     ):
         silent = [channel.stream_stream(method)() for method in (INGEST, LIST) for _ in range(10)]
@@ -230,7 +238,8 @@ async def test_pings_every_ten_seconds_are_permitted(servicer: Servicer) -> None
     async with serving(servicer) as port:
         options = [*channel_options(1 << 20), ("grpc.keepalive_permit_without_calls", 1)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-            stream = ingest_pb2_grpc.IngestServiceStub(channel).Ingest()
+            stub: Any = ingest_pb2_grpc.IngestServiceStub(channel)
+            stream = stub.Ingest()
             await stream.write(opening("echo"))
             await asyncio.sleep(65)
             await stream.write(opening("echo", "a"))
@@ -245,7 +254,7 @@ async def test_pings_every_ten_seconds_are_permitted(servicer: Servicer) -> None
 async def test_undecodable_request_is_the_callers_fault(servicer: Servicer, method: str, garbage: bytes) -> None:
     """Bytes that are no message are INVALID_ARGUMENT, without the library's words, also for health."""
     garbage = b"\x0a\xff" if method == LIST else garbage
-    async with serving(servicer) as port, open_channel(f"127.0.0.1:{port}") as channel:
+    async with serving(servicer) as port, raw(port) as channel:
         call = channel.unary_stream(method)(garbage)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
@@ -256,7 +265,7 @@ async def test_undecodable_request_is_the_callers_fault(servicer: Servicer, meth
 
 async def test_undecodable_message_inside_a_stream_ends_it_with_the_reason(servicer: Servicer) -> None:
     """One broken message of a stream is a status, not a dead stream."""
-    async with serving(servicer) as port, open_channel(f"127.0.0.1:{port}") as channel:
+    async with serving(servicer) as port, raw(port) as channel:
         good = opening("echo").SerializeToString()
         call = channel.stream_stream(INGEST)(iter([good, b"\x0a\xff", good]))
         error = await ended(call)

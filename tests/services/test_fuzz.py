@@ -31,6 +31,7 @@ from services.search.settings import SearchSettings
 from tests.support.pictures import drawing, encoded, plain
 from tests.support.services import Stores
 
+END = getattr(grpc.aio, "EOF")  # noqa: B009 - the type stubs lack it
 SEED = 8
 MESSAGES = 20_000
 CALLERS = 8
@@ -52,7 +53,7 @@ NEVER_THE_CALLERS_FAULT = {"UNKNOWN", "INTERNAL"}
 class Target:
     """A method on one server."""
 
-    channel: grpc.aio.Channel
+    channel: Any
     method: MethodDescriptor
 
     @property
@@ -160,18 +161,19 @@ async def channels(
     stores: Stores, encoder: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[dict[str, Any]]:
     """A channel to a real server of each kind."""
-    where = {"milvus_uri": stores.milvus_uri, "redis_url": stores.redis_url, "encoders": (encoder,)}
+    where: dict[str, Any] = {"milvus_uri": stores.milvus_uri, "redis_url": stores.redis_url, "encoders": (encoder,)}
+    uploads = tmp_path_factory.mktemp("uploads")
     async with AsyncExitStack() as stack:
-        ports = {"encoder": encoder}
-        for name, open_server, settings in (
-            ("search", search_server, SearchSettings(**where)),
-            ("ingest", ingest_server, IngestSettings(**where, uploads=tmp_path_factory.mktemp("uploads"))),
+        addresses = {"encoder": encoder}
+        for name, opened in (
+            ("search", search_server(SearchSettings(**where))),
+            ("ingest", ingest_server(IngestSettings(**where, uploads=uploads))),
         ):
-            server = await stack.enter_async_context(open_server(settings))
+            server = await stack.enter_async_context(opened)
             await server.start()
             stack.push_async_callback(server.stop)
-            ports[name] = f"127.0.0.1:{server.port}"
-        yield {name: await stack.enter_async_context(open_channel(address)) for name, address in ports.items()}
+            addresses[name] = f"127.0.0.1:{server.port}"
+        yield {name: await stack.enter_async_context(open_channel(address)) for name, address in addresses.items()}
 
 
 def targets(channels: dict[str, Any]) -> Iterator[Target]:
@@ -188,7 +190,7 @@ async def status(target: Target, messages: Sequence[bytes]) -> str:
     """The code that a call ends with; one that stays open after an answer is left."""
     call = target.channel.stream_stream(target.path)(iter(messages), timeout=CALL_TIME_S)
     try:
-        while await call.read() is not grpc.aio.EOF:
+        while await call.read() is not END:
             if target.method.name == "Watch":
                 call.cancel()
                 return "OK"
