@@ -44,7 +44,7 @@ def test_bug_shows_nothing_of_itself() -> None:
 @pytest.mark.parametrize("name", ["x" * 7000, "ü" * 7000, "\n" * 100_000, "\ud800" * 3000])
 def test_callers_text_is_cut_where_a_status_is_made(name: str) -> None:
     """However long the text, the headers stay within what clients take, and the sentence keeps both its ends."""
-    status = abort_status(NotFound(f"no collection {name!r} is here; there is: photos"))
+    status = abort_status(NotFound(f"no collection '{name}' is here; there is: photos"))
 
     percent_encoded = 3 * len(status.details.encode())
     base64_encoded = sum(len(value) * 4 / 3 for key, value in status.trailing_metadata if key.endswith("-bin"))

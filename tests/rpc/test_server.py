@@ -1,6 +1,7 @@
 """Both kinds of server refuse, fail, report and drain the same way."""
 
 import asyncio
+import itertools
 import threading
 from typing import Any
 
@@ -222,4 +223,28 @@ async def test_readiness_follows_the_answer() -> None:
         ready.set()
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         watch.cancel()
+    await asyncio.to_thread(server.stop)
+
+
+async def test_watchers_that_come_and_go_stop_no_server() -> None:
+    """Health watches that end at any moment, also while others are told of a change, leave the server answering."""
+    flips = itertools.cycle([True, False])
+    server = ThreadServer(
+        ServerSettings(drain_s=0.1), services=[SERVICE], register=lambda _: None, is_ready=lambda: next(flips)
+    )
+    server.start()
+
+    async def watch(health: Any) -> None:
+        for _ in range(150):
+            call = health.Watch(health_pb2.HealthCheckRequest(service="readiness"))
+            await call.read()
+            call.cancel()
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(watch(stub) for _ in range(8)))
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service="liveness"), timeout=10)
+
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
     await asyncio.to_thread(server.stop)
