@@ -26,7 +26,7 @@ async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
     await directory.start()
     store = await open_when_up(settings.milvus_uri, settings.redis_url)
     searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store)))
-    servicer = SearchServicer(searcher, max_time_s=settings.max_time_s)
+    servicer = SearchServicer(searcher, max_time_s=settings.max_time_s, max_message_bytes=settings.max_message_bytes)
 
     async def is_ready() -> bool:
         await store.ping_index()

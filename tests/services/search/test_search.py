@@ -11,6 +11,7 @@ import pytest
 
 from fovea.search.v1 import search_pb2
 from fovea.types.v1 import types_pb2
+from rpc.errors import InvalidArgument, from_status, service_errors
 from tests.support.bundles import tiny_image_bundle
 from tests.support.pictures import blocks, corners, drawing, encoded, plain
 from tests.support.services import Stores, add, create, encoder_process, ingest_stub, item, search_stub
@@ -350,6 +351,27 @@ async def test_a_batch_answers_each_query_as_alone(search: "SearchServiceAsyncSt
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await search.BatchSearch(search_pb2.BatchSearchRequest(collection=photos, queries=queries[:1] * count))
         assert refused.value.code().name == code
+
+
+async def test_answers_over_the_message_limit_are_refused_with_what_to_do(
+    ingest: "IngestServiceAsyncStub", stores: Stores, encoder: str, name: str
+) -> None:
+    """A search too large for one message says so; in a batch, the results for which no room is left say so alone."""
+    await create(ingest, name)
+    answers = await add(ingest, name, *(item(f"{n}", PLAIN["red"], note="x" * 14_000) for n in range(90)))
+    assert all(not answer.HasField("error") for answer in answers)
+    query = search_pb2.SearchRequest(parts=[part(image=PLAIN["red"])], limit=30, fold_copies=False)
+
+    async with search_stub(stores, encoder, max_message_mib=1) as search:
+        batch = search_pb2.BatchSearchRequest(collection=name, queries=[query] * 5)
+        results = (await search.BatchSearch(batch)).results
+        with pytest.raises(InvalidArgument, match="ask for fewer") as caught, service_errors("search"):
+            await search.Search(
+                search_pb2.SearchRequest(collection=name, parts=query.parts, limit=90, fold_copies=False)
+            )
+
+    assert [result.WhichOneof("outcome") for result in results] == ["response"] * 2 + ["error"] * 3
+    assert {from_status(result.error).reason for result in results[2:]} == {caught.value.reason} == {"ANSWER_TOO_LARGE"}
 
 
 async def test_a_deadline_is_kept(search: "SearchServiceAsyncStub", photos: str) -> None:
