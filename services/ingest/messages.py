@@ -72,7 +72,8 @@ def item_of(message: ingest_pb2.Item) -> Item:
     if not message.uri and image is None:
         raise InvalidArgument("item: it needs a uri, an image or both")
     check_uri("item.uri", message.uri)
-    return Item(message.uri, image, metadata_of(message.metadata))
+    metadata = metadata_of(message.metadata) if message.HasField("metadata") else None
+    return Item(message.uri, image, metadata)
 
 
 def check_uri(field: str, uri: str) -> None:

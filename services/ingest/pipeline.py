@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from encoders.decoder_revision import DECODER_REVISION, decodes_alike
 from rpc.clients import Embedded, Input
 from rpc.deadline import Deadline
 from rpc.directory import DetectorEntry, EncoderEntry
@@ -16,8 +17,18 @@ from services.ingest.batcher import Batcher
 from services.ingest.item import Added, Picture
 from services.ingest.patience import patiently
 from services.ingest.settings import IngestSettings
+from services.stores.entries import is_same_metadata
 from services.stores.images import ImageStore
-from services.stores.records import WHOLE_PICTURE, Collection, ImageRecord, NewImage, PutResult, PutStatus, Region
+from services.stores.records import (
+    WHOLE_PICTURE,
+    Collection,
+    ImageRecord,
+    NewImage,
+    NewMetadata,
+    PutResult,
+    PutStatus,
+    Region,
+)
 
 
 class Pipeline:
@@ -41,7 +52,7 @@ class Pipeline:
         self._store = store
         self._item_time_s = settings.item_time_s
         self._detecting = asyncio.Semaphore(settings.detect_calls)
-        self._known: Batcher[Picture, ImageRecord | None] = Batcher(
+        self._live: Batcher[str, ImageRecord | None] = Batcher(
             self._look_up, max_requests=settings.write_batch, calls=settings.write_calls
         )
         self._encoded: Batcher[Input, Embedded] = Batcher(
@@ -51,13 +62,13 @@ class Pipeline:
             max_bytes=settings.encode_batch_mib << 20,
             size_of=lambda item: len(item.content),
         )
-        self._written: Batcher[NewImage, PutResult] = Batcher(
+        self._written: Batcher[NewImage | NewMetadata, PutResult] = Batcher(
             self._write, max_requests=settings.write_batch, calls=settings.write_calls
         )
         self._workers = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for batcher in (self._known, self._encoded, self._written):
+        for batcher in (self._live, self._encoded, self._written):
             await self._workers.enter_async_context(batcher)
         return self
 
@@ -66,9 +77,9 @@ class Pipeline:
 
     async def add(self, picture: Picture) -> Added:
         """Returns when the picture is durable and findable; raises ServiceError."""
-        known = await self._known.ask(picture)
-        if known is not None:
-            return Added(picture.uri, known.image_id, PutStatus.UNCHANGED, known.region_count)
+        live = await self._live.ask(picture.uri)
+        if live is not None and await _is_current(live, picture):
+            return await self._keep(live, picture)
         with _faults_of_the_image():
             regions, warnings = await self._regions(picture)
             inputs = [Input(picture.data, "image", region.box) for region in regions]
@@ -76,9 +87,24 @@ class Pipeline:
         written = await _to_the_end(self._written.ask(_new_image(picture, regions, embedded)))
         warnings += tuple(warning for one in embedded for warning in one.warnings)
         assert written.status is not None, "a write that did not fail has a status"
+        replaced_sha256 = live.sha256 if live is not None and live.sha256 != picture.sha256 else ""
         return Added(
-            picture.uri, written.image_id, written.status, written.region_count, tuple(dict.fromkeys(warnings))
+            picture.uri,
+            written.image_id,
+            written.status,
+            written.region_count,
+            tuple(dict.fromkeys(warnings)),
+            replaced_sha256,
         )
+
+    async def _keep(self, live: ImageRecord, picture: Picture) -> Added:
+        """Keep the embeddings of a live image; only metadata that are sent and differ are written."""
+        if picture.metadata is None or is_same_metadata(picture.metadata, live.metadata):
+            return Added(picture.uri, live.image_id, PutStatus.UNCHANGED, live.region_count)
+        change = NewMetadata(picture.uri, picture.sha256, picture.metadata)
+        written = await _to_the_end(self._written.ask(change))
+        assert written.status is not None, "a write that did not fail has a status"
+        return Added(picture.uri, written.image_id, written.status, written.region_count)
 
     async def _regions(self, picture: Picture) -> tuple[tuple[Region, ...], tuple[str, ...]]:
         """The objects of a picture and the detector's warnings; the whole picture where no object was found."""
@@ -94,9 +120,8 @@ class Pipeline:
         regions = tuple(Region(d.box, d.label, d.score, d.class_id) for d in found.detections)
         return regions or (WHOLE_PICTURE,), found.warnings
 
-    async def _look_up(self, pictures: Sequence[Picture]) -> Sequence[ImageRecord | None]:
-        keys = [(picture.uri, picture.sha256, picture.metadata) for picture in pictures]
-        return await self._store.unchanged(self._collection.name, keys)
+    async def _look_up(self, uris: Sequence[str]) -> Sequence[ImageRecord | None]:
+        return await self._store.lookup(self._collection.name, uris)
 
     async def _encode(self, inputs: Sequence[Input]) -> Sequence[Embedded | ServiceError]:
         deadline = Deadline.after(self._item_time_s)
@@ -111,10 +136,17 @@ class Pipeline:
             )
         return encoded.outcomes
 
-    async def _write(self, images: Sequence[NewImage]) -> Sequence[PutResult | ServiceError]:
+    async def _write(self, changes: Sequence[NewImage | NewMetadata]) -> Sequence[PutResult | ServiceError]:
         with stage("write"):
-            results = await self._store.put(self._collection.name, images, Deadline.after(self._item_time_s))
+            results = await self._store.put(self._collection.name, changes, Deadline.after(self._item_time_s))
         return [result if result.error is None else result.error for result in results]
+
+
+async def _is_current(live: ImageRecord, picture: Picture) -> bool:
+    """Whether the embeddings of a live image are those of the picture."""
+    if live.sha256 != picture.sha256:
+        return False
+    return await asyncio.to_thread(decodes_alike, picture.data, live.decoder_revision)
 
 
 async def _to_the_end(write: Coroutine[Any, Any, PutResult]) -> PutResult:
@@ -138,6 +170,7 @@ def _new_image(picture: Picture, regions: tuple[Region, ...], embedded: Sequence
         metadata=picture.metadata,
         regions=regions,
         embeddings=np.stack([one.embedding for one in embedded]),
+        decoder_revision=DECODER_REVISION,
     )
 
 

@@ -93,7 +93,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             raise InvalidArgument("image_ids, uris, filter: say what to delete with at least one of them")
         deadline = Deadline.of(context, max_s=self._max_time_s)
         deleted = await self._store.delete(request.collection, list(image_ids), deadline)
-        return ingest_pb2.DeleteImagesResponse(deleted_count=deleted)
+        return ingest_pb2.DeleteImagesResponse(deleted_count=deleted.image_count)
 
     async def GetImage(self, request: ingest_pb2.GetImageRequest, context: Context) -> ingest_pb2.GetImageResponse:
         """Reads one picture."""

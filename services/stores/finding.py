@@ -154,10 +154,9 @@ class Finder:
             _logger.warning("%s: answering from the rows: %s", collection.name, error)
         keys = [str(candidate.key) for candidate in candidates]
         rows = await self._index.rows(collection.name, keys, ["key", *RECORD_FIELDS], deadline)
-        records: dict[str, ImageRecord] = {}
-        for record in sorted(map(record_of, rows), key=lambda each: each.version):
-            records[record.image_id] = record
-        return records, [DEGRADED]
+        newest = {record.image_id: record for record in sorted(map(record_of, rows), key=lambda each: each.version)}
+        # A deletion is a version without regions; what it deleted is older.
+        return {each: record for each, record in newest.items() if record.region_count}, [DEGRADED]
 
 
 def _check(query: Query, collection: Collection) -> None:

@@ -9,7 +9,6 @@ from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from services.stores.catalog import RedisCatalog
 from services.stores.definitions import Definitions
-from services.stores.entries import fingerprint_of
 from services.stores.expression import Engine, expression_of
 from services.stores.filter import Filter, parse_filter
 from services.stores.finding import Finder, Query
@@ -17,11 +16,12 @@ from services.stores.milvus import MilvusIndex
 from services.stores.records import (
     Collection,
     Counts,
+    Deleted,
     Embeddings,
     Found,
     ImageRecord,
-    Metadata,
     NewImage,
+    NewMetadata,
     PutResult,
     StoredImage,
     image_id_of,
@@ -29,6 +29,7 @@ from services.stores.records import (
 )
 from services.stores.recovery import Recovery
 from services.stores.rows import EMBEDDING, REGION_FIELDS, RowKey, stored_image, version_keys
+from services.stores.scripts import QUARANTINE_S
 from services.stores.shards import CatalogLost
 from services.stores.writing import Writer
 
@@ -49,9 +50,9 @@ class ImageStore:
         self._finder = Finder(index, catalog)
 
     @classmethod
-    async def open(cls, milvus_uri: str, redis_url: str) -> "ImageStore":
+    async def open(cls, milvus_uri: str, redis_url: str, *, quarantine_s: float = QUARANTINE_S) -> "ImageStore":
         """Connect to both stores; Unavailable when Milvus does not answer. Redis is asked nothing yet."""
-        return cls(await MilvusIndex.open(milvus_uri), RedisCatalog.open(redis_url))
+        return cls(await MilvusIndex.open(milvus_uri), RedisCatalog.open(redis_url, quarantine_s))
 
     @property
     def engine(self) -> Engine:
@@ -60,6 +61,7 @@ class ImageStore:
 
     async def close(self) -> None:
         """Close both connections."""
+        await self._recovery.close()
         await asyncio.gather(self._index.close(), self._catalog.close())
 
     async def ping(self, deadline: Deadline | None = None) -> None:
@@ -100,18 +102,19 @@ class ImageStore:
         deadline = Deadline.after(READ_TIMEOUT_S)
         return await self._definitions.whole(name, lambda collection: self._catalog.counts(collection, deadline))
 
-    async def unchanged(self, name: str, items: Sequence[tuple[str, str, Metadata]]) -> list[ImageRecord | None]:
-        """For each (uri, sha256, metadata) the live record with just these, if there is one."""
-        wanted = [(image_id_of(uri), fingerprint_of(sha256, metadata)) for uri, sha256, metadata in items]
+    async def lookup(self, name: str, uris: Sequence[str]) -> list[ImageRecord | None]:
+        """For each uri the live record, if there is one."""
+        ids = [image_id_of(uri) for uri in uris]
         deadline = Deadline.after(READ_TIMEOUT_S)
-        return await self._definitions.whole(name, lambda it: self._catalog.unchanged(it, wanted, deadline))
+        records = await self._definitions.whole(name, lambda it: self._catalog.records(it, set(ids), deadline))
+        return [records.get(image_id) for image_id in ids]
 
-    async def put(self, name: str, images: Sequence[NewImage], deadline: Deadline) -> list[PutResult]:
-        """Write pictures, one result each, in order. What is answered with a status is durable and findable."""
-        return await self._writer.put(name, images, deadline)
+    async def put(self, name: str, changes: Sequence[NewImage | NewMetadata], deadline: Deadline) -> list[PutResult]:
+        """Write images, one result each, in order. What is answered with a status is durable and findable."""
+        return await self._writer.put(name, changes, deadline)
 
-    async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> int:
-        """Delete pictures for good and tell how many there were; unknown ids are no error."""
+    async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> Deleted:
+        """Delete images for good, and tell which there were; unknown ids are not an error."""
         return await self._writer.delete(name, image_ids, deadline)
 
     async def find(

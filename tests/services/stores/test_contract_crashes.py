@@ -212,7 +212,7 @@ async def test_deletes_survive_a_lost_redis(fragile: ImageStore, redis: Embedded
     """What was deleted, after updates too, does not come back when Redis is rebuilt."""
     for content in ("1", "2", "3"):
         await put(fragile, name, picture("p", EMBEDDINGS[0], content=content))
-    assert await fragile.delete(name, [image_id_of("p")], soon()) == 1
+    assert (await fragile.delete(name, [image_id_of("p")], soon())).image_count == 1
     async with Redis.from_url(redis.url) as client:
         await client.flushall()
 

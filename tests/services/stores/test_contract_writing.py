@@ -71,18 +71,15 @@ async def test_changed_metadata_are_an_update(store: ImageStore, photos: Collect
     assert await uris(store, photos.name, embedding, filter="colour = 'blue'") == ["p"]
 
 
-async def test_unchanged_knows_what_lives(store: ImageStore, photos: Collection) -> None:
-    """Before encoding, the store tells which pictures it has already."""
+async def test_lookup_knows_what_lives(store: ImageStore, photos: Collection) -> None:
+    """Before encoding, the store tells which images it has already, with their bytes' hash and metadata."""
     image = picture("p", unit_vectors(1)[0], {"a": 1})
     await put(store, photos.name, image)
 
-    same, other_bytes, other_metadata, unknown = await store.unchanged(
-        photos.name,
-        [("p", image.sha256, {"a": 1}), ("p", "0" * 64, {"a": 1}), ("p", image.sha256, {}), ("q", image.sha256, {})],
-    )
-    assert same is not None
-    assert same.uri == "p"
-    assert (other_bytes is None, other_metadata is None, unknown) == (True, True, None)
+    known, unknown, again = await store.lookup(photos.name, ["p", "q", "p"])
+    assert known is not None
+    assert (known.uri, known.sha256, known.metadata, known.decoder_revision) == ("p", image.sha256, {"a": 1}, 1)
+    assert (unknown, again) == (None, known)
 
 
 async def test_objects_keep_their_regions(store: ImageStore, name: str) -> None:
@@ -180,8 +177,8 @@ async def test_deleted_pictures_are_gone(store: ImageStore, photos: Collection) 
     await put(store, photos.name, *(picture(f"p/{i}", embeddings[i]) for i in range(3)))
     gone = image_id_of("p/1")
 
-    assert await store.delete(photos.name, [gone, gone, "f" * 32, "no id"], soon()) == 1
-    assert await store.delete(photos.name, [gone], soon()) == 0
+    assert (await store.delete(photos.name, [gone, gone, "f" * 32, "no id"], soon())).image_count == 1
+    assert (await store.delete(photos.name, [gone], soon())).image_count == 0
     assert "p/1" not in await uris(store, photos.name, embeddings[1])
     assert await store.counts(photos.name) == Counts(2, 2)
     with pytest.raises(NotFound):
@@ -197,7 +194,7 @@ async def test_collections_are_kept_apart(store: ImageStore, photos: Collection,
     await put(store, f"{name}b", picture("p", embedding))
 
     assert await uris(store, photos.name, embedding) == []
-    assert await store.delete(photos.name, [image_id_of("p")], soon()) == 0
+    assert (await store.delete(photos.name, [image_id_of("p")], soon())).image_count == 0
     with pytest.raises(NotFound):
         await store.image(photos.name, image_id_of("p"))
     assert await uris(store, f"{name}b", embedding) == ["p"]
