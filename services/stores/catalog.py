@@ -224,6 +224,10 @@ class RedisCatalog:
             arguments.append(tombstones_of(each.dead, each.deleted_to, self._quarantine_ms))
         await self._rebuild(collection, shard, scripts.REBUILD_ADD, arguments, deadline)
 
+    async def rebuild_release(self, collection: Collection, shard: str, *, token: str, deadline: Deadline) -> None:
+        """Leave a rebuild that failed to the next one."""
+        await self._rebuild(collection, shard, scripts.REBUILD_RELEASE, [token], deadline)
+
     async def rebuild_end(self, collection: Collection, shard: str, *, token: str, deadline: Deadline) -> None:
         """Open a rebuilt shard for writes."""
         await self._rebuild(collection, shard, scripts.REBUILD_END, [token, collection.generation], deadline)

@@ -102,6 +102,15 @@ class ImageStore:
         deadline = Deadline.after(READ_TIMEOUT_S)
         return await self._definitions.whole(name, lambda collection: self._catalog.counts(collection, deadline))
 
+    async def counts_or_none(self, name: str) -> Counts | None:
+        """The counts, or None where Redis lost the collection: its rebuild begins, and nobody waits for it."""
+        collection = await self._definitions.get(name)
+        try:
+            return await self._catalog.counts(collection, Deadline.after(READ_TIMEOUT_S))
+        except CatalogLost:
+            self._recovery.rebuild_soon(await self._definitions.fresh(name))
+            return None
+
     async def lookup(self, name: str, uris: Sequence[str]) -> list[ImageRecord | None]:
         """For each uri the live record, if there is one."""
         ids = [image_id_of(uri) for uri in uris]

@@ -151,13 +151,17 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One picture, or one region of it, that a query found; `region` is None where rows stand for whole pictures."""
+    """One picture, or one region of it, that a query found; `region` is None where rows stand for whole pictures.
+
+    `copies` names some of the `copy_count` exact copies that were folded into it.
+    """
 
     record: ImageRecord
     score: float
     region: Region | None
     query_index: int
     copies: tuple[str, ...] = ()
+    copy_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What brings the two stores together again: the sweep after a crash, and the rebuild of Redis from Milvus."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections import defaultdict
@@ -8,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rpc.deadline import Deadline
+from rpc.errors import ServiceError
 from rpc.tasks import end, gather
 from services.stores.catalog import Rebuilt, RedisCatalog
 from services.stores.milvus import MAX_ROWS, MilvusIndex
@@ -19,6 +21,7 @@ from services.stores.tombstones import Version, deleted_to, versions_in
 REBUILD_LEASE_S = 30.0
 REBUILD_WAIT_S = 0.1
 REBUILDS_AT_ONCE = 4
+RELEASE_TIMEOUT_S = 1.0
 REBUILD_TIMEOUT_S = 600.0
 PURGE_BATCH = 256
 
@@ -122,8 +125,18 @@ class Recovery:
 
     async def _rebuild_shard(self, collection: Collection, shard: str, deadline: Deadline) -> bool:
         token = secrets.token_hex(8)
-        if not await self._begin(collection, shard, token, deadline):
-            return False
+        try:
+            is_ours = await self._begin(collection, shard, token, deadline)
+            if is_ours:
+                await self._fill(collection, shard, token, deadline)
+        except BaseException:
+            with contextlib.suppress(ServiceError):
+                soon = Deadline.after(RELEASE_TIMEOUT_S)
+                await self._catalog.rebuild_release(collection, shard, token=token, deadline=soon)
+            raise
+        return is_ours
+
+    async def _fill(self, collection: Collection, shard: str, token: str, deadline: Deadline) -> None:
         async for rows in self._index.scan(
             collection, prefix=shard, fields=RECORD_FIELDS, deadline=deadline, consistency="Strong"
         ):
@@ -131,7 +144,6 @@ class Recovery:
                 collection, shard, _found(rows), token=token, lease_s=REBUILD_LEASE_S, deadline=deadline
             )
         await self._catalog.rebuild_end(collection, shard, token=token, deadline=deadline)
-        return True
 
     async def _begin(self, collection: Collection, shard: str, token: str, deadline: Deadline) -> bool:
         """Whether the shard is ours to rebuild; False once it is whole."""

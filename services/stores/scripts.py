@@ -259,6 +259,12 @@ end
 return 1
 """
 
+# ARGV: token. The rebuild failed: the next one need not wait for the lease.
+REBUILD_RELEASE = """
+if redis.call('GET', KEYS[6]) == ARGV[1] then redis.call('DEL', KEYS[6]) end
+return 1
+"""
+
 # ARGV: token, generation. The shard may be written again.
 REBUILD_END = """
 if redis.call('GET', KEYS[6]) ~= ARGV[1] then return redis.error_reply('LOST') end

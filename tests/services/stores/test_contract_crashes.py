@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,31 +22,10 @@ from tests.support.servers import (
     STANDALONE_START_TIMEOUT_S,
     EmbeddedServer,
     embedded_milvus,
-    embedded_redis,
     standalone_milvus,
 )
 
 EMBEDDINGS = unit_vectors(30)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A Redis that may be killed."""
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = embedded_redis(folder)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def fragile(milvus_uri: str, redis: EmbeddedServer, name: str) -> AsyncIterator[ImageStore]:
-    """A store with an empty collection `name` on a Redis that may be killed."""
-    async with opened(milvus_uri, redis.url) as store:
-        await store.create(a_collection(name))
-        yield store
-        await store.drop(name)
 
 
 async def fill(store: ImageStore, name: str) -> None:
