@@ -14,6 +14,7 @@ from services.ingest.collections import Collections
 from services.ingest.housekeeper import Housekeeper
 from services.ingest.ingester import Ingester
 from services.ingest.intake import Intake
+from services.ingest.kept_uploads import KeptUploads
 from services.ingest.reader import PictureReader
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
@@ -33,11 +34,20 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
     uploads = Uploads(settings.uploads) if settings.uploads else None
     reader = PictureReader(ImageRoots(settings.roots), uploads, settings.max_image_mib << 20)
     intake = Intake(reader, threads=settings.read_threads, max_bytes=settings.mib_in_flight << 20)
-    housekeeper = Housekeeper(store, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
+    kept = KeptUploads(store, uploads) if uploads else None
+    housekeeper = Housekeeper(store, kept, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
     servicer = IngestServicer(
-        ingester=Ingester(store=store, directory=directory, intake=intake, housekeeper=housekeeper, settings=settings),
+        ingester=Ingester(
+            store=store,
+            directory=directory,
+            intake=intake,
+            housekeeper=housekeeper,
+            settings=settings,
+            uploads=uploads,
+        ),
         collections=Collections(store, directory),
         store=store,
+        housekeeper=housekeeper,
         max_time_s=settings.max_time_s,
     )
     keeping_house = asyncio.create_task(housekeeper.run(), name="housekeeper")

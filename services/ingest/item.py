@@ -28,6 +28,7 @@ class Picture:
     width_px: int
     height_px: int
     metadata: Metadata | None
+    is_kept: bool = False  # among the uploads
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from encoders.decoder_revision import DECODER_REVISION, decodes_alike
 from rpc.clients import Embedded, Input
 from rpc.deadline import Deadline
 from rpc.directory import DetectorEntry, EncoderEntry
-from rpc.errors import FailedPrecondition, InvalidArgument, ServiceError
+from rpc.errors import FailedPrecondition, InvalidArgument, ServiceError, Unavailable
 from rpc.telemetry import stage
 from services.ingest.batcher import Batcher
 from services.ingest.item import Added, Picture
@@ -29,6 +29,8 @@ from services.stores.records import (
     PutStatus,
     Region,
 )
+from sources.errors import SourceError
+from sources.uploads import Uploads
 
 
 class Pipeline:
@@ -45,11 +47,13 @@ class Pipeline:
         detector: DetectorEntry | None,
         store: ImageStore,
         settings: IngestSettings,
+        uploads: Uploads | None = None,
     ) -> None:
         self._collection = collection
         self._encoder = encoder
         self._detector = detector
         self._store = store
+        self._uploads = uploads
         self._item_time_s = settings.item_time_s
         self._detecting = asyncio.Semaphore(settings.detect_calls)
         self._live: Batcher[str, ImageRecord | None] = Batcher(
@@ -87,6 +91,7 @@ class Pipeline:
         written = await _to_the_end(self._written.ask(_new_image(picture, regions, embedded)))
         warnings += tuple(warning for one in embedded for warning in one.warnings)
         assert written.status is not None, "a write that did not fail has a status"
+        await self._keep_upload(picture)
         replaced_sha256 = live.sha256 if live is not None and live.sha256 != picture.sha256 else ""
         return Added(
             picture.uri,
@@ -96,6 +101,14 @@ class Pipeline:
             tuple(dict.fromkeys(warnings)),
             replaced_sha256,
         )
+
+    async def _keep_upload(self, picture: Picture) -> None:
+        """Keep an upload once more: its file may have been taken away as unused before the picture lived."""
+        if picture.is_kept and self._uploads is not None:
+            try:
+                await asyncio.to_thread(self._uploads.keep, picture.sha256, picture.data)
+            except SourceError as error:
+                raise Unavailable(str(error)) from error
 
     async def _keep(self, live: ImageRecord, picture: Picture) -> Added:
         """Keep the embeddings of a live image; only metadata that are sent and differ are written."""

@@ -7,7 +7,7 @@ from typing import Any
 from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition
 from services.stores import scripts
-from services.stores.entries import decode_entry, encode_entry
+from services.stores.entries import decode_entry, encode_entry, pending_sha256
 from services.stores.records import Collection, Counts, ImageRecord
 from services.stores.shards import (
     GENERATION,
@@ -163,6 +163,11 @@ class RedisCatalog:
         """The live records of those of these pictures that have one."""
         entries = await self._shards.live(collection, image_ids, deadline)
         return {image_id: decode_entry(image_id, entry) for image_id, entry in entries.items()}
+
+    async def pending_sha256s(self, collection: Collection, deadline: Deadline) -> set[str]:
+        """The SHA-256 of the bytes of all images that are being written."""
+        answers = await self._on_shards(collection, scripts.PENDING, {shard: [] for shard in SHARDS}, deadline)
+        return {pending_sha256(entry) for each in answers.values() for entry in each}
 
     async def counts(self, collection: Collection, deadline: Deadline) -> Counts:
         """How many pictures and regions live."""

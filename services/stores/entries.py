@@ -35,3 +35,10 @@ def decode_entry(image_id: str, entry: bytes) -> ImageRecord:
     """The record of a live version."""
     version, region_count, _, record = entry.split(b" ", 3)
     return ImageRecord(image_id=image_id, version=int(version), region_count=int(region_count), **orjson.loads(record))
+
+
+def pending_sha256(entry: bytes) -> str:
+    """The SHA-256 in the entry of a pending version, which ends with its lease and token."""
+    _, _, _, rest = entry.split(b" ", 3)
+    record, _, _ = rest.rsplit(b" ", 2)
+    return str(orjson.loads(record)["sha256"])

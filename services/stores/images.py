@@ -8,6 +8,7 @@ from dataclasses import replace
 from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from services.stores.catalog import RedisCatalog
+from services.stores.contents import Contents
 from services.stores.definitions import Definitions
 from services.stores.expression import Engine, expression_of
 from services.stores.filter import Filter, parse_filter
@@ -48,6 +49,7 @@ class ImageStore:
         self._definitions = Definitions(index, self._recovery)
         self._writer = Writer(index, catalog, self._definitions, self._recovery)
         self._finder = Finder(index, catalog)
+        self._contents = Contents(index, catalog, self._definitions)
 
     @classmethod
     async def open(cls, milvus_uri: str, redis_url: str, *, quarantine_s: float = QUARANTINE_S) -> "ImageStore":
@@ -190,6 +192,10 @@ class ImageStore:
         deadline = Deadline.after(SWEEP_TIMEOUT_S)
         batches = self._batches(name, filter, "", PAGE_SIZE, deadline)
         return [record.image_id async for batch in batches for record in batch]
+
+    async def used_sha256s(self, sha256s: Sequence[str]) -> set[str]:
+        """Those of these SHA-256 that a live or pending image of any collection has."""
+        return await self._contents.used(sha256s, Deadline.after(SWEEP_TIMEOUT_S))
 
     async def sweep(self, name: str) -> None:
         """Finish what crashed writers left behind, and rebuild Redis where it lost the collection."""

@@ -111,9 +111,16 @@ class MilvusIndex:
         await self._call(name, deadline, self._client.upsert, list(rows))
 
     async def rows_of_images(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> list[Row]:
-        """The keys of all rows of these images; at least MAX_ROWS answers where there may be more."""
-        listed = ", ".join(f"'{image_id}'" for image_id in image_ids)
-        return await self._query(name, f"image_id in [{listed}]", ["key"], deadline, consistency="Strong")
+        """The keys of all rows of these images; MAX_ROWS answers where there may be more."""
+        return await self._rows_with(name, "image_id", image_ids, deadline)
+
+    async def rows_of_contents(self, name: str, sha256s: Sequence[str], deadline: Deadline) -> list[Row]:
+        """The keys of all rows of images with these bytes; MAX_ROWS answers where there may be more."""
+        return await self._rows_with(name, "sha256", sha256s, deadline)
+
+    async def _rows_with(self, name: str, field: str, values: Sequence[str], deadline: Deadline) -> list[Row]:
+        listed = ", ".join(f"'{value}'" for value in values)
+        return await self._query(name, f"{field} in [{listed}]", ["key"], deadline, consistency="Strong")
 
     async def delete(self, name: str, keys: Sequence[str], deadline: Deadline) -> None:
         """Delete rows by key; unknown keys are no error."""

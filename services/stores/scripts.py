@@ -235,6 +235,9 @@ return answers
 """
 )
 
+# ARGV: generation, quarantine_ms. Answers the entries of all pending versions.
+PENDING = _FRAME + "return redis.call('HVALS', pending)"
+
 # Rebuilding a shard. KEYS as above and the rebuild's lock; ARGV: token, lease_ms, generation.
 # Answers "whole" when there is nothing to do, "begun" when this token holds the lock and the shard is empty, or "busy".
 REBUILD_BEGIN = """

@@ -2,15 +2,19 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from redis.asyncio import Redis
 
 from rpc.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
 from services.stores.images import ImageStore
-from services.stores.records import Collection, CollectionMode, Counts, PutStatus, Region, image_id_of
+from services.stores.records import Collection, CollectionMode, Counts, NewMetadata, PutStatus, Region, image_id_of
 from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
+from tests.support.servers import EmbeddedServer
 
 NASTY = [
     'it\'s "quoted"',
@@ -264,3 +268,99 @@ async def test_acknowledged_pictures_are_found_by_another_process(
     await reader.wait()
 
     assert found == [f"p/{i}" for i in range(len(embeddings))]
+
+
+async def test_metadata_that_are_not_sent_stay(store: ImageStore, photos: Collection) -> None:
+    """Changed bytes without metadata keep the old ones; a new image without any has none."""
+    old, new = unit_vectors(2)
+    await put(store, photos.name, picture("p", old, {"a": 1}, content="old"))
+    changed = replace(picture("p", new, content="new"), metadata=None)
+
+    assert await put(store, photos.name, changed, replace(changed, uri="q")) == [PutStatus.UPDATED, PutStatus.ADDED]
+    p, q = await store.lookup(photos.name, ["p", "q"])
+    assert p is not None
+    assert q is not None
+    assert (p.metadata, p.sha256, q.metadata) == ({"a": 1}, changed.sha256, {})
+    assert await uris(store, photos.name, new, filter="a = 1") == ["p"]
+
+
+async def test_new_metadata_keep_embeddings_and_regions(store: ImageStore, name: str) -> None:
+    """Metadata alone are a new version with what was encoded, and only where the bytes are still those."""
+    await store.create(a_collection(name, CollectionMode.OBJECTS))
+    embeddings = unit_vectors(2)
+    regions = [Region((0.1, 0.2, 0.5, 0.6), "dog", 0.9, 16), Region((0.5, 0.5, 1.0, 1.0), "cat", 0.8, 15)]
+    image = replace(picture("p", embeddings, {"a": 1}, regions=regions), decoder_revision=2)
+    await put(store, name, image)
+
+    change = NewMetadata("p", image.sha256, {})
+    [updated, foreign, unknown] = await store.put(
+        name, [change, replace(change, sha256="0" * 64), replace(change, uri="q")], soon()
+    )
+    assert (updated.status, updated.region_count) == (PutStatus.UPDATED, 2)
+    assert isinstance(foreign.error, Aborted)
+    assert isinstance(unknown.error, Aborted)
+    stored = await store.image(name, image_id_of("p"))
+    assert (stored.record.metadata, stored.record.decoder_revision) == ({}, 2)
+    assert [region.label for region in stored.regions] == ["dog", "cat"]
+    assert stored.embeddings == pytest.approx(embeddings, abs=1e-6)
+    assert await store.counts(name) == Counts(1, 2)
+    await store.drop(name)
+
+
+async def test_metadata_are_kept_from_the_version_that_is_replaced(
+    store: ImageStore, photos: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the old version and the new one's begin another writer may change the metadata: they stay."""
+    old, new = unit_vectors(2)
+    await put(store, photos.name, picture("p", old, {"a": 1}, content="old"))
+    begin = store._catalog.begin
+
+    async def begin_behind_another(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(store._catalog, "begin", begin)
+        await put(store, photos.name, picture("p", old, {"a": 2}, content="old"))
+        return await begin(*args, **options)
+
+    monkeypatch.setattr(store._catalog, "begin", begin_behind_another)
+    await put(store, photos.name, replace(picture("p", new, content="new"), metadata=None))
+    [record] = await store.lookup(photos.name, ["p"])
+    assert record is not None
+    assert record.metadata == {"a": 2}
+
+
+async def test_used_bytes_are_those_of_live_and_pending_images(
+    store: ImageStore, photos: Collection, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes are in use as long as any image of any collection has them, also one that is being written."""
+    embedding = unit_vectors(1)[0]
+    await store.create(a_collection(f"{name}b"))
+    image, pending = picture("p", embedding), picture("q", embedding)
+    await put(store, photos.name, image)
+    await put(store, f"{name}b", image)
+    wanted = [image.sha256, pending.sha256, "0" * 64]
+    write, seen = store._index.write, list[set[str]]()
+
+    async def look_and_write(*args: Any) -> None:
+        seen.append(await store.used_sha256s(wanted))
+        await write(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._index, "write", look_and_write)
+        await put(store, photos.name, pending)
+    assert seen == [{image.sha256, pending.sha256}]
+    for collection, used in ((photos.name, {image.sha256, pending.sha256}), (f"{name}b", {pending.sha256})):
+        await store.delete(collection, [image_id_of("p")], soon())
+        assert await store.used_sha256s(wanted) == used
+    await store.drop(f"{name}b")
+
+
+async def test_a_rebuilt_redis_knows_the_decoder_revision(
+    fragile: ImageStore, redis: EmbeddedServer, name: str
+) -> None:
+    """The revision outlives a loss of Redis, and records that name none are of the first."""
+    old, new = unit_vectors(2)
+    await put(fragile, name, picture("old", old), replace(picture("new", new), decoder_revision=2))
+    async with Redis.from_url(redis.url) as client:
+        await client.flushall()
+
+    records = await fragile.lookup(name, ["old", "new"])
+    assert [record.decoder_revision for record in records if record] == [1, 2]
