@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rpc.deadline import Deadline
-from rpc.errors import Aborted, ServiceError
+from rpc.errors import Aborted, NotFound, ServiceError
 from services.stores.catalog import Begun, Busy, RedisCatalog, Unchanged
 from services.stores.completing import Change, Completer
 from services.stores.definitions import Definitions
@@ -137,6 +137,8 @@ class Writer:
         try:
             collection = await self._definitions.get(name)
             await self._catalog.abandon(collection, versions, Deadline.after(ABANDON_TIMEOUT_S))
+        except NotFound:
+            pass  # dropped meanwhile, with all its rows
         except (ServiceError, CatalogLost) as error:
             _logger.warning("%s: %d versions are left to the sweep: %s", name, len(versions), error)
 
@@ -148,6 +150,8 @@ class Writer:
             collection = await self._definitions.get(name)
             due = await self._catalog.due_of(collection, image_ids, deadline)
             await self._recovery.bury(collection, due, deadline)
+        except NotFound:
+            pass  # dropped meanwhile, with all its rows
         except (ServiceError, CatalogLost) as error:
             _logger.warning("%s: old rows of %d images are left to the sweep: %s", name, len(image_ids), error)
 

@@ -1,6 +1,7 @@
 """What is written: once, by version, findable when acknowledged."""
 
 import asyncio
+import itertools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from redis.asyncio import Redis
 
-from rpc.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
+from rpc.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, ServiceError
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode, Counts, NewMetadata, PutStatus, Region, image_id_of
 from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
@@ -223,6 +224,36 @@ async def test_collections_are_created_listed_and_dropped(store: ImageStore, nam
     assert await store.counts(name) == Counts(0, 0)
     assert await uris(store, name, unit_vectors(1)) == []
     await store.drop(name)
+
+
+async def test_a_drop_under_traffic_is_not_found(
+    store: ImageStore, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever still uses a collection while it is dropped is told that there is none, and nothing is rebuilt."""
+    embedding = unit_vectors(1)[0]
+    await store.create(a_collection(name))
+    await put(store, name, picture("p", embedding))
+    running = asyncio.Semaphore(0)
+
+    async def use(number: int) -> ServiceError:
+        try:
+            for round_number in itertools.count():
+                await put(store, name, picture(f"p/{number}", embedding, content=f"{round_number}"))
+                running.release()
+                await store.counts(name)
+                await uris(store, name, embedding)
+        except ServiceError as error:
+            return error
+        raise AssertionError
+
+    users = [asyncio.create_task(use(number)) for number in range(8)]
+    for _ in range(16):
+        await running.acquire()
+    await store.drop(name)
+    errors = await asyncio.gather(*users)
+
+    assert [type(error) for error in errors] == [NotFound] * 8, errors
+    assert len(caplog.records) <= 1
 
 
 @pytest.mark.parametrize("bad", ["", "A", "1a", "a-b", "a" * 64, "a'; drop", "../x"])
