@@ -24,6 +24,17 @@ from tests.support.servers import EmbeddedServer
 OLD, LATE, NEW = unit_vectors(3)
 ORDERS = list(permutations(("late", "delete", "lose", "sweep")))
 EVERYTHING = 100
+ENGINES = [
+    pytest.param("milvus_lite_uri", id="lite"),
+    # A rebuild reads sixteen shards with Strong consistency, which takes the real server seconds.
+    pytest.param("milvus_standalone_uri", id="standalone", marks=[pytest.mark.standalone, pytest.mark.more]),
+]
+
+
+@pytest.fixture(params=ENGINES)
+def milvus_uri(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn."""
+    return str(request.getfixturevalue(request.param))
 
 
 @dataclass(frozen=True, slots=True)
