@@ -97,7 +97,7 @@ async def _read_uploads(form: FormData) -> list[_Upload]:
     return [await _read_upload(*pair) for pair in zip(files, metadata, strict=True)]
 
 
-async def _read_upload(file: UploadFile, metadata: Struct) -> _Upload:
+async def _read_upload(file: UploadFile, metadata: Struct | None) -> _Upload:
     data = await file.read()
     digest = await asyncio.to_thread(hashlib.sha256, data)
     # The uri that the ingest service would give it; named here, so that a failure can be told from another's.
@@ -105,9 +105,10 @@ async def _read_upload(file: UploadFile, metadata: Struct) -> _Upload:
     return _Upload(file.filename or "", item)
 
 
-def _read_metadata(text: str | UploadFile | None, count: int) -> Sequence[Struct]:
+def _read_metadata(text: str | UploadFile | None, count: int) -> Sequence[Struct | None]:
+    """The metadata of each file; None keeps what is stored."""
     if not text:
-        return [Struct()] * count
+        return [None] * count
     if isinstance(text, UploadFile):
         raise InvalidArgument("metadata: send JSON text, not a file")
     try:

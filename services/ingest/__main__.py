@@ -14,6 +14,7 @@ from services.ingest.admission import Admission
 from services.ingest.collections import Collections
 from services.ingest.housekeeper import Housekeeper
 from services.ingest.ingester import Ingester
+from services.ingest.kept_uploads import KeptUploads
 from services.ingest.reader import PictureReader
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
@@ -38,13 +39,20 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
         max_bytes=settings.mib_in_flight << 20,
         max_items=settings.items_in_flight,
     )
-    housekeeper = Housekeeper(store, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
+    kept = KeptUploads(store, uploads) if uploads else None
+    housekeeper = Housekeeper(store, kept, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
     servicer = IngestServicer(
         ingester=Ingester(
-            store=store, directory=directory, admission=admission, housekeeper=housekeeper, settings=settings
+            store=store,
+            directory=directory,
+            admission=admission,
+            housekeeper=housekeeper,
+            settings=settings,
+            uploads=uploads,
         ),
         collections=Collections(store, directory),
         store=store,
+        housekeeper=housekeeper,
         max_time_s=settings.max_time_s,
     )
     keeping_house = asyncio.create_task(housekeeper.run(), name="housekeeper")

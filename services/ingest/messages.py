@@ -51,8 +51,9 @@ def new_collection_of(message: ingest_pb2.Collection) -> NewCollection:
     return NewCollection(message.name, message.encoder, message.detector, _MODES[message.mode], message.index)
 
 
-def collection_message(collection: Collection, counts: Counts) -> ingest_pb2.Collection:
-    """A collection with its counts."""
+def collection_message(collection: Collection, counts: Counts | None) -> ingest_pb2.Collection:
+    """A collection with its counts, None where they are unknown."""
+    known = counts or Counts(0, 0)
     return ingest_pb2.Collection(
         name=collection.name,
         space=collection.space,
@@ -60,9 +61,10 @@ def collection_message(collection: Collection, counts: Counts) -> ingest_pb2.Col
         detector=collection.detector,
         mode=_MODE_NUMBERS[collection.mode],
         index=collection.index,
-        image_count=counts.image_count,
-        region_count=counts.region_count,
+        image_count=known.image_count,
+        region_count=known.region_count,
         create_time=_timestamp(collection.create_time_s),
+        counts_unknown=counts is None,
     )
 
 
@@ -72,7 +74,8 @@ def item_of(message: ingest_pb2.Item) -> Item:
     if not message.uri and image is None:
         raise InvalidArgument("item: it needs a uri, an image or both")
     check_uri("item.uri", message.uri)
-    return Item(message.uri, image, metadata_of(message.metadata))
+    metadata = metadata_of(message.metadata) if message.HasField("metadata") else None
+    return Item(message.uri, image, metadata)
 
 
 def check_uri(field: str, uri: str) -> None:

@@ -46,9 +46,8 @@ class PictureReader:
             raise InvalidArgument(f"item.image: {error}", reason=UNSUPPORTED_PICTURE) from error
         sha256 = hashlib.sha256(data).hexdigest()
         uri = item.uri or _uri_of(sha256)
-        if item.image is not None:
-            self._keep(uri, sha256, data)
-        return Picture(uri, data, sha256, header.width_px, header.height_px, item.metadata)
+        is_kept = item.image is not None and self._keep(uri, sha256, data)
+        return Picture(uri, data, sha256, header.width_px, header.height_px, item.metadata, is_kept)
 
     def _file_size(self, uri: str) -> int:
         with _source_errors():
@@ -61,14 +60,15 @@ class PictureReader:
             except OversizedSourceError as error:
                 raise InvalidArgument("item.uri: the file grew before it was read; send it again") from error
 
-    def _keep(self, uri: str, sha256: str, data: bytes) -> None:
-        """Keeps bytes that could not be read again from their uri."""
+    def _keep(self, uri: str, sha256: str, data: bytes) -> bool:
+        """Keeps bytes that could not be read again from their uri; whether it did."""
         if self._uploads is None or self._lies_in_roots(uri, len(data)):
-            return
+            return False
         try:
             self._uploads.keep(sha256, data)
         except SourceError as error:
             raise Unavailable(str(error)) from error
+        return True
 
     def _lies_in_roots(self, uri: str, size: int) -> bool:
         """Whether the uri names a file with, by its size, the same bytes."""

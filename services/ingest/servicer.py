@@ -10,6 +10,7 @@ from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError, Unimplemented
 from services.ingest.collections import Collections
+from services.ingest.housekeeper import Housekeeper
 from services.ingest.ingester import Ingester
 from services.ingest.item import Failed, Item
 from services.ingest.messages import (
@@ -33,10 +34,19 @@ MAX_PAGE_SIZE = 1000
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     """Serves `fovea.ingest.v1.IngestService`."""
 
-    def __init__(self, *, ingester: Ingester, collections: Collections, store: ImageStore, max_time_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        ingester: Ingester,
+        collections: Collections,
+        store: ImageStore,
+        housekeeper: Housekeeper,
+        max_time_s: float,
+    ) -> None:
         self._ingester = ingester
         self._collections = collections
         self._store = store
+        self._housekeeper = housekeeper
         self._max_time_s = max_time_s
 
     async def CreateCollection(
@@ -65,6 +75,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.DeleteCollectionResponse:
         """Deletes a collection."""
         await self._collections.delete(request.name)
+        self._housekeeper.note_dropped()
         return ingest_pb2.DeleteCollectionResponse()
 
     async def Ingest(
@@ -95,7 +106,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             raise InvalidArgument("image_ids, uris, filter: say what to delete with at least one of them")
         deadline = Deadline.of(context, max_s=self._max_time_s)
         deleted = await self._store.delete(request.collection, list(image_ids), deadline)
-        return ingest_pb2.DeleteImagesResponse(deleted_count=deleted)
+        self._housekeeper.note_deleted(deleted.sha256s)
+        return ingest_pb2.DeleteImagesResponse(deleted_count=deleted.image_count)
 
     async def GetImage(self, request: ingest_pb2.GetImageRequest, context: Context) -> ingest_pb2.GetImageResponse:
         """Reads one picture."""

@@ -138,7 +138,13 @@ def _response(answer: Answer) -> search_pb2.SearchResponse:
 
 
 def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
-    message = search_pb2.Hit(image_id=hit.record.image_id, uri=hit.record.uri, score=hit.score, copies=hit.copies)
+    message = search_pb2.Hit(
+        image_id=hit.record.image_id,
+        uri=hit.record.uri,
+        score=hit.score,
+        copies=hit.copies,
+        copy_count=hit.copy_count,
+    )
     message.metadata.update(hit.record.metadata)
     if hit.region is not None:
         message.label = hit.region.label

@@ -30,12 +30,13 @@ class Prepared:
     draft: Draft
 
 
-def prepare(image: NewImage, dimension: int, now_s: float) -> Prepared:
-    """The picture with its record; InvalidArgument says what cannot be stored."""
+def prepare(image: NewImage, dimension: int, now_s: float, based_on: int | None = None) -> Prepared:
+    """The image with its record; InvalidArgument says what cannot be stored. `based_on` is explained at Draft."""
     _check_uri(image.uri)
     if _SHA256.fullmatch(image.sha256) is None:
         raise InvalidArgument("sha256: 64 hex digits are needed")
-    check_metadata(image.metadata)
+    metadata = image.metadata or {}
+    check_metadata(metadata)
     _check_regions(image.regions)
     check_embeddings(image.embeddings, dimension)
     if len(image.embeddings) != len(image.regions):
@@ -48,11 +49,12 @@ def prepare(image: NewImage, dimension: int, now_s: float) -> Prepared:
         region_count=len(image.regions),
         width_px=image.width_px,
         height_px=image.height_px,
-        metadata=image.metadata,
+        metadata=metadata,
         update_time_s=now_s,
+        decoder_revision=image.decoder_revision,
     )
-    fingerprint = fingerprint_of(image.sha256, image.metadata)
-    return Prepared(image, record, Draft(record.image_id, fingerprint, record.region_count, encode_record(record)))
+    draft = Draft(record.image_id, fingerprint_of(record), record.region_count, encode_record(record), based_on)
+    return Prepared(image, record, draft)
 
 
 def check_embeddings(embeddings: Embeddings, dimension: int) -> None:

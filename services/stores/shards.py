@@ -98,28 +98,6 @@ class RedisShards:
         answers = await self.run(commands, deadline)
         return dict(zip(arguments, answers, strict=True))
 
-    async def on_pictures(
-        self,
-        collection: Collection,
-        script: str,
-        arguments: Mapping[str, Sequence[Any]],
-        deadline: Deadline,
-        *,
-        shared: Sequence[Any] = (),
-    ) -> dict[str, Any]:
-        """Run a script that takes arguments for each image_id, behind the shared ones; its answers by image_id."""
-        shards = by_shard(arguments)
-        flat = {
-            shard: [*shared, *(argument for image_id in ids for argument in arguments[image_id])]
-            for shard, ids in shards.items()
-        }
-        answers = await self.on_shards(collection, script, flat, deadline)
-        return {
-            image_id: answer
-            for shard, ids in shards.items()
-            for image_id, answer in zip(ids, answers[shard], strict=False)
-        }
-
 
 def key(collection: Collection, shard: str, part: str) -> str:
     """The key of one part of a shard."""

@@ -55,6 +55,19 @@ async def test_metadata_is_for_all_or_for_each(http: httpx.AsyncClient, photos: 
     assert [record["metadata"] for record in records] == [{"shop": "north"}, {"shop": "south", "price": 2.5}]
 
 
+async def test_an_upload_without_metadata_keeps_them(http: httpx.AsyncClient, photos: str) -> None:
+    """A form without metadata changes none, an empty object clears them."""
+    path, files = f"/collections/{photos}/images", [("images", ("red.png", RED))]
+    await http.post(path, files=files, data={"metadata": '{"shop": "north"}'})
+    for sent, status, kept in (
+        ({}, "UNCHANGED", {"shop": "north"}),
+        ({"metadata": "{}"}, "UPDATED", {}),
+    ):
+        [result] = (await http.post(path, files=files, data=sent)).json()["results"]
+        assert result["status"] == f"INGEST_STATUS_{status}"
+        assert (await http.get(f"{path}/{result['image_id']}")).json().get("metadata", {}) == kept
+
+
 async def test_bad_metadata_is_refused(http: httpx.AsyncClient, photos: str) -> None:
     """Metadata must be JSON objects, as many as there are pictures."""
     for metadata in ("{", "[]", '"words"', "[1]"):

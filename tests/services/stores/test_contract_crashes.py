@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,31 +22,10 @@ from tests.support.servers import (
     STANDALONE_START_TIMEOUT_S,
     EmbeddedServer,
     embedded_milvus,
-    embedded_redis,
     standalone_milvus,
 )
 
 EMBEDDINGS = unit_vectors(30)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A Redis that may be killed."""
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = embedded_redis(folder)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def fragile(milvus_uri: str, redis: EmbeddedServer, name: str) -> AsyncIterator[ImageStore]:
-    """A store with an empty collection `name` on a Redis that may be killed."""
-    async with opened(milvus_uri, redis.url) as store:
-        await store.create(a_collection(name))
-        yield store
-        await store.drop(name)
 
 
 async def fill(store: ImageStore, name: str) -> None:
@@ -212,7 +190,7 @@ async def test_deletes_survive_a_lost_redis(fragile: ImageStore, redis: Embedded
     """What was deleted, after updates too, does not come back when Redis is rebuilt."""
     for content in ("1", "2", "3"):
         await put(fragile, name, picture("p", EMBEDDINGS[0], content=content))
-    assert await fragile.delete(name, [image_id_of("p")], soon()) == 1
+    assert (await fragile.delete(name, [image_id_of("p")], soon())).image_count == 1
     async with Redis.from_url(redis.url) as client:
         await client.flushall()
 

@@ -58,9 +58,9 @@ class _IngestStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IngestSt
     INGEST_STATUS_ADDED: _IngestStatus.ValueType  # 1
     """The picture is new."""
     INGEST_STATUS_UNCHANGED: _IngestStatus.ValueType  # 2
-    """The same bytes and metadata were there already; nothing was written."""
+    """The same bytes were there already, with the same metadata or none sent; nothing was written or encoded."""
     INGEST_STATUS_UPDATED: _IngestStatus.ValueType  # 3
-    """The picture replaced an older version of itself."""
+    """The picture replaced an older version of itself; where only the metadata differ, its embeddings were kept."""
     INGEST_STATUS_FAILED: _IngestStatus.ValueType  # 4
     """The picture was not taken; `error` says why."""
 
@@ -72,9 +72,9 @@ INGEST_STATUS_UNSPECIFIED: IngestStatus.ValueType  # 0
 INGEST_STATUS_ADDED: IngestStatus.ValueType  # 1
 """The picture is new."""
 INGEST_STATUS_UNCHANGED: IngestStatus.ValueType  # 2
-"""The same bytes and metadata were there already; nothing was written."""
+"""The same bytes were there already, with the same metadata or none sent; nothing was written or encoded."""
 INGEST_STATUS_UPDATED: IngestStatus.ValueType  # 3
-"""The picture replaced an older version of itself."""
+"""The picture replaced an older version of itself; where only the metadata differ, its embeddings were kept."""
 INGEST_STATUS_FAILED: IngestStatus.ValueType  # 4
 """The picture was not taken; `error` says why."""
 Global___IngestStatus: _TypeAlias = IngestStatus  # noqa: Y015
@@ -94,6 +94,7 @@ class Collection(_message.Message):
     IMAGE_COUNT_FIELD_NUMBER: _builtins.int
     REGION_COUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    COUNTS_UNKNOWN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`[a-z][a-z0-9_]{0,62}`."""
     space: _builtins.str
@@ -110,6 +111,10 @@ class Collection(_message.Message):
     """Pictures that can be found."""
     region_count: _builtins.int
     """Vectors that can be found: one a picture, or one an object."""
+    counts_unknown: _builtins.bool
+    """True in `ListCollections` while the records of this collection are being rebuilt: the two counts are 0 and mean
+    nothing then.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -126,10 +131,11 @@ class Collection(_message.Message):
         image_count: _builtins.int = ...,
         region_count: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        counts_unknown: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "detector", b"detector", "encoder", b"encoder", "image_count", b"image_count", "index", b"index", "mode", b"mode", "name", b"name", "region_count", b"region_count", "space", b"space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_unknown", b"counts_unknown", "create_time", b"create_time", "detector", b"detector", "encoder", b"encoder", "image_count", b"image_count", "index", b"index", "mode", b"mode", "name", b"name", "region_count", b"region_count", "space", b"space"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -337,7 +343,9 @@ class Item(_message.Message):
     """The encoded picture, at most 32 MiB; where absent it is read from the uri, inside the configured roots only."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Anything to filter by and to return with hits, at most 16 KiB as JSON."""
+        """Anything to filter by and to return with hits, at most 16 KiB as JSON. Absent: what is stored under the uri stays.
+        Present, also empty: it replaces what is stored, without encoding the picture again where its bytes are the same.
+        """
 
     def __init__(
         self,
@@ -380,7 +388,9 @@ class IngestResponse(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the caller may want to know, for example "only the first frame was read"."""
+        """What the caller may want to know, for example "only the first frame was read"; none for a picture that was not
+        encoded.
+        """
 
     def __init__(
         self,

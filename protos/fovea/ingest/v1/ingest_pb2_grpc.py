@@ -114,7 +114,7 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCollections(self, request, context):
-        """Reads all collections by name, with their counts.
+        """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +138,8 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteImages(self, request, context):
-        """Deletes pictures by id, by uri or by filter. Unknown ones are not an error.
+        """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
+        an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

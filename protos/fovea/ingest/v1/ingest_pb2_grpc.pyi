@@ -43,7 +43,7 @@ class IngestServiceStub:
     GetCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetCollectionRequest, _ingest_pb2.GetCollectionResponse]
     """Reads one collection with its counts. NOT_FOUND: unknown name."""
     ListCollections: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListCollectionsRequest, _ingest_pb2.ListCollectionsResponse]
-    """Reads all collections by name, with their counts."""
+    """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`."""
     DeleteCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.DeleteCollectionRequest, _ingest_pb2.DeleteCollectionResponse]
     """Deletes a collection and everything in it; the picture files stay. NOT_FOUND: unknown name."""
     Ingest: _grpc.StreamStreamMultiCallable[_ingest_pb2.IngestRequest, _ingest_pb2.IngestResponse]
@@ -53,7 +53,9 @@ class IngestServiceStub:
     STREAM_LIMIT: too many streams are open, 64.
     """
     DeleteImages: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.DeleteImagesRequest, _ingest_pb2.DeleteImagesResponse]
-    """Deletes pictures by id, by uri or by filter. Unknown ones are not an error."""
+    """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
+    an error.
+    """
     GetImage: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetImageRequest, _ingest_pb2.GetImageResponse]
     """Reads one picture's record. NOT_FOUND: unknown picture."""
     ListImages: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListImagesRequest, _ingest_pb2.ListImagesResponse]
@@ -78,7 +80,7 @@ class IngestServiceAsyncStub(IngestServiceStub):
     GetCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetCollectionRequest, _ingest_pb2.GetCollectionResponse]  # type: ignore[assignment]
     """Reads one collection with its counts. NOT_FOUND: unknown name."""
     ListCollections: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListCollectionsRequest, _ingest_pb2.ListCollectionsResponse]  # type: ignore[assignment]
-    """Reads all collections by name, with their counts."""
+    """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`."""
     DeleteCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.DeleteCollectionRequest, _ingest_pb2.DeleteCollectionResponse]  # type: ignore[assignment]
     """Deletes a collection and everything in it; the picture files stay. NOT_FOUND: unknown name."""
     Ingest: _aio.StreamStreamMultiCallable[_ingest_pb2.IngestRequest, _ingest_pb2.IngestResponse]  # type: ignore[assignment]
@@ -88,7 +90,9 @@ class IngestServiceAsyncStub(IngestServiceStub):
     STREAM_LIMIT: too many streams are open, 64.
     """
     DeleteImages: _aio.UnaryUnaryMultiCallable[_ingest_pb2.DeleteImagesRequest, _ingest_pb2.DeleteImagesResponse]  # type: ignore[assignment]
-    """Deletes pictures by id, by uri or by filter. Unknown ones are not an error."""
+    """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
+    an error.
+    """
     GetImage: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetImageRequest, _ingest_pb2.GetImageResponse]  # type: ignore[assignment]
     """Reads one picture's record. NOT_FOUND: unknown picture."""
     ListImages: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListImagesRequest, _ingest_pb2.ListImagesResponse]  # type: ignore[assignment]
@@ -128,7 +132,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.ListCollectionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.ListCollectionsResponse, _abc.Awaitable[_ingest_pb2.ListCollectionsResponse]]:
-        """Reads all collections by name, with their counts."""
+        """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`."""
 
     @_abc_1.abstractmethod
     def DeleteCollection(
@@ -156,7 +160,9 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.DeleteImagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.DeleteImagesResponse, _abc.Awaitable[_ingest_pb2.DeleteImagesResponse]]:
-        """Deletes pictures by id, by uri or by filter. Unknown ones are not an error."""
+        """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
+        an error.
+        """
 
     @_abc_1.abstractmethod
     def GetImage(
