@@ -41,17 +41,17 @@ class PictureReader:
 
     def _keep(self, uri: str, sha256: str, data: bytes) -> None:
         """Keeps bytes that could not be read again from their uri."""
-        if self._uploads is None or self._lies_in_roots(uri, len(data)):
+        if self._uploads is None or self._lies_in_roots(uri, data):
             return
         try:
             self._uploads.keep(sha256, data)
         except SourceError as error:
             raise Unavailable(str(error)) from error
 
-    def _lies_in_roots(self, uri: str, size: int) -> bool:
-        """Whether the uri names a file with, by its size, the same bytes."""
+    def _lies_in_roots(self, uri: str, data: bytes) -> bool:
+        """Whether the uri names a file with the same bytes."""
         try:
-            return self._roots.resolve(uri).stat().st_size == size
+            return self._roots.resolve(uri).stat().st_size == len(data) and self._roots.read(uri, len(data)) == data
         except (SourceError, OSError):
             return False
 
