@@ -20,6 +20,7 @@ EXISTING_ONLY = ["--exclude-method", "DELETE"]
 
 
 @pytest.mark.more
+@pytest.mark.timeout(1_800)
 async def test_no_case_gets_a_5xx_or_an_undocumented_answer(
     system: System, http: httpx.AsyncClient, photos: str, tmp_path: Path
 ) -> None:
