@@ -5,11 +5,13 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
 
 from gateway.app import create_app
+from gateway.protocol import TimedProtocol
 from gateway.settings import GatewaySettings
 from rpc.telemetry import configure_logging
 
@@ -51,6 +53,9 @@ def main() -> None:
         app,
         host=settings.host,
         port=settings.port,
+        http=partial(  # type: ignore[arg-type]  # it is called like the class
+            TimedProtocol, head_timeout_s=settings.head_timeout_s, write_timeout_s=settings.write_timeout_s
+        ),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -11,9 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.ingest.v1 import ingest_pb2
 from gateway.backends import BackendsOf, Call, CallOf
+from gateway.bodies import json_body
+from gateway.budget import Budget
 from gateway.collections import CollectionName
 from gateway.folder_ingest import ingest_folder, locate_folder
 from gateway.jobs import Job, JobRegistry, JobReport
+from gateway.limits import refused
+from gateway.messages import model_request
+from gateway.problems import BODY_STATUSES, problems
 from gateway.settings import GatewaySettings
 from rpc.deadline import Deadline
 from rpc.errors import service_errors
@@ -47,11 +52,26 @@ def _job(jobs: JobsOf, job_id: Annotated[str, Path(description="The job's id.")]
 JobOf = Annotated[Job, Depends(_job)]
 
 
-@router.post("/collections/{name}/ingest", status_code=HTTPStatus.ACCEPTED)
+async def _follower(request: Request) -> AsyncIterator[None]:
+    """A follower stays as long as its job: it gives its place back to those who work, and is counted among its like."""
+    followers = cast("Budget", request.app.state.followers)
+    with followers.share() as share:
+        if not share.grow(1):
+            raise refused("FOLLOWER_LIMIT", "too many follow jobs at once; ask for the job itself now and then")
+        request.state.place.release()
+        yield
+
+
+@router.post(
+    "/collections/{name}/ingest",
+    status_code=HTTPStatus.ACCEPTED,
+    openapi_extra=model_request(Folder),
+    responses=problems(*BODY_STATUSES, 404, 412),
+)
 async def start_ingest(
     *,
     name: CollectionName,
-    body: Folder,
+    body: Annotated[Folder, Depends(json_body(Folder))],
     request: Request,
     response: Response,
     backends: BackendsOf,
@@ -77,13 +97,18 @@ async def list_jobs(jobs: JobsOf) -> dict[str, list[JobReport]]:
     return {"jobs": [job.report() for job in jobs.all()]}
 
 
-@router.get("/jobs/{job_id}")  # noqa: FAST003 - its dependency takes it
+@router.get("/jobs/{job_id}", responses=problems(404))  # noqa: FAST003 - its dependency takes it
 async def get_job(job: JobOf) -> JobReport:
     """Look at a job."""
     return job.report()
 
 
-@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse)  # noqa: FAST003 - its dependency takes it
+@router.get(
+    "/jobs/{job_id}/events",  # noqa: FAST003 - its dependency takes it
+    response_class=EventSourceResponse,
+    dependencies=[Depends(_follower)],
+    responses=problems(404),
+)
 async def follow_job(job: JobOf) -> AsyncIterator[ServerSentEvent]:
     """Follow a job: `progress` events with the whole job, then one `final` event, then the end."""
     while not job.is_final:
@@ -94,7 +119,7 @@ async def follow_job(job: JobOf) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent(event="final", data=job.report())
 
 
-@router.delete("/jobs/{job_id}")  # noqa: FAST003 - its dependency takes it
+@router.delete("/jobs/{job_id}", responses=problems(403, 404))  # noqa: FAST003 - its dependency takes it
 async def cancel_job(job: JobOf, jobs: JobsOf) -> JobReport:
     """Cancel a job and answer with its final state; what was taken stays in the collection."""
     jobs.cancel(job)

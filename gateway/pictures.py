@@ -1,6 +1,7 @@
 """The bytes of known pictures: read below the image roots or from the uploads, decoded and scaled on a few threads."""
 
 import asyncio
+import hashlib
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,10 @@ class Pictures:
         """Ends the threads once their current picture is done."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    async def verify(self, uri: str, sha256: str) -> None:
+        """Raises what `content` would raise of the bytes, without showing them."""
+        await self._in_pool(lambda: self._read(uri, sha256))
+
     async def content(self, uri: str, sha256: str) -> Content:
         """The picture as it is stored; a ServiceError says why it cannot be had."""
         return await self._in_pool(lambda: _content_of(self._read(uri, sha256)))
@@ -75,16 +80,29 @@ class Pictures:
             self._waiting -= 1
 
     def _read(self, uri: str, sha256: str) -> bytes:
-        """From where the uri says, or from the uploads where the bytes came with the request."""
+        """The bytes with this hash, from where the uri says, or from the uploads where they came with the request.
+
+        Each answer hashes what it shows: a file of the same name, size and time may hold another picture.
+        """
         try:
-            return self._roots.read(uri, self._max_bytes)
+            return _same(self._roots.read(uri, self._max_bytes), sha256)
         except SourceError as error:
             if self._uploads is None:
                 raise
             try:
-                return self._uploads.read(sha256)
+                return _same(self._uploads.read(sha256), sha256)
             except MissingSourceError:
                 raise error from None
+
+
+class _ChangedSourceError(SourceError):
+    """The bytes are not those that were embedded."""
+
+
+def _same(data: bytes, sha256: str) -> bytes:
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise _ChangedSourceError
+    return data
 
 
 def _content_of(data: bytes) -> Content:
@@ -108,6 +126,9 @@ def _service_errors() -> Iterator[None]:
         raise PermissionDenied("the picture lies outside the image roots, so it is not shown") from error
     except MissingSourceError as error:
         raise NotFound("the picture's file is no longer where it was ingested from") from error
+    except _ChangedSourceError as error:
+        message = "the picture's file was changed since its ingest, so it is not shown; ingest it again"
+        raise FailedPrecondition(message, reason="CHANGED_SINCE_INGEST") from error
     except SourceError as error:
         raise FailedPrecondition(f"the picture cannot be shown: {error}") from error
     except InvalidContent as error:

@@ -3,10 +3,12 @@
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from rpc.process_settings import ProcessSettings
 
 
-class ServerSettings(BaseSettings):
+class ServerSettings(ProcessSettings):
     """Address, limits and log of one gRPC server."""
 
     model_config = SettingsConfigDict(frozen=True)

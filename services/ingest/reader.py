@@ -62,7 +62,7 @@ class PictureReader:
 
     def _keep(self, uri: str, sha256: str, data: bytes) -> bool:
         """Keeps bytes that could not be read again from their uri; whether it did."""
-        if self._uploads is None or self._lies_in_roots(uri, len(data)):
+        if self._uploads is None or self._lies_in_roots(uri, data):
             return False
         try:
             self._uploads.keep(sha256, data)
@@ -70,10 +70,10 @@ class PictureReader:
             raise Unavailable(str(error)) from error
         return True
 
-    def _lies_in_roots(self, uri: str, size: int) -> bool:
-        """Whether the uri names a file with, by its size, the same bytes."""
+    def _lies_in_roots(self, uri: str, data: bytes) -> bool:
+        """Whether the uri names a file with the same bytes."""
         try:
-            return self._roots.size(uri) == size
+            return self._roots.size(uri) == len(data) and self._roots.read(uri, len(data)) == data
         except (SourceError, OSError):
             return False
 
