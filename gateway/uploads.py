@@ -16,9 +16,10 @@ from fovea.ingest.v1 import ingest_pb2
 from gateway.backends import BackendsOf, CallOf
 from gateway.collections import CollectionName
 from gateway.ingest_stream import ingest
-from gateway.messages import read_json, schema_of, to_json
+from gateway.messages import schema_of, to_json
 from gateway.problems import problem_of, problem_response
 from rpc.errors import Internal, InvalidArgument, from_status
+from rpc.metadata import struct_of_json
 
 router = APIRouter(prefix="/collections/{name}", tags=["images"])
 
@@ -117,6 +118,8 @@ def _read_metadata(text: str | UploadFile | None, count: int) -> Sequence[Struct
     objects = metadata if isinstance(metadata, list) else [metadata] * count
     if len(objects) != count:
         raise InvalidArgument(f"metadata: the list has {len(objects)} objects for {count} pictures")
-    if not all(isinstance(each, dict) for each in objects):
-        raise InvalidArgument("metadata: send a JSON object, or a list with an object for each picture")
-    return [read_json(each, Struct()) for each in objects]
+    return [struct_of_json(each, name=_place(metadata, index)) for index, each in enumerate(objects)]
+
+
+def _place(metadata: object, index: int) -> str:
+    return f"metadata[{index}]" if isinstance(metadata, list) else "metadata"

@@ -10,6 +10,7 @@ from fovea.search.v1 import search_pb2, search_pb2_grpc
 from rpc.clients import box_message, box_of
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError, to_status
+from rpc.metadata import struct_of
 from services.search.query import MAX_PARTS, Answer, Part, Query, check_weight
 from services.search.searcher import Searcher
 from services.stores.records import Hit, Region
@@ -119,7 +120,7 @@ def _response(answer: Answer) -> search_pb2.SearchResponse:
 
 def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
     message = search_pb2.Hit(image_id=hit.record.image_id, uri=hit.record.uri, score=hit.score, copies=hit.copies)
-    message.metadata.update(hit.record.metadata)
+    message.metadata.CopyFrom(struct_of(hit.record.metadata))
     if hit.region is not None:
         message.label = hit.region.label
         message.region.CopyFrom(box_message(hit.region.box or (0.0, 0.0, 1.0, 1.0)))

@@ -8,10 +8,11 @@ from dataclasses import replace
 from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from services.stores.catalog import RedisCatalog
+from services.stores.conditions import Filter
 from services.stores.definitions import Definitions
 from services.stores.entries import fingerprint_of
 from services.stores.expression import Engine, expression_of
-from services.stores.filter import Filter, parse_filter
+from services.stores.filter import parse_filter
 from services.stores.finding import Finder, Query
 from services.stores.milvus import MilvusIndex
 from services.stores.records import (
