@@ -179,7 +179,7 @@ def test_a_bad_sidecar_is_named_with_its_line(tmp_path: Path, line: str) -> None
     sidecar = tmp_path / "about.jsonl"
     sidecar.write_text(line)
 
-    with pytest.raises(CommandFailed, match="about.jsonl, line 1( is not|: metadata)"):
+    with pytest.raises(CommandFailed, match=r"about.jsonl, line 1( is not|: metadata)"):
         read_metadata(sidecar)
 
 

@@ -72,10 +72,10 @@ def test_numbers_are_finite(number: float) -> None:
 
 def test_size_is_bounded() -> None:
     """16 KiB of compact JSON are taken, one byte more is not, on every way."""
-    fits = {"é": "é" * 8_188}  # {"é":""} are 8 bytes
+    fits = {"e": "é" * 8_188}  # {"e":""} is 8 bytes
     metadata_of(struct_of_json(fits))
     with pytest.raises(InvalidArgument, match="16 KiB"):
-        checked({"é": fits["é"] + "x"})
+        checked({"e": fits["e"] + "x"})
 
 
 @pytest.mark.parametrize("in_lists", [False, True])
