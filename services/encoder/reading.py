@@ -52,8 +52,10 @@ class TextReader:
         self._tokenizer = tokenizer
 
     def read(self, contents: Sequence[Content], deadline: Deadline) -> list[Readable | InvalidContent]:  # noqa: ARG002
-        """Split the text once."""
+        """Split the text once; a text of unknown words only is refused, for its embedding would be any other's."""
         tokens = self._tokenizer.encode(str(contents[0].data))
+        if tokens.refusal:
+            raise InvalidContent(tokens.refusal)
         return [Readable(tokens.ids, tokens.warnings)] * len(contents)
 
 
