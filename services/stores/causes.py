@@ -82,8 +82,10 @@ class StoreLog:
 def _detail(error: BaseException) -> str:
     """What the errors of the chain say, the innermost first, without what stands before an @ in URLs."""
     chain: list[str] = []
+    seen: set[int] = set()  # pymilvus raises errors from themselves
     current: BaseException | None = error
-    while current is not None:
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
         said = current.details() if isinstance(current, grpc.RpcError) else str(current)
         chain.append(f"{type(current).__name__}: {' '.join((said or '').split())}")
         current = current.__cause__ or current.__context__

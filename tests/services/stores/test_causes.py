@@ -162,6 +162,13 @@ def test_what_the_clients_say(said: str, words: str) -> None:
     assert SECRET not in cause_of(error)
 
 
+def test_an_error_that_is_its_own_cause() -> None:
+    """An error that was raised from itself, as pymilvus does, is read once."""
+    error = OSError("Connection refused")
+    error.__cause__ = error
+    assert "refused" in cause_of(error)
+
+
 def test_one_line_for_one_cause(caplog: pytest.LogCaptureFixture) -> None:
     """However many calls fail, a cause is said once, another one is said, and so is the end of it."""
     caplog.set_level(logging.INFO)
