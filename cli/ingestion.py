@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.struct_pb2 import Struct
 
 from cli.failure import CommandFailed
 from fovea.ingest.v1 import ingest_pb2
+from rpc.errors import InvalidArgument
+from rpc.metadata import struct_of_json
 
 if TYPE_CHECKING:
     from fovea.ingest.v1 import ingest_pb2_grpc
@@ -71,8 +72,10 @@ def read_metadata(sidecar: Path) -> dict[Path, Struct]:
     for number, line in enumerate(_lines(sidecar), start=1):
         try:
             entry: dict[str, Any] = json.loads(line)
-            found[sidecar.parent.resolve() / entry["file"]] = ParseDict(entry["metadata"], Struct())
-        except (ValueError, KeyError, TypeError, ParseError) as error:
+            found[sidecar.parent.resolve() / entry["file"]] = struct_of_json(entry["metadata"])
+        except InvalidArgument as error:
+            raise CommandFailed(f"{sidecar}, line {number}: {error.message}") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CommandFailed(
                 f'{sidecar}, line {number} is not {{"file": name, "metadata": {{…}}}}: {error}'
             ) from error

@@ -15,9 +15,10 @@ from gateway.bodies import off_loop, parse_json, read_form
 from gateway.collections import CollectionName
 from gateway.forms import MULTIPART_TYPE, Form, FormFile
 from gateway.ingest_stream import ingest
-from gateway.messages import read_json, schema_of, to_json
+from gateway.messages import schema_of, to_json
 from gateway.problems import BODY_STATUSES, problem_of, problem_response, problems
 from rpc.errors import Internal, InvalidArgument, from_status
+from rpc.metadata import struct_of_json
 
 router = APIRouter(prefix="/collections/{name}", tags=["images"])
 
@@ -111,6 +112,8 @@ def _read_metadata(text: str | None, count: int) -> Sequence[Struct | None]:
     objects = metadata if isinstance(metadata, list) else [metadata] * count
     if len(objects) != count:
         raise InvalidArgument(f"metadata: the list has {len(objects)} objects for {count} pictures")
-    if not all(isinstance(each, dict) for each in objects):
-        raise InvalidArgument("metadata: send a JSON object, or a list with an object for each picture")
-    return [read_json(each, Struct()) for each in objects]
+    return [struct_of_json(each, name=_place(metadata, index)) for index, each in enumerate(objects)]
+
+
+def _place(metadata: object, index: int) -> str:
+    return f"metadata[{index}]" if isinstance(metadata, list) else "metadata"

@@ -161,13 +161,14 @@ class Page {
 
   async #browse(signal) {
     const { filter, limit } = this.query;
-    const { images, next_page_token: next } = await api.images(this.current.name, { filter, limit, pageToken: this.pageToken, signal });
+    const { images, next_page_token: next, warnings } = await api.images(this.current.name, { filter, limit, pageToken: this.pageToken, signal });
     this.pageToken = next;
     const kind = this.current.mode === OBJECTS ? `, ${count(this.current.region_count, "object")}` : "";
     return {
       hits: images,
       title: filter ? "Pictures that match" : `All of ${this.current.name}`,
       note: filter ? filter : count(this.current.image_count, "picture") + kind,
+      warnings,
       hasMore: Boolean(next),
       empty: filter ? this.#nothingMatches() : this.#emptyCollection(),
     };

@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from fovea.ingest.v1 import ingest_pb2
 from rpc.directory import EncoderDirectory
 from rpc.server import AsyncServer
 from rpc.tasks import end
 from rpc.telemetry import configure_logging, start_metrics
 from services.ingest.admission import Admission
 from services.ingest.collections import Collections
+from services.ingest.decoding import register
 from services.ingest.housekeeper import Housekeeper
 from services.ingest.ingester import Ingester
 from services.ingest.kept_uploads import KeptUploads
@@ -65,7 +66,7 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
         yield AsyncServer(
             settings,
             services=[SERVICE],
-            register=partial(ingest_pb2_grpc.add_IngestServiceServicer_to_server, servicer),
+            register=partial(register, servicer),
             is_ready=is_ready,
         )
     finally:

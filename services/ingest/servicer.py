@@ -21,6 +21,8 @@ from services.ingest.messages import (
     outcome_message,
     stored_image_message,
 )
+from services.stores.conditions import warnings_of
+from services.stores.filter import parse_filter
 from services.stores.images import ImageStore
 from services.stores.records import Counts, image_id_of
 
@@ -107,7 +109,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         deadline = Deadline.of(context, max_s=self._max_time_s)
         deleted = await self._store.delete(request.collection, list(image_ids), deadline)
         self._housekeeper.note_deleted(deleted.sha256s)
-        return ingest_pb2.DeleteImagesResponse(deleted_count=deleted.image_count)
+        return ingest_pb2.DeleteImagesResponse(deleted_count=deleted.image_count, warnings=_warnings(request.filter))
 
     async def GetImage(self, request: ingest_pb2.GetImageRequest, context: Context) -> ingest_pb2.GetImageResponse:
         """Reads one picture."""
@@ -131,7 +133,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             page_token=request.page_token,
         )
         return ingest_pb2.ListImagesResponse(
-            images=[image_message(record) for record in records], next_page_token=next_page_token
+            images=[image_message(record) for record in records],
+            next_page_token=next_page_token,
+            warnings=_warnings(request.filter),
         )
 
     async def Reindex(
@@ -147,6 +151,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """Not in this release."""
         raise Unimplemented("Scrub comes in a later release; unfinished writes are swept by themselves every minute")
         yield ingest_pb2.ScrubResponse()  # makes this a stream, as the contract has it
+
+
+def _warnings(filter_text: str) -> tuple[str, ...]:
+    return warnings_of(parse_filter(filter_text))
 
 
 async def _items(

@@ -11,6 +11,7 @@ from rpc.clients import box_message, box_of
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError, to_status
 from rpc.messages import ANSWER_TOO_LARGE
+from rpc.metadata import struct_of
 from services.search.query import MAX_PARTS, Answer, Part, Query, check_weight
 from services.search.searcher import Searcher
 from services.stores.records import Hit, Region
@@ -145,7 +146,7 @@ def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
         copies=hit.copies,
         copy_count=hit.copy_count,
     )
-    message.metadata.update(hit.record.metadata)
+    message.metadata.CopyFrom(struct_of(hit.record.metadata))
     if hit.region is not None:
         message.label = hit.region.label
         message.region.CopyFrom(box_message(hit.region.box or (0.0, 0.0, 1.0, 1.0)))

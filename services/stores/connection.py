@@ -11,6 +11,7 @@ from pymilvus.exceptions import DataNotMatchException, MilvusException, ParamErr
 
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded, Internal, NotFound, ServiceError, Unavailable
+from services.stores.causes import StoreLog
 from services.stores.expression import Engine
 
 CONNECT_TIMEOUT_S = 10.0
@@ -36,13 +37,17 @@ class MilvusConnection:
     def __init__(self, client: AsyncMilvusClient, engine: Engine) -> None:
         self.client = client
         self.engine = engine
+        self._log = StoreLog("Milvus")
 
     @classmethod
     async def open(cls, uri: str) -> "MilvusConnection":
         """Connect and find out what runs there; Unavailable when nothing answers."""
         # What goes wrong is raised to us and logged once, by the server's interceptor.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-        client = AsyncMilvusClient(uri, dedicated=True, timeout=CONNECT_TIMEOUT_S, grpc_options=_CHANNEL_OPTIONS)
+        try:
+            client = AsyncMilvusClient(uri, dedicated=True, timeout=CONNECT_TIMEOUT_S, grpc_options=_CHANNEL_OPTIONS)
+        except MilvusException as error:
+            raise Unavailable(_AWAY) from error
         try:
             engine = await _within(Deadline.after(CONNECT_TIMEOUT_S), lambda: _engine_of(client))
         except (grpc.RpcError, MilvusException) as error:
@@ -61,6 +66,17 @@ class MilvusConnection:
 
     async def call(self, deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str = "") -> _T:
         """One call, repeated once where a restart of Milvus cut the connection: every call of ours may be repeated."""
+        try:
+            answer = await self._repeated(deadline, call, collection)
+        except NotLoaded:
+            raise
+        except (Unavailable, DeadlineExceeded) as error:
+            self._log.failed(error)
+            raise
+        self._log.answered()
+        return answer
+
+    async def _repeated(self, deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str) -> _T:
         try:
             return await _within(deadline, call)
         except (grpc.RpcError, MilvusException) as error:

@@ -11,6 +11,7 @@ from functools import partial
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded, InvalidArgument, OutOfRange, Unavailable
 from services.stores.catalog import RedisCatalog
+from services.stores.conditions import warnings_of
 from services.stores.drafts import check_embeddings
 from services.stores.exact import nearest_of_all
 from services.stores.expression import expression_of
@@ -92,7 +93,7 @@ class Finder:
             fetched = min(MAX_ROWS, 4 * fetched)
         return Found(
             hits=tuple(answer.hits[query.offset : query.end]),
-            warnings=tuple(answer.warnings),
+            warnings=(*warnings_of(parse_filter(query.filter)), *answer.warnings),
             vector_search_ms=1000 * clock.vector_search_s,
             metadata_ms=1000 * clock.metadata_s,
         )

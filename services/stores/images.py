@@ -1,17 +1,19 @@
 """The pictures of Fovea, kept by Milvus and Redis together: what the services see of the stores."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from rpc.deadline import Deadline
-from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from rpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ServiceError, Unavailable
 from services.stores.catalog import RedisCatalog
+from services.stores.conditions import Filter
 from services.stores.contents import Contents
 from services.stores.definitions import Definitions
 from services.stores.expression import Engine, expression_of
-from services.stores.filter import Filter, parse_filter
+from services.stores.filter import parse_filter
 from services.stores.finding import Finder, Query
 from services.stores.milvus import MilvusIndex
 from services.stores.records import (
@@ -37,6 +39,8 @@ from services.stores.writing import Writer
 READ_TIMEOUT_S = 10.0
 SWEEP_TIMEOUT_S = 600.0
 PAGE_SIZE = 1000
+
+_logger = logging.getLogger(__name__)
 
 
 class ImageStore:
@@ -80,9 +84,41 @@ class ImageStore:
         """Create a collection and tell with which index; AlreadyExists where the name is taken."""
         deadline = Deadline.after(READ_TIMEOUT_S)
         await self._catalog.ping(deadline)
-        created = await self._index.create(replace(collection, generation=secrets.token_hex(8)))
-        await self._recovery.start(created, deadline)
+        wanted = replace(collection, generation=secrets.token_hex(8))
+        try:
+            created = await self._index.create(wanted)
+            await self._recovery.start(created, deadline)
+        except AlreadyExists:
+            return self._definitions.remember(await self._completed(wanted, deadline))
+        except BaseException:
+            # Also where the caller is gone; a crash in between is completed by the next sweep or attempt.
+            await asyncio.shield(asyncio.create_task(self._undo(wanted)))
+            raise
         return self._definitions.remember(created)
+
+    async def _completed(self, wanted: Collection, deadline: Deadline) -> Collection:
+        """What an attempt that crashed left behind, now whole; AlreadyExists where there is more, or something else."""
+        found = await self._index.collection(wanted.name)
+        same = replace(wanted, index=wanted.index or found.index, generation="", create_time_s=0.0)
+        if replace(found, generation="", create_time_s=0.0) == same:
+            try:
+                await self._catalog.counts(found, deadline)
+            except CatalogLost:
+                if not await self._index.has_rows(found, deadline):
+                    await self._recovery.start(found, deadline)
+                    return found
+        raise AlreadyExists(f"the collection {wanted.name} exists; delete it or take another name")
+
+    async def _undo(self, wanted: Collection) -> None:
+        """Remove what a failed attempt made, and nothing that somebody else made under the same name."""
+        try:
+            if (await self._index.collection(wanted.name)).generation == wanted.generation:
+                await self._index.drop(wanted.name)
+                await self._catalog.drop(wanted.name, Deadline.after(READ_TIMEOUT_S))
+        except NotFound:
+            pass
+        except ServiceError as error:
+            _logger.warning("%s: it was not created, and what is left of it stays: %s", wanted.name, error)
 
     async def get(self, name: str) -> Collection:
         """The definition of a collection, at most a second old; NotFound where there is none."""

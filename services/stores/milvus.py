@@ -59,8 +59,17 @@ class MilvusIndex:
         await self._connection.close()
 
     async def ping(self, deadline: Deadline) -> None:
-        """Ask something that only a working server answers."""
-        await self._names(deadline)
+        """Ask what a search needs, and not only whether a port is open: one row of one collection, where there is one."""
+        ours = sorted(name for name in await self._names(deadline) if name.startswith(_PREFIX))
+        with contextlib.suppress(NotFound):  # dropped meanwhile
+            for name in ours[:1]:
+                await self._query(
+                    name.removeprefix(_PREFIX), "key >= ''", ["key"], deadline, consistency="Bounded", limit=1
+                )
+
+    async def has_rows(self, collection: Collection, deadline: Deadline) -> bool:
+        """Whether anything was ever written into a collection and is still there."""
+        return bool(await self._query(collection.name, "key >= ''", ["key"], deadline, consistency="Strong", limit=1))
 
     async def create(self, collection: Collection) -> Collection:
         """Create and load a collection with its index; AlreadyExists where the name is taken."""

@@ -162,13 +162,24 @@ def test_metadata_is_read_by_path(tmp_path: Path) -> None:
     assert found[tmp_path / "a.jpg"]["year"] == 2024
 
 
-@pytest.mark.parametrize("line", ["{", '{"file": "a.jpg"}', '{"file": "a.jpg", "metadata": 3}', "[]"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        '{"file": "a.jpg"}',
+        '{"file": "a.jpg", "metadata": 3}',
+        "[]",
+        '{"file": "a.jpg", "metadata": {"id": 1746714878034235396}}',
+        '{"file": "a.jpg", "metadata": ' + '{"a":' * 17 + "1" + "}" * 18,
+        "[" * 100_000,
+    ],
+)
 def test_a_bad_sidecar_is_named_with_its_line(tmp_path: Path, line: str) -> None:
     """A mistake in a sidecar is told with its line."""
     sidecar = tmp_path / "about.jsonl"
     sidecar.write_text(line)
 
-    with pytest.raises(CommandFailed, match="line 1 is not"):
+    with pytest.raises(CommandFailed, match=r"about.jsonl, line 1( is not|: metadata)"):
         read_metadata(sidecar)
 
 

@@ -164,6 +164,8 @@ async def test_parts_are_fused(search: "SearchServiceAsyncStub", photos: str) ->
         ({"parts": [part(text="red"), part(text="red", weight=float("nan"))]}, "INVALID_ARGUMENT", "parts[1].weight"),
         ({"parts": [part(text="red", weight=float("inf"))]}, "INVALID_ARGUMENT", "parts[0].weight"),
         ({"parts": [part(text="  ")]}, "INVALID_ARGUMENT", "parts[0].text"),
+        ({"parts": [part(image=PLAIN["red"]), part(text="mauve taupe")]}, "INVALID_ARGUMENT", "(mauve, taupe)"),
+        ({"filter": "id = 9007199254740993"}, "INVALID_ARGUMENT", "as text"),
         ({"parts": [part(image=b"")]}, "INVALID_ARGUMENT", "parts[0].image"),
         ({"parts": [part(text="red"), part(image=b"no picture")]}, "INVALID_ARGUMENT", "parts[1].image"),
         ({"parts": [part(image=PLAIN["red"][:-40])]}, "INVALID_ARGUMENT", "parts[0].image"),
@@ -190,6 +192,21 @@ async def test_bad_queries_get_one_useful_sentence(
     assert words in sentence
     assert "\n" not in sentence
     assert await uris(search, photos, part(text="red"))
+
+
+async def test_unknown_words_and_plain_names_of_built_in_fields_are_warned_of(
+    search: "SearchServiceAsyncStub", photos: str
+) -> None:
+    """Words that the text tower lacks are named beside the answer, and so is a filter's name that changed its meaning."""
+    request = search_pb2.SearchRequest(
+        collection=photos, parts=[part(text="red mauve")], filter="$uri = 'red' or label = 'x'"
+    )
+    response = await search.Search(request)
+    assert [hit.uri for hit in response.hits] == ["red"]
+    assert list(response.warnings) == [
+        "unknown words: mauve",
+        "filter: label is the metadata key label; for the built-in field write $label",
+    ]
 
 
 async def test_an_id_of_another_collection_is_not_found(

@@ -1,22 +1,28 @@
 """What survives: kill -9 of either store, a lost Redis, writers that die between any two steps."""
 
 import asyncio
+import itertools
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from rpc.deadline import Deadline
-from rpc.errors import Aborted, DeadlineExceeded, ServiceError, Unavailable
+from rpc.errors import Aborted, AlreadyExists, DeadlineExceeded, ServiceError, Unavailable
 from services.stores.catalog import Begun, RedisCatalog
+from services.stores.connection import MilvusConnection
 from services.stores.drafts import prepare
 from services.stores.finding import DEGRADED
 from services.stores.images import ImageStore
 from services.stores.milvus import MilvusIndex
 from services.stores.records import Collection, Counts, Embeddings, PutStatus, image_id_of
+from services.stores.recovery import Recovery
 from services.stores.rows import rows_of
+from services.stores.shards import RedisShards
 from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
 from tests.support.servers import (
     STANDALONE_START_TIMEOUT_S,
@@ -256,3 +262,68 @@ async def until_swept(store: ImageStore, name: str, redis_url: str) -> None:
     async with Redis.from_url(redis_url) as client:
         while await client.hlen(key):
             await store.sweep(name)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+async def test_a_creation_that_fails_leaves_nothing(
+    store: ImageStore, name: str, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Whichever call to either store fails, neither knows the collection afterwards, and the next attempt creates it."""
+    for owner, method in ((MilvusConnection, "call"), (RedisShards, "run")):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, method, failing_at(step, getattr(owner, method)))
+            with pytest.raises(Unavailable):
+                await store.create(a_collection(name))
+        assert name not in {collection.name for collection in await store.collections()}
+
+    created = await store.create(a_collection(name))
+    assert await put(store, created.name, picture("a", EMBEDDINGS[0])) == [PutStatus.ADDED]
+    await store.drop(name)
+
+
+async def test_a_creation_whose_caller_left_leaves_nothing(
+    store: ImageStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A creation that is cancelled between the stores is undone."""
+    reached = asyncio.Event()
+
+    async def never(*_: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Recovery, "start", never)
+        creation = asyncio.create_task(store.create(a_collection(name)))
+        await reached.wait()
+        creation.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await creation
+    assert name not in {collection.name for collection in await store.collections()}
+
+
+async def test_a_creation_that_crashed_is_completed(store: ImageStore, milvus_uri: str, name: str) -> None:
+    """What a crash left in Milvus alone is whole after a second attempt with the same definition, and refused to another."""
+    index = await MilvusIndex.open(milvus_uri)
+    left = await index.create(replace(a_collection(name), generation="before the crash"))
+    await index.close()
+
+    with pytest.raises(AlreadyExists):
+        await store.create(replace(a_collection(name), encoder="another"))
+    assert await store.create(a_collection(name)) == left
+    assert await store.counts(name) == Counts(0, 0)
+    assert await put(store, name, picture("a", EMBEDDINGS[0])) == [PutStatus.ADDED]
+    with pytest.raises(AlreadyExists):
+        await store.create(a_collection(name))
+    await store.drop(name)
+
+
+def failing_at(step: int, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """A method whose call number `step` fails, and no other."""
+    steps = itertools.count(1)
+
+    async def failing(*args: Any, **options: Any) -> Any:
+        if next(steps) == step:
+            raise Unavailable("failed on purpose")
+        return await call(*args, **options)
+
+    return failing

@@ -116,7 +116,7 @@ async def test_nasty_texts_survive(store: ImageStore, photos: Collection) -> Non
         assert (record.uri, record.metadata) == (f"uri {text}", metadata[text])
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
         assert await store.ids_matching(photos.name, f'text = "{quoted}"') == [record.image_id]
-        assert await store.ids_matching(photos.name, f'uri = "uri {quoted}"') == [record.image_id]
+        assert await store.ids_matching(photos.name, f'$uri = "uri {quoted}"') == [record.image_id]
 
 
 async def test_bad_pictures_fail_alone(store: ImageStore, photos: Collection) -> None:

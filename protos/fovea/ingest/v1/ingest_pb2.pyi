@@ -343,8 +343,11 @@ class Item(_message.Message):
     """The encoded picture, at most 32 MiB; where absent it is read from the uri, inside the configured roots only."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Anything to filter by and to return with hits, at most 16 KiB as JSON. Absent: what is stored under the uri stays.
-        Present, also empty: it replaces what is stored, without encoding the picture again where its bytes are the same.
+        """Anything to filter by and to return with hits: at most 16 KiB as compact JSON, at most 16 levels of objects and lists
+        (the metadata itself is the first), numbers finite. A Struct carries numbers as doubles: send integers of 2^53 and
+        more, such as 64-bit ids, as text. Texts and keys are stored in Unicode's composed form (NFC).
+        Absent: what is stored under the uri stays. Present, also empty: it replaces what is stored, without encoding the
+        image again where its bytes are the same.
         """
 
     def __init__(
@@ -451,16 +454,22 @@ class DeleteImagesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DELETED_COUNT_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     deleted_count: _builtins.int
     """Pictures that were there and are gone."""
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the caller may want to know of the filter, for example that a plain name is no longer a built-in field."""
+
     def __init__(
         self,
         *,
         deleted_count: _builtins.int = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -588,21 +597,27 @@ class ListImagesResponse(_message.Message):
 
     IMAGES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """What to send to get the next page; empty on the last page."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
         """The pictures of this page, by image_id."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the caller may want to know of the filter, for example that a plain name is no longer a built-in field."""
+
     def __init__(
         self,
         *,
         images: _abc.Iterable[Global___Image] | None = ...,
         next_page_token: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "next_page_token", b"next_page_token", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

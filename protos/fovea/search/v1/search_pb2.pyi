@@ -42,7 +42,16 @@ class SearchRequest(_message.Message):
     offset: _builtins.int
     """Hits to leave out at the front; default 0, at most 10,000. A page past the end is an empty answer."""
     filter: _builtins.str
-    """A filter over metadata, for example `colour = "red" and price < 20`; at most 4,096 characters. Empty: no filter."""
+    """A filter over metadata and built-in fields, at most 4,096 characters, for example
+    `colour = "red" and price < 20 and tags has "cat" and $label = "dog"`. Empty: no filter.
+
+    Names: a plain name is a metadata key, `a.b` the key b inside of a; any other key is quoted in backticks, as in
+    "`camera make` = 1", with \\` and \\\\ inside. `$uri`, `$image_id`, `$width_px`, `$height_px`, `$label` and `$score` (of the
+    detection) are the built-in fields.
+    Conditions: =, !=, <, <=, >, >=, [not] in (1, 2), like "prefix%", has (a list contains), exists; and, or, not, ( ).
+    Literals: "text" or 'text', numbers, true, false, null (an absent key). Integers of 2^53 and more are refused: keep
+    such ids as text. A condition holds only for a present value of the literal's type; != and not are everything else.
+    """
     min_score: _builtins.float
     """Leave out hits whose score is lower, -1..1; default: none is left out."""
     exact: _builtins.bool
