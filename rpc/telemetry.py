@@ -47,10 +47,10 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
-def start_metrics(port: int) -> None:
-    """Serves this process's metrics on `port`; 0 serves none."""
+def start_metrics(address: str, port: int) -> None:
+    """Serves this process's metrics on `port` of the host in `address`, where the process itself listens; 0 serves none."""
     if port:
-        start_http_server(port)
+        start_http_server(port, addr=address.rpartition(":")[0].strip("[]"))
 
 
 @contextmanager
