@@ -278,7 +278,7 @@ def test_a_hostile_environment_changes_nothing(tmp_path: Path, models: Path, pic
         ("FOVEA_GATEWAY_PORT", "FOVEA_SEARCH_PORT", "FOVEA_SEARCH_METRICS_PORT", "FOVEA_ENCODER_ADDRESS"),
         "tcp://10.0.0.1:8080",
     )
-    environment = {**proxies, **links, "no_proxy": "intern.example", "HOME": "/nonexistent"}
+    environment = {**proxies, **links, "no_proxy": "intern.example", "HOME": str(tmp_path / "nobody")}
     with Up(tmp_path, models, environment=environment) as up, pytest.MonkeyPatch.context() as monkeypatch:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
