@@ -10,9 +10,11 @@ from typing import Any
 
 import uvicorn
 
+from encoders.libtiff import silence_libtiff
 from gateway.app import create_app
 from gateway.protocol import TimedProtocol
 from gateway.settings import GatewaySettings
+from rpc.environment import read_settings
 from rpc.telemetry import configure_logging
 
 _log = logging.getLogger(__name__)
@@ -45,8 +47,9 @@ class _Server(uvicorn.Server):
 
 def main() -> None:
     """Serves until SIGTERM or SIGINT."""
-    settings = GatewaySettings()
+    settings = read_settings(GatewaySettings)
     configure_logging(settings.log_level)
+    silence_libtiff()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     app = create_app(settings)
     config = uvicorn.Config(

@@ -61,10 +61,10 @@ def _log_last_words(kind: type[BaseException], error: BaseException, trace: Trac
     logging.getLogger(__name__).critical("the process failed", exc_info=(kind, error, trace))
 
 
-def start_metrics(port: int) -> None:
-    """Serves this process's metrics on `port`; 0 serves none."""
+def start_metrics(address: str, port: int) -> None:
+    """Serves this process's metrics on `port` of the host in `address`, where the process itself listens; 0 serves none."""
     if port:
-        start_http_server(port)
+        start_http_server(port, addr=address.rpartition(":")[0].strip("[]"))
 
 
 @contextmanager

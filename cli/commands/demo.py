@@ -18,6 +18,7 @@ from cli.demo_questions import Gallery, Question, questions, read_gallery
 from cli.failure import CommandFailed
 from cli.ingestion import read_metadata
 from cli.options import Data, EncoderPort, Milvus, Models, Redis, Roots, ServicePort, wanted
+from cli.paths import default_roots
 from cli.peers import CALL_TIMEOUT_S, ingest_service, search_service
 from cli.running import Running
 from cli.system import run, started
@@ -56,7 +57,7 @@ def demo(
         ingest_port=ingest_port,
         encoder_port=encoder_port,
         models=models,
-        roots=[*(root or (Path.home(), Path.cwd())), *([data] if data else [])],
+        roots=[*(root or default_roots()), *([data] if data else [])],
         milvus=milvus,
         redis=redis,
     )

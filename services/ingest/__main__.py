@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from encoders.libtiff import silence_libtiff
 from fovea.ingest.v1 import ingest_pb2
 from rpc.directory import EncoderDirectory
+from rpc.environment import read_settings
 from rpc.server import AsyncServer
 from rpc.tasks import end
 from rpc.telemetry import configure_logging, start_metrics
@@ -83,7 +85,8 @@ async def main(settings: IngestSettings) -> None:
 
 
 if __name__ == "__main__":
-    settings = IngestSettings()
+    settings = read_settings(IngestSettings)
     configure_logging(settings.log_level)
-    start_metrics(settings.metrics_port)
+    silence_libtiff()
+    start_metrics(settings.address, settings.metrics_port)
     asyncio.run(main(settings))
