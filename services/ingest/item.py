@@ -11,11 +11,12 @@ Metadata = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What the caller sent; without an `image` it is read from the uri."""
+    """What the caller sent; without an `image` it is read from the uri. `keep`: bytes with no other home are kept."""
 
     uri: str
     image: bytes | None
     metadata: Metadata
+    keep: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Picture:
     width_px: int
     height_px: int
     metadata: Metadata
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

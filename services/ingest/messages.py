@@ -72,7 +72,8 @@ def item_of(message: ingest_pb2.Item) -> Item:
     if not message.uri and image is None:
         raise InvalidArgument("item: it needs a uri, an image or both")
     check_uri("item.uri", message.uri)
-    return Item(message.uri, image, metadata_of(message.metadata))
+    keep = message.keep or not message.HasField("keep")
+    return Item(message.uri, image, metadata_of(message.metadata), keep=keep)
 
 
 def check_uri(field: str, uri: str) -> None:

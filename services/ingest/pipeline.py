@@ -68,13 +68,15 @@ class Pipeline:
         """Returns when the picture is durable and findable; raises ServiceError."""
         known = await self._known.ask(picture)
         if known is not None:
-            return Added(picture.uri, known.image_id, PutStatus.UNCHANGED, known.region_count)
+            return Added(
+                picture.uri, known.image_id, PutStatus.UNCHANGED, known.region_count, warnings=picture.warnings
+            )
         with _faults_of_the_image():
             regions, warnings = await self._regions(picture)
             inputs = [Input(picture.data, "image", region.box) for region in regions]
             embedded = await asyncio.gather(*(self._encoded.ask(item) for item in inputs))
         written = await _to_the_end(self._written.ask(_new_image(picture, regions, embedded)))
-        warnings += tuple(warning for one in embedded for warning in one.warnings)
+        warnings = picture.warnings + warnings + tuple(warning for one in embedded for warning in one.warnings)
         assert written.status is not None, "a write that did not fail has a status"
         return Added(
             picture.uri, written.image_id, written.status, written.region_count, tuple(dict.fromkeys(warnings))

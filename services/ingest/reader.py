@@ -11,6 +11,10 @@ from sources.roots import ImageRoots
 from sources.uploads import Uploads
 
 UNSUPPORTED_PICTURE = "UNSUPPORTED_PICTURE"
+NOT_KEPT = (
+    "found but not shown, because it lies outside the image roots and was not copied: "
+    "start Fovea with `fovea up --root DIR`, or ingest with --copy"
+)
 
 
 class PictureReader:
@@ -35,18 +39,20 @@ class PictureReader:
             raise InvalidArgument(f"item.image: {error}", reason=UNSUPPORTED_PICTURE) from error
         sha256 = hashlib.sha256(data).hexdigest()
         uri = item.uri or f"sha256:{sha256}"
-        if item.image is not None:
-            self._keep(uri, sha256, data)
-        return Picture(uri, data, sha256, header.width_px, header.height_px, item.metadata)
+        warnings = () if item.image is None else self._keep(uri, sha256, data, wanted=item.keep)
+        return Picture(uri, data, sha256, header.width_px, header.height_px, item.metadata, warnings)
 
-    def _keep(self, uri: str, sha256: str, data: bytes) -> None:
-        """Keeps bytes that could not be read again from their uri."""
+    def _keep(self, uri: str, sha256: str, data: bytes, *, wanted: bool) -> tuple[str, ...]:
+        """Keeps bytes that could not be read again from their uri, and warns where they were not to be kept."""
         if self._uploads is None or self._lies_in_roots(uri, len(data)):
-            return
+            return ()
+        if not wanted:
+            return (NOT_KEPT,)
         try:
             self._uploads.keep(sha256, data)
         except SourceError as error:
             raise Unavailable(str(error)) from error
+        return ()
 
     def _lies_in_roots(self, uri: str, size: int) -> bool:
         """Whether the uri names a file with, by its size, the same bytes."""
