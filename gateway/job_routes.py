@@ -14,7 +14,7 @@ from gateway.backends import BackendsOf, Call, CallOf
 from gateway.bodies import json_body
 from gateway.budget import Budget
 from gateway.collections import CollectionName
-from gateway.folder_ingest import ingest_folder, locate_folder
+from gateway.folder_ingest import FolderWork, ingest_folder, open_scan
 from gateway.jobs import Job, JobRegistry, JobReport
 from gateway.limits import refused
 from gateway.messages import model_request
@@ -30,12 +30,27 @@ _MAX_JOB_S = 7 * 86_400.0
 _EVENT_PERIOD_S = 0.2
 
 
+Pattern = Annotated[str, Field(max_length=256)]
+
+
 class Folder(BaseModel):
     """The folder to ingest."""
 
     model_config = ConfigDict(frozen=True)
 
     folder: str = Field(description="A folder below the image roots.", min_length=1, examples=["/photos"])
+    exclude: tuple[Pattern, ...] = Field(
+        (),
+        description="Files and folders to pass over, in .gitignore's syntax, as a `.foveaignore` file does.",
+        max_length=100,
+        examples=[["*.png", "drafts/"]],
+    )
+    prune: bool = Field(
+        False,
+        description="Then delete from the collection what is no longer in the folder; images whose file moved keep their "
+        "metadata. Refused where the folder holds no image, as that of an unmounted disk.",
+    )
+    prune_empty: bool = Field(False, description="Prune even if the folder holds no image.")
 
 
 def _jobs(request: Request) -> JobRegistry:
@@ -80,13 +95,14 @@ async def start_ingest(
 ) -> JobReport:
     """Ingest a folder; answers with a job to follow."""
     settings = cast("GatewaySettings", request.app.state.settings)
-    folder = await asyncio.to_thread(lambda: locate_folder(ImageRoots(settings.roots), body.folder))
+    scan = await asyncio.to_thread(lambda: open_scan(ImageRoots(settings.roots), body.folder, body.exclude))
     with service_errors("ingest"):
         known = ingest_pb2.GetCollectionRequest(name=name)
         await backends.ingest.GetCollection(known, timeout=call.timeout_s, metadata=call.metadata)
-    job = Job(name, str(folder))
+    job = Job(name, scan.folder, left_out=scan.left_out)
+    work = FolderWork(scan, prune=body.prune or body.prune_empty, prune_empty=body.prune_empty)
     # The job outlives this request, so it has a time of its own.
-    jobs.start(job, ingest_folder(job, folder, backends, Call(Deadline.after(_MAX_JOB_S), call.request_id)))
+    jobs.start(job, ingest_folder(job, work, backends, Call(Deadline.after(_MAX_JOB_S), call.request_id)))
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
     return job.report()
 

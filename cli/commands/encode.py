@@ -18,7 +18,7 @@ from cli.running import Running
 from rpc.clients import Embedded, EncoderClient, EncoderInfo, Input
 from rpc.deadline import Deadline
 from rpc.errors import ServiceError
-from sources.scan import PICTURE_SUFFIXES
+from sources.formats import PICTURE_SUFFIXES
 
 EXAMPLE = "Example: fovea encode cat.jpg dog.jpg --encoder general -o pets.npy"
 

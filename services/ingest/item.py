@@ -11,11 +11,15 @@ Metadata = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What the caller sent; without an `image` it is read from the uri, without `metadata` the old ones stay."""
+    """What the caller sent; without an `image` it is read from the uri, without `metadata` the old ones stay.
+
+    `keep`: bytes with no other home are kept.
+    """
 
     uri: str
     image: bytes | None
     metadata: Metadata | None
+    keep: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Picture:
     height_px: int
     metadata: Metadata | None
     is_kept: bool = False  # among the uploads
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ def item_of(message: ingest_pb2.Item) -> Item:
         raise InvalidArgument("item: it needs a uri, an image or both")
     check_uri("item.uri", message.uri)
     metadata = metadata_of(message.metadata, name="item.metadata") if message.HasField("metadata") else None
-    return Item(message.uri, image, metadata)
+    keep = message.keep or not message.HasField("keep")
+    return Item(message.uri, image, metadata, keep=keep)
 
 
 def check_uri(field: str, uri: str) -> None:

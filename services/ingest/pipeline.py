@@ -91,7 +91,7 @@ class Pipeline:
             boxes = tuple(region.box for region in regions if region.box is not None)
             embedded = await self._encoded.ask(Input(picture.data, "image", boxes))
         written = await _to_the_end(self._written.ask(_new_image(picture, regions, embedded)))
-        warnings += tuple(warning for one in embedded for warning in one.warnings)
+        warnings = picture.warnings + warnings + tuple(warning for one in embedded for warning in one.warnings)
         assert written.status is not None, "a write that did not fail has a status"
         await self._keep_upload(picture)
         replaced_sha256 = live.sha256 if live is not None and live.sha256 != picture.sha256 else ""
@@ -115,11 +115,11 @@ class Pipeline:
     async def _keep(self, live: ImageRecord, picture: Picture) -> Added:
         """Keep the embeddings of a live image; only metadata that are sent and differ are written."""
         if picture.metadata is None or is_same_metadata(picture.metadata, live.metadata):
-            return Added(picture.uri, live.image_id, PutStatus.UNCHANGED, live.region_count)
+            return Added(picture.uri, live.image_id, PutStatus.UNCHANGED, live.region_count, picture.warnings)
         change = NewMetadata(picture.uri, picture.sha256, picture.metadata)
         written = await _to_the_end(self._written.ask(change))
         assert written.status is not None, "a write that did not fail has a status"
-        return Added(picture.uri, written.image_id, written.status, written.region_count)
+        return Added(picture.uri, written.image_id, written.status, written.region_count, picture.warnings)
 
     async def _regions(self, picture: Picture) -> tuple[tuple[Region, ...], tuple[str, ...]]:
         """The objects of a picture and the detector's warnings; the whole picture where no object was found."""

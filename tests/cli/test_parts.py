@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -9,11 +8,9 @@ import pytest
 from cli.child import Child, Program
 from cli.data_folder import DataFolder
 from cli.failure import CommandFailed
-from cli.ingestion import read_metadata
 from cli.ports import free_ports, require_free
 from cli.running import Running, without_password
 from cli.supervisor import Supervisor
-from cli.watching import settled_changes
 from tests.cli.parts import never, nothing, script
 from tests.cli.running import alive, eventually
 
@@ -127,51 +124,6 @@ def test_free_ports_are_free_and_different() -> None:
     assert all(20_000 <= port < 32_000 for port in ports)
     for port in ports:
         require_free(port, "--port")
-
-
-def test_metadata_is_read_by_path(tmp_path: Path) -> None:
-    """Names in a sidecar are seen from the sidecar."""
-    sidecar = tmp_path / "about.jsonl"
-    sidecar.write_text(json.dumps({"file": "a.jpg", "metadata": {"year": 2024}}) + "\n\n")
-
-    found = read_metadata(sidecar)
-
-    assert found[tmp_path / "a.jpg"]["year"] == 2024
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "{",
-        '{"file": "a.jpg"}',
-        '{"file": "a.jpg", "metadata": 3}',
-        "[]",
-        '{"file": "a.jpg", "metadata": {"id": 1746714878034235396}}',
-        '{"file": "a.jpg", "metadata": ' + '{"a":' * 17 + "1" + "}" * 18,
-        "[" * 100_000,
-    ],
-)
-def test_a_bad_sidecar_is_named_with_its_line(tmp_path: Path, line: str) -> None:
-    """A mistake in a sidecar is told with its line."""
-    sidecar = tmp_path / "about.jsonl"
-    sidecar.write_text(line)
-
-    with pytest.raises(CommandFailed, match=r"about.jsonl, line 1( is not|: metadata)"):
-        read_metadata(sidecar)
-
-
-async def test_watching_reports_settled_changes_only(tmp_path: Path) -> None:
-    """A new picture is reported once, when it stopped changing."""
-    known = tmp_path / "known.png"
-    known.write_bytes(b"1")
-    changes = settled_changes(tmp_path, [known])
-    (tmp_path / "new.png").write_bytes(b"2")
-
-    assert await anext(changes) == [tmp_path / "new.png"]
-
-    known.write_bytes(b"other")
-    assert await anext(changes) == [known]
-    await changes.aclose()  # type: ignore[attr-defined]
 
 
 def test_the_leash_holds(tmp_path: Path) -> None:

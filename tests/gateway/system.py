@@ -25,8 +25,8 @@ class System:
     """Where the gateway and the ingest service answer, and the only folder that they read pictures from."""
 
     url: str
-    ingest: str
     root: Path
+    ingest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def running_system(folder: Path, *, milvus_uri: str, redis_url: str) -> Iterator
         stores = {"encoders": [encoder], "milvus_uri": milvus_uri, "redis_url": redis_url}
         search, ingest = start("search", **stores), start("ingest", **stores, **places)
         gateway = start("gateway", port=0, search=search, ingest=ingest, encoders=[encoder], **places)
-        system = System(f"http://{gateway}", ingest, root)
+        system = System(f"http://{gateway}", root, ingest)
         _wait_until_ready(system)
         yield system
 

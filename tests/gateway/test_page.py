@@ -223,6 +223,7 @@ def test_collection_is_created_and_a_folder_ingested_with_progress(
     for number in range(40):
         (folder / f"{number:02}.png").write_bytes(encoded(plain("red", (64 + number, 64))))
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff cut off")
+    (folder / "IMG_1.HEIC").write_bytes(b"")
     _create(api, f"{name}_old")
     page.goto("/")
     page.get_by_role("button", name="New collection").click()
@@ -241,6 +242,8 @@ def test_collection_is_created_and_a_folder_ingested_with_progress(
     expect(card).to_contain_text("Done: 40 added, 1 not taken")
     card.get_by_text("1 picture not taken").click()
     expect(card).to_contain_text("broken.jpg")
+    card.get_by_text("1 file left out").click()
+    expect(card).to_contain_text("HEIC files cannot be read; convert them to JPEG, PNG, WebP or TIFF. IMG_1.HEIC")
     expect(page.locator("#collection option:checked")).to_have_text(f"{name} · 40 pictures")
     expect(page.locator(".tile")).to_have_count(24)
     _look(page, "ingested")

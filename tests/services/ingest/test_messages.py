@@ -27,6 +27,12 @@ def test_empty_bytes_are_bytes() -> None:
     assert item_of(ingest_pb2.Item(uri="a")).image is None
 
 
+def test_bytes_are_kept_unless_refused() -> None:
+    """Callers of before the field keep what they had."""
+    kept = [item_of(ingest_pb2.Item(uri="a", image=b"", keep=asked)).keep for asked in (None, True, False)]
+    assert kept == [True, True, False]
+
+
 def test_a_mode_must_exist() -> None:
     """A number from a newer contract is refused instead of guessed."""
     message = ingest_pb2.Collection(name="a")

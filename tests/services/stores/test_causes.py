@@ -23,8 +23,8 @@ SECRET = "s3cret"  # noqa: S105 - of a server of the test's own
 def redis_with(folder: Path, *options: str) -> Iterator[str]:
     """The host and port of a Redis with these options."""
     port = free_port()
-    command = redis_command(folder, port)
-    argv = (*command.argv, *options)
+    command = redis_command(folder)
+    argv = (*command.argv, "--bind", "127.0.0.1", "--port", str(port), *options)
     server = EmbeddedServer(EmbeddedCommand(argv, command.environment, command.folder), f"127.0.0.1:{port}", connects)
     server.start()
     yield server.url

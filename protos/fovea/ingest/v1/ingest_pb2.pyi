@@ -334,6 +334,7 @@ class Item(_message.Message):
     URI_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
     """Path or URL of the picture, its identity for the caller, at most 4,096 bytes. Items of one uri are worked on one after
     the other, in the order sent; until the second one can begin, the stream is not read further.
@@ -341,6 +342,10 @@ class Item(_message.Message):
     """
     image: _builtins.bytes
     """The encoded picture, at most 32 MiB; where absent it is read from the uri, inside the configured roots only."""
+    keep: _builtins.bool
+    """Keep a copy of `image` where it cannot be read again from `uri`, so that it can be shown; default true.
+    Without a copy the image is found but not shown, and a warning says so.
+    """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Anything to filter by and to return with hits: at most 16 KiB as compact JSON, at most 16 levels of objects and lists
@@ -356,14 +361,20 @@ class Item(_message.Message):
         uri: _builtins.str = ...,
         image: _builtins.bytes | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        keep: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "image", b"image", "metadata", b"metadata"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "_keep", b"_keep", "image", b"image", "keep", b"keep", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "image", b"image", "metadata", b"metadata", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "_keep", b"_keep", "image", b"image", "keep", b"keep", "metadata", b"metadata", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image: _TypeAlias = _typing.Literal["image"]  # noqa: Y015
     _WhichOneofArgType__image: _TypeAlias = _typing.Literal["_image", b"_image"]  # noqa: Y015
+    _WhichOneofReturnType__keep: _TypeAlias = _typing.Literal["keep"]  # noqa: Y015
+    _WhichOneofArgType__keep: _TypeAlias = _typing.Literal["_keep", b"_keep"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__image) -> _WhichOneofReturnType__image | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keep) -> _WhichOneofReturnType__keep | None: ...
 
 Global___Item: _TypeAlias = Item  # noqa: Y015
 
