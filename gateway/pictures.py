@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from PIL import Image
 
+from encoders.decode_cost import DecodeBudget
 from encoders.errors import InvalidContent
-from encoders.image import decode, probe
+from encoders.image import open_picture, probe
 from gateway.settings import GatewaySettings
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Overloaded, PermissionDenied
 from sources.errors import MissingSourceError, OutsideRootsError, SourceError
@@ -50,6 +51,8 @@ class Pictures:
         self._roots = ImageRoots(settings.roots)
         self._uploads = Uploads(settings.uploads) if settings.uploads else None
         self._max_bytes = settings.max_picture_mib << 20
+        self._memory = DecodeBudget(settings.thumbnail_mib << 20)
+        self._wait_s = settings.request_timeout_s
         self._pool = ThreadPoolExecutor(settings.thumbnail_threads, thread_name_prefix="pictures")
         self._waiting = 0
 
@@ -67,11 +70,11 @@ class Pictures:
 
     async def thumbnail(self, uri: str, sha256: str, size_px: int) -> Content:
         """The picture made anew as WebP, its longer side `size_px` or less."""
-        return await self._in_pool(lambda: _thumbnail_of(self._read(uri, sha256), size_px))
+        return await self._in_pool(lambda: self._thumbnail(self._read(uri, sha256), size_px))
 
     async def _in_pool(self, work: Callable[[], _T]) -> _T:
         if self._waiting >= _MAX_WAITING:
-            raise Overloaded("too many pictures are being read at once; ask again a little later", retry_after_s=1)
+            raise _busy()
         self._waiting += 1
         try:
             with _service_errors():
@@ -94,6 +97,15 @@ class Pictures:
             except MissingSourceError:
                 raise error from None
 
+    def _thumbnail(self, data: bytes, size_px: int) -> Content:
+        opened, box_px = open_picture(data), (size_px, size_px)
+        with self._memory.reserve(opened.decode_bytes(enough_px=box_px), self._wait_s):
+            image = Image.fromarray(opened.decode(enough_px=box_px).pixels)
+            image.thumbnail(box_px)
+        encoded = io.BytesIO()
+        image.save(encoded, "WEBP", quality=_WEBP_QUALITY)
+        return Content(encoded.getvalue(), "image/webp")
+
 
 class _ChangedSourceError(SourceError):
     """The bytes are not those that were embedded."""
@@ -107,14 +119,6 @@ def _same(data: bytes, sha256: str) -> bytes:
 
 def _content_of(data: bytes) -> Content:
     return Content(data, _MEDIA_TYPES[probe(data).format])
-
-
-def _thumbnail_of(data: bytes, size_px: int) -> Content:
-    image = Image.fromarray(decode(data, enough_px=(size_px, size_px)).pixels)
-    image.thumbnail((size_px, size_px))
-    encoded = io.BytesIO()
-    image.save(encoded, "WEBP", quality=_WEBP_QUALITY)
-    return Content(encoded.getvalue(), "image/webp")
 
 
 @contextmanager
@@ -131,5 +135,11 @@ def _service_errors() -> Iterator[None]:
         raise FailedPrecondition(message, reason="CHANGED_SINCE_INGEST") from error
     except SourceError as error:
         raise FailedPrecondition(f"the picture cannot be shown: {error}") from error
+    except TimeoutError as error:
+        raise _busy() from error
     except InvalidContent as error:
         raise InvalidArgument(str(error), reason="UNSUPPORTED_PICTURE") from error
+
+
+def _busy() -> Overloaded:
+    return Overloaded("too many pictures are being read at once; ask again a little later", retry_after_s=1)

@@ -48,6 +48,11 @@ class GatewaySettings(ProcessSettings):
         30.0, gt=0, description="The longest that the services behind may take for one request, in seconds."
     )
     thumbnail_threads: int = Field(2, ge=1, description="Threads that make thumbnails.")
+    thumbnail_mib: int = Field(
+        256,
+        ge=64,
+        description="Memory that images may take while thumbnails are made, in MiB; a larger one is made alone.",
+    )
     drain_s: int = Field(5, ge=0, description="How long running requests may go on after SIGTERM, in seconds.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe log line that is written."

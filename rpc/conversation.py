@@ -46,6 +46,7 @@ class Conversation:
         """All messages, `first` again among them; DeadlineExceeded where the caller neither sends nor gets any."""
         idle_s = self._patience.idle_s
         message = first
+        del first  # it may hold a whole image, which nobody needs once the next message is read
         while message is not None:
             yield message
             message = await self._next(idle_s, f"nothing was sent for {idle_s:g} s; close a stream that is done")
