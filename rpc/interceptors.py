@@ -119,11 +119,11 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _stream(self, behave: Any, argument_of: "Callable[[Conversation, Any], Any]") -> _Talk:
         async def talk(conversation: Conversation, context: Any) -> None:
-            first = await conversation.first()
+            argument = argument_of(conversation, await conversation.first())
             with self._calls.stream():
                 async with (
                     _within(self._limits.max_stream_s),
-                    aclosing(behave(argument_of(conversation, first), context)) as responses,
+                    aclosing(behave(argument, context)) as responses,
                 ):
                     async for response in responses:
                         await conversation.write(response)
