@@ -97,7 +97,8 @@ class RedisCatalog:
 
     async def ping(self, deadline: Deadline) -> None:
         """Ask whether Redis answers, and whether it may forget what it was told."""
-        [memory] = await self._shards.run([("INFO", "memory")], deadline)
+        # A node of a cluster answers INFO whatever it holds, so a key is asked for too.
+        memory, _ = await self._shards.run([("INFO", "memory"), ("EXISTS", "fovea:ping")], deadline)
         if memory.get("maxmemory_policy", "noeviction") != "noeviction":
             raise FailedPrecondition(
                 "Redis may evict what it was told; run it with maxmemory-policy noeviction", reason="NOT_READY"

@@ -12,6 +12,7 @@ from redis import Redis
 from cli.embedded import EmbeddedCommand, redis_command
 from rpc.deadline import Deadline
 from rpc.errors import ServiceError, Unavailable
+from services.stores.__main__ import redis_fault
 from services.stores.causes import StoreLog, cause_of
 from services.stores.connection import MilvusConnection
 from services.stores.shards import RedisShards
@@ -45,7 +46,10 @@ def guarded_redis(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def cluster_redis(tmp_path: Path) -> Iterator[str]:
     """A node of a Redis Cluster that has none of the keys."""
-    yield from redis_with(tmp_path, "--cluster-enabled", "yes", "--cluster-config-file", str(tmp_path / "nodes.conf"))
+    nodes = str(tmp_path / "nodes.conf")
+    # By default the bus listens 10,000 ports above, which may be more than there are.
+    bus = ("--cluster-port", str(free_port()))
+    yield from redis_with(tmp_path, "--cluster-enabled", "yes", "--cluster-config-file", nodes, *bus)
 
 
 @pytest.fixture
@@ -98,6 +102,7 @@ async def test_redis_in_cluster_mode(cluster_redis: str) -> None:
     with Redis(host, int(port), socket_timeout=5) as node:
         node.execute_command("CLUSTER", "ADDSLOTS", 0)
     assert "cluster mode" in cause_of(await redis_error(f"redis://{cluster_redis}/0"))
+    assert "cluster mode" in await redis_fault(f"redis://{cluster_redis}/0")
 
 
 async def test_addresses_where_there_is_no_redis(
