@@ -84,18 +84,19 @@ def test_a_file_that_is_described_twice_is_told(tmp_path: Path) -> None:
         ('{"file": "a.jpg"}', '"metadata" must be an object'),
         ('{"file": "a.jpg", "metadata": 3}', '"metadata" must be an object'),
         ('{"metadata": {}}', '"file" must be a text'),
-        ('{"file": "a.jpg", "metadata": {"a": "\\ud800"}}', "surrogates"),
+        ('{"file": "a.jpg", "metadata": {"a": "\\ud800"}}', "surrogate"),
+        ('{"file": "a.jpg", "metadata": {"id": 1746714878034235396}}', "send it as text"),
         ("3", "not a JSON object"),
         ('{"file": "a.jpg", "metadata": ' + '{"a":' * 17 + "1" + "}" * 17 + "}", "deeper than 16 levels"),
         ('{"file": "a.jpg", "metadata": ' + '{"a":' * 100_000 + "1" + "}" * 100_000 + "}", "deeper than 16 levels"),
         ('{"file": "a.jpg", "metadata": {"a": ' + "[" * 2000 + "]" * 2000 + "}}", "deeper than 16 levels"),
         ('{"file": "\\ud800.jpg", "metadata": {}}', "surrogates"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_a_bad_line_is_named_with_the_reason(tmp_path: Path, line: str, why: str) -> None:
     """A mistake is one sentence with the line that an editor shows."""
-    with pytest.raises(CommandFailed, match="line 4 is not") as caught:
+    with pytest.raises(CommandFailed, match="line 4( is not|: metadata)") as caught:
         _sidecar(tmp_path, f"\n{_line('b.jpg', text=chr(0x2028))}\n\n{line}\n")
 
     assert why in str(caught.value)
