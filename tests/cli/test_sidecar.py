@@ -96,7 +96,7 @@ def test_a_file_that_is_described_twice_is_told(tmp_path: Path) -> None:
 )
 def test_a_bad_line_is_named_with_the_reason(tmp_path: Path, line: str, why: str) -> None:
     """A mistake is one sentence with the line that an editor shows."""
-    with pytest.raises(CommandFailed, match="line 4( is not|: metadata)") as caught:
+    with pytest.raises(CommandFailed, match=r"line 4( is not|: metadata)") as caught:
         _sidecar(tmp_path, f"\n{_line('b.jpg', text=chr(0x2028))}\n\n{line}\n")
 
     assert why in str(caught.value)
