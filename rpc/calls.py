@@ -50,10 +50,12 @@ class Calls:
             yield
         except ServiceError as error:
             code = error.code
+            if isinstance(error, Internal):
+                _log_fault(error, method, request_id)
             raise
         except Exception as error:
             code = grpc.StatusCode.INTERNAL
-            logger.exception("a call failed", extra={"method": method, "request_id": request_id})
+            _log_fault(error, method, request_id)
             raise Internal(to_status(error).message) from error
         except BaseException:
             code = grpc.StatusCode.CANCELLED
@@ -114,6 +116,11 @@ def abort_status(error: ServiceError) -> AbortStatus:
         # What is away is behind this server and was tried again by it: retries on every hop would multiply.
         trailing.append((PUSHBACK, NEVER_RETRY))
     return AbortStatus(error.code, status.message, tuple(trailing))
+
+
+def _log_fault(error: Exception, method: str, request_id: str) -> None:
+    """A fault of ours with its causes, which the caller is not told."""
+    logger.error("a call failed", exc_info=error, extra={"method": method, "request_id": request_id})
 
 
 def _record(method: str, request_id: str, code: grpc.StatusCode, duration_s: float) -> None:

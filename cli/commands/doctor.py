@@ -116,7 +116,11 @@ def _servers(urls: dict[str, str]) -> Iterator[Finding]:
     if not urls:
         return
     asked = subprocess.run(
-        [sys.executable, "-P", "-m", "services.stores"], input=json.dumps(urls), capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-m", "services.stores"],
+        input=json.dumps(urls),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if asked.returncode:
         raise CommandFailed(f"the stores could not be asked: {asked.stderr.strip().splitlines()[-1:]}")

@@ -27,7 +27,7 @@ _CAUSES = (
     (r"CERTIFICATE_VERIFY_FAILED|certificate verify failed", "its certificate is not trusted, or is for another name"),
     (r"HTTP proxy", "an HTTP proxy stands in the way; list the host in no_proxy"),
     (r"SSL|TLS|[Hh]andshake", "the TLS handshake failed; compare the URL's scheme with the port"),
-    (r"[Nn]ame or service not known|not found|resolving|[Nn]ame resolution", "its host name is unknown"),
+    (r"[Nn]ame or service not known|[Nn]ame not found|resolving|[Nn]ame resolution", "its host name is unknown"),
     (r"[Rr]efused|Error 111|Errno 111", "nothing listens at its address: the connection is refused"),
     (r"[Nn]o route|unreachable", "its address cannot be reached from here"),
     (r"LOADING|BusyLoading", "it is still loading its data"),

@@ -255,7 +255,7 @@ class MilvusIndex:
         try:
             return await self._connection.call(deadline, call, name)
         except NotLoaded:
-            _logger.warning("%s: loading the collection, which a restart left unloaded", name)
+            _logger.warning("%s: loading the collection, which a restart or an unfinished creation left unloaded", name)
         await self._load(await self.collection(name), deadline)
         return await self._connection.call(deadline, call, name)
 

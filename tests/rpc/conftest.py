@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
-from rpc.errors import InvalidArgument
+from rpc.errors import Internal, InvalidArgument
 from rpc.server import AsyncServer, ThreadServer
 from rpc.settings import ServerSettings
 
@@ -21,6 +21,8 @@ def _answer(request: encoder_pb2.EncodeRequest) -> encoder_pb2.EncodeResponse:
         raise InvalidArgument("encoder: 'bad' is not a name")
     if request.encoder == "bug":
         raise KeyError("secret")
+    if request.encoder == "fault":
+        raise Internal("a fault of ours") from OSError("the true reason")
     if request.encoder == "huge":
         return encoder_pb2.EncodeResponse(space="x" * (65 << 20))
     return encoder_pb2.EncodeResponse(space=request.encoder)

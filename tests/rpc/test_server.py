@@ -63,6 +63,17 @@ async def test_bug_is_internal_and_next_call_works(port: int) -> None:
     assert await encode(port, "tiny") == "tiny"
 
 
+async def test_a_fault_of_ours_is_logged_with_its_cause(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The caller of a broken store or model reads a sentence, those who run the service read why."""
+    with pytest.raises(Internal, match="of ours"):
+        await encode(port, "fault")
+
+    [fault] = [record for record in caplog.records if record.exc_info]
+    assert fault.exc_info is not None
+    assert fault.exc_info[1] is not None
+    assert "the true reason" in str(fault.exc_info[1].__cause__)
+
+
 @pytest.mark.parametrize("limit_bytes", [1 << 10, 1 << 30])
 async def test_message_over_the_limit_is_the_callers_fault(port: int, limit_bytes: int) -> None:
     """A message that either end refuses is never taken for an overload, which one would try again."""

@@ -156,6 +156,7 @@ async def test_addresses_where_there_is_no_milvus(
         ("Tls handshake failed: SSL_ERROR_SSL: CERTIFICATE_VERIFY_FAILED: self signed certificate", "certificate"),
         ("auth check failure, please check username and password are correct", "password"),
         ("MISCONF Redis is configured to save RDB snapshots, but it is currently unable to persist", "disk"),
+        ("No index found in field [embedding]: index not found", "No index found"),
         ("redis://user:s3cret@host is odd", "redis://…@host is odd"),
     ],
 )

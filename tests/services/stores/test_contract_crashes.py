@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from redis.asyncio import Redis
@@ -315,6 +316,40 @@ async def test_a_creation_that_crashed_is_completed(store: ImageStore, milvus_ur
     with pytest.raises(AlreadyExists):
         await store.create(a_collection(name))
     await store.drop(name)
+
+
+async def test_of_several_creators_at_once_one_creates(milvus_uri: str, name: str) -> None:
+    """Those who find the name free and come second are told that it is taken."""
+    index = await MilvusIndex.open(milvus_uri)
+    create, all_looked = index._client.create_collection, asyncio.Barrier(3)
+
+    async def create_together(*args: Any, **options: Any) -> Any:
+        await all_looked.wait()
+        return await create(*args, **options)
+
+    index._client.create_collection = create_together
+    creations = (index.create(replace(a_collection(name), generation=f"{number}")) for number in range(3))
+    ends = await asyncio.gather(*creations, return_exceptions=True)
+
+    [created] = [end for end in ends if isinstance(end, Collection)]
+    assert [type(end) for end in ends if end is not created] == [AlreadyExists] * 2, ends
+    assert await index.collection(name) == created
+    await index.drop(name)
+    await index.close()
+
+
+async def test_a_collection_without_its_index_is_indexed_by_a_search(milvus_uri: str, name: str) -> None:
+    """A search amidst a creation, or after one that crashed, finds nothing and does not take Milvus for away."""
+    index = await MilvusIndex.open(milvus_uri)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MilvusIndex, "_load", AsyncMock())
+        created = await index.create(a_collection(name))
+
+    found = await index.nearest(created, EMBEDDINGS[:1], limit=1, expression="", fields=["key"], deadline=soon())
+
+    assert found == [[]]
+    await index.drop(name)
+    await index.close()
 
 
 def failing_at(step: int, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
