@@ -18,14 +18,14 @@ from services.stores.images import ImageStore
 from services.stores.milvus import MilvusIndex
 from services.stores.records import Collection, Counts, Embeddings, PutStatus, image_id_of
 from services.stores.rows import rows_of
-from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
-from tests.support.servers import (
+from testbed.servers import (
     STANDALONE_START_TIMEOUT_S,
     EmbeddedServer,
     embedded_milvus,
     embedded_redis,
     standalone_milvus,
 )
+from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
 
 EMBEDDINGS = unit_vectors(30)
 
