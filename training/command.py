@@ -66,12 +66,12 @@ def run_steps(
         allow_incomplete=options.allow_incomplete,
     )
     for step in options.steps:
-        with _one_line(f"{parser.prog} {step}"):
+        with one_line(f"{parser.prog} {step}"):
             steps[step](said)
 
 
 @contextmanager
-def _one_line(command: str) -> Iterator[None]:
+def one_line(command: str) -> Iterator[None]:
     """End the command with one sentence for what is wrong with its data, its config or its files."""
     try:
         yield

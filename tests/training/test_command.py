@@ -72,6 +72,17 @@ def test_missing_data_costs_one_line(command: Command, tmp_path: Path, system: s
     assert "\n" not in str(ended.value)
 
 
+def test_missing_photos_cost_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The general embedding, which is trained on photos that are at hand, says where they should be."""
+    folders = ["--data", str(tmp_path), "--run", str(tmp_path), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["training.general", "prepare", "--realdata", str(tmp_path / "nowhere"), *folders])
+
+    with pytest.raises(SystemExit, match="nowhere") as ended:
+        runpy.run_module("training.general", run_name="__main__")
+
+    assert "\n" not in str(ended.value)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 1}', '[{"id": "x"}]', "\udcff"])
 def test_broken_list_costs_one_line(command: Command, tmp_path: Path, content: str) -> None:
     """A list that cannot be read, or says nothing of use, is named."""
