@@ -4,15 +4,17 @@ BIN := .venv/bin
 VENV := .venv/.installed
 TRAINING := .venv/.training
 TRITONCLIENT := .venv/peers/tritonclient/.installed
+SCHEMATHESIS := .venv/peers/schemathesis/.installed
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
 
-.PHONY: venv venv-training peers-triton browser
+.PHONY: venv venv-training peers-triton peers-schemathesis browser
 venv: $(VENV) ## make .venv, pinned, with all that serves and tests
 venv-training: $(TRAINING) ## the same with torch
 peers-triton: $(TRITONCLIENT) ## Triton's client, which needs an older protobuf, in an environment of its own
+peers-schemathesis: $(SCHEMATHESIS) ## schemathesis, which sends what /openapi.json allows, in an environment of its own
 browser: $(VENV) ## a Chromium for the page's tests, where there is none
 	@scripts/browser
 	@scripts/network-tool
@@ -29,6 +31,10 @@ $(TRITONCLIENT): $(VENV) constraints-tritonclient.txt
 	@scripts/venv peer tritonclient
 	@touch $@
 
+$(SCHEMATHESIS): $(VENV) constraints-schemathesis.txt
+	@scripts/venv peer schemathesis
+	@touch $@
+
 .PHONY: up demo
 up: $(VENV) ## start everything on this machine; ARGS="--port 9000" passes flags on
 	@$(BIN)/fovea up $(ARGS)
@@ -40,7 +46,7 @@ demo: $(VENV) ## start everything, fill a gallery, ask it; ONCE=1 stops after th
 test: $(TRAINING) $(TRITONCLIENT) browser ## every test that CI waits for first; ARGS="tests/cli -k up" chooses
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not more" $(ARGS)
 
-test-more: $(TRAINING) $(TRITONCLIENT) browser ## the long tests: fuzzing, large inputs, long waits
+test-more: $(TRAINING) $(TRITONCLIENT) $(SCHEMATHESIS) browser ## the long tests: fuzzing, large inputs, long waits
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m more $(ARGS)
 
 check: $(TRAINING) ## format, lint, types, import contracts, the contract's lint and the stubs' freshness

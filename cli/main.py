@@ -1,5 +1,8 @@
 """`fovea`: the command, put together from one module for each of its parts."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from cli.commands import collections, demo, doctor, encode, ingest, models, search, up
@@ -9,8 +12,25 @@ app = typer.Typer(
     cls=PlainFailures,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Finds pictures by picture, by object, by words and by sketch.",
 )
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it so
+    if wanted:
+        typer.echo(f"fovea {version('fovea')}")
+        raise typer.Exit
+
+
+@app.callback()
+def fovea(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Finds pictures by picture, by object, by words and by sketch."""
+
+
 app.command(epilog=up.EXAMPLE)(up.up)
 app.command(epilog=demo.EXAMPLE)(demo.demo)
 app.command(epilog=ingest.EXAMPLE)(ingest.ingest)

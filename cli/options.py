@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.data_folder import DataFolder, default_data_folder
+from cli.paths import default_roots, expanded
 from cli.running import Running
 from cli.wiring import Wanted
 
@@ -19,6 +20,7 @@ Data = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show every column, however long the lines become.")]
 Collection = Annotated[str, typer.Option("--collection", "-c", metavar="NAME", help="The collection.")]
 SearchAddress = Annotated[
     str,
@@ -56,7 +58,7 @@ Redis = Annotated[
 
 def data_folder(path: Path | None) -> DataFolder:
     """The data folder that was asked for, or the default one."""
-    return DataFolder((path or default_data_folder()).expanduser().resolve())
+    return DataFolder(expanded(path or default_data_folder()))
 
 
 def search_address(asked: str, data: Path | None) -> str:
@@ -91,7 +93,7 @@ def wanted(
         encoder_port=encoder_port,
         models=models or (),
         shipped=shipped,
-        roots=[root.expanduser().resolve() for root in roots or (Path.home(), Path.cwd())],
+        roots=[expanded(root) for root in roots or default_roots()],
         milvus=milvus,
         redis=redis,
     )

@@ -36,7 +36,7 @@ def _is_child(process: Path, data: DataFolder) -> bool:
     try:
         # Redis writes its title over its environment: a store is known by its name and the folder that it runs in.
         store = ((process / "comm").read_text().strip(), (process / "cwd").readlink())
-        if store in (("redis-server", data.redis), ("milvus", data.milvus)):
+        if store in (("valkey-server", data.redis), ("redis-server", data.redis), ("milvus", data.milvus)):
             return True
         return f"{MARK}={data.path}".encode() in (process / "environ").read_bytes().split(b"\0")
     except OSError:  # ended meanwhile, or somebody else's

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cli.child import Program
-from cli.embedded import EmbeddedCommand, milvus_command, redis_command
+from cli.embedded import EmbeddedCommand, milvus_command, redis_command, redis_socket
 from cli.ports import HOST
-from cli.readiness import accepts_connections, serves_grpc, serves_http
+from cli.probes import Probe, answers_http, answers_milvus, answers_redis, serves_grpc, serves_http
 from cli.wiring import Wiring
 
 # Who stops first, and how long each rank may take: together less than 10 s.
@@ -21,33 +21,36 @@ def programs(wiring: Wiring) -> list[Program]:
     return [*_stores(wiring), *_encoders(wiring), _search(wiring), _ingest(wiring), _gateway(wiring)]
 
 
-def embedded_redis(folder: Path, port: int) -> Program:
+def embedded_redis(folder: Path) -> Program:
     """The Redis that Fovea brings along."""
-    return _store("redis", redis_command(folder, port), port)
+    socket = redis_socket(folder)
+    return _store("redis", redis_command(folder), f"unix:{socket}", answers_redis(socket))
 
 
 def embedded_milvus(folder: Path, port: int) -> Program:
     """The Milvus that Fovea brings along."""
-    return _store("milvus", milvus_command(folder, port), port)
+    address = f"{HOST}:{port}"
+    return _store("milvus", milvus_command(folder, port), address, answers_milvus(address))
 
 
 def _stores(wiring: Wiring) -> list[Program]:
     data, found = wiring.data, []
-    if wiring.redis_port is not None:
-        found.append(embedded_redis(data.redis, wiring.redis_port))
+    if wiring.has_redis:
+        found.append(embedded_redis(data.redis))
     if wiring.milvus_port is not None:
         found.append(embedded_milvus(data.milvus, wiring.milvus_port))
     return found
 
 
-def _store(name: str, command: EmbeddedCommand, port: int) -> Program:
+def _store(name: str, command: EmbeddedCommand, address: str, answers: Probe) -> Program:
     return Program(
         name=name,
-        address=f"{HOST}:{port}",
+        address=address,
         argv=command.argv,
         environment=command.environment,
         folder=command.folder,
-        answers=accepts_connections(HOST, port),
+        is_ready=answers,
+        is_alive=answers,
         rank=_STORES,
         patience_s=_PATIENCE_S[_STORES],
     )
@@ -96,7 +99,8 @@ def _service(
         argv=_python(f"services.{service}"),
         environment=_settings(service, {"address": address, "drain_s": 1.5, **told}),
         folder=wiring.data.path,
-        answers=serves_grpc(address),
+        is_ready=serves_grpc(address, "readiness"),
+        is_alive=serves_grpc(address, "liveness"),
         rank=rank,
         patience_s=_PATIENCE_S[rank],
     )
@@ -120,7 +124,8 @@ def _gateway(wiring: Wiring) -> Program:
         argv=_python("gateway"),
         environment=_settings("gateway", told),
         folder=wiring.data.path,
-        answers=serves_http(f"{running.gateway}/readyz"),
+        is_ready=serves_http(f"{running.gateway}/readyz"),
+        is_alive=answers_http(f"{running.gateway}/healthz"),
         rank=_GATEWAY,
         patience_s=_PATIENCE_S[_GATEWAY],
     )

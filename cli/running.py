@@ -31,6 +31,10 @@ class Running:
             return cls(**json.loads(data.run_file.read_bytes()))
         except FileNotFoundError as error:
             raise CommandFailed(f"Fovea on {data.path} is still starting or stopping: try again soon") from error
+        except (ValueError, TypeError) as error:
+            raise CommandFailed(
+                f"another version of Fovea runs on {data.path}: use its command, or restart it"
+            ) from error
 
     def write(self, data: DataFolder) -> None:
         """Tell the other commands; the file appears whole or not at all."""

@@ -6,8 +6,9 @@ import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import typer
 
@@ -18,8 +19,8 @@ from cli.data_folder import DataFolder
 from cli.failure import CommandFailed
 from cli.interruption import stopped_by_signals
 from cli.orphans import end_orphans
+from cli.probes import accepts_connections, answers_redis
 from cli.programs import programs
-from cli.readiness import accepts_connections
 from cli.running import Running, without_password
 from cli.supervisor import Supervisor
 from cli.wiring import Wanted, wire
@@ -62,14 +63,14 @@ async def started(wanted: Wanted) -> AsyncIterator[System]:
         wiring = wire(wanted, bundles)
         parts = programs(wiring)
 
-        def tell() -> None:
+        async def tell() -> None:
             replace(wiring.running, pids=supervisor.pids).write(data)
 
         supervisor = Supervisor(parts, data, say=note, changed=tell)
         try:
             with stopped_by_signals(again=supervisor.kill):
                 async with supervisor:
-                    tell()
+                    await tell()
                     yield System(wiring.running, parts, supervisor)
                     # Gone before anything stops, so that nobody is sent to a closing door.
                     data.run_file.unlink(missing_ok=True)
@@ -111,5 +112,7 @@ async def _require_stores(wanted: Wanted) -> None:
 
 async def _listens(url: str) -> bool:
     parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return await answers_redis(Path(unquote(parts.path)))()
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme, _MILVUS_PORT)
-    return bool(parts.hostname) and await accepts_connections(parts.hostname or "", port)()
+    return bool(parts.hostname) and await accepts_connections(parts.hostname or "", port)

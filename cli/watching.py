@@ -1,41 +1,102 @@
 """Following a folder by looking at it again and again, which works on every file system."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
-from typing import TypeAlias
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from sources.scan import scan_folder
+from cli.ingestion import Outcome, Signature, signature_of
+from sources.scan import FolderScan
 
-_PERIOD_S = 1.0
-
-_Signature: TypeAlias = tuple[int, int]
-"""Modification time in ns and size in bytes: another signature is another content."""
+_FIRST_RETRY_S = 2.0
+_LAST_RETRY_S = 300.0
 
 
-async def settled_changes(folder: Path, known: Iterable[Path]) -> AsyncIterator[list[Path]]:
-    """Pictures that are new or changed, once they looked the same twice: what is still being written waits.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found: files that are new or changed and stay as they are, and files that are gone."""
 
-    `known` were read before; they count as changed when they change from now on.
-    """
-    taken = _signatures(known)
-    before = taken
-    while True:
-        await asyncio.sleep(_PERIOD_S)
-        now = await asyncio.to_thread(lambda: _signatures(scan_folder(folder)))
-        settled = [file for file, seen in now.items() if before.get(file) == seen != taken.get(file)]
-        if settled:
-            yield settled
-            taken |= {file: now[file] for file in settled}
-        before = now
+    scan: FolderScan
+    settled: tuple[str, ...]
+    gone: frozenset[str]
 
 
-def _signatures(files: Iterable[Path]) -> dict[Path, _Signature]:
-    found = {}
-    for file in files:
-        try:
-            status = file.stat()
-        except FileNotFoundError:
-            continue
-        found[file] = (status.st_mtime_ns, status.st_size)
-    return found
+@dataclass(slots=True)
+class _Sent:
+    """A file as it was when it was read for sending, and the last look that saw it."""
+
+    signature: Signature
+    look: int
+
+
+@dataclass(slots=True)
+class _Retry:
+    """A file that failed for a reason that may pass."""
+
+    delay_s: float
+    due_s: float
+
+
+class Watch:
+    """What was sent of a folder, so that each look tells what there is to do; one record a file, whatever happens."""
+
+    def __init__(self, folder: str, *, exclude: Sequence[str] = ()) -> None:
+        self._folder = folder
+        self._exclude = exclude
+        self.sent: dict[str, _Sent] = {}
+        self._unsettled: dict[str, Signature] = {}
+        self._missing: set[str] = set()
+        self._retries: dict[str, _Retry] = {}
+        self._looks = 0
+
+    def settle(self, outcome: Outcome) -> None:
+        """Remember a file that was sent: it is sent again when it changes, or later where its failure may pass."""
+        if outcome.may_pass:
+            former = self._retries.get(outcome.uri)
+            delay_s = min(2 * former.delay_s, _LAST_RETRY_S) if former else _FIRST_RETRY_S
+            self._retries[outcome.uri] = _Retry(delay_s, time.monotonic() + delay_s)
+            self.sent.pop(outcome.uri, None)
+            return
+        self._retries.pop(outcome.uri, None)
+        if outcome.signature:
+            self.sent[outcome.uri] = _Sent(outcome.signature, self._looks)
+
+    def forget(self, files: Iterable[str]) -> None:
+        """Files that are gone; should they come back, they are new."""
+        for file in files:
+            self.sent.pop(file, None)
+            self._retries.pop(file, None)
+
+    def look(self) -> Look:
+        """Look at the folder; blocking. What changed or vanished counts when two looks agree.
+
+        Raises SourceError while the folder is away, and nothing is taken for gone then.
+        """
+        scan = FolderScan(self._folder, exclude=self._exclude)
+        self._looks += 1
+        changed = self._changed(scan)
+        settled = tuple(
+            file for file, seen in changed.items() if self._unsettled.get(file) == seen and self._is_due(file)
+        )
+        missing = {file for file, sent in self.sent.items() if sent.look != self._looks}
+        missing |= self._retries.keys() - changed.keys()
+        gone = frozenset(missing & self._missing)
+        self._unsettled, self._missing = changed, missing
+        return Look(scan, settled, gone)
+
+    def _changed(self, scan: FolderScan) -> dict[str, Signature]:
+        """Files that are not as they were sent."""
+        changed: dict[str, Signature] = {}
+        for file in scan:
+            sent = self.sent.get(file)
+            if sent:
+                sent.look = self._looks
+            try:
+                signature = signature_of(file)
+            except OSError:
+                continue
+            if sent is None or sent.signature != signature:
+                changed[file] = signature
+        return changed
+
+    def _is_due(self, file: str) -> bool:
+        return file not in self._retries or self._retries[file].due_s <= time.monotonic()

@@ -1,13 +1,19 @@
 """Who listens where: ports for a system, from what a person asked for and what is free."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from cli.data_folder import DataFolder
+from cli.embedded import redis_socket
+from cli.failure import CommandFailed
 from cli.ports import HOST, free_ports, require_free
 from cli.running import Running, without_password
 from encoders.bundle import Bundle
+
+_LONGEST_SOCKET_PATH = 103  # in bytes: what macOS allows; Linux allows four more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +37,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
-    """What was decided: folders, bundles and a place for each process. None as a port: that store is elsewhere.
+    """What was decided: folders, bundles and a place for each process. None as Milvus's port: it is elsewhere.
 
     `milvus_url` and `redis_url` may hold passwords; those in `running`, which other commands read, do not.
     """
@@ -43,16 +49,15 @@ class Wiring:
     milvus_url: str
     redis_url: str
     milvus_port: int | None
-    redis_port: int | None
+    has_redis: bool
 
 
 def wire(wanted: Wanted, bundles: Sequence[Bundle]) -> Wiring:
-    """Give every process its place; CommandFailed when a port that was asked for is taken."""
-    free = iter(free_ports(5 + len(bundles)))
+    """Give every process its place; CommandFailed when a port that was asked for is taken, or the path is too long."""
+    free = iter(free_ports(4 + len(bundles)))
     milvus_port = None if wanted.milvus else next(free)
-    redis_port = None if wanted.redis else next(free)
     milvus_url = wanted.milvus or f"http://{HOST}:{milvus_port}"
-    redis_url = wanted.redis or f"redis://{HOST}:{redis_port}"
+    redis_url = wanted.redis or _socket_url(redis_socket(wanted.data.redis))
     running = Running(
         gateway=f"http://{HOST}:{_place(wanted.port, '--port', free)}",
         search=f"{HOST}:{_place(wanted.search_port, '--search-port', free)}",
@@ -69,8 +74,18 @@ def wire(wanted: Wanted, bundles: Sequence[Bundle]) -> Wiring:
         milvus_url=milvus_url,
         redis_url=redis_url,
         milvus_port=milvus_port,
-        redis_port=redis_port,
+        has_redis=not wanted.redis,
     )
+
+
+def _socket_url(socket: Path) -> str:
+    excess = len(os.fsencode(socket)) - _LONGEST_SOCKET_PATH
+    if excess > 0:
+        raise CommandFailed(
+            f"the path of the data folder is {excess} bytes too long for the embedded Redis's socket {socket}: "
+            "give a shorter one with --data"
+        )
+    return f"unix://{quote(str(socket))}"
 
 
 def _encoders(first: int, bundles: Sequence[Bundle], free: Iterator[int]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Words to tokens, with a warning for what the model will not see."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +14,19 @@ from encoders.text_cleaning import cleaner_of
 
 # No vocabulary needs more characters for one token; what lies behind is never read, so it need not be split.
 _MOST_CHARACTERS_A_TOKEN = 64
+_MAX_WORDS, _MAX_WORD = 8, 40  # what a message names
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A text as the model reads it: `ids` (T,) int64 with 1 <= T <= max_tokens."""
+    """A text as the model reads it: `ids` (T,) int64 with 1 <= T <= max_tokens.
+
+    `refusal` says why nobody can be answered by this text: the vocabulary lacks all of its words. Empty otherwise.
+    """
 
     ids: NDArray[np.int64]
     warnings: tuple[str, ...]
+    refusal: str = ""
 
 
 class Tokenizer:
@@ -41,24 +47,44 @@ class Tokenizer:
         self._unknown_id = _unknown_id(self._tokenizer)
 
     def encode(self, text: str) -> Tokens:
-        """Split a text; `InvalidContent` where nothing of it can be read."""
+        """Split a text; `InvalidContent` where there is no word in it."""
         limit = self._max_tokens * _MOST_CHARACTERS_A_TOKEN
         text = self._clean(text)
         encoding = self._tokenizer.encode(text[:limit])
-        if not text.strip() or not encoding.ids:
+        if not text.strip() or all(word is None for word in encoding.word_ids):
             raise InvalidContent("The text is empty; write at least one word.")
         warnings = []
         if encoding.overflowing or len(text) > limit:
             warnings.append(f"text was cut to {self._max_tokens} tokens")
-        unknown, words = self._unknown_words(encoding)
+        words = self._words(encoding, text)
+        unknown = _listed([word for word, is_known in words.items() if not is_known])
         if unknown:
-            warnings.append(f"{unknown} of {words} words are unknown")
-        return Tokens(np.asarray(encoding.ids, dtype=np.int64), tuple(warnings))
+            warnings.append(f"unknown words: {unknown}")
+        # Known punctuation says nothing.
+        if any(is_known and _is_said(word) for word, is_known in words.items()) or not unknown:
+            return Tokens(np.asarray(encoding.ids, dtype=np.int64), tuple(warnings))
+        refusal = f"The model knows no word of this text ({unknown}); say it in other words."
+        return Tokens(np.asarray(encoding.ids, dtype=np.int64), tuple(warnings), refusal)
 
-    def _unknown_words(self, encoding: Any) -> tuple[int, int]:
-        pairs = [(word, token) for word, token in zip(encoding.word_ids, encoding.ids, strict=True) if word is not None]
-        unknown = {word for word, token in pairs if token == self._unknown_id}
-        return len(unknown), len({word for word, _ in pairs})
+    def _words(self, encoding: Any, text: str) -> dict[str, bool]:
+        """The words as they were written, and whether the vocabulary has them."""
+        words: dict[str, bool] = {}
+        for word, token in zip(encoding.word_ids, encoding.ids, strict=True):
+            if word is not None:
+                written = text[slice(*encoding.word_to_chars(word))]
+                words[written] = words.get(written, True) and token != self._unknown_id
+        return words
+
+
+def _is_said(word: str) -> bool:
+    return any(character.isalnum() for character in word)
+
+
+def _listed(words: Sequence[str]) -> str:
+    """The first words, cut to a length that fits into a message."""
+    named = [word if len(word) <= _MAX_WORD else word[:_MAX_WORD] + "…" for word in words[:_MAX_WORDS]]
+    more = [f"and {len(words) - _MAX_WORDS} more"] if len(words) > _MAX_WORDS else []
+    return ", ".join([*named, *more])
 
 
 def _unknown_id(tokenizer: _Tokenizer) -> int | None:

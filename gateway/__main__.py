@@ -5,12 +5,16 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
 
+from encoders.libtiff import silence_libtiff
 from gateway.app import create_app
+from gateway.protocol import TimedProtocol
 from gateway.settings import GatewaySettings
+from rpc.environment import read_settings
 from rpc.telemetry import configure_logging
 
 _log = logging.getLogger(__name__)
@@ -43,14 +47,18 @@ class _Server(uvicorn.Server):
 
 def main() -> None:
     """Serves until SIGTERM or SIGINT."""
-    settings = GatewaySettings()
+    settings = read_settings(GatewaySettings)
     configure_logging(settings.log_level)
+    silence_libtiff()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        http=partial(  # type: ignore[arg-type]  # it is called like the class
+            TimedProtocol, head_timeout_s=settings.head_timeout_s, write_timeout_s=settings.write_timeout_s
+        ),
         log_config=None,
         access_log=False,
         server_header=False,

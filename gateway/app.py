@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,8 +12,23 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from gateway import collections, content, detect, docs, encoders, health, images, job_routes, problems, search, uploads
+from gateway import (
+    collections,
+    content,
+    detect,
+    docs,
+    encoders,
+    health,
+    images,
+    job_routes,
+    openapi,
+    problems,
+    search,
+    uploads,
+)
 from gateway.backends import open_backends
+from gateway.budget import Budget
+from gateway.head import HeadAsGet
 from gateway.jobs import JobRegistry
 from gateway.limits import BodyLimit, InFlightLimit
 from gateway.pictures import Pictures
@@ -22,24 +38,28 @@ from gateway.telemetry import RequestTelemetry
 
 API = "/api/v1"
 _PAGE = Path(__file__).parent / "page"
+_PROBES = [prefix + path for prefix in ("", API) for path in health.PATHS]
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
     """The whole gateway; it reaches for the services behind when it starts."""
-    app = FastAPI(
+    app = openapi.DocumentedApp(
         title="Fovea",
         summary="Finds pictures by picture, by object, by words and by sketch.",
         version=version("fovea"),
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
         lifespan=_lifespan,
         middleware=_middleware(settings),
     )
     app.state.settings = settings
     app.state.jobs = JobRegistry(settings.max_jobs)
+    app.state.followers = Budget(settings.max_followers)
     problems.install(app)
-    for part in (health, encoders, collections, search, uploads, images, content, detect, job_routes):
-        app.include_router(part.router, prefix=API)
+    app.include_router(health.router, prefix=API, responses=problems.problems(HTTPStatus.MISDIRECTED_REQUEST))
+    for part in (encoders, collections, search, uploads, images, content, detect, job_routes):
+        app.include_router(part.router, prefix=API, responses=problems.problems(*problems.ANY_STATUSES))
     app.include_router(health.router, include_in_schema=False)
     app.include_router(docs.router)
     docs.mount_swagger_ui(app)
@@ -63,12 +83,18 @@ def _middleware(settings: GatewaySettings) -> list[Middleware]:
     """From the outside in."""
     cors = [Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"])]
     return [
+        Middleware(HeadAsGet),
         Middleware(SecurityHeaders),
         Middleware(RequestTelemetry),
         *(cors if settings.cors_origins else []),
         Middleware(OriginCheck, hosts=settings.hosts, origins=settings.cors_origins),
-        Middleware(InFlightLimit, max_in_flight=settings.max_in_flight),
-        Middleware(BodyLimit, max_bytes=settings.max_body_mib << 20, timeout_s=settings.body_timeout_s),
+        Middleware(
+            BodyLimit,
+            max_bytes=settings.max_body_mib << 20,
+            budget=Budget(settings.max_bodies_mib << 20),
+            timeout_s=settings.body_timeout_s,
+        ),
+        Middleware(InFlightLimit, max_in_flight=settings.max_in_flight, always=_PROBES),
     ]
 
 
@@ -80,7 +106,7 @@ def _page_routes(app: FastAPI) -> APIRouter:
         return FileResponse(_PAGE / "index.html")
 
     @router.get(f"{API}/openapi.json")
-    async def openapi() -> dict[str, object]:
+    async def openapi_document() -> dict[str, object]:
         return app.openapi()
 
     return router

@@ -3,12 +3,14 @@
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.ingest.v1 import ingest_pb2
 from gateway.backends import BackendsOf, CallOf
-from gateway.messages import json_answer, to_json
+from gateway.bodies import json_body
+from gateway.messages import json_answer, model_request, to_json
+from gateway.problems import BODY_STATUSES, problems
 from rpc.errors import service_errors
 
 router = APIRouter(prefix="/collections", tags=["collections"])
@@ -44,8 +46,18 @@ async def list_collections(backends: BackendsOf, call: CallOf) -> dict[str, Any]
     return {"collections": [to_json(collection) for collection in response.collections]}
 
 
-@router.post("", status_code=HTTPStatus.CREATED, responses={201: json_answer(_COLLECTION, "The collection.")})
-async def create_collection(new: NewCollection, backends: BackendsOf, call: CallOf) -> dict[str, Any]:
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    openapi_extra=model_request(NewCollection),
+    responses={
+        201: json_answer(_COLLECTION, "The collection."),
+        **problems(*BODY_STATUSES, 404, 409, 412),
+    },
+)
+async def create_collection(
+    new: Annotated[NewCollection, Depends(json_body(NewCollection))], backends: BackendsOf, call: CallOf
+) -> dict[str, Any]:
     """Create a collection."""
     collection = ingest_pb2.Collection(
         name=new.name, encoder=new.encoder, detector=new.detector, index=new.index, mode=_mode_of(new.mode)
@@ -56,7 +68,9 @@ async def create_collection(new: NewCollection, backends: BackendsOf, call: Call
     return to_json(response.collection)
 
 
-@router.get("/{name}", responses={200: json_answer(_COLLECTION, "The collection with its counts.")})
+@router.get(
+    "/{name}", responses={200: json_answer(_COLLECTION, "The collection with its counts."), **problems(400, 404)}
+)
 async def get_collection(name: CollectionName, backends: BackendsOf, call: CallOf) -> dict[str, Any]:
     """Read one collection with its counts."""
     request = ingest_pb2.GetCollectionRequest(name=name)
@@ -65,7 +79,7 @@ async def get_collection(name: CollectionName, backends: BackendsOf, call: CallO
     return to_json(response.collection)
 
 
-@router.delete("/{name}", status_code=HTTPStatus.NO_CONTENT)
+@router.delete("/{name}", status_code=HTTPStatus.NO_CONTENT, responses=problems(400, 403, 404, 409))
 async def delete_collection(name: CollectionName, backends: BackendsOf, call: CallOf) -> None:
     """Delete a collection and everything in it; the picture files stay where they are."""
     request = ingest_pb2.DeleteCollectionRequest(name=name)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gateway.images import RecordOf
 from gateway.pictures import THUMBNAIL_SIZES_PX, Content, Pictures
+from gateway.problems import problems
 
 router = APIRouter(prefix="/collections/{name}/images/{image_id}", tags=["images"])
 
@@ -15,8 +16,7 @@ _CACHE = "private, max-age=60, stale-while-revalidate=600"
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     304: {"description": "The caller has this version."},
-    403: {"description": "The picture lies outside the image roots."},
-    404: {"description": "The picture is not known, or its file is gone."},
+    **problems(400, 403, 404, 409, 412, 415),
 }
 
 
@@ -32,6 +32,7 @@ async def get_content(request: Request, record: RecordOf, pictures: PicturesOf) 
     """The picture as it is stored, under the type that it really has."""
     etag = f'"{record.sha256}"'
     if _is_known(request, etag):
+        await pictures.verify(record.uri, record.sha256)
         return _not_modified(etag)
     return _shown(await pictures.content(record.uri, record.sha256), etag)
 
@@ -47,6 +48,7 @@ async def get_thumbnail(
     size_px = next((each for each in THUMBNAIL_SIZES_PX if each >= size), THUMBNAIL_SIZES_PX[-1])
     etag = f'"{record.sha256}-{size_px}"'
     if _is_known(request, etag):
+        await pictures.verify(record.uri, record.sha256)
         return _not_modified(etag)
     return _shown(await pictures.thumbnail(record.uri, record.sha256, size_px), etag)
 

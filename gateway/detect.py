@@ -1,37 +1,62 @@
 """The detection route: the objects of one picture as boxes, so that people can choose one to search with."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, File, Form
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.detector.v1 import detector_pb2
 from gateway.backends import BackendsOf, CallOf
+from gateway.bodies import read_form, validated
+from gateway.forms import MULTIPART_TYPE
 from gateway.messages import json_answer, to_json
+from gateway.problems import BODY_STATUSES, problems
 from rpc.clients import Detection, box_message
+from rpc.errors import InvalidArgument
 
 router = APIRouter(tags=["detection"])
 
-_Detector = Annotated[str, Form(description="The bundle to use; may be empty where exactly one is served.")]
-_MinScore = Annotated[float | None, Form(ge=0, le=1, description="Leave out objects under this score; default 0.5.")]
-_Limit = Annotated[int, Form(ge=0, le=1000, description="The most objects to return; 0 means 100.")]
+
+class DetectForm(BaseModel):
+    """The fields of a detection form beside its picture."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detector: str = Field("", description="The bundle to use; may be empty where exactly one is served.")
+    min_score: float | None = Field(
+        None, ge=0, le=1, description="Leave out objects under this score; default 0.5.", allow_inf_nan=False
+    )
+    limit: int = Field(0, ge=0, le=1000, description="The most objects to return; 0 means 100.")
+
+
+_FORM_SCHEMA = {
+    "type": "object",
+    "required": ["image"],
+    "properties": {
+        "image": {"type": "string", "format": "binary", "description": "The picture."},
+        **DetectForm.model_json_schema()["properties"],
+    },
+}
 
 
 @router.post(
-    "/detect", responses={200: json_answer(detector_pb2.DetectResponse.DESCRIPTOR, "The objects, best first.")}
+    "/detect",
+    openapi_extra={"requestBody": {"required": True, "content": {MULTIPART_TYPE: {"schema": _FORM_SCHEMA}}}},
+    responses={
+        200: json_answer(detector_pb2.DetectResponse.DESCRIPTOR, "The objects, best first."),
+        **problems(*BODY_STATUSES, 404, 412),
+    },
 )
-async def detect(
-    *,
-    image: Annotated[bytes, File(description="The picture.")],
-    backends: BackendsOf,
-    call: CallOf,
-    detector: _Detector = "",
-    min_score: _MinScore = None,
-    limit: _Limit = 0,
-) -> dict[str, Any]:
+async def detect(request: Request, backends: BackendsOf, call: CallOf) -> dict[str, Any]:
     """Find the objects of one picture."""
-    entry = await backends.directory.detector(detector)
+    form = await read_form(request, max_files=1)
+    image = form.file("image")
+    if image is None:
+        raise InvalidArgument("image: send the picture as a file of a multipart form")
+    fields = validated(DetectForm, form.fields)
+    entry = await backends.directory.detector(fields.detector)
     found = await entry.client.detect(
-        image, detector=entry.info.name, deadline=call.deadline, min_score=min_score, limit=limit
+        image, detector=entry.info.name, deadline=call.deadline, min_score=fields.min_score, limit=fields.limit
     )
     answer = detector_pb2.DetectResponse(
         detections=[_detection_message(detection) for detection in found.detections],

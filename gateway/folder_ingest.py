@@ -1,6 +1,8 @@
-"""The work of one job: scan a folder below the image roots and stream what it holds to the ingest service."""
+"""The work of one job: scan a folder below the image roots, stream what it holds to the ingest service, prune."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -9,9 +11,11 @@ from gateway.backends import Backends, Call
 from gateway.ingest_stream import ingest
 from gateway.jobs import Failure, Job
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, from_status
-from sources.errors import MissingSourceError, OutsideRootsError, SourceError
+from rpc.stored_images import StoredImages
+from sources.errors import MissingSourceError, OutsideRootsError, PatternError, SourceError
+from sources.pruning import Pruning
 from sources.roots import ImageRoots
-from sources.scan import scan_folder
+from sources.scan import FolderScan
 
 _SCAN_BATCH = 256
 _MAX_PICTURES = 1_000_000
@@ -23,8 +27,26 @@ _KINDS = {
 }
 
 
-def locate_folder(roots: ImageRoots, folder: str) -> Path:
-    """The real path of a folder below the roots; touches the disk, raises a ServiceError."""
+@dataclass(frozen=True, slots=True)
+class FolderWork:
+    """What a job is to do with a folder."""
+
+    scan: FolderScan
+    prune: bool = False
+    prune_empty: bool = False
+
+
+def open_scan(roots: ImageRoots, folder: str, exclude: Sequence[str]) -> FolderScan:
+    """The scan of a folder below the roots, not begun yet; touches the disk, raises a ServiceError."""
+    try:
+        return FolderScan(_located(roots, folder), exclude=exclude)
+    except PatternError as error:
+        raise InvalidArgument(f"exclude: {error}") from error
+    except SourceError as error:
+        raise FailedPrecondition(f"folder: {error}") from error
+
+
+def _located(roots: ImageRoots, folder: str) -> Path:
     try:
         path = roots.resolve(folder)
     except OutsideRootsError as error:
@@ -39,28 +61,46 @@ def locate_folder(roots: ImageRoots, folder: str) -> Path:
     return path
 
 
-async def ingest_folder(job: Job, folder: Path, backends: Backends, call: Call) -> None:
-    """Runs the job to its end; a picture that fails is counted, a service that is away ends the job."""
-    uris = await _scan(job, folder)
-    job.start_ingesting()
-    items = (ingest_pb2.Item(uri=uri) for uri in uris)
-    async for response in ingest(backends, job.collection, items, call):
-        if response.status in _KINDS:
-            job.succeeded(_KINDS[response.status])
-        else:
-            job.missed(Failure(response.uri, from_status(response.error).message))
-
-
-async def _scan(job: Job, folder: Path) -> list[str]:
-    """Every picture below the folder, counted while it is found."""
-    uris: list[str] = []
+async def ingest_folder(job: Job, work: FolderWork, backends: Backends, call: Call) -> None:
+    """Runs the job to its end; an image that fails is counted, a service that is away ends the job."""
     try:
-        pictures = await asyncio.to_thread(scan_folder, folder)
-        while batch := await asyncio.to_thread(lambda: [str(path) for path in islice(pictures, _SCAN_BATCH)]):
-            uris += batch
-            job.found(len(batch))
-            if len(uris) > _MAX_PICTURES:
-                raise FailedPrecondition(f"the folder holds more than {_MAX_PICTURES:,} pictures; take its parts")
+        uris = await _scan(job, work.scan)
+        pruning = Pruning[ingest_pb2.Image](work.scan, uris, empty_ok=work.prune_empty) if work.prune else None
+        job.start_ingesting()
+        items = (ingest_pb2.Item(uri=uri) for uri in uris)
+        async for response in ingest(backends, job.collection, items, call):
+            if response.status in _KINDS:
+                job.succeeded(_KINDS[response.status], response.uri, response.warnings)
+            else:
+                job.missed(Failure(response.uri, from_status(response.error).message))
+        if pruning:
+            job.start_pruning()
+            await _prune(job, pruning, backends, call)
     except SourceError as error:
-        raise FailedPrecondition(f"the folder cannot be read: {error}") from error
+        raise FailedPrecondition(str(error)) from error
+
+
+async def _scan(job: Job, scan: FolderScan) -> dict[str, None]:
+    """Every image below the folder, in order, counted while it is found."""
+    uris: dict[str, None] = {}
+    found = iter(scan)
+    while batch := await asyncio.to_thread(lambda: list(islice(found, _SCAN_BATCH))):
+        uris.update(dict.fromkeys(batch))
+        job.found(len(batch))
+        if len(uris) > _MAX_PICTURES:
+            raise FailedPrecondition(f"the folder holds more than {_MAX_PICTURES:,} images; take its parts")
     return uris
+
+
+async def _prune(job: Job, pruning: Pruning[ingest_pb2.Image], backends: Backends, call: Call) -> None:
+    """Gives moved images their former metadata, then deletes what is gone."""
+    stored = StoredImages(backends.ingest, job.collection, call.metadata)
+    await pruning.find(stored.all)
+    heirs = [ingest_pb2.Item(uri=uri, metadata=old.metadata) for uri, old in pruning.heirs.items()]
+    failed = [
+        response.uri
+        async for response in ingest(backends, job.collection, heirs, call)
+        if response.status not in _KINDS
+    ]
+    deletable = await asyncio.to_thread(lambda: pruning.deletable(failed=failed))
+    job.pruned(await stored.delete(deletable), len(pruning.moved.intersection(deletable)))

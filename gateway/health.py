@@ -14,6 +14,8 @@ from rpc.health import READINESS
 
 router = APIRouter(tags=["health"])
 
+PATHS = ("/healthz", "/readyz", "/metrics")
+
 _CHECK_TIMEOUT_S = 2.0
 
 

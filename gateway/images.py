@@ -9,6 +9,7 @@ from fovea.ingest.v1 import ingest_pb2
 from gateway.backends import BackendsOf, CallOf
 from gateway.collections import CollectionName
 from gateway.messages import json_answer, to_json
+from gateway.problems import problems
 from rpc.errors import NotFound, service_errors
 
 router = APIRouter(prefix="/collections/{name}/images", tags=["images"])
@@ -31,7 +32,7 @@ async def _record(
 RecordOf = Annotated[ingest_pb2.GetImageResponse, Depends(_record)]
 
 
-@router.get("", responses={200: json_answer(_PAGE, "One page of pictures.")})
+@router.get("", responses={200: json_answer(_PAGE, "One page of pictures."), **problems(400, 404, 412)})
 async def list_images(
     *,
     name: CollectionName,
@@ -48,13 +49,17 @@ async def list_images(
     return to_json(response)
 
 
-@router.get("/{image_id}", responses={200: json_answer(_IMAGE, "The picture's record.")}, response_model=None)  # noqa: FAST003 - its dependency takes it
+@router.get(
+    "/{image_id}",  # noqa: FAST003 - its dependency takes it
+    responses={200: json_answer(_IMAGE, "The picture's record."), **problems(400, 404)},
+    response_model=None,
+)
 async def get_image(record: RecordOf) -> dict[str, Any]:
     """Read the record of one picture."""
     return to_json(record)
 
 
-@router.delete("/{image_id}", status_code=HTTPStatus.NO_CONTENT)
+@router.delete("/{image_id}", status_code=HTTPStatus.NO_CONTENT, responses=problems(400, 403, 404, 409))
 async def delete_image(name: CollectionName, image_id: ImageId, backends: BackendsOf, call: CallOf) -> None:
     """Delete one picture from the collection; its file stays where it is."""
     request = ingest_pb2.DeleteImagesRequest(collection=name, image_ids=[image_id])

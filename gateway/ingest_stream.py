@@ -13,8 +13,10 @@ async def ingest(
     """Results in order of completion; the stream's own flow control holds the items back."""
 
     async def requests() -> AsyncIterator[ingest_pb2.IngestRequest]:
+        # By itself, because there may be no item.
+        yield ingest_pb2.IngestRequest(collection=collection)
         for item in items:
-            yield ingest_pb2.IngestRequest(collection=collection, item=item)
+            yield ingest_pb2.IngestRequest(item=item)
 
     stream = backends.ingest.Ingest(requests(), timeout=call.timeout_s, metadata=call.metadata)
     try:

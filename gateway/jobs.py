@@ -5,16 +5,18 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import Any
 
 from rpc.errors import NotFound, Overloaded, ServiceError
+from sources.findings import Finding, Findings
 
 _MAX_KEPT = 100
 _MAX_FAILURES = 100
+_MAX_NAMED = 20
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class Phase(StrEnum):
 
     SCANNING = "scanning"
     INGESTING = "ingesting"
+    PRUNING = "pruning"
     FINISHED = "finished"
 
 
@@ -46,7 +49,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """A job as its route and its events show it: `done` and `failed` add up to `total`, `rate` is pictures a second."""
+    """A job as its route and its events show it: `done` and `failed` add up to `total`, `rate` is images a second.
+
+    `pruned` images were deleted since their files are gone; `moved` of them live on under another name. `warnings` and
+    `left_out` name the first twenty files of each reason.
+    """
 
     id: str
     collection: str
@@ -61,6 +68,10 @@ class JobReport:
     updated: int
     failed: int
     failures: tuple[Failure, ...]
+    pruned: int
+    moved: int
+    warnings: tuple[Finding, ...]
+    left_out: tuple[Finding, ...]
     rate: float
     elapsed_s: float
 
@@ -78,7 +89,10 @@ class Job:
     total: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
+    warnings: Findings = field(default_factory=Findings)
+    left_out: Findings = field(default_factory=Findings)
     _started_s: float = field(default_factory=time.monotonic)
+    _ingested_s: float | None = None
     _ended_s: float | None = None
     _next_change: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -98,14 +112,27 @@ class Job:
         self._wake()
 
     def start_ingesting(self) -> None:
-        """The pictures are known; the rate counts from here."""
+        """The images are known; the rate counts from here."""
         self.phase = Phase.INGESTING
         self._started_s = time.monotonic()
         self._wake()
 
-    def succeeded(self, kind: str) -> None:
-        """One picture is in: "added", "unchanged" or "updated"."""
+    def start_pruning(self) -> None:
+        """The images are in; the rate counts until here."""
+        self.phase = Phase.PRUNING
+        self._ingested_s = time.monotonic()
+        self._wake()
+
+    def succeeded(self, kind: str, uri: str = "", warnings: Iterable[str] = ()) -> None:
+        """One image is in: "added", "unchanged" or "updated"."""
         self.counts[kind] += 1
+        for warning in warnings:
+            self.warnings.add(uri, warning)
+        self._wake()
+
+    def pruned(self, count: int, moved: int) -> None:
+        """Images whose files are gone were deleted, `moved` of them because the files have another name now."""
+        self.counts += Counter(pruned=count, moved=moved)
         self._wake()
 
     def missed(self, failure: Failure) -> None:
@@ -123,8 +150,9 @@ class Job:
 
     def report(self) -> JobReport:
         """The job as it stands."""
-        answered = self.counts.total()
-        elapsed_s = (self._ended_s or time.monotonic()) - self._started_s
+        done = sum(self.counts[kind] for kind in ("added", "unchanged", "updated"))
+        ended_s = self._ended_s or time.monotonic()
+        ingesting_s = (self._ingested_s or ended_s) - self._started_s
         return JobReport(
             id=self.id,
             collection=self.collection,
@@ -133,14 +161,18 @@ class Job:
             phase=self.phase,
             detail=self.detail,
             total=self.total,
-            done=answered - self.counts["failed"],
+            done=done,
             added=self.counts["added"],
             unchanged=self.counts["unchanged"],
             updated=self.counts["updated"],
             failed=self.counts["failed"],
             failures=tuple(self.failures),
-            rate=round(answered / elapsed_s, 2) if elapsed_s > 0 else 0.0,
-            elapsed_s=round(elapsed_s, 2),
+            pruned=self.counts["pruned"],
+            moved=self.counts["moved"],
+            warnings=self.warnings.listed(_MAX_NAMED),
+            left_out=self.left_out.listed(_MAX_NAMED),
+            rate=round((done + self.counts["failed"]) / ingesting_s, 2) if ingesting_s > 0 else 0.0,
+            elapsed_s=round(ended_s - self._started_s, 2),
         )
 
     def _wake(self) -> None:

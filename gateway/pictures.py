@@ -1,6 +1,7 @@
 """The bytes of known pictures: read below the image roots or from the uploads, decoded and scaled on a few threads."""
 
 import asyncio
+import hashlib
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,9 @@ from typing import TypeVar
 
 from PIL import Image
 
+from encoders.decode_cost import DecodeBudget
 from encoders.errors import InvalidContent
-from encoders.image import decode, probe
+from encoders.image import open_picture, probe
 from gateway.settings import GatewaySettings
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Overloaded, PermissionDenied
 from sources.errors import MissingSourceError, OutsideRootsError, SourceError
@@ -49,6 +51,8 @@ class Pictures:
         self._roots = ImageRoots(settings.roots)
         self._uploads = Uploads(settings.uploads) if settings.uploads else None
         self._max_bytes = settings.max_picture_mib << 20
+        self._memory = DecodeBudget(settings.thumbnail_mib << 20)
+        self._wait_s = settings.request_timeout_s
         self._pool = ThreadPoolExecutor(settings.thumbnail_threads, thread_name_prefix="pictures")
         self._waiting = 0
 
@@ -56,17 +60,21 @@ class Pictures:
         """Ends the threads once their current picture is done."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    async def verify(self, uri: str, sha256: str) -> None:
+        """Raises what `content` would raise of the bytes, without showing them."""
+        await self._in_pool(lambda: self._read(uri, sha256))
+
     async def content(self, uri: str, sha256: str) -> Content:
         """The picture as it is stored; a ServiceError says why it cannot be had."""
         return await self._in_pool(lambda: _content_of(self._read(uri, sha256)))
 
     async def thumbnail(self, uri: str, sha256: str, size_px: int) -> Content:
         """The picture made anew as WebP, its longer side `size_px` or less."""
-        return await self._in_pool(lambda: _thumbnail_of(self._read(uri, sha256), size_px))
+        return await self._in_pool(lambda: self._thumbnail(self._read(uri, sha256), size_px))
 
     async def _in_pool(self, work: Callable[[], _T]) -> _T:
         if self._waiting >= _MAX_WAITING:
-            raise Overloaded("too many pictures are being read at once; ask again a little later", retry_after_s=1)
+            raise _busy()
         self._waiting += 1
         try:
             with _service_errors():
@@ -75,28 +83,42 @@ class Pictures:
             self._waiting -= 1
 
     def _read(self, uri: str, sha256: str) -> bytes:
-        """From where the uri says, or from the uploads where the bytes came with the request."""
+        """The bytes with this hash, from where the uri says, or from the uploads where they came with the request.
+
+        Each answer hashes what it shows: a file of the same name, size and time may hold another picture.
+        """
         try:
-            return self._roots.read(uri, self._max_bytes)
+            return _same(self._roots.read(uri, self._max_bytes), sha256)
         except SourceError as error:
             if self._uploads is None:
                 raise
             try:
-                return self._uploads.read(sha256)
+                return _same(self._uploads.read(sha256), sha256)
             except MissingSourceError:
                 raise error from None
+
+    def _thumbnail(self, data: bytes, size_px: int) -> Content:
+        opened, box_px = open_picture(data), (size_px, size_px)
+        with self._memory.reserve(opened.decode_bytes(enough_px=box_px), self._wait_s):
+            image = Image.fromarray(opened.decode(enough_px=box_px).pixels)
+            image.thumbnail(box_px)
+        encoded = io.BytesIO()
+        image.save(encoded, "WEBP", quality=_WEBP_QUALITY)
+        return Content(encoded.getvalue(), "image/webp")
+
+
+class _ChangedSourceError(SourceError):
+    """The bytes are not those that were embedded."""
+
+
+def _same(data: bytes, sha256: str) -> bytes:
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise _ChangedSourceError
+    return data
 
 
 def _content_of(data: bytes) -> Content:
     return Content(data, _MEDIA_TYPES[probe(data).format])
-
-
-def _thumbnail_of(data: bytes, size_px: int) -> Content:
-    image = Image.fromarray(decode(data, enough_px=(size_px, size_px)).pixels)
-    image.thumbnail((size_px, size_px))
-    encoded = io.BytesIO()
-    image.save(encoded, "WEBP", quality=_WEBP_QUALITY)
-    return Content(encoded.getvalue(), "image/webp")
 
 
 @contextmanager
@@ -108,7 +130,16 @@ def _service_errors() -> Iterator[None]:
         raise PermissionDenied("the picture lies outside the image roots, so it is not shown") from error
     except MissingSourceError as error:
         raise NotFound("the picture's file is no longer where it was ingested from") from error
+    except _ChangedSourceError as error:
+        message = "the picture's file was changed since its ingest, so it is not shown; ingest it again"
+        raise FailedPrecondition(message, reason="CHANGED_SINCE_INGEST") from error
     except SourceError as error:
         raise FailedPrecondition(f"the picture cannot be shown: {error}") from error
+    except TimeoutError as error:
+        raise _busy() from error
     except InvalidContent as error:
         raise InvalidArgument(str(error), reason="UNSUPPORTED_PICTURE") from error
+
+
+def _busy() -> Overloaded:
+    return Overloaded("too many pictures are being read at once; ask again a little later", retry_after_s=1)

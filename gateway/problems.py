@@ -32,15 +32,47 @@ _STATUS = {
 }
 
 
+_STATUS_OF_REASON = {
+    "UNSUPPORTED_PICTURE": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "CHANGED_SINCE_INGEST": HTTPStatus.CONFLICT,
+}
+
+# What any route may answer, and what routes with a body may answer besides.
+ANY_STATUSES = (421, 429, 500, 503, 504)
+BODY_STATUSES = (400, 403, 408, 413, 415)
+
+SCHEMA = {
+    "type": "object",
+    "title": "Problem",
+    "description": "What went wrong (RFC 9457).",
+    "required": ["title", "status", "detail"],
+    "properties": {
+        "title": {"type": "string", "description": "The name of the status."},
+        "status": {"type": "integer", "description": "The HTTP status."},
+        "detail": {"type": "string", "description": "One sentence that says what to do."},
+        "reason": {"type": "string", "description": "A name of the cause, for programs."},
+    },
+}
+
+_MAX_DETAIL = 1_000
+_MAX_ERRORS = 16
+_MAX_FIELD = 64
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses for these statuses."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in sorted(statuses)}
+
+
 def status_of(error: ServiceError) -> HTTPStatus:
     """The HTTP status of what a service said."""
-    if error.reason == "UNSUPPORTED_PICTURE":
-        return HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    return _STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    return _STATUS_OF_REASON.get(error.reason) or _STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def problem(status: int, detail: str, *, reason: str = "") -> dict[str, Any]:
-    """A problem document; `reason` is for programs."""
+    """A problem document; `reason` is for programs. A detail may repeat what the caller sent, so it is cut."""
+    detail = detail if len(detail) <= _MAX_DETAIL else detail[: _MAX_DETAIL - 1] + "…"
     document: dict[str, Any] = {"title": HTTPStatus(status).phrase, "status": int(status), "detail": detail}
     return document | ({"reason": reason} if reason else {})
 
@@ -80,7 +112,8 @@ async def _service_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [{"field": _field(each["loc"]), "message": each["msg"]} for each in error.errors()]
+    # Each value of a body may be wrong in a way of its own; people mend a few at a time.
+    errors = [{"field": _field(each["loc"]), "message": each["msg"]} for each in error.errors()[:_MAX_ERRORS]]
     detail = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
     return problem_response(problem(HTTPStatus.BAD_REQUEST, detail), errors=errors)
 
@@ -106,4 +139,4 @@ _SENTENCES: dict[int, str] = {
 
 def _field(location: tuple[int | str, ...]) -> str:
     """Where a value came from, without FastAPI's own first word where more follows."""
-    return ".".join(str(part) for part in location[1:] or location)
+    return ".".join(str(part)[:_MAX_FIELD] for part in location[1:] or location)

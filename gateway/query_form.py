@@ -1,13 +1,12 @@
 """A query as a multipart form: its fields, and the search request that they stand for."""
 
-import json
 from typing import Annotated, Any
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, ValidationError
-from starlette.datastructures import FormData, UploadFile
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from fovea.search.v1 import search_pb2
+from gateway.bodies import parse_json, validated
+from gateway.forms import Form
 from rpc.clients import Box, box_message
 from rpc.errors import InvalidArgument
 
@@ -22,9 +21,13 @@ def _edges(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("{"):
-        box = json.loads(value)
+        box = parse_json(value, "region")
         return [box.get(edge) for edge in _EDGES]
     return value.strip("[] ").split(",")
+
+
+def _weights(value: Any) -> Any:
+    return parse_json(value, "weights") if isinstance(value, str) else value
 
 
 class QueryForm(BaseModel):
@@ -32,7 +35,9 @@ class QueryForm(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weights: Json[dict[str, float]] = Field({}, description='A weight for each content, {"text": 1, "image": 0.5}.')
+    weights: Annotated[dict[str, FiniteFloat], BeforeValidator(_weights)] = Field(
+        {}, description='A weight for each content, {"text": 1, "image": 0.5}.'
+    )
     region: Annotated[Box, BeforeValidator(_edges)] | None = Field(
         None, description="x_min,y_min,x_max,y_max: the part of `image` to use, as shares of width and height."
     )
@@ -40,15 +45,15 @@ class QueryForm(BaseModel):
     limit: _Int32 = Field(0, description="The most hits to return; 0 means 10.")
     offset: _Int32 = Field(0, description="Hits to leave out at the front.")
     filter: str = Field("", description='A filter over metadata, for example `colour = "red"`.')
-    min_score: float | None = Field(None, description="Leave out hits whose score is lower.")
+    min_score: FiniteFloat | None = Field(None, description="Leave out hits whose score is lower.")
     exact: bool = Field(False, description="Compare with every embedding instead of the index.")
     group_by_image: bool | None = Field(None, description="The best region of each image only; default true.")
     fold_copies: bool | None = Field(None, description="Fold exact copies into one hit; default true.")
 
 
-async def read_query_form(form: FormData, collection: str) -> search_pb2.SearchRequest:
+def query_of_form(form: Form, collection: str) -> search_pb2.SearchRequest:
     """The search request that a form stands for; an empty field counts as absent."""
-    contents = await _contents(form)
+    contents = _contents(form)
     fields = _fields(form)
     return search_pb2.SearchRequest(
         collection=collection,
@@ -63,39 +68,18 @@ async def read_query_form(form: FormData, collection: str) -> search_pb2.SearchR
     )
 
 
-async def read_file(form: FormData, name: str) -> bytes | None:
-    """The bytes of a form's file; None where the field is absent or was left empty."""
-    value = form.get(name)
-    if isinstance(value, UploadFile):
-        # A browser sends a file field that nothing was chosen for as an empty file without a name.
-        return await value.read() if value.filename or value.size else None
-    if value:
-        raise InvalidArgument(f"{name}: send the picture as a file of the form, not as text")
-    return None
+def _contents(form: Form) -> dict[str, str | bytes]:
+    contents = {name: form.file(name) if name in _FILES else form.fields.get(name) for name in _CONTENTS}
+    if unknown := next((file.field for file in form.files if file.field not in _FILES), None):
+        raise InvalidArgument(f"{unknown}: send words, not a file")
+    return {name: content for name, content in contents.items() if content is not None}
 
 
-async def _contents(form: FormData) -> dict[str, str | bytes]:
-    contents: dict[str, str | bytes] = {}
-    for name in _CONTENTS:
-        if len(form.getlist(name)) > 1:
-            raise InvalidArgument(f"{name}: a form takes one; send JSON with parts to combine several")
-        value = await read_file(form, name) if name in _FILES else form.get(name)
-        if isinstance(value, UploadFile):
-            raise InvalidArgument(f"{name}: send words, not a file")
-        if value is not None and value != "":
-            contents[name] = value
-    return contents
-
-
-def _fields(form: FormData) -> QueryForm:
-    values = {name: value for name, value in form.items() if name not in _CONTENTS and value != ""}
-    try:
-        fields = QueryForm.model_validate(values)
-    except ValidationError as error:
-        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from error
+def _fields(form: Form) -> QueryForm:
+    fields = validated(QueryForm, {name: value for name, value in form.fields.items() if name not in _CONTENTS})
     if unknown := set(fields.weights) - set(_CONTENTS):
         raise InvalidArgument(f"weights: {min(unknown)!r} is none of {', '.join(_CONTENTS)}")
-    if "image" not in form and (fields.region or fields.detect):
+    if (fields.region or fields.detect) and form.file("image") is None:
         raise InvalidArgument("region and detect need an image")
     return fields
 

@@ -1,20 +1,23 @@
 """The search route: a query as a form or as JSON in, hits out."""
 
-import json
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.exceptions import HTTPException
 
 from fovea.search.v1 import search_pb2
 from gateway.backends import BackendsOf, CallOf
+from gateway.bodies import JSON_TYPE, media_type, off_loop, parse_json, read_form, unsupported
 from gateway.collections import CollectionName
+from gateway.forms import MULTIPART_TYPE, URLENCODED_TYPE
 from gateway.messages import json_answer, read_json, schema_of, to_json
-from gateway.query_form import QueryForm, read_query_form
+from gateway.problems import BODY_STATUSES, problems
+from gateway.query_form import QueryForm, query_of_form
 from rpc.errors import InvalidArgument, service_errors
 
 router = APIRouter(prefix="/collections/{name}", tags=["search"])
+
+_MAX_PARTS = 16
+_MAX_FILES = 8
 
 _FORM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -29,8 +32,8 @@ _FORM_SCHEMA: dict[str, Any] = {
 _BODY = {
     "required": True,
     "content": {
-        "multipart/form-data": {"schema": _FORM_SCHEMA},
-        "application/json": {
+        MULTIPART_TYPE: {"schema": _FORM_SCHEMA},
+        JSON_TYPE: {
             "schema": schema_of(search_pb2.SearchRequest.DESCRIPTOR),
             "example": {"parts": [{"image_id": "0123456789abcdef0123456789abcdef"}], "limit": 10},
         },
@@ -41,7 +44,10 @@ _BODY = {
 @router.post(
     "/search",
     openapi_extra={"requestBody": _BODY},
-    responses={200: json_answer(search_pb2.SearchResponse.DESCRIPTOR, "What was found, best first.")},
+    responses={
+        200: json_answer(search_pb2.SearchResponse.DESCRIPTOR, "What was found, best first."),
+        **problems(*BODY_STATUSES, 404, 412),
+    },
 )
 async def search(name: CollectionName, request: Request, backends: BackendsOf, call: CallOf) -> dict[str, Any]:
     """Find pictures with a query made of parts: words, pictures, sketches, stored pictures, embeddings."""
@@ -52,22 +58,21 @@ async def search(name: CollectionName, request: Request, backends: BackendsOf, c
 
 
 async def _read_query(request: Request, collection: str) -> search_pb2.SearchRequest:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "application/json":
-        return _read_query_json(await request.body(), collection)
-    if content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        async with request.form(max_files=8, max_fields=64) as form:
-            return await read_query_form(form, collection)
-    raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the query as multipart/form-data or application/json")
+    if media_type(request) == JSON_TYPE:
+        body = await request.body()
+        return await off_loop(lambda: _query_of_json(body, collection), len(body))
+    if media_type(request) not in (MULTIPART_TYPE, URLENCODED_TYPE):
+        raise unsupported(f"send the query as {MULTIPART_TYPE} or {JSON_TYPE}")
+    return query_of_form(await read_form(request, max_files=_MAX_FILES), collection)
 
 
-def _read_query_json(body: bytes, collection: str) -> search_pb2.SearchRequest:
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"the body is no JSON: {error}") from error
+def _query_of_json(body: bytes, collection: str) -> search_pb2.SearchRequest:
+    fields = parse_json(body)
     if not isinstance(fields, dict):
         raise InvalidArgument("the body must be a JSON object with parts")
+    parts = fields.get("parts", ())
+    if isinstance(parts, list) and len(parts) > _MAX_PARTS:
+        raise InvalidArgument(f"parts: a query has at most {_MAX_PARTS}, this one has {len(parts):,}")
     query = read_json(fields, search_pb2.SearchRequest())
     if query.collection not in ("", collection):
         raise InvalidArgument(f"collection: the address names {collection!r}, the body {query.collection!r}")

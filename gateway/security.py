@@ -12,6 +12,8 @@ from gateway.problems import problem, problem_response
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+_MAX_SHOWN = 200
+
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -65,11 +67,25 @@ class OriginCheck:
     def _refusal(self, headers: Headers, method: str) -> tuple[HTTPStatus, str] | None:
         host = headers.get("host", "")
         if "*" not in self._hosts and _host_name(host) not in self._hosts:
-            return HTTPStatus.MISDIRECTED_REQUEST, f"this server does not answer as {host!r}; set FOVEA_GATEWAY_HOSTS"
+            return (
+                HTTPStatus.MISDIRECTED_REQUEST,
+                f"this server does not answer as {host[:_MAX_SHOWN]!r}; set FOVEA_GATEWAY_HOSTS",
+            )
         origin = headers.get("origin")
-        if method in _SAFE_METHODS or origin is None or origin in self._origins or urlsplit(origin).netloc == host:
+        if method in _SAFE_METHODS or origin is None or origin in self._origins or _place_of(origin) == host:
             return None
-        return HTTPStatus.FORBIDDEN, f"pages of {origin!r} may not change anything here; set FOVEA_GATEWAY_CORS_ORIGINS"
+        return (
+            HTTPStatus.FORBIDDEN,
+            f"pages of {origin[:_MAX_SHOWN]!r} may not change anything here; set FOVEA_GATEWAY_CORS_ORIGINS",
+        )
+
+
+def _place_of(origin: str) -> str | None:
+    """The host and port of an Origin header; None where it names none or is malformed."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 def _host_name(host: str) -> str:

@@ -4,17 +4,18 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import grpc
-from google.rpc import status_pb2
+from prometheus_client import Gauge
 
 from rpc import telemetry
-from rpc.errors import Internal, Overloaded, ServiceError, to_status
+from rpc.errors import SHUTTING_DOWN, Internal, Overloaded, ServiceError, Unavailable, to_status
 
 _STATUS_DETAILS = "grpc-status-details-bin"
-_PUSHBACK = "grpc-retry-pushback-ms"
+PUSHBACK = "grpc-retry-pushback-ms"
+NEVER_RETRY = "-1"
 _UNGUARDED = ("/grpc.health.", "/grpc.reflection.")
 
 logger = logging.getLogger(__name__)
@@ -30,27 +31,31 @@ class AbortStatus(grpc.Status):
 
 
 class Calls:
-    """Counts the calls of one server, refuses those over its limit, and names how each one ended."""
+    """Counts the calls of one server, refuses those over its limits, and names how each one ended."""
 
-    def __init__(self, max_in_flight: int) -> None:
-        self._max_in_flight = max_in_flight
-        self._in_flight = 0
-        self._lock = threading.Lock()
+    def __init__(self, *, max_in_flight: int, max_streams: int = 0) -> None:
+        self._unary = _Places(
+            max_in_flight, telemetry.IN_FLIGHT, "too many calls at once; send again a little later", "IN_FLIGHT_LIMIT"
+        )
+        self._streams = _Places(
+            max_streams, telemetry.STREAMS, "too many streams at once; open it again a little later", "STREAM_LIMIT"
+        )
 
     @contextmanager
     def observe(self, method: str, request_id: str) -> Iterator[None]:
-        """Admits one call or raises Overloaded; whatever leaves the block leaves as a ServiceError or a cancellation."""
+        """Records one call; whatever leaves the block leaves as a ServiceError or a cancellation."""
         started_s = time.perf_counter()
         code = grpc.StatusCode.OK
         try:
-            with self._admitted():
-                yield
+            yield
         except ServiceError as error:
             code = error.code
+            if isinstance(error, Internal):
+                _log_fault(error, method, request_id)
             raise
         except Exception as error:
             code = grpc.StatusCode.INTERNAL
-            logger.exception("a call failed", extra={"method": method, "request_id": request_id})
+            _log_fault(error, method, request_id)
             raise Internal(to_status(error).message) from error
         except BaseException:
             code = grpc.StatusCode.CANCELLED
@@ -58,21 +63,34 @@ class Calls:
         finally:
             _record(method, request_id, code, time.perf_counter() - started_s)
 
+    def unary(self) -> AbstractContextManager[None]:
+        """A place for one unary call; raises Overloaded where there is none."""
+        return self._unary.taken()
+
+    def stream(self) -> AbstractContextManager[None]:
+        """A place for one stream; streams that stay open take none from unary calls."""
+        return self._streams.taken()
+
+
+class _Places:
+    """A bounded number of places, which nobody waits for."""
+
+    def __init__(self, count: int, gauge: Gauge, refusal: str, reason: str) -> None:
+        self._gauge = gauge
+        self._refusal = refusal
+        self._reason = reason
+        self._free = threading.BoundedSemaphore(count) if count else None
+
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        with self._lock:
-            is_full = self._in_flight >= self._max_in_flight
-            self._in_flight += not is_full
-        if is_full:
-            telemetry.REJECTED.labels("IN_FLIGHT_LIMIT").inc()
-            raise Overloaded("too many calls at once; send again a little later", reason="IN_FLIGHT_LIMIT")
-        telemetry.IN_FLIGHT.inc()
+    def taken(self) -> Iterator[None]:
+        if self._free is None or not self._free.acquire(blocking=False):
+            telemetry.REJECTED.labels(self._reason).inc()
+            raise Overloaded(self._refusal, reason=self._reason)
         try:
-            yield
+            with self._gauge.track_inprogress():
+                yield
         finally:
-            telemetry.IN_FLIGHT.dec()
-            with self._lock:
-                self._in_flight -= 1
+            self._free.release()
 
 
 def is_guarded(method: str) -> bool:
@@ -90,11 +108,19 @@ def request_id_of(metadata: Sequence[tuple[str, str | bytes]] | None) -> str:
 
 def abort_status(error: ServiceError) -> AbortStatus:
     """The status of a failed call, with its details and, where there is one, the pushback for retries."""
-    status: status_pb2.Status = to_status(error)
+    status = to_status(error)
     trailing: list[tuple[str, str | bytes]] = [(_STATUS_DETAILS, status.SerializeToString())]
     if error.retry_after_s is not None:
-        trailing.append((_PUSHBACK, str(round(error.retry_after_s * 1000))))
-    return AbortStatus(error.code, error.message, tuple(trailing))
+        trailing.append((PUSHBACK, str(round(error.retry_after_s * 1000))))
+    elif isinstance(error, Unavailable) and error.reason != SHUTTING_DOWN:
+        # What is away is behind this server and was tried again by it: retries on every hop would multiply.
+        trailing.append((PUSHBACK, NEVER_RETRY))
+    return AbortStatus(error.code, status.message, tuple(trailing))
+
+
+def _log_fault(error: Exception, method: str, request_id: str) -> None:
+    """A fault of ours with its causes, which the caller is not told."""
+    logger.error("a call failed", exc_info=error, extra={"method": method, "request_id": request_id})
 
 
 def _record(method: str, request_id: str, code: grpc.StatusCode, duration_s: float) -> None:

@@ -4,22 +4,17 @@ import json
 
 import grpc
 
-_READS = (
-    "fovea.encoder.v1.EncoderService",
-    "fovea.detector.v1.DetectorService",
-    "fovea.search.v1.SearchService",
-)
-
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": "readiness"},
     # A peer that fails often is not asked twice: retries must not become the load that keeps it down.
     "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+    # Searches alone: calls to encoders and detectors are retried by rpc/replicas.py, which can go to another target.
     "methodConfig": [
         {
-            "name": [{"service": service} for service in _READS],
+            "name": [{"service": "fovea.search.v1.SearchService"}],
             "retryPolicy": {
-                "maxAttempts": 3,
+                "maxAttempts": 2,
                 "initialBackoff": "0.02s",
                 "maxBackoff": "0.2s",
                 "backoffMultiplier": 2,
@@ -30,7 +25,7 @@ _SERVICE_CONFIG = {
 }
 
 
-def channel_options(max_message_bytes: int) -> list[tuple[str, str | int]]:
+def channel_options(max_message_bytes: int, *, keepalive_ms: int = 10_000) -> list[tuple[str, str | int]]:
     """The options of every channel that Fovea opens."""
     return [
         ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
@@ -39,8 +34,10 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, str | int]]:
         ("grpc.enable_http_proxy", 0),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        # A peer that hangs or was cut off is dropped after 20 s; the health watch keeps a stream open, so pings go on.
+        ("grpc.keepalive_time_ms", keepalive_ms),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
         # A restarted peer is looked for again soon; the default waits up to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),

@@ -10,6 +10,12 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 DOMAIN = "fovea"
+SHUTTING_DOWN = "SHUTTING_DOWN"
+"""The reason of an Unavailable that another replica would not give."""
+
+# A status travels in headers, of which clients take 8 KiB: twice, once with up to three characters for each byte.
+_HEAD_BYTES = 640
+_TAIL_BYTES = 320
 
 
 class ServiceError(Exception):
@@ -132,7 +138,7 @@ def to_status(error: BaseException) -> status_pb2.Status:
         return status_pb2.Status(
             code=grpc.StatusCode.INTERNAL.value[0], message="an internal error; see the server's log"
         )
-    status = status_pb2.Status(code=error.code.value[0], message=error.message)
+    status = status_pb2.Status(code=error.code.value[0], message=_shortened(error.message))
     if error.reason:
         status.details.append(_packed(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)))
     if error.retry_after_s is not None:
@@ -178,6 +184,14 @@ def service_errors(peer: str) -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise from_rpc_error(error, peer) from error
+
+
+def _shortened(message: str) -> str:
+    """The message as UTF-8 that fits into a status; a long one keeps its ends, since callers' text is in the middle."""
+    data = message.encode(errors="replace")
+    if len(data) <= _HEAD_BYTES + _TAIL_BYTES:
+        return data.decode()
+    return f"{data[:_HEAD_BYTES].decode(errors='ignore')} … {data[-_TAIL_BYTES:].decode(errors='ignore')}"
 
 
 def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> any_pb2.Any:

@@ -1,9 +1,11 @@
 """The standard health service: Check, Watch and List, for servers on threads and on an event loop."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from grpc_health.v1 import health, health_pb2
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 LIVENESS = "liveness"
 READINESS = "readiness"
@@ -19,23 +21,88 @@ def statuses(services: Sequence[str], *, ready: bool) -> Statuses:
     return {LIVENESS: serving, "": status, READINESS: status, **dict.fromkeys(services, status)}
 
 
-class ThreadHealth(health.HealthServicer):
-    """Health for a server on threads; a watcher costs no thread."""
+class _Watcher:
+    """One Watch call; it is told each status once, the current one last."""
+
+    def __init__(self, service: str, send: Callable[[Any], None]) -> None:
+        self._service = service
+        self._send = send
+        self._told: int | None = None
+        self._lock = threading.Lock()
+
+    def tell(self, status_of: Callable[[str], int]) -> None:
+        """Sends the current status where it is news."""
+        with self._lock:
+            status = status_of(self._service)
+            if status != self._told:
+                self._told = status
+                self._send(health_pb2.HealthCheckResponse(status=status))
+
+    def close(self) -> None:
+        """Ends the call."""
+        self._send(None)
+
+
+class ThreadHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+    """Health for a server on threads; a watcher costs no thread.
+
+    Not the library's: it sends under the lock that its callback for closed calls takes, on the thread that completes
+    sends, so one watcher that left while another was told stopped the whole server.
+    """
 
     def __init__(self, services: Sequence[str]) -> None:
-        super().__init__(experimental_non_blocking=True)
         self._services = services
-        self.show(ready=False)
+        self._statuses = statuses(services, ready=False)
+        self._watchers: set[_Watcher] = set()
+        self._is_stopping = False
+        # Never held while something is sent.
+        self._lock = threading.Lock()
 
     def show(self, *, ready: bool) -> None:
         """Publishes whether the server can answer; unchanged statuses are not sent again."""
-        for name, status in statuses(self._services, ready=ready).items():
-            if self._server_status.get(name) != status:
-                self.set(name, status)
+        if not self._is_stopping:
+            self._publish(statuses(self._services, ready=ready))
+
+    def enter_graceful_shutdown(self) -> None:
+        """Publishes for good that the server answers no more."""
+        self._is_stopping = True
+        self._publish(dict.fromkeys(self._statuses, health_pb2.HealthCheckResponse.NOT_SERVING))
+
+    def Check(self, request: Any, context: Any) -> health_pb2.HealthCheckResponse:  # noqa: N802
+        """The status of one name; NOT_FOUND for others."""
+        if request.service not in self._statuses:
+            context.set_code(grpc.StatusCode.NOT_FOUND)
+        return health_pb2.HealthCheckResponse(status=self._statuses.get(request.service))
+
+    def Watch(self, request: Any, context: Any, send_response_callback: Any = None) -> None:  # noqa: N802
+        """The status of one name now and at each change."""
+        watcher = _Watcher(request.service, send_response_callback)
+        with self._lock:
+            self._watchers.add(watcher)
+        if not context.add_callback(lambda: self._forget(watcher)):
+            self._forget(watcher)
+        watcher.tell(self._status)
+
+    Watch.experimental_non_blocking = True  # type: ignore[attr-defined] # gRPC's name for "returns at once, sends later"
 
     def List(self, request: Any, context: Any) -> health_pb2.HealthListResponse:  # noqa: ARG002, N802
         """All names with their status."""
-        return _listed(self._server_status)
+        return _listed(self._statuses)
+
+    def _publish(self, changed: Statuses) -> None:
+        self._statuses = changed
+        with self._lock:
+            watchers = list(self._watchers)
+        for watcher in watchers:
+            watcher.tell(self._status)
+
+    def _status(self, service: str) -> int:
+        return int(self._statuses.get(service, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN))
+
+    def _forget(self, watcher: _Watcher) -> None:
+        with self._lock:
+            self._watchers.discard(watcher)
+        watcher.close()
 
 
 class AsyncHealth(health.aio.HealthServicer):  # type: ignore[name-defined, misc]

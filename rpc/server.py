@@ -12,7 +12,9 @@ from grpc_health.v1 import health_pb2_grpc
 
 from rpc import health
 from rpc.calls import Calls
-from rpc.interceptors import AsyncInterceptor, ThreadInterceptor
+from rpc.conversation import Patience
+from rpc.interceptors import AsyncInterceptor, ThreadInterceptor, TimeLimits
+from rpc.messages import REFUSABLE_BYTES
 from rpc.reflection import add_reflection
 from rpc.settings import ServerSettings
 from rpc.tasks import end
@@ -20,7 +22,8 @@ from rpc.tasks import end
 _READINESS_PERIOD_S = 1.0
 _READINESS_TIMEOUT_S = 5.0
 _SPARE_THREADS = 8
-_WAITING_CALLS = 256
+# Beside the calls that are worked on: those about to be refused, silent ones, and a health watch for each connection.
+_WAITING_CALLS = 1024
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +54,9 @@ class ThreadServer:
         limit = self._settings.max_in_flight
         self._server = grpc.server(
             ThreadPoolExecutor(limit + _SPARE_THREADS, thread_name_prefix="call"),
-            interceptors=[ThreadInterceptor(Calls(limit))],
+            interceptors=[
+                ThreadInterceptor(Calls(max_in_flight=limit), max_message_bytes=self._settings.max_message_bytes)
+            ],
             options=_options(self._settings),
             maximum_concurrent_rpcs=limit + _WAITING_CALLS,
         )
@@ -107,12 +112,11 @@ class AsyncServer:
 
     async def start(self) -> None:
         """Opens the port; OSError when it is taken."""
-        limit = self._settings.max_in_flight
-        guard = AsyncInterceptor(
-            Calls(limit), max_time_s=self._settings.max_time_s, max_stream_s=self._settings.max_stream_s
-        )
+        settings = self._settings
         self._server = grpc.aio.server(
-            interceptors=[guard], options=_options(self._settings), maximum_concurrent_rpcs=limit + _WAITING_CALLS
+            interceptors=[_guard(settings)],
+            options=_options(settings),
+            maximum_concurrent_rpcs=settings.max_in_flight + settings.max_streams + _WAITING_CALLS,
         )
         self._register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -161,16 +165,29 @@ def _bind(server: grpc.Server | grpc.aio.Server, address: str) -> int:
         raise OSError(f"cannot listen on {address}: the port is taken or the address is not this machine's") from error
 
 
+def _guard(settings: ServerSettings) -> AsyncInterceptor:
+    calls = Calls(max_in_flight=settings.max_in_flight, max_streams=settings.max_streams)
+    patience = Patience(settings.first_message_s, settings.stream_idle_s, settings.stream_write_s)
+    limits = TimeLimits(settings.max_time_s, settings.max_stream_s, patience)
+    return AsyncInterceptor(calls, limits, max_message_bytes=settings.max_message_bytes)
+
+
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_receive_message_length", settings.max_message_bytes + REFUSABLE_BYTES),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.max_metadata_size", 16 << 10),
         ("grpc.max_concurrent_streams", 1024),
         # Old connections end, so that clients look names up again and find new replicas; running calls finish.
         ("grpc.max_connection_age_ms", 300_000),
         ("grpc.max_connection_idle_ms", 900_000),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+        # Go's clients and service meshes ping every 10 s, also on connections without calls.
+        ("grpc.http2.min_ping_interval_without_data_ms", round(settings.ping_interval_s * 1000)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # The server pings too, so that the calls of a client whose machine is gone end.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.max_pings_without_data", 0),
         # Without this two processes share a taken port in silence.
         ("grpc.so_reuseport", 0),
     ]

@@ -9,6 +9,10 @@ class OutsideRootsError(SourceError):
     """The path lies outside the configured roots, or leads out of them."""
 
 
+class PatternError(SourceError):
+    """A pattern is not in gitignore's syntax."""
+
+
 class MissingSourceError(SourceError):
     """There is no such picture."""
 

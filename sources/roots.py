@@ -32,7 +32,10 @@ class ImageRoots:
 
     def resolve(self, uri: str) -> Path:
         """The real path of a file or folder below a root; raises SourceError."""
-        root, path = self._locate(uri)
+        try:
+            root, path = self._locate(uri)
+        except OSError as error:
+            raise _explain(error) from error
         return root / path
 
     def size(self, uri: str) -> int:
@@ -45,8 +48,8 @@ class ImageRoots:
 
     def read(self, uri: str, max_bytes: int) -> bytes:
         """The whole file, at most `max_bytes`; raises SourceError."""
-        root, path = self._locate(uri)
         try:
+            root, path = self._locate(uri)
             return _read_below(root, path, max_bytes)
         except OSError as error:
             raise _explain(error) from error
@@ -82,13 +85,20 @@ def _path_of(uri: str) -> Path:
     if separator and scheme.isalnum():
         if scheme.lower() != "file":
             raise SourceError(f"fetching {scheme.lower()} urls is switched off; send the image's bytes instead")
-        uri = unquote(rest, errors="strict") if "%" in rest else rest
+        uri = _unquoted(rest)
         if not uri.startswith("/") or "\0" in uri:
             raise SourceError("a file url must hold an absolute path without a host, for example file:///photos/a.jpg")
     path = Path(uri)
     if ".." in path.parts:
         raise OutsideRootsError("a path must not contain '..'")
     return path
+
+
+def _unquoted(path: str) -> str:
+    try:
+        return unquote(path, errors="strict")
+    except UnicodeDecodeError as error:
+        raise SourceError("a file url must be UTF-8 behind its percent signs") from error
 
 
 def _below(path: Path, name: Path, root: Path) -> Path | None:
@@ -140,7 +150,8 @@ def _require_regular(status: os.stat_result) -> None:
 
 
 def _explain(error: OSError) -> SourceError:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+    # No file system holds a name that is too long, so there is no such file.
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return MissingSourceError("there is no such file below the image roots")
     if error.errno == errno.ELOOP:
         return OutsideRootsError("the path was made a link while it was read")

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -72,9 +73,11 @@ class EmbeddedServer:
 
 
 def embedded_redis(folder: Path) -> EmbeddedServer:
-    """Redis as `fovea up` starts it, not started yet."""
+    """Redis as `fovea up` starts it, but on a port that a test can cut; not started yet."""
     port = free_port()
-    return EmbeddedServer(redis_command(folder, port), f"redis://127.0.0.1:{port}/0", _ask_redis)
+    command = redis_command(folder)
+    on_port = replace(command, argv=(*command.argv, "--bind", "127.0.0.1", "--port", str(port)))
+    return EmbeddedServer(on_port, f"redis://127.0.0.1:{port}/0", _ask_redis)
 
 
 def embedded_milvus(folder: Path) -> EmbeddedServer:
@@ -142,6 +145,20 @@ def network_namespace() -> Iterator[tuple[str, str]]:
         yield name, theirs
     finally:
         _run("ip", "netns", "del", name)
+
+
+@contextmanager
+def small_disk(folder: Path, mib: int) -> Iterator[Path]:
+    """A file system of its own in a new folder; skips the test where mounting is not permitted, fails it when CI=true."""
+    folder.mkdir()
+    try:
+        _run("mount", "-t", "tmpfs", "-o", f"size={mib}m", "fovea-test", str(folder))
+    except (OSError, subprocess.CalledProcessError) as error:
+        _skip_unless_ci(f"a small disk needs `mount`, which is not permitted: {error}")
+    try:
+        yield folder
+    finally:
+        _run("umount", "--lazy", str(folder))
 
 
 def free_port() -> int:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.answers import as_dict, note, show, show_json
+from cli.answers import as_dict, note, show, show_fitting, show_json
 from cli.creation import Detector, Encoder, Index, Mode, ModeOption, create_collection
 from cli.failure import CommandFailed
-from cli.options import Data, IngestAddress, Json, ingest_address
+from cli.options import Data, IngestAddress, Json, Wide, ingest_address
 from cli.peers import CALL_TIMEOUT_S, ingest_service
 from fovea.ingest.v1 import ingest_pb2
 
@@ -20,11 +20,12 @@ app = typer.Typer(no_args_is_help=True, help="List, create, show and delete coll
 
 
 @app.command("list", epilog="Example: fovea collections list --json")
-def list_all(*, data: Data = None, ingest: IngestAddress = "", as_json: Json = False) -> None:
+def list_all(*, wide: Wide = False, data: Data = None, ingest: IngestAddress = "", as_json: Json = False) -> None:
     """List all collections with their counts."""
     found = asyncio.run(_list(ingest_address(ingest, data)))
-    show(
+    show_fitting(
         [_row(collection) for collection in found],
+        wide=wide,
         as_json=as_json,
         empty="There is no collection yet: create one with `fovea collections create NAME --encoder NAME`.",
     )
@@ -112,7 +113,13 @@ def _show_one(collection: ingest_pb2.Collection, *, as_json: bool) -> None:
 
 
 def _row(collection: ingest_pb2.Collection) -> Mapping[str, Any]:
-    """The fields in the contract's words, counts as numbers and the mode as people say it."""
+    """The fields in the contract's words, what people look for first; counts as numbers, the mode as people say it."""
     mode = Mode.OBJECTS if collection.mode == ingest_pb2.COLLECTION_MODE_OBJECTS else Mode.WHOLE_IMAGE
-    counts = {"image_count": collection.image_count, "region_count": collection.region_count}
-    return as_dict(collection) | {"mode": mode.value} | counts
+    first = {
+        "name": collection.name,
+        "encoder": collection.encoder,
+        "mode": mode.value,
+        "image_count": collection.image_count,
+        "region_count": collection.region_count,
+    }
+    return first | {name: value for name, value in as_dict(collection).items() if name not in first}

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.answers import console, note
-from cli.commands.ingest import send_all
 from cli.commands.search import show_response
 from cli.commands.up import show_system
 from cli.creation import Mode, create_collection
 from cli.demo_questions import Gallery, Question, questions, read_gallery
 from cli.failure import CommandFailed
-from cli.ingestion import read_metadata
+from cli.folder_ingest import send_all
 from cli.options import Data, EncoderPort, Milvus, Models, Redis, Roots, ServicePort, wanted
+from cli.paths import default_roots
 from cli.peers import CALL_TIMEOUT_S, ingest_service, search_service
 from cli.running import Running
+from cli.sidecar import read_sidecar
 from cli.system import run, started
 from cli.wiring import Wanted
 from rpc.errors import AlreadyExists, service_errors
@@ -62,7 +63,7 @@ def demo(
         ingest_port=ingest_port,
         encoder_port=encoder_port,
         models=models,
-        roots=[*(root or (Path.home(), Path.cwd())), *([data] if data else [])],
+        roots=[*(root or default_roots()), *([data] if data else [])],
         milvus=milvus,
         redis=redis,
     )
@@ -111,7 +112,8 @@ class _Filled:
 
 
 async def _fill(address: str, gallery: Gallery) -> None:
-    described = read_metadata(gallery.sidecar)
+    files = [str(file) for file in gallery.files]
+    described = read_sidecar(gallery.sidecar).metadata
     async with ingest_service(address) as stub:
         for collection in (
             _Filled(gallery.collection, _ENCODER),
@@ -119,10 +121,10 @@ async def _fill(address: str, gallery: Gallery) -> None:
             _Filled(gallery.scene_collection, _SCENE_ENCODER),
         ):
             await _see_to(stub, collection)
-            tally = await send_all(stub, collection.name, gallery.files, described)
+            tally = await send_all(stub, collection.name, files, described)
             for failed in tally.failures:
                 raise CommandFailed(f"{failed.uri} could not be taken in: {failed.error}")
-            note(f"{collection.name}: {len(gallery.files)} pictures ({tally.rate:.0f} a second)")
+            note(f"{collection.name}: {len(files)} pictures ({tally.rate:.0f} a second)")
 
 
 async def _see_to(stub: "ingest_pb2_grpc.IngestServiceAsyncStub", wanted: _Filled) -> None:

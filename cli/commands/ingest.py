@@ -1,60 +1,31 @@
-"""`fovea ingest`: a folder of pictures into a collection."""
+"""`fovea ingest`: a folder of images into a collection."""
 
 import asyncio
 import contextlib
-import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from google.protobuf.struct_pb2 import Struct
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cli.answers import console, note, show, show_json
+from cli.answers import note, show_json
 from cli.creation import Detector, Mode, ModeOption, create_collection
 from cli.failure import CommandFailed
-from cli.ingestion import Outcome, ingested, read_metadata
+from cli.folder_ingest import Folder, FolderIngest
 from cli.interruption import stopped_by_signals
 from cli.options import Collection, Data, IngestAddress, Json, ingest_address
 from cli.peers import CALL_TIMEOUT_S, ingest_service
-from cli.watching import settled_changes
+from cli.sidecar import NO_SIDECAR, read_sidecar
+from cli.tally import Tally
+from cli.watching import Watch
 from fovea.ingest.v1 import ingest_pb2
 from rpc.errors import AlreadyExists, NotFound, service_errors
-from sources.scan import scan_folder
+from sources.scan import FolderScan
 
 if TYPE_CHECKING:
     from fovea.ingest.v1 import ingest_pb2_grpc
 
 EXAMPLE = "Example: fovea ingest ~/Pictures -c holidays --create --encoder general"
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of the files so far."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    failures: list[Outcome] = field(default_factory=list)
-    started_s: float = field(default_factory=time.monotonic)
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one more file."""
-        self.counts[outcome.status] += 1
-        if outcome.status == "failed":
-            self.failures.append(outcome)
-
-    @property
-    def rate(self) -> float:
-        """Files a second."""
-        return self.counts.total() / max(time.monotonic() - self.started_s, 1e-3)
-
-    def summary(self) -> dict[str, Any]:
-        """The counts, the rate and each failure."""
-        counts = {status: self.counts[status] for status in ("added", "updated", "unchanged", "failed")}
-        failures = [{"uri": outcome.uri, "error": outcome.error} for outcome in self.failures]
-        return {**counts, "rate_per_s": round(self.rate, 1), "failures": failures}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +42,25 @@ def ingest(
     *,
     collection: Collection,
     watch: Annotated[bool, typer.Option(help="Stay, and take in what is added or changed.")] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Pass these files or folders over, in .gitignore's syntax, as a .foveaignore file does; may be repeated.",
+        ),
+    ] = None,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            help="Delete from the collection what is no longer in the folder; files that moved keep their metadata."
+        ),
+    ] = False,
+    prune_empty: Annotated[
+        bool, typer.Option("--prune-empty", help="Prune even if the folder is empty or away, as an unmounted disk is.")
+    ] = False,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy images that lie outside the image roots into the data folder.")
+    ] = False,
     create: Annotated[bool, typer.Option(help="Create the collection if there is none; needs --encoder.")] = False,
     encoder: Annotated[str, typer.Option(metavar="NAME", help="With --create: the bundle that embeds.")] = "",
     mode: ModeOption = Mode.WHOLE_IMAGE,
@@ -83,83 +73,53 @@ def ingest(
     address: IngestAddress = "",
     as_json: Json = False,
 ) -> None:
-    """Take a folder of pictures into a collection; what is there already costs little."""
+    """Take a folder of images into a collection; what is there already costs little."""
     if create and not encoder:
         raise CommandFailed("--create needs --encoder NAME; `fovea models list` shows the names")
-    folder = folder.expanduser().resolve()
-    files = list(scan_folder(folder))
-    if not files and not watch:
-        raise CommandFailed(f"there are no pictures in {folder}")
-    described = read_metadata(metadata) if metadata else {}
+    asked = Folder(
+        path=str(folder.expanduser().resolve()),
+        exclude=exclude or (),
+        sidecar=read_sidecar(metadata) if metadata else NO_SIDECAR,
+        prune=prune or prune_empty,
+        prune_empty=prune_empty,
+        copy=copy,
+    )
     new = NewCollection(encoder, mode, detector) if create else None
-    work = _ingest(ingest_address(address, data), collection, folder, files, described, new=new, watch=watch)
-    tally = asyncio.run(work)
-    _answer(tally, as_json=as_json)
-    if tally.failures:
+    tally = asyncio.run(_ingest(ingest_address(address, data), collection, asked, new=new, watch=watch))
+    if as_json:
+        show_json(tally.summary())
+    else:
+        tally.show()
+    if tally.failed:
         raise typer.Exit(1)
 
 
-async def _ingest(
-    address: str,
-    collection: str,
-    folder: Path,
-    files: Sequence[Path],
-    described: Mapping[Path, Struct],
-    *,
-    new: NewCollection | None,
-    watch: bool,
-) -> Tally:
+async def _ingest(address: str, collection: str, folder: Folder, *, new: NewCollection | None, watch: bool) -> Tally:
+    scan = FolderScan(folder.path, exclude=folder.exclude, missing_ok=folder.prune_empty and not watch)
+    files = dict.fromkeys(scan)
+    if not files and not watch and not folder.prune_empty:
+        raise CommandFailed(_nothing_in(scan, prune=folder.prune))
+    for warning in folder.sidecar.warnings:
+        note(warning)
     async with ingest_service(address) as stub:
         await _require(stub, collection, new)
-        tally = await send_all(stub, collection, files, described)
-        if watch:
-            note(f"Watching {folder}; Ctrl-C ends it.")
+        work = FolderIngest(stub, collection, folder)
+        watched = Watch(folder.path, exclude=folder.exclude) if watch else None
+        await work.take(scan, files, watched)
+        if watched:
+            # What is known of the files is in the watch from here on.
+            files.clear()
+            note(f"Watching {folder.path}; Ctrl-C ends it.")
             with contextlib.suppress(asyncio.CancelledError), stopped_by_signals():
-                await _follow(stub, collection, folder, files, described)
-    return tally
+                await work.follow(watched)
+    return work.tally
 
 
-async def _follow(
-    stub: "ingest_pb2_grpc.IngestServiceAsyncStub",
-    collection: str,
-    folder: Path,
-    known: Sequence[Path],
-    described: Mapping[Path, Struct],
-) -> None:
-    """Send what is added or changed, until cancelled."""
-    async for changed in settled_changes(folder, known):
-        tally = await send_all(stub, collection, changed, described)
-        note(_sentence(tally))
-        for outcome in tally.failures:
-            note(f"{outcome.uri}: {outcome.error}")
-
-
-async def send_all(
-    stub: "ingest_pb2_grpc.IngestServiceAsyncStub",
-    collection: str,
-    files: Sequence[Path],
-    described: Mapping[Path, Struct],
-) -> Tally:
-    """Send files under a progress bar."""
-    tally = Tally()
-    with _progress() as progress:
-        task = progress.add_task(collection, total=len(files), rate=0.0)
-        async for outcome in ingested(stub, collection, files, described):
-            tally.add(outcome)
-            progress.update(task, advance=1, rate=tally.rate)
-    return tally
-
-
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.0f} pictures/s"),
-        TimeRemainingColumn(),
-    )
-    out = console(stderr=True)
-    return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+def _nothing_in(scan: FolderScan, *, prune: bool) -> str:
+    """Why an ingest of a folder without images does nothing."""
+    left_out = "; ".join(f"{finding.count:,} left out: {finding.reason}" for finding in scan.left_out.listed())
+    told = f"there are no images in {scan.folder}" + (f" ({left_out})" if left_out else "")
+    return f"{told}; an unmounted disk looks the same, so nothing is pruned without --prune-empty" if prune else told
 
 
 async def _require(stub: "ingest_pb2_grpc.IngestServiceAsyncStub", collection: str, new: NewCollection | None) -> None:
@@ -179,18 +139,3 @@ async def _require(stub: "ingest_pb2_grpc.IngestServiceAsyncStub", collection: s
             f"there is no collection {collection}: create it with "
             f"`fovea collections create {collection} --encoder NAME`, or add --create --encoder NAME"
         ) from error
-
-
-def _answer(tally: Tally, *, as_json: bool) -> None:
-    if as_json:
-        show_json(tally.summary())
-        return
-    console().print(_sentence(tally), markup=False)
-    if tally.failures:
-        rows = [{"failed": outcome.uri, "why": outcome.error} for outcome in tally.failures]
-        show(rows, as_json=False)
-
-
-def _sentence(tally: Tally) -> str:
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(tally.counts.items())) or "nothing to do"
-    return f"{counts} ({tally.rate:.0f} pictures/s)"

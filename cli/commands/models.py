@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.answers import note, show, show_json
+from cli.answers import note, show, show_fitting, show_json
 from cli.bundles import SHIPPED, bundle_folders, find_bundles
 from cli.failure import CommandFailed
 from cli.importing import Told, import_model
-from cli.options import Data, Json, Models, data_folder
+from cli.options import Data, Json, Models, Wide, data_folder
+from cli.paths import expanded
 from cli.pulling import is_address, pull
 from encoders.bundle import DESCRIPTION_FILE, Bundle
 from encoders.errors import BundleError
@@ -43,11 +44,12 @@ app = typer.Typer(no_args_is_help=True, help="List, check and import models.")
 
 
 @app.command("list", epilog="Example: fovea models list --models ~/bundles")
-def list_all(*, models: Models = None, data: Data = None, as_json: Json = False) -> None:
+def list_all(*, wide: Wide = False, models: Models = None, data: Data = None, as_json: Json = False) -> None:
     """List the bundles that `fovea up` would serve."""
     bundles = find_bundles(_places(models, data))
-    show(
+    show_fitting(
         [_row(bundle) for bundle in bundles],
+        wide=wide,
         as_json=as_json,
         empty="There is no model: import one with `fovea models import`.",
     )
@@ -171,7 +173,7 @@ def _places(models: Sequence[Path] | None, data: Path | None) -> list[Path]:
 
 
 def _new_place(out: Path | None, data: Path | None) -> Path:
-    return out.expanduser().resolve() if out else data_folder(data).models
+    return expanded(out) if out else data_folder(data).models
 
 
 def _name_of(source: str) -> str:
@@ -189,8 +191,8 @@ def _chosen(names: Sequence[str], models: Sequence[Path] | None, data: Path | No
 
 
 def _named(name: str, places: Sequence[Path]) -> Bundle:
-    if (folder := Path(name).expanduser()).joinpath(DESCRIPTION_FILE).is_file():
-        return Bundle.load(folder.resolve(), verify=False)
+    if (folder := expanded(Path(name))).joinpath(DESCRIPTION_FILE).is_file():
+        return Bundle.load(folder, verify=False)
     bundles = {bundle.name: bundle for bundle in find_bundles(places)}
     if name not in bundles:
         raise CommandFailed(f"there is no bundle {name}; there are: {', '.join(bundles) or 'none'}")

@@ -10,6 +10,7 @@ import typer
 from cli.answers import as_dict, console, note, show, show_json
 from cli.failure import CommandFailed
 from cli.options import Collection, Data, Json, SearchAddress, search_address
+from cli.paths import expanded
 from cli.peers import CALL_TIMEOUT_S, search_service
 from fovea.search.v1 import search_pb2
 from fovea.types.v1 import types_pb2
@@ -116,7 +117,7 @@ def _box(box: types_pb2.Box) -> str:
 
 def _read(file: Path) -> bytes:
     try:
-        return file.expanduser().read_bytes()
+        return expanded(file).read_bytes()
     except OSError as error:
         raise CommandFailed(f"{file} cannot be read: {error.strerror}") from error
 

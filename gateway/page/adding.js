@@ -67,7 +67,7 @@ export class Adding {
     const { collection } = this;
     const stop = new AbortController();
     const started = performance.now();
-    const job = { state: "running", phase: "ingesting", total: files.length, done: 0, failed: 0, added: 0, updated: 0, unchanged: 0, failures: [], detail: "" };
+    const job = { state: "running", phase: "ingesting", total: files.length, done: 0, failed: 0, added: 0, updated: 0, unchanged: 0, failures: [], warnings: [], detail: "" };
     const card = new ProgressCard(`${count(files.length, "upload")} → ${collection}`, "", () => stop.abort());
     const show = (state) => {
       job.state = state;
@@ -94,7 +94,8 @@ const lastPart = (path) => path.split("/").filter(Boolean).pop() ?? path;
 /** Uploads one file and counts what became of it. */
 async function take(job, collection, file, signal) {
   try {
-    const { status } = await api.upload(collection, file, signal);
+    const { status, warnings } = await api.upload(collection, file, signal);
+    job.warnings.push(...warnings.map((reason) => ({ reason, count: 1, uris: [file.name] })));
     job[status.replace("INGEST_STATUS_", "").toLowerCase()] += 1;
     job.done += 1;
   } catch (error) {

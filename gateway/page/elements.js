@@ -62,10 +62,10 @@ export function droppable(node, onFiles) {
   });
   node.addEventListener("drop", (event) => {
     if (!carriesFiles(event)) return;
-    event.preventDefault();
-    event.stopPropagation();
     depth = 0;
     node.classList.remove("over");
+    if (event.defaultPrevented) return; // a node inside this one took them
+    event.preventDefault();
     if (event.dataTransfer.files.length) onFiles([...event.dataTransfer.files]);
   });
 }

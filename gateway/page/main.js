@@ -34,13 +34,13 @@ class Page {
 
   async start() {
     this.results.showLoading();
-    await this.#refresh(decodeURIComponent(location.hash.slice(1)));
+    await this.#refresh(named(location.hash));
     await this.adding.resume().catch(() => null);
   }
 
   #listen() {
     byId("collection").addEventListener("change", (event) => this.#choose(event.target.value));
-    addEventListener("hashchange", () => this.#choose(decodeURIComponent(location.hash.slice(1))));
+    addEventListener("hashchange", () => this.#choose(named(location.hash)));
     byId("new-collection").addEventListener("click", () => this.#create());
     byId("add").addEventListener("click", () => this.adding.open(this.current.name));
     byId("delete-collection").addEventListener("click", () => this.#deleteCollection());
@@ -161,13 +161,14 @@ class Page {
 
   async #browse(signal) {
     const { filter, limit } = this.query;
-    const { images, next_page_token: next } = await api.images(this.current.name, { filter, limit, pageToken: this.pageToken, signal });
+    const { images, next_page_token: next, warnings } = await api.images(this.current.name, { filter, limit, pageToken: this.pageToken, signal });
     this.pageToken = next;
     const kind = this.current.mode === OBJECTS ? `, ${count(this.current.region_count, "object")}` : "";
     return {
       hits: images,
       title: filter ? "Pictures that match" : `All of ${this.current.name}`,
       note: filter ? filter : count(this.current.image_count, "picture") + kind,
+      warnings,
       hasMore: Boolean(next),
       empty: filter ? this.#nothingMatches() : this.#emptyCollection(),
     };
@@ -179,7 +180,8 @@ class Page {
     const isFirst = this.offset === 0;
     this.offset += limit;
     return {
-      hits: answer.hits,
+      // Nobody who asks for more like a picture wants to see it again.
+      hits: answer.hits.filter((hit) => hit.image_id !== this.query.sourceId),
       title: "Best matches",
       note: isFirst ? `found in ${answer.timings.total_ms.toFixed(0)} ms` : `the first ${this.offset}`,
       warnings: answer.warnings,
@@ -207,6 +209,15 @@ class Page {
       actions: isWorthTrying(error) ? [["Try again", again]] : [],
       isError: true,
     });
+  }
+}
+
+/** The collection that an address names after its #; none where people typed what cannot be decoded. */
+function named(hash) {
+  try {
+    return decodeURIComponent(hash.slice(1));
+  } catch {
+    return "";
   }
 }
 

@@ -3,6 +3,7 @@
 import { sentence } from "./api.js";
 import { byId, count, el } from "./elements.js";
 
+const NAMES_SHOWN = 5;
 const STATES = { done: "Done", failed: "Stopped", cancelled: "Cancelled" };
 
 export class ProgressCard {
@@ -11,11 +12,12 @@ export class ProgressCard {
     this.isAtEnd = false;
     this.bar = el("progress", { "aria-label": title });
     this.line = el("p", { className: "progress-line", role: "status" });
-    this.reasons = el("ul");
-    this.failures = el("details", { hidden: true }, el("summary"), this.reasons);
+    this.failures = details("failures");
+    this.warnings = details();
+    this.leftOut = details();
     this.button = el("button", { type: "button", className: "quiet", onclick: () => this.#press(onCancel) }, "Cancel");
     this.node = el("article", { className: "progress" },
-      el("div", { className: "progress-head" }, el("h3", { title: explanation }, title), this.button), this.bar, this.line, this.failures);
+      el("div", { className: "progress-head" }, el("h3", { title: explanation }, title), this.button), this.bar, this.line, this.failures, this.warnings, this.leftOut);
     byId("progress").prepend(this.node);
   }
 
@@ -27,20 +29,16 @@ export class ProgressCard {
     else Object.assign(this.bar, { max: Math.max(1, job.total), value: isRunning ? answered : job.total ? answered : 1 });
     this.line.textContent = isRunning ? underWay(job, answered) : summary(job);
     this.node.dataset.state = job.failed && job.state === "done" ? "partial" : job.state;
-    this.#showFailures(job);
+    const untold = job.failed - job.failures.length;
+    const failures = job.failures.map(failureLine);
+    fill(this.failures, job.failed, "picture", "not taken", untold > 0 ? [...failures, el("li", {}, `and ${untold} more`)] : failures);
+    fill(this.warnings, total(job.warnings), "picture", "with a remark", job.warnings?.map(findingLine));
+    fill(this.leftOut, total(job.left_out), "file", "left out", job.left_out?.map(findingLine));
     if (isRunning) return;
     this.isAtEnd = true;
     this.bar.hidden = true;
     this.button.disabled = false;
     this.button.textContent = "Dismiss";
-  }
-
-  #showFailures({ failed, failures }) {
-    this.failures.hidden = !failed;
-    this.failures.querySelector("summary").textContent = `${count(failed, "picture")} not taken`;
-    this.reasons.replaceChildren(...failures.map(({ uri, reason }) =>
-      el("li", {}, el("strong", { title: uri }, uri.split("/").pop()), ` ${sentence(reason)}`)));
-    if (failed > failures.length) this.reasons.append(el("li", {}, `and ${failed - failures.length} more`));
   }
 
   #press(onCancel) {
@@ -53,16 +51,37 @@ export class ProgressCard {
   }
 }
 
+const details = (className = "") => el("details", { hidden: true, className }, el("summary"), el("ul"));
+const fileName = (uri) => el("strong", { title: uri }, uri.split("/").pop());
+const failureLine = ({ uri, reason }) => el("li", {}, fileName(uri), ` ${sentence(reason)}`);
+const total = (findings) => (findings ?? []).reduce((sum, finding) => sum + finding.count, 0);
+
+/** Shows lines about `number` things that were `what`, or hides them where there is nothing to say. */
+function fill(node, number, word, what, lines = []) {
+  node.hidden = !number;
+  node.querySelector("summary").textContent = `${count(number, word)} ${what}`;
+  node.querySelector("ul").replaceChildren(...lines);
+}
+
+/** One reason with the files that it holds for. */
+function findingLine({ reason, count: number, uris }) {
+  const names = uris.slice(0, NAMES_SHOWN).flatMap((uri, place) => [place ? ", " : " ", fileName(uri)]);
+  const more = number > NAMES_SHOWN ? ` and ${number - NAMES_SHOWN} more` : "";
+  return el("li", {}, `${number} × ${sentence(reason)}`, names, more);
+}
+
 function underWay(job, answered) {
+  if (job.phase === "pruning") return "Looking for pictures whose files are gone…";
   if (job.phase === "scanning") return `Looking for pictures… ${job.total} so far`;
   const failed = job.failed ? ` · ${job.failed} failed` : "";
   return `${answered} of ${count(job.total, "picture")} · ${job.rate.toFixed(job.rate < 10 ? 1 : 0)} a second${failed}`;
 }
 
 function summary(job) {
-  if (job.state === "done" && !job.total) return "There is no picture in this folder.";
+  if (job.state === "done" && !job.total && !job.pruned) return "There is no picture in this folder.";
   const kinds = ["added", "updated", "unchanged"].filter((kind) => job[kind]).map((kind) => `${job[kind]} ${kind}`);
   if (job.failed) kinds.push(`${job.failed} not taken`);
+  if (job.pruned) kinds.push(`${job.pruned} removed, as their files are gone`);
   const detail = job.detail ? ` ${sentence(job.detail)}` : "";
   return `${STATES[job.state]}: ${kinds.join(", ") || "nothing was taken"} in ${job.elapsed_s.toFixed(1)} s.${detail}`;
 }

@@ -74,13 +74,15 @@ export class QueryPanel {
   }
 
   #listen() {
-    const takeFirst = (files) => files[0] && this.usePicture(files[0]);
+    const isReady = () => !byId("query").hidden && !document.querySelector("dialog[open]");
+    const takeFirst = (files) => files[0] && isReady() && this.usePicture(files[0]);
     const input = byId("picture");
     input.addEventListener("change", () => takeFirst([...input.files]));
-    droppable(byId("query"), takeFirst);
+    // Anywhere on the page, also where a browser would leave it to show the file.
+    droppable(document.documentElement, takeFirst);
     addEventListener("paste", (event) => {
       const file = [...(event.clipboardData?.files ?? [])].find((each) => each.type.startsWith("image/"));
-      if (file && this.collection && !document.querySelector("dialog[open]")) this.usePicture(file);
+      if (file) takeFirst([file]);
     });
     byId("replace").addEventListener("click", () => {
       input.value = "";
@@ -118,12 +120,13 @@ export class QueryPanel {
     const { signal } = this.detecting;
     byId("stage-hint").textContent = "Looking for objects…";
     try {
-      const { detections } = await api.detect(blob, { detector: this.detector, signal });
+      const { detections, warnings } = await api.detect(blob, { detector: this.detector, signal });
       if (signal.aborted) return;
       this.stage.setDetections(detections);
-      byId("stage-hint").textContent = detections.length
+      const hint = detections.length
         ? "Choose an object, or drag a box around one."
         : "No object was recognised. Drag a box around what you look for.";
+      byId("stage-hint").textContent = [hint, ...warnings.map(api.sentence)].join(" ");
       announce(`${count(detections.length, "object")} found in your picture`);
     } catch (error) {
       // The search itself goes on without boxes, and says what is wrong with the picture if that is it.
@@ -145,7 +148,7 @@ export class QueryPanel {
     const query = { filter: byId("filter").value.trim(), limit: Number(byId("limit").value), words };
     query.isEmpty = !this.picture && !this.sketch && !words;
     if (this.sketch) query.sketch = this.sketch;
-    if (this.picture) Object.assign(query, this.#pictureQuery());
+    if (this.picture) Object.assign(query, this.#pictureQuery(), { sourceId: this.picture.imageId });
     if (words && (this.picture || this.sketch)) query.weights = this.#weights(query);
     return query;
   }

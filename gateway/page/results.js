@@ -86,11 +86,12 @@ export class Results {
     if (copies) frame.append(el("span", { className: "copies" }, `+${count(copies, "copy", "copies")}`));
     const caption = el("span", { className: "caption" }, el("span", { className: "name" }, hit.label || name));
     if (hit.score !== undefined) {
-      caption.append(el("span", { className: "score", title: "Cosine similarity: 1 is the same" }, hit.score.toFixed(2)));
+      caption.append(" ", el("span", { className: "score", title: "Cosine similarity: 1 is the same" }, hit.score.toFixed(2)));
     }
-    const label = hit.score === undefined ? name : `${name}, score ${hit.score.toFixed(2)}${hit.label ? `, ${hit.label}` : ""}`;
-    const tile = el("button", { type: "button", className: "tile", title: hit.uri, "aria-label": label,
-      onclick: () => this.onOpen(hit) }, frame, caption);
+    // The tile is named by what is seen on it; where that is the object, its picture's name follows for those who listen.
+    if (hit.label) caption.append(el("span", { className: "unseen" }, ` in ${name}`));
+    const tile = el("button", { type: "button", className: "tile", title: hit.uri, onclick: () => this.onOpen(hit) },
+      frame, caption);
     return el("li", {}, tile);
   }
 }

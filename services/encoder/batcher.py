@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from encoders.session import ModelInput, Session
-from rpc.errors import Internal, Overloaded, Unavailable
+from rpc.errors import SHUTTING_DOWN, Internal, Overloaded, Unavailable
 from rpc.priority import Priority
 from services.encoder import metrics
 from services.encoder.call import Call
@@ -139,4 +139,4 @@ class Batcher(Generic[Answer]):
 
 
 def _shutting_down() -> Unavailable:
-    return Unavailable("the encoder is shutting down; send again")
+    return Unavailable("the encoder is shutting down; send again", reason=SHUTTING_DOWN)

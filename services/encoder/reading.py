@@ -63,8 +63,10 @@ class TextReader:
         self._tokenizer = tokenizer
 
     def read(self, content: Content, call: Call[Any]) -> list[Readable | InvalidContent]:  # noqa: ARG002
-        """Split the text."""
+        """Split the text; one of unknown words only is refused, for its embedding would be any other's."""
         tokens = self._tokenizer.encode(str(content.data))
+        if tokens.refusal:
+            raise InvalidContent(tokens.refusal)
         return [Readable(tokens.ids, tokens.warnings)]
 
 

@@ -5,15 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from encoders.libtiff import silence_libtiff
+from fovea.ingest.v1 import ingest_pb2
 from rpc.directory import EncoderDirectory
+from rpc.environment import read_settings
 from rpc.server import AsyncServer
 from rpc.tasks import end
 from rpc.telemetry import configure_logging, start_metrics
 from services.ingest.admission import Admission
 from services.ingest.collections import Collections
+from services.ingest.decoding import register
 from services.ingest.housekeeper import Housekeeper
 from services.ingest.ingester import Ingester
+from services.ingest.kept_uploads import KeptUploads
 from services.ingest.reader import PictureReader
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
@@ -38,13 +42,20 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
         max_bytes=settings.mib_in_flight << 20,
         max_items=settings.items_in_flight,
     )
-    housekeeper = Housekeeper(store, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
+    kept = KeptUploads(store, uploads) if uploads else None
+    housekeeper = Housekeeper(store, kept, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
     servicer = IngestServicer(
         ingester=Ingester(
-            store=store, directory=directory, admission=admission, housekeeper=housekeeper, settings=settings
+            store=store,
+            directory=directory,
+            admission=admission,
+            housekeeper=housekeeper,
+            settings=settings,
+            uploads=uploads,
         ),
         collections=Collections(store, directory),
         store=store,
+        housekeeper=housekeeper,
         max_time_s=settings.max_time_s,
     )
     keeping_house = asyncio.create_task(housekeeper.run(), name="housekeeper")
@@ -57,7 +68,7 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
         yield AsyncServer(
             settings,
             services=[SERVICE],
-            register=partial(ingest_pb2_grpc.add_IngestServiceServicer_to_server, servicer),
+            register=partial(register, servicer),
             is_ready=is_ready,
         )
     finally:
@@ -74,7 +85,8 @@ async def main(settings: IngestSettings) -> None:
 
 
 if __name__ == "__main__":
-    settings = IngestSettings()
+    settings = read_settings(IngestSettings)
     configure_logging(settings.log_level)
-    start_metrics(settings.metrics_port)
+    silence_libtiff()
+    start_metrics(settings.address, settings.metrics_port)
     asyncio.run(main(settings))

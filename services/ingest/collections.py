@@ -1,11 +1,11 @@
 """Collections: made for an encoder that is served, and read with their counts."""
 
-import asyncio
 import time
 from dataclasses import dataclass
 
 from rpc.directory import EncoderDirectory, EncoderEntry
 from rpc.errors import InvalidArgument, NotFound
+from rpc.tasks import gather
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode, Counts, check_collection_name
 
@@ -49,21 +49,20 @@ class Collections:
         """One collection with its counts."""
         return await self._store.get(name), await self._store.counts(name)
 
-    async def list(self) -> list[tuple[Collection, Counts]]:
-        """All collections, by name, with their counts."""
+    async def list(self) -> list[tuple[Collection, Counts | None]]:
+        """All collections, by name, with their counts, None while a collection's records are being rebuilt."""
         collections = sorted(await self._store.collections(), key=lambda collection: collection.name)
-        counts = await asyncio.gather(*(self._counts(collection.name) for collection in collections))
-        pairs = zip(collections, counts, strict=True)
-        return [(collection, count) for collection, count in pairs if count is not None]
+        found = await gather(*(self._counted(collection) for collection in collections))
+        return [pair for pair in found if pair is not None]
 
     async def delete(self, name: str) -> None:
         """Drops the collection with everything in it."""
         await self._store.drop(name)
 
-    async def _counts(self, name: str) -> Counts | None:
+    async def _counted(self, collection: Collection) -> tuple[Collection, Counts | None] | None:
         """None where the collection went away meanwhile."""
         try:
-            return await self._store.counts(name)
+            return collection, await self._store.counts_or_none(collection.name)
         except NotFound:
             return None
 

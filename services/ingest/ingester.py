@@ -13,6 +13,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.stream import IngestStream
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode
+from sources.uploads import Uploads
 
 
 class Ingester:
@@ -26,12 +27,14 @@ class Ingester:
         admission: Admission,
         housekeeper: Housekeeper,
         settings: IngestSettings,
+        uploads: Uploads | None = None,
     ) -> None:
         self._store = store
         self._directory = directory
         self._admission = admission
         self._housekeeper = housekeeper
         self._settings = settings
+        self._uploads = uploads
 
     async def ingest(self, collection_name: str, items: AsyncIterator[Item | Failed]) -> AsyncGenerator[Outcome, None]:
         """One outcome for each item, in order of completion; raises ServiceError where no item can be taken.
@@ -58,7 +61,14 @@ class Ingester:
             detector = await self._detector(collection)
         except NotFound as error:
             raise Unavailable(f"collection {collection_name!r} cannot be filled now: {error}") from error
-        return Pipeline(collection, encoder=encoder, detector=detector, store=self._store, settings=self._settings)
+        return Pipeline(
+            collection,
+            encoder=encoder,
+            detector=detector,
+            store=self._store,
+            settings=self._settings,
+            uploads=self._uploads,
+        )
 
     async def _detector(self, collection: Collection) -> DetectorEntry | None:
         if collection.mode is not CollectionMode.OBJECTS:

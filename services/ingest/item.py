@@ -11,11 +11,15 @@ Metadata = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What the caller sent; without an `image` it is read from the uri."""
+    """What the caller sent; without an `image` it is read from the uri, without `metadata` the old ones stay.
+
+    `keep`: bytes with no other home are kept.
+    """
 
     uri: str
     image: bytes | None
-    metadata: Metadata
+    metadata: Metadata | None
+    keep: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,9 @@ class Picture:
     sha256: str
     width_px: int
     height_px: int
-    metadata: Metadata
+    metadata: Metadata | None
+    is_kept: bool = False  # among the uploads
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,7 @@ class Added:
     status: PutStatus
     region_count: int
     warnings: tuple[str, ...] = ()
+    replaced_sha256: str = ""  # of other bytes that lived under the uri until now
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,16 @@
 """Messages of the ingest service to plain values and back."""
 
-import json
-import math
 from collections.abc import Mapping
-from typing import Any
 
-from google.protobuf import json_format, struct_pb2, timestamp_pb2
+from google.protobuf import timestamp_pb2
 
 from fovea.detector.v1 import detector_pb2
 from fovea.ingest.v1 import ingest_pb2
 from rpc.clients import box_message
 from rpc.errors import InvalidArgument, to_status
+from rpc.metadata import metadata_of, struct_of
 from services.ingest.collections import NewCollection
-from services.ingest.item import Failed, Item, Metadata, Outcome
+from services.ingest.item import Failed, Item, Outcome
 from services.stores.records import (
     Collection,
     CollectionMode,
@@ -25,7 +23,6 @@ from services.stores.records import (
 )
 
 MAX_URI_BYTES = 4096
-MAX_METADATA_BYTES = 16 << 10
 WHOLE_BOX = (0.0, 0.0, 1.0, 1.0)
 
 _MODES = {
@@ -51,8 +48,9 @@ def new_collection_of(message: ingest_pb2.Collection) -> NewCollection:
     return NewCollection(message.name, message.encoder, message.detector, _MODES[message.mode], message.index)
 
 
-def collection_message(collection: Collection, counts: Counts) -> ingest_pb2.Collection:
-    """A collection with its counts."""
+def collection_message(collection: Collection, counts: Counts | None) -> ingest_pb2.Collection:
+    """A collection with its counts, None where they are unknown."""
+    known = counts or Counts(0, 0)
     return ingest_pb2.Collection(
         name=collection.name,
         space=collection.space,
@@ -60,9 +58,10 @@ def collection_message(collection: Collection, counts: Counts) -> ingest_pb2.Col
         detector=collection.detector,
         mode=_MODE_NUMBERS[collection.mode],
         index=collection.index,
-        image_count=counts.image_count,
-        region_count=counts.region_count,
+        image_count=known.image_count,
+        region_count=known.region_count,
         create_time=_timestamp(collection.create_time_s),
+        counts_unknown=counts is None,
     )
 
 
@@ -72,7 +71,9 @@ def item_of(message: ingest_pb2.Item) -> Item:
     if not message.uri and image is None:
         raise InvalidArgument("item: it needs a uri, an image or both")
     check_uri("item.uri", message.uri)
-    return Item(message.uri, image, metadata_of(message.metadata))
+    metadata = metadata_of(message.metadata, name="item.metadata") if message.HasField("metadata") else None
+    keep = message.keep or not message.HasField("keep")
+    return Item(message.uri, image, metadata, keep=keep)
 
 
 def check_uri(field: str, uri: str) -> None:
@@ -81,14 +82,6 @@ def check_uri(field: str, uri: str) -> None:
         raise InvalidArgument(f"{field}: it is longer than {MAX_URI_BYTES:,} bytes")
     if "\0" in uri:
         raise InvalidArgument(f"{field}: it must not contain a NUL character")
-
-
-def metadata_of(message: struct_pb2.Struct) -> Metadata:
-    """The metadata as JSON values; InvalidArgument for what JSON cannot hold or for too much of it."""
-    metadata: Metadata = {name: _json_value(value) for name, value in message.fields.items()}
-    if len(json.dumps(metadata, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
-        raise InvalidArgument(f"item.metadata: it is larger than {MAX_METADATA_BYTES >> 10} KiB as JSON")
-    return metadata
 
 
 def outcome_message(outcome: Outcome) -> ingest_pb2.IngestResponse:
@@ -116,7 +109,7 @@ def stored_image_message(image: StoredImage, mode: CollectionMode) -> ingest_pb2
     return ingest_pb2.GetImageResponse(
         image_id=record.image_id,
         uri=record.uri,
-        metadata=_struct(record.metadata),
+        metadata=struct_of(record.metadata),
         width_px=record.width_px,
         height_px=record.height_px,
         regions=[_detection(region) for region in regions],
@@ -130,36 +123,12 @@ def image_message(record: ImageRecord) -> ingest_pb2.Image:
     return ingest_pb2.Image(
         image_id=record.image_id,
         uri=record.uri,
-        metadata=_struct(record.metadata),
+        metadata=struct_of(record.metadata),
         width_px=record.width_px,
         height_px=record.height_px,
         sha256=record.sha256,
         update_time=_timestamp(record.update_time_s),
     )
-
-
-def _json_value(value: struct_pb2.Value) -> Any:
-    kind = value.WhichOneof("kind")
-    if kind == "struct_value":
-        return {name: _json_value(inner) for name, inner in value.struct_value.fields.items()}
-    if kind == "list_value":
-        return [_json_value(inner) for inner in value.list_value.values]
-    if kind == "number_value":
-        return _number(value.number_value)
-    return None if kind in (None, "null_value") else getattr(value, kind)
-
-
-def _number(number: float) -> float | int:
-    """A message knows floats only, but `{"year": 1999}` was meant as it was written."""
-    if not math.isfinite(number):
-        raise InvalidArgument("item.metadata: every number must be finite")
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
-
-
-def _struct(metadata: Metadata) -> struct_pb2.Struct:
-    message = struct_pb2.Struct()
-    json_format.ParseDict(metadata, message)
-    return message
 
 
 def _detection(region: Region) -> detector_pb2.Detection:

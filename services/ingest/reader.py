@@ -13,6 +13,10 @@ from sources.roots import ImageRoots
 from sources.uploads import Uploads
 
 UNSUPPORTED_PICTURE = "UNSUPPORTED_PICTURE"
+NOT_KEPT = (
+    "found but not shown, because it lies outside the image roots and was not copied: "
+    "start Fovea with `fovea up --root DIR`, or ingest with --copy"
+)
 
 
 class PictureReader:
@@ -46,9 +50,12 @@ class PictureReader:
             raise InvalidArgument(f"item.image: {error}", reason=UNSUPPORTED_PICTURE) from error
         sha256 = hashlib.sha256(data).hexdigest()
         uri = item.uri or _uri_of(sha256)
-        if item.image is not None:
-            self._keep(uri, sha256, data)
-        return Picture(uri, data, sha256, header.width_px, header.height_px, item.metadata)
+        has_no_home = item.image is not None and self._has_no_home(uri, data)
+        is_kept = has_no_home and item.keep
+        if is_kept:
+            self._keep(sha256, data)
+        warnings = (NOT_KEPT,) if has_no_home and not item.keep else ()
+        return Picture(uri, data, sha256, header.width_px, header.height_px, item.metadata, is_kept, warnings)
 
     def _file_size(self, uri: str) -> int:
         with _source_errors():
@@ -61,19 +68,21 @@ class PictureReader:
             except OversizedSourceError as error:
                 raise InvalidArgument("item.uri: the file grew before it was read; send it again") from error
 
-    def _keep(self, uri: str, sha256: str, data: bytes) -> None:
-        """Keeps bytes that could not be read again from their uri."""
-        if self._uploads is None or self._lies_in_roots(uri, len(data)):
-            return
+    def _has_no_home(self, uri: str, data: bytes) -> bool:
+        """Whether the bytes could not be read again from their uri, where uploads are kept at all."""
+        return self._uploads is not None and not self._lies_in_roots(uri, data)
+
+    def _keep(self, sha256: str, data: bytes) -> None:
+        assert self._uploads is not None, "nothing is kept without a folder for it"
         try:
             self._uploads.keep(sha256, data)
         except SourceError as error:
             raise Unavailable(str(error)) from error
 
-    def _lies_in_roots(self, uri: str, size: int) -> bool:
-        """Whether the uri names a file with, by its size, the same bytes."""
+    def _lies_in_roots(self, uri: str, data: bytes) -> bool:
+        """Whether the uri names a file with the same bytes."""
         try:
-            return self._roots.size(uri) == size
+            return self._roots.size(uri) == len(data) and self._roots.read(uri, len(data)) == data
         except (SourceError, OSError):
             return False
 

@@ -10,6 +10,7 @@ from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError, Unimplemented
 from services.ingest.collections import Collections
+from services.ingest.housekeeper import Housekeeper
 from services.ingest.ingester import Ingester
 from services.ingest.item import Failed, Item
 from services.ingest.messages import (
@@ -20,6 +21,8 @@ from services.ingest.messages import (
     outcome_message,
     stored_image_message,
 )
+from services.stores.conditions import warnings_of
+from services.stores.filter import parse_filter
 from services.stores.images import ImageStore
 from services.stores.records import Counts, image_id_of
 
@@ -33,10 +36,19 @@ MAX_PAGE_SIZE = 1000
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     """Serves `fovea.ingest.v1.IngestService`."""
 
-    def __init__(self, *, ingester: Ingester, collections: Collections, store: ImageStore, max_time_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        ingester: Ingester,
+        collections: Collections,
+        store: ImageStore,
+        housekeeper: Housekeeper,
+        max_time_s: float,
+    ) -> None:
         self._ingester = ingester
         self._collections = collections
         self._store = store
+        self._housekeeper = housekeeper
         self._max_time_s = max_time_s
 
     async def CreateCollection(
@@ -65,6 +77,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.DeleteCollectionResponse:
         """Deletes a collection."""
         await self._collections.delete(request.name)
+        self._housekeeper.note_dropped()
         return ingest_pb2.DeleteCollectionResponse()
 
     async def Ingest(
@@ -95,7 +108,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             raise InvalidArgument("image_ids, uris, filter: say what to delete with at least one of them")
         deadline = Deadline.of(context, max_s=self._max_time_s)
         deleted = await self._store.delete(request.collection, list(image_ids), deadline)
-        return ingest_pb2.DeleteImagesResponse(deleted_count=deleted)
+        self._housekeeper.note_deleted(deleted.sha256s)
+        return ingest_pb2.DeleteImagesResponse(deleted_count=deleted.image_count, warnings=_warnings(request.filter))
 
     async def GetImage(self, request: ingest_pb2.GetImageRequest, context: Context) -> ingest_pb2.GetImageResponse:
         """Reads one picture."""
@@ -119,7 +133,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             page_token=request.page_token,
         )
         return ingest_pb2.ListImagesResponse(
-            images=[image_message(record) for record in records], next_page_token=next_page_token
+            images=[image_message(record) for record in records],
+            next_page_token=next_page_token,
+            warnings=_warnings(request.filter),
         )
 
     async def Reindex(
@@ -135,6 +151,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """Not in this release."""
         raise Unimplemented("Scrub comes in a later release; unfinished writes are swept by themselves every minute")
         yield ingest_pb2.ScrubResponse()  # makes this a stream, as the contract has it
+
+
+def _warnings(filter_text: str) -> tuple[str, ...]:
+    return warnings_of(parse_filter(filter_text))
 
 
 async def _items(

@@ -7,6 +7,7 @@ from functools import partial
 
 from fovea.search.v1 import search_pb2, search_pb2_grpc
 from rpc.directory import EncoderDirectory
+from rpc.environment import read_settings
 from rpc.server import AsyncServer
 from rpc.telemetry import configure_logging, start_metrics
 from services.search.embedding import QueryEmbedder
@@ -26,7 +27,7 @@ async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
     await directory.start()
     store = await open_when_up(settings.milvus_uri, settings.redis_url)
     searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store)))
-    servicer = SearchServicer(searcher, max_time_s=settings.max_time_s)
+    servicer = SearchServicer(searcher, max_time_s=settings.max_time_s, max_message_bytes=settings.max_message_bytes)
 
     async def is_ready() -> bool:
         await store.ping_index()
@@ -51,7 +52,7 @@ async def main(settings: SearchSettings) -> None:
 
 
 if __name__ == "__main__":
-    settings = SearchSettings()
+    settings = read_settings(SearchSettings)
     configure_logging(settings.log_level)
-    start_metrics(settings.metrics_port)
+    start_metrics(settings.address, settings.metrics_port)
     asyncio.run(main(settings))

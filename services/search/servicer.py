@@ -1,6 +1,6 @@
 """The wire side of search: messages to queries, answers to messages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -10,6 +10,8 @@ from fovea.search.v1 import search_pb2, search_pb2_grpc
 from rpc.clients import box_message, box_of
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError, to_status
+from rpc.messages import ANSWER_TOO_LARGE
+from rpc.metadata import struct_of
 from services.search.query import MAX_PARTS, Answer, Part, Query, check_weight
 from services.search.searcher import Searcher
 from services.stores.records import Hit, Region
@@ -18,13 +20,16 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 MAX_QUERIES = 64
 
+_FRAME_BYTES = 8
+
 
 class SearchServicer(search_pb2_grpc.SearchServiceServicer):
     """Serves `fovea.search.v1.SearchService`."""
 
-    def __init__(self, searcher: Searcher, *, max_time_s: float) -> None:
+    def __init__(self, searcher: Searcher, *, max_time_s: float, max_message_bytes: int) -> None:
         self._searcher = searcher
         self._max_time_s = max_time_s
+        self._max_message_bytes = max_message_bytes
 
     async def Search(self, request: search_pb2.SearchRequest, context: Context) -> search_pb2.SearchResponse:
         """Answers one query."""
@@ -44,7 +49,8 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         good = [query for query in queries if isinstance(query, Query)]
         answers = iter(await self._searcher.search_batch(request.collection, good, deadline))
         outcomes = [query if isinstance(query, ServiceError) else next(answers) for query in queries]
-        return search_pb2.BatchSearchResponse(results=[_result(outcome) for outcome in outcomes])
+        results = _fitting([_result(outcome) for outcome in outcomes], self._max_message_bytes)
+        return search_pb2.BatchSearchResponse(results=results)
 
 
 def _batch_query(request: search_pb2.SearchRequest, collection: str) -> Query | ServiceError:
@@ -101,6 +107,21 @@ def _result(outcome: Answer | ServiceError) -> search_pb2.BatchSearchResult:
     return search_pb2.BatchSearchResult(response=_response(outcome))
 
 
+def _fitting(results: Sequence[search_pb2.BatchSearchResult], max_bytes: int) -> Iterator[search_pb2.BatchSearchResult]:
+    """The results as one message holds them: in order, those for which no room is left become errors."""
+    refusal = _result(
+        InvalidArgument(
+            "the batch's answer is too large for one message; send fewer queries in one call or ask for fewer hits",
+            reason=ANSWER_TOO_LARGE,
+        )
+    )
+    room = max_bytes - len(results) * (refusal.ByteSize() + _FRAME_BYTES)
+    for result in results:
+        size = result.ByteSize()
+        yield result if size <= room else refusal
+        room -= size if size <= room else 0
+
+
 def _response(answer: Answer) -> search_pb2.SearchResponse:
     timings = answer.timings
     return search_pb2.SearchResponse(
@@ -118,8 +139,14 @@ def _response(answer: Answer) -> search_pb2.SearchResponse:
 
 
 def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
-    message = search_pb2.Hit(image_id=hit.record.image_id, uri=hit.record.uri, score=hit.score, copies=hit.copies)
-    message.metadata.update(hit.record.metadata)
+    message = search_pb2.Hit(
+        image_id=hit.record.image_id,
+        uri=hit.record.uri,
+        score=hit.score,
+        copies=hit.copies,
+        copy_count=hit.copy_count,
+    )
+    message.metadata.CopyFrom(struct_of(hit.record.metadata))
     if hit.region is not None:
         message.label = hit.region.label
         message.region.CopyFrom(box_message(hit.region.box or (0.0, 0.0, 1.0, 1.0)))

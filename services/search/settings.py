@@ -12,7 +12,9 @@ class SearchSettings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix="FOVEA_SEARCH_", frozen=True)
 
     encoders: tuple[str, ...] = Field(
-        ("127.0.0.1:50061",), description="Addresses of the encoder and detector processes, as a JSON list."
+        ("127.0.0.1:50061",),
+        description="Addresses of the encoder and detector processes, as a JSON list; those with the same bundle are "
+        "replicas.",
     )
     milvus_uri: str = Field("http://127.0.0.1:19530", description="Where Milvus answers.")
     redis_url: str = Field("redis://127.0.0.1:6379", description="Where Redis answers.")

@@ -7,19 +7,37 @@ from typing import Any
 from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition
 from services.stores import scripts
-from services.stores.entries import decode_entry, encode_entry, fingerprint_in
+from services.stores.entries import decode_entry, encode_entry, pending_sha256
 from services.stores.records import Collection, Counts, ImageRecord
-from services.stores.shards import GENERATION, LOCK, PARTS, SHARDS, RedisShards, check_generation, key, shard_key
+from services.stores.shards import (
+    GENERATION,
+    LOCK,
+    PARTS,
+    SHARDS,
+    RedisShards,
+    by_shard,
+    check_generation,
+    key,
+    shard_key,
+)
+from services.stores.tombstones import Version, tombstones_of
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A version to begin."""
+    """A version to begin; `based_on` is the live version that its content was made from, 0 for none, None for any."""
 
     image_id: str
     fingerprint: str
     region_count: int
     record: bytes
+    based_on: int | None = None
+
+    @property
+    def arguments(self) -> list[Any]:
+        """What BEGIN is told."""
+        based_on = "" if self.based_on is None else self.based_on
+        return [self.image_id, self.fingerprint, self.region_count, self.record, based_on]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,33 +61,35 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
-class Overdue:
-    """A version whose writer is gone."""
+class Retired:
+    """An image that is hidden: whether it lived, the version up to which it is deleted, and its `due` tombstones."""
 
-    image_id: str
+    lived: bool
     version: int
-    region_count: int
+    due: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild found about one picture: its live version, if any, and the versions to delete."""
+    """What a rebuild found about one image: its live version, if any, the versions to delete, and its last deletion."""
 
     image_id: str
     record: ImageRecord | None
-    dead: tuple[tuple[int, int], ...]
+    dead: tuple[Version, ...]
+    deleted_to: int = 0
 
 
 class RedisCatalog:
     """Records and the write protocol's steps in Redis; what asks a shard that Redis lost raises CatalogLost."""
 
-    def __init__(self, shards: RedisShards) -> None:
+    def __init__(self, shards: RedisShards, quarantine_s: float = scripts.QUARANTINE_S) -> None:
         self._shards = shards
+        self._quarantine_ms = round(quarantine_s * 1000)
 
     @classmethod
-    def open(cls, url: str) -> "RedisCatalog":
+    def open(cls, url: str, quarantine_s: float = scripts.QUARANTINE_S) -> "RedisCatalog":
         """A catalog on the Redis at `url`, which is asked nothing yet."""
-        return cls(RedisShards.open(url))
+        return cls(RedisShards.open(url), quarantine_s)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -77,7 +97,8 @@ class RedisCatalog:
 
     async def ping(self, deadline: Deadline) -> None:
         """Ask whether Redis answers, and whether it may forget what it was told."""
-        [memory] = await self._shards.run([("INFO", "memory")], deadline)
+        # A node of a cluster answers INFO whatever it holds, so a key is asked for too.
+        memory, _ = await self._shards.run([("INFO", "memory"), ("EXISTS", "fovea:ping")], deadline)
         if memory.get("maxmemory_policy", "noeviction") != "noeviction":
             raise FailedPrecondition(
                 "Redis may evict what it was told; run it with maxmemory-policy noeviction", reason="NOT_READY"
@@ -87,58 +108,55 @@ class RedisCatalog:
         self, collection: Collection, drafts: Sequence[Draft], *, token: str, lease_s: float, deadline: Deadline
     ) -> dict[str, Begun | Unchanged | Busy]:
         """Note versions that are about to be written, by image_id; the same token begins the same version again."""
-        arguments = {
-            draft.image_id: [draft.image_id, draft.fingerprint, draft.region_count, draft.record] for draft in drafts
-        }
-        answers = await self._shards.on_pictures(
-            collection, scripts.BEGIN, arguments, deadline, shared=[round(lease_s * 1000), token]
-        )
+        arguments = {draft.image_id: draft.arguments for draft in drafts}
+        shared = [round(lease_s * 1000), token]
+        answers = await self._on_images(collection, scripts.BEGIN, arguments, deadline, shared=shared)
         return {image_id: _beginning(answer) for image_id, answer in answers.items()}
 
-    async def commit(self, collection: Collection, versions: Mapping[str, int], deadline: Deadline) -> dict[str, bool]:
-        """Make pending versions live: from here on they are found. False where another version won."""
-        arguments = {image_id: [image_id, version] for image_id, version in versions.items()}
-        answers = await self._shards.on_pictures(collection, scripts.COMMIT, arguments, deadline)
+    async def commit(self, collection: Collection, versions: Iterable[Version], deadline: Deadline) -> dict[str, bool]:
+        """Make pending versions live: from here on they are found. False where another won: it is a tombstone now."""
+        answers = await self._on_images(collection, scripts.COMMIT, _arguments(versions), deadline)
         return {image_id: bool(answer) for image_id, answer in answers.items()}
 
-    async def abandon(self, collection: Collection, versions: Mapping[str, int], deadline: Deadline) -> None:
-        """Give pending versions up; their rows are to be deleted."""
-        arguments = {image_id: [image_id, version] for image_id, version in versions.items()}
-        await self._shards.on_pictures(collection, scripts.ABANDON, arguments, deadline)
+    async def abandon(self, collection: Collection, versions: Iterable[Version], deadline: Deadline) -> None:
+        """Make tombstones of versions that do not live: their rows are to be deleted, now and after the quarantine."""
+        await self._on_images(collection, scripts.ABANDON, _arguments(versions), deadline)
 
     async def retire(
-        self, collection: Collection, image_ids: Iterable[str], deadline: Deadline
-    ) -> dict[str, tuple[bool, str]]:
-        """Hide pictures; for each, whether it was found until now, and its dead versions."""
-        answers = await self._shards.on_pictures(
-            collection, scripts.RETIRE, {each: [each] for each in image_ids}, deadline
-        )
-        texts = {image_id: answer.decode() for image_id, answer in answers.items()}
-        return {image_id: (text[0] == "1", text[2:]) for image_id, text in texts.items()}
+        self, collection: Collection, versions: Mapping[str, int], deadline: Deadline
+    ) -> dict[str, Retired]:
+        """Hide images, each up to a version, 0 for all that is known of it."""
+        arguments = {image_id: [image_id, version] for image_id, version in versions.items()}
+        answers = await self._on_images(collection, scripts.RETIRE, arguments, deadline)
+        fields = {image_id: answer.decode().split(" ") for image_id, answer in answers.items()}
+        return {
+            image_id: Retired(lived == "1", int(version), due) for image_id, (lived, version, due) in fields.items()
+        }
 
     async def bury(self, collection: Collection, dead: Mapping[str, str], deadline: Deadline) -> None:
-        """Forget dead versions whose rows are deleted."""
-        arguments = {image_id: [image_id, versions] for image_id, versions in dead.items()}
-        await self._shards.on_pictures(collection, scripts.BURY, arguments, deadline)
+        """Forget tombstones whose rows are deleted."""
+        arguments = {image_id: [image_id, tombstones] for image_id, tombstones in dead.items()}
+        await self._on_images(collection, scripts.BURY, arguments, deadline)
 
-    async def dead(self, collection: Collection, deadline: Deadline) -> dict[str, str]:
-        """The dead versions of all pictures, as `bury` takes them."""
-        commands = [("HGETALL", key(collection, shard, "dead")) for shard in SHARDS]
-        answers = await self._shards.run(commands, deadline)
-        return {image_id.decode(): versions.decode() for each in answers for image_id, versions in each.items()}
+    async def due(self, collection: Collection, deadline: Deadline) -> dict[str, str]:
+        """By image_id all tombstones whose rows can be deleted now, as `bury` takes them."""
+        return await self._due(collection, {shard: [] for shard in SHARDS}, deadline)
 
-    async def dead_of(self, collection: Collection, image_ids: Iterable[str], deadline: Deadline) -> dict[str, str]:
-        """The dead versions of these pictures, as `bury` takes them."""
-        ids = list(image_ids)
-        commands = [("HGET", key(collection, image_id[0], "dead"), image_id) for image_id in ids]
-        answers = await self._shards.run(commands, deadline)
-        return {image_id: versions.decode() for image_id, versions in zip(ids, answers, strict=True) if versions}
+    async def due_of(self, collection: Collection, image_ids: Iterable[str], deadline: Deadline) -> dict[str, str]:
+        """What `due` says about these images."""
+        return await self._due(collection, by_shard(image_ids), deadline)
 
-    async def overdue(self, collection: Collection, deadline: Deadline) -> list[Overdue]:
+    async def _due(
+        self, collection: Collection, shards: Mapping[str, Sequence[str]], deadline: Deadline
+    ) -> dict[str, str]:
+        answers = await self._on_shards(collection, scripts.DUE, shards, deadline)
+        return dict(answer.decode().split(" ") for each in answers.values() for answer in each)
+
+    async def overdue(self, collection: Collection, deadline: Deadline) -> list[Version]:
         """The pending versions whose lease ran out."""
-        answers = await self._shards.on_shards(collection, scripts.OVERDUE, {shard: [] for shard in SHARDS}, deadline)
+        answers = await self._on_shards(collection, scripts.OVERDUE, {shard: [] for shard in SHARDS}, deadline)
         fields = [entry.decode().split() for answer in answers.values() for entry in answer]
-        return [Overdue(image_id, int(version), int(regions)) for image_id, version, regions in fields]
+        return [Version(image_id, int(number), int(regions)) for image_id, number, regions in fields]
 
     async def records(
         self, collection: Collection, image_ids: Iterable[str], deadline: Deadline
@@ -147,15 +165,10 @@ class RedisCatalog:
         entries = await self._shards.live(collection, image_ids, deadline)
         return {image_id: decode_entry(image_id, entry) for image_id, entry in entries.items()}
 
-    async def unchanged(
-        self, collection: Collection, pictures: Sequence[tuple[str, str]], deadline: Deadline
-    ) -> list[ImageRecord | None]:
-        """For each (image_id, fingerprint) the live record with just this fingerprint, if there is one."""
-        entries = await self._shards.live(collection, {image_id for image_id, _ in pictures}, deadline)
-        return [
-            decode_entry(image_id, entry) if entry and fingerprint_in(entry) == fingerprint else None
-            for (image_id, fingerprint), entry in ((each, entries.get(each[0])) for each in pictures)
-        ]
+    async def pending_sha256s(self, collection: Collection, deadline: Deadline) -> set[str]:
+        """The SHA-256 of the bytes of all images that are being written."""
+        answers = await self._on_shards(collection, scripts.PENDING, {shard: [] for shard in SHARDS}, deadline)
+        return {pending_sha256(entry) for each in answers.values() for entry in each}
 
     async def counts(self, collection: Collection, deadline: Deadline) -> Counts:
         """How many pictures and regions live."""
@@ -213,9 +226,13 @@ class RedisCatalog:
         arguments: list[Any] = [token, round(lease_s * 1000)]
         for each in found:
             entry = encode_entry(each.record) if each.record else b""
-            dead = ",".join(f"{version}:{regions}" for version, regions in each.dead)
-            arguments += [each.image_id, entry, each.record.region_count if each.record else 0, dead]
+            arguments += [each.image_id, entry, each.record.region_count if each.record else 0]
+            arguments.append(tombstones_of(each.dead, each.deleted_to, self._quarantine_ms))
         await self._rebuild(collection, shard, scripts.REBUILD_ADD, arguments, deadline)
+
+    async def rebuild_release(self, collection: Collection, shard: str, *, token: str, deadline: Deadline) -> None:
+        """Leave a rebuild that failed to the next one."""
+        await self._rebuild(collection, shard, scripts.REBUILD_RELEASE, [token], deadline)
 
     async def rebuild_end(self, collection: Collection, shard: str, *, token: str, deadline: Deadline) -> None:
         """Open a rebuilt shard for writes."""
@@ -227,6 +244,39 @@ class RedisCatalog:
         keys = [key(collection, shard, part) for part in (*PARTS, LOCK)]
         [answer] = await self._shards.run([("EVAL", script, len(keys), *keys, *arguments)], deadline)
         return answer
+
+    async def _on_shards(
+        self, collection: Collection, script: str, arguments: Mapping[str, Sequence[Any]], deadline: Deadline
+    ) -> dict[str, Any]:
+        """Run a script on shards; its answers by shard."""
+        full = {shard: [self._quarantine_ms, *more] for shard, more in arguments.items()}
+        return await self._shards.on_shards(collection, script, full, deadline)
+
+    async def _on_images(
+        self,
+        collection: Collection,
+        script: str,
+        arguments: Mapping[str, Sequence[Any]],
+        deadline: Deadline,
+        *,
+        shared: Sequence[Any] = (),
+    ) -> dict[str, Any]:
+        """Run a script that takes arguments for each image_id, behind the shared ones; its answers by image_id."""
+        shards = by_shard(arguments)
+        flat = {
+            shard: [*shared, *(argument for image_id in ids for argument in arguments[image_id])]
+            for shard, ids in shards.items()
+        }
+        answers = await self._on_shards(collection, script, flat, deadline)
+        return {
+            image_id: answer
+            for shard, ids in shards.items()
+            for image_id, answer in zip(ids, answers[shard], strict=False)
+        }
+
+
+def _arguments(versions: Iterable[Version]) -> dict[str, Sequence[Any]]:
+    return {each.image_id: [each.image_id, each.number, each.region_count] for each in versions}
 
 
 def _beginning(answer: bytes) -> Begun | Unchanged | Busy:

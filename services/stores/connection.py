@@ -10,14 +10,17 @@ from pymilvus import AsyncMilvusClient
 from pymilvus.exceptions import DataNotMatchException, MilvusException, ParamError
 
 from rpc.deadline import Deadline
-from rpc.errors import DeadlineExceeded, Internal, NotFound, ServiceError, Unavailable
+from rpc.errors import AlreadyExists, DeadlineExceeded, Internal, NotFound, ServiceError, Unavailable
+from services.stores.causes import StoreLog
 from services.stores.expression import Engine
 
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_S = 0.05
 
 _NO_SUCH_COLLECTION = 100
+_NO_INDEX = 700
 _INVALID = 1100
+_DUPLICATE = "create duplicate collection"  # each engine has a code of its own for it
 _NOT_LOADED = ("not loaded", "not been loaded", "unloaded")
 _CHANNEL_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
 _LATE = "Milvus did not answer in time; allow more time or look after Milvus"
@@ -27,7 +30,7 @@ _T = TypeVar("_T")
 
 
 class NotLoaded(Unavailable):
-    """The collection is there, and has to be loaded after a restart of Milvus."""
+    """The collection is there, and has to be loaded: after a restart of Milvus, or because its creation is not finished."""
 
 
 class MilvusConnection:
@@ -36,13 +39,17 @@ class MilvusConnection:
     def __init__(self, client: AsyncMilvusClient, engine: Engine) -> None:
         self.client = client
         self.engine = engine
+        self._log = StoreLog("Milvus")
 
     @classmethod
     async def open(cls, uri: str) -> "MilvusConnection":
         """Connect and find out what runs there; Unavailable when nothing answers."""
         # What goes wrong is raised to us and logged once, by the server's interceptor.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-        client = AsyncMilvusClient(uri, dedicated=True, timeout=CONNECT_TIMEOUT_S, grpc_options=_CHANNEL_OPTIONS)
+        try:
+            client = AsyncMilvusClient(uri, dedicated=True, timeout=CONNECT_TIMEOUT_S, grpc_options=_CHANNEL_OPTIONS)
+        except MilvusException as error:
+            raise Unavailable(_AWAY) from error
         try:
             engine = await _within(Deadline.after(CONNECT_TIMEOUT_S), lambda: _engine_of(client))
         except (grpc.RpcError, MilvusException) as error:
@@ -61,6 +68,17 @@ class MilvusConnection:
 
     async def call(self, deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str = "") -> _T:
         """One call, repeated once where a restart of Milvus cut the connection: every call of ours may be repeated."""
+        try:
+            answer = await self._repeated(deadline, call, collection)
+        except NotLoaded:
+            raise
+        except (Unavailable, DeadlineExceeded) as error:
+            self._log.failed(error)
+            raise
+        self._log.answered()
+        return answer
+
+    async def _repeated(self, deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str) -> _T:
         try:
             return await _within(deadline, call)
         except (grpc.RpcError, MilvusException) as error:
@@ -107,7 +125,9 @@ def _translated(error: Exception, collection: str) -> ServiceError:
     code = _code(error)
     if code == _NO_SUCH_COLLECTION:
         return NotFound(f"there is no collection {collection}")
-    if any(words in str(error) for words in _NOT_LOADED):
+    if _DUPLICATE in str(error):
+        return AlreadyExists(f"another caller is creating the collection {collection}; take another name")
+    if code == _NO_INDEX or any(words in str(error) for words in _NOT_LOADED):
         return NotLoaded(_AWAY)
     if code == _INVALID or isinstance(error, ParamError | DataNotMatchException):
         return Internal("Milvus refused a request of ours as invalid")

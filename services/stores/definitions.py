@@ -4,7 +4,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from rpc.deadline import Deadline
 from rpc.errors import Unavailable
 from services.stores.milvus import MilvusIndex
 from services.stores.records import Collection
@@ -12,7 +11,6 @@ from services.stores.recovery import Recovery
 from services.stores.shards import CatalogLost
 
 MAX_AGE_S = 1.0
-REBUILD_TIMEOUT_S = 600.0
 
 _T = TypeVar("_T")
 
@@ -53,8 +51,9 @@ class Definitions:
         except CatalogLost:
             # The definition may be old and the catalog right: what is rebuilt has to be the collection of now.
             collection = await self.fresh(name)
-        await self._recovery.rebuild(collection, Deadline.after(REBUILD_TIMEOUT_S))
+        await self._recovery.rebuild(collection)
         try:
             return await call(collection)
         except CatalogLost as error:
+            await self.fresh(name)  # NotFound where it was dropped meanwhile
             raise Unavailable(f"Redis lost {name} while it was being rebuilt; try again") from error

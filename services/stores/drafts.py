@@ -1,20 +1,18 @@
 """What is checked about a picture before any store hears of it."""
 
-import json
 import math
 import re
 from dataclasses import dataclass
 
 import numpy as np
-import orjson
 
 from rpc.errors import InvalidArgument
+from rpc.metadata import checked
 from services.stores.catalog import Draft
 from services.stores.entries import encode_record, fingerprint_of
-from services.stores.records import Embeddings, ImageRecord, Metadata, NewImage, Region, image_id_of
+from services.stores.records import Embeddings, ImageRecord, NewImage, Region, image_id_of
 from services.stores.rows import MAX_LABEL_BYTES, MAX_URI_BYTES
 
-MAX_METADATA_BYTES = 16 << 10
 MAX_REGIONS = 1000
 UNIT_TOLERANCE = 1e-3
 
@@ -30,12 +28,12 @@ class Prepared:
     draft: Draft
 
 
-def prepare(image: NewImage, dimension: int, now_s: float) -> Prepared:
-    """The picture with its record; InvalidArgument says what cannot be stored."""
+def prepare(image: NewImage, dimension: int, now_s: float, based_on: int | None = None) -> Prepared:
+    """The image with its record; InvalidArgument says what cannot be stored. `based_on` is explained at Draft."""
     _check_uri(image.uri)
     if _SHA256.fullmatch(image.sha256) is None:
         raise InvalidArgument("sha256: 64 hex digits are needed")
-    check_metadata(image.metadata)
+    metadata = checked(image.metadata or {})
     _check_regions(image.regions)
     check_embeddings(image.embeddings, dimension)
     if len(image.embeddings) != len(image.regions):
@@ -48,11 +46,12 @@ def prepare(image: NewImage, dimension: int, now_s: float) -> Prepared:
         region_count=len(image.regions),
         width_px=image.width_px,
         height_px=image.height_px,
-        metadata=image.metadata,
+        metadata=metadata,
         update_time_s=now_s,
+        decoder_revision=image.decoder_revision,
     )
-    fingerprint = fingerprint_of(image.sha256, image.metadata)
-    return Prepared(image, record, Draft(record.image_id, fingerprint, record.region_count, encode_record(record)))
+    draft = Draft(record.image_id, fingerprint_of(record), record.region_count, encode_record(record), based_on)
+    return Prepared(image, record, draft)
 
 
 def check_embeddings(embeddings: Embeddings, dimension: int) -> None:
@@ -62,17 +61,6 @@ def check_embeddings(embeddings: Embeddings, dimension: int) -> None:
     lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1)
     if not np.all(np.abs(lengths - 1.0) <= UNIT_TOLERANCE):
         raise InvalidArgument("embedding: unit length is needed, and no NaN")
-
-
-def check_metadata(metadata: Metadata) -> None:
-    """InvalidArgument unless metadata is JSON of finite numbers and at most 16 KiB."""
-    try:
-        json.dumps(metadata, allow_nan=False)
-        size = len(orjson.dumps(metadata))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidArgument("metadata: only texts, finite 64-bit numbers, lists and objects can be stored") from error
-    if size > MAX_METADATA_BYTES:
-        raise InvalidArgument(f"metadata: {size} bytes of JSON are more than {MAX_METADATA_BYTES}")
 
 
 def _check_uri(uri: str) -> None:

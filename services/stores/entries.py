@@ -4,15 +4,21 @@ import hashlib
 
 import orjson
 
-from services.stores.records import ImageRecord, Metadata
+from services.stores.records import FIRST_DECODER_REVISION, ImageRecord, Metadata
 
-_RECORD_FIELDS = ("uri", "sha256", "width_px", "height_px", "metadata", "update_time_s")
+_RECORD_FIELDS = ("uri", "sha256", "width_px", "height_px", "metadata", "update_time_s", "decoder_revision")
 
 
-def fingerprint_of(sha256: str, metadata: Metadata) -> str:
-    """What tells whether a picture changed: its bytes and its metadata."""
-    content = orjson.dumps([sha256, metadata], option=orjson.OPT_SORT_KEYS)
+def fingerprint_of(record: ImageRecord) -> str:
+    """What tells whether an image changed: its bytes, its metadata, and how its bytes are decoded."""
+    revision = [record.decoder_revision] if record.decoder_revision != FIRST_DECODER_REVISION else []
+    content = orjson.dumps([record.sha256, record.metadata, *revision], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(content).hexdigest()[:32]
+
+
+def is_same_metadata(some: Metadata, other: Metadata) -> bool:
+    """Whether metadata are the same as JSON, in any order of names: 1 is not true."""
+    return orjson.dumps(some, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
 
 
 def encode_record(record: ImageRecord) -> bytes:
@@ -22,8 +28,7 @@ def encode_record(record: ImageRecord) -> bytes:
 
 def encode_entry(record: ImageRecord) -> bytes:
     """A live version."""
-    fingerprint = fingerprint_of(record.sha256, record.metadata)
-    return f"{record.version} {record.region_count} {fingerprint} ".encode() + encode_record(record)
+    return f"{record.version} {record.region_count} {fingerprint_of(record)} ".encode() + encode_record(record)
 
 
 def decode_entry(image_id: str, entry: bytes) -> ImageRecord:
@@ -32,6 +37,8 @@ def decode_entry(image_id: str, entry: bytes) -> ImageRecord:
     return ImageRecord(image_id=image_id, version=int(version), region_count=int(region_count), **orjson.loads(record))
 
 
-def fingerprint_in(entry: bytes) -> str:
-    """The fingerprint of a live version."""
-    return entry.split(b" ", 3)[2].decode()
+def pending_sha256(entry: bytes) -> str:
+    """The SHA-256 in the entry of a pending version, which ends with its lease and token."""
+    _, _, _, rest = entry.split(b" ", 3)
+    record, _, _ = rest.rsplit(b" ", 2)
+    return str(orjson.loads(record)["sha256"])

@@ -34,7 +34,8 @@ def _improved(
     best: list[list[Neighbor]], rows: Sequence[Row], embeddings: Embeddings, limit: int
 ) -> list[list[Neighbor]]:
     stored: Embeddings = np.array([row.pop(EMBEDDING) for row in rows], dtype=np.float32)
-    scores = embeddings @ stored.T
+    # Rounding may lift the product of two unit vectors above 1.
+    scores = np.clip(embeddings @ stored.T, -1.0, 1.0)
     return [_best(known, rows, of_query, limit) for known, of_query in zip(best, scores, strict=True)]
 
 

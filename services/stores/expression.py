@@ -5,12 +5,30 @@ the kind of value under each path of their metadata. No text of a caller gets in
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
 from rpc.errors import InvalidArgument
-from services.stores.filter import AllOf, AnyOf, Comparison, Exists, Field, Filter, Membership, Not, Prefix, Value
+from rpc.metadata import MAX_INTEGER
+from services.stores.conditions import (
+    TEXT_FIELDS,
+    AllOf,
+    AnyOf,
+    Comparison,
+    Exists,
+    Field,
+    Filter,
+    Has,
+    Leaf,
+    Membership,
+    Not,
+    Prefix,
+    Value,
+)
 
 
 class Engine(StrEnum):
@@ -21,12 +39,11 @@ class Engine(StrEnum):
 
 
 TEXT, NUMBER, TRUTH, OTHER = "text", "number", "truth", "other"
-TEXT_FIELDS = frozenset({"label", "uri", "image_id"})
-NUMBER_FIELDS = frozenset({"score", "width_px", "height_px"})
 
-_ITSELF = "="  # no name of a filter can be this
+_ITSELF = "="  # the key in `kinds` under which an object or a list tells its own kind
+_LISTED = 1
 _ALWAYS, _NEVER = "key != ''", "key == ''"
-_OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+_OPPOSITE = {"<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
 def expression_of(tree: Filter | None, engine: Engine) -> str:
@@ -46,12 +63,30 @@ def quote(text: str, engine: Engine) -> str:
 
 
 def kinds_of(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The kind of each value in the shape of the metadata; null is absent, an object says so under `_ITSELF`."""
-    return {
-        key: {**kinds_of(value), _ITSELF: OTHER} if isinstance(value, dict) else _kind(value)
-        for key, value in metadata.items()
-        if value is not None
-    }
+    """The kind of each value in the shape of the metadata; null is absent.
+
+    Objects and lists say so under `_ITSELF`, and lists name their items, because Milvus Lite cannot negate `json_contains`.
+    """
+    return {_kinds_key(key): _kinds_under(value) for key, value in metadata.items() if value is not None}
+
+
+def _kinds_under(value: object) -> Any:
+    if isinstance(value, dict):
+        return {**kinds_of(value), _ITSELF: OTHER}
+    if isinstance(value, list):
+        items = [item for item in value if isinstance(item, str | float | int)]
+        return {**{_item_key(item): _LISTED for item in items}, _ITSELF: OTHER}
+    return _kind(value)
+
+
+def _kinds_key(key: str) -> str:
+    """A key of the metadata as it stands in `kinds`, never `_ITSELF`."""
+    return key + _ITSELF if key and not key.strip(_ITSELF) else key
+
+
+def _item_key(item: Value) -> str:
+    """The key that stands for an item of a list: a quoted text, or a number or a truth as it is written in Python."""
+    return f'"{item}' if isinstance(item, str) else repr(item if isinstance(item, bool) else item + 0.0)
 
 
 def joined(word: str, terms: Sequence[str]) -> str:
@@ -76,7 +111,7 @@ class _Writer:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def write(self, tree: Filter, *, negated: bool) -> str:  # noqa: PLR0911 - one for each kind of node
+    def write(self, tree: Filter, *, negated: bool) -> str:
         match tree:
             case Not(term):
                 return self.write(term, negated=not negated)
@@ -84,31 +119,35 @@ class _Writer:
                 return joined("or" if negated else "and", [self.write(term, negated=negated) for term in terms])
             case AnyOf(terms):
                 return joined("and" if negated else "or", [self.write(term, negated=negated) for term in terms])
-            case Exists(field):
-                return self._exists(field, negated=negated)
-            case Membership(field, values):
-                return self._membership(field, values, negated=negated)
-            case Prefix(field, prefix):
-                return self._prefix(field, prefix, negated=negated)
-            case Comparison(field, operator, value):
-                return self._comparison(field, operator, value, negated=negated)
+            case _:
+                spellings = [self._leaf(tree, field, negated=negated) for field in _spellings(tree.field)]
+                return joined("and" if negated else "or", spellings)
 
-    def _comparison(self, field: Field, operator: str, value: Value, *, negated: bool) -> str:
-        if operator == "!=":
-            return self._comparison(field, "==", value, negated=not negated)
-        if value is None:
-            return self._exists(field, negated=not negated)
-        term = f"{_operand(field, value)} {_OPPOSITE[operator] if negated else operator} {self._literal(value)}"
-        return self._or_of_another_kind(field, value, term) if negated and operator != "==" else term
-
-    def _or_of_another_kind(self, field: Field, value: Value, term: str) -> str:
-        """The opposite of an order holds also for what cannot be ordered."""
-        if _is_built_in(field):
+    def _leaf(self, leaf: Leaf, field: Field, *, negated: bool) -> str:
+        """A condition on one field; `kinds` keeps a key of digits from being taken as a place in a list."""
+        term = self._term(leaf, field, negated=negated)
+        if isinstance(leaf, Exists) or not any(key.isdigit() for key in field.path[1:]):
             return term
-        return f"({_kinds(field)} != '{_kind(value)}' or {term})"
+        return joined("or" if negated else "and", [self._exists(field, negated=negated), term])
+
+    def _term(self, leaf: Leaf, field: Field, *, negated: bool) -> str:
+        match leaf:
+            case Membership(_, values):
+                return self._membership(field, values, negated=negated)
+            case Comparison(_, operator, value):
+                term = f"{_operand(field, value)} {_OPPOSITE[operator] if negated else operator} {self._literal(value)}"
+                return _or_of_another_kind(field, value, term) if negated else term
+            case Prefix(_, prefix):
+                return joined(
+                    "and" if negated else "or", [self._prefix(field, p, negated=negated) for p in _text_forms(prefix)]
+                )
+            case Has(_, value):
+                return self._has(field, value, negated=negated)
+            case Exists():
+                return self._exists(field, negated=negated)
 
     def _exists(self, field: Field, *, negated: bool) -> str:
-        if _is_built_in(field):
+        if field.is_built_in:
             return _NEVER if negated else _ALWAYS
         word, operator, join = ("not in", "!=", "and") if negated else ("in", "==", "or")
         value = f"{_kinds(field)} {word} ['{TEXT}', '{NUMBER}', '{TRUTH}', '{OTHER}']"
@@ -119,18 +158,15 @@ class _Writer:
         word = "not in" if negated else "in"
         terms = []
         for kind in (TEXT, NUMBER, TRUTH):
-            alike = [value for value in values if value is not None and _kind(value) == kind]
+            alike = [form for value in values if _kind(value) == kind for form in _forms(value)]
             if alike:
                 terms.append(f"{_operand(field, alike[0])} {word} [{self._list(field, alike)}]")
-        if None in values:
-            terms.append(self._exists(field, negated=not negated))
         return joined("and" if negated else "or", terms)
 
     def _list(self, field: Field, values: Sequence[Value]) -> str:
-        as_floats = _is_built_in(field) or any(isinstance(value, float) for value in values)
+        as_floats = field.is_built_in or any(isinstance(value, float) for value in values)
         return ", ".join(
-            self._literal(float(value) if as_floats and _kind(value) == NUMBER else value)  # type: ignore[arg-type]
-            for value in values
+            self._literal(float(value) if as_floats and _kind(value) == NUMBER else value) for value in values
         )
 
     def _prefix(self, field: Field, prefix: str, *, negated: bool) -> str:
@@ -141,7 +177,21 @@ class _Writer:
         if successor:
             bounds.append(f"{operand} {'>=' if negated else '<'} {self._literal(successor)}")
         term = joined("or" if negated else "and", bounds)
-        return self._or_of_another_kind(field, prefix, term) if negated else term
+        return _or_of_another_kind(field, prefix, term) if negated else term
+
+    def _has(self, field: Field, value: Value, *, negated: bool) -> str:
+        """`json_contains`, which finds a number only in the form, integer or not, in which it was stored."""
+        forms = _forms(value)
+        if negated and self._engine is Engine.LITE:
+            # Rows of earlier releases do not name the items of a list, and are left out rather than guessed.
+            items = [f"{_kinds(field)}[{_key(_item_key(form))}] != {_LISTED}" for form in forms]
+            return joined("and", [f"{_kinds(field)} != '{OTHER}'", *items])
+        if _kind(value) == NUMBER:
+            number = float(value)
+            forms = (number, int(number)) if number.is_integer() and abs(number) <= MAX_INTEGER else (number,)
+        contains = [f"json_contains(metadata{_subscripts(field.path)}, {self._literal(form)})" for form in forms]
+        either = joined("or", contains)
+        return f"not ({either})" if negated else either
 
     def _literal(self, value: Value) -> str:
         if isinstance(value, str):
@@ -151,10 +201,15 @@ class _Writer:
         return repr(value)
 
 
+def _or_of_another_kind(field: Field, value: Value, term: str) -> str:
+    """The opposite of an order holds also for what cannot be ordered."""
+    return term if field.is_built_in else f"({_kinds(field)} != '{_kind(value)}' or {term})"
+
+
 def _operand(field: Field, value: Value) -> str:
     """The field to compare with `value`; InvalidArgument where a built-in is of another type."""
-    if not _is_built_in(field):
-        return "metadata" + _subscripts(field)
+    if not field.is_built_in:
+        return "metadata" + _subscripts(field.path)
     kind = TEXT if field.path[0] in TEXT_FIELDS else NUMBER
     if _kind(value) != kind:
         raise InvalidArgument(f"filter: {field} is a {kind} at position {field.position}")
@@ -162,15 +217,32 @@ def _operand(field: Field, value: Value) -> str:
 
 
 def _kinds(field: Field) -> str:
-    return "kinds" + _subscripts(field)
+    return "kinds" + _subscripts([_kinds_key(key) for key in field.path])
 
 
-def _subscripts(field: Field) -> str:
-    return "".join(f'["{key}"]' for key in field.path)
+def _subscripts(path: Sequence[str]) -> str:
+    return "".join(f"[{_key(key)}]" for key in path)
 
 
-def _is_built_in(field: Field) -> bool:
-    return len(field.path) == 1 and field.path[0] in TEXT_FIELDS | NUMBER_FIELDS
+def _key(key: str) -> str:
+    """A key as both engines compare it: byte for byte with the stored JSON, which orjson wrote."""
+    return orjson.dumps(key).decode()
+
+
+def _spellings(field: Field) -> Sequence[Field]:
+    """The field, and the one whose keys are in decomposed form, as earlier releases stored what they were sent."""
+    decomposed = tuple(unicodedata.normalize("NFD", key) for key in field.path)
+    return [field] if decomposed == field.path else [field, Field(decomposed, field.position)]
+
+
+def _forms(value: Value) -> Sequence[Value]:
+    """A value in every form in which it may be stored."""
+    return _text_forms(value) if isinstance(value, str) else (value,)
+
+
+def _text_forms(text: str) -> Sequence[str]:
+    """A text as it was written, composed and decomposed: uris and rows of earlier releases are in any of these forms."""
+    return tuple(dict.fromkeys([text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))]))
 
 
 def _successor(prefix: str) -> str:

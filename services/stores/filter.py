@@ -4,93 +4,39 @@
     conjunction := term { "and" term }
     term := "not" term | "(" expression ")" | "exists" name | name comparison
     comparison := ("=" | "==" | "!=" | "<" | "<=" | ">" | ">=") literal
-                | ["not"] "in" "(" literal { "," literal } ")" | "like" "prefix%"
+                | ["not"] "in" "(" literal { "," literal } ")" | "like" "prefix%" | "has" literal
+    name := "$" built-in field | key { "." key }
+    key := a letter, then letters, digits, "_" and "-" | "`" any characters "`"
 
-Names are metadata keys, dotted where they are nested, or one of the built-in fields. What is compared is present and of
-the literal's type, or the comparison is false; `!=` and `not` are everything else, pictures without the key included;
-`null` stands for an absent key.
+A plain name is a metadata key, dotted where keys are nested; a key of other characters, or one that is a keyword, is
+quoted in backticks. A name with "$" is a built-in field. What is compared is present and of the literal's type, or the
+comparison is false; `has` looks into lists; `!=` and `not` are everything else, images without the key included; `null`
+stands for an absent key. Texts and keys are compared in Unicode's composed form (NFC), as metadata is stored.
 """
 
-import math
-import re
-from dataclasses import dataclass
-from typing import Literal
-
 from rpc.errors import InvalidArgument
+from rpc.metadata import composed
+from services.stores.conditions import (
+    NUMBER_FIELDS,
+    TEXT_FIELDS,
+    AllOf,
+    AnyOf,
+    Comparison,
+    Exists,
+    Field,
+    Filter,
+    Has,
+    Membership,
+    Not,
+    Order,
+    Prefix,
+    Value,
+)
+from services.stores.tokens import Token, error_at, keys_of, number_of, text_of, tokens_of
 
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 20
 MAX_LIST_ITEMS = 1000
-
-Value = str | float | int | bool | None
-Operator = Literal["==", "!=", "<", "<=", ">", ">="]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A built-in field or a path into the metadata, with its place in the text for error messages."""
-
-    path: tuple[str, ...]
-    position: int
-
-    def __str__(self) -> str:
-        return ".".join(self.path)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """`name operator value`."""
-
-    field: Field
-    operator: Operator
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """`name in (values)`."""
-
-    field: Field
-    values: tuple[Value, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Prefix:
-    """`name like "prefix%"`."""
-
-    field: Field
-    prefix: str
-
-
-@dataclass(frozen=True, slots=True)
-class Exists:
-    """`exists name`."""
-
-    field: Field
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """`not term`."""
-
-    term: "Filter"
-
-
-@dataclass(frozen=True, slots=True)
-class AllOf:
-    """Terms joined with `and`, two or more."""
-
-    terms: tuple["Filter", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """Terms joined with `or`, two or more."""
-
-    terms: tuple["Filter", ...]
-
-
-Filter = Comparison | Membership | Prefix | Exists | Not | AllOf | AnyOf
 
 
 def parse_filter(text: str) -> Filter | None:
@@ -99,51 +45,20 @@ def parse_filter(text: str) -> Filter | None:
         raise InvalidArgument(f"filter: {len(text)} characters are more than {MAX_CHARACTERS}")
     if not text.strip():
         return None
-    return _Parser(_tokens(text)).whole()
+    return _Parser(tokens_of(text)).whole()
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: Literal["name", "text", "number", "operator", "end"]
-    text: str
-    position: int
-
-
-_TOKEN = re.compile(
-    r"""(?P<space>\s+)
-    |(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
-    |(?P<name>[^\W\d][\w-]*(?:\.[^\W\d][\w-]*)*)
-    |(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    |(?P<operator>==|!=|<=|>=|[=<>(),])""",
-    re.VERBOSE | re.DOTALL,
-)
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
-_OPERATORS: dict[str, Operator] = {"=": "==", "==": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_ORDERS: dict[str, Order] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_EQUALITIES = {"=": False, "==": False, "!=": True}  # whether it is negated
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+# `has` is not among them: behind a name it is the operator, elsewhere a key.
 _KEYWORDS = {"and", "or", "not", "in", "like", "exists", *_CONSTANTS}
-
-
-def _tokens(text: str) -> list[_Token]:
-    tokens, position = [], 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise _error(_complaint(text[position]), position)
-        if match.lastgroup != "space":
-            tokens.append(_Token(match.lastgroup, match.group(), position))  # type: ignore[arg-type]
-        position = match.end()
-    tokens.append(_Token("end", "the end", len(text)))
-    return tokens
-
-
-def _complaint(character: str) -> str:
-    return "a text that does not end" if character in "\"'" else f"unexpected {character!r}"
 
 
 class _Parser:
     """Recursive descent over the tokens, one token ahead."""
 
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
         self._next = 0
         self._depth = 0
@@ -155,10 +70,10 @@ class _Parser:
         return tree
 
     @property
-    def _ahead(self) -> _Token:
+    def _ahead(self) -> Token:
         return self._tokens[self._next]
 
-    def _take(self) -> _Token:
+    def _take(self) -> Token:
         token = self._ahead
         self._next += 1
         return token
@@ -177,12 +92,12 @@ class _Parser:
             raise self._unexpected(repr(sign))
 
     def _unexpected(self, wanted: str) -> InvalidArgument:
-        return _error(f"expected {wanted}, found {self._ahead.text}", self._ahead.position)
+        return error_at(self._ahead.position, f"expected {wanted}, found {self._ahead.text}")
 
     def _any_of(self) -> Filter:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _error(f"nested deeper than {MAX_DEPTH}", self._ahead.position)
+            raise error_at(self._ahead.position, f"nested deeper than {MAX_DEPTH}")
         terms = [self._all_of()]
         while self._takes("or"):
             terms.append(self._all_of())
@@ -214,8 +129,11 @@ class _Parser:
     def _field(self) -> Field:
         token = self._ahead
         if token.kind != "name" or token.text.lower() in _KEYWORDS:
-            raise self._unexpected("the name of a field")
-        return Field(tuple(self._take().text.split(".")), token.position)
+            raise self._unexpected("the name of a field (quoted in `backticks` where it is no plain word)")
+        self._take()
+        if token.text.startswith("$"):
+            return _built_in(token)
+        return Field(tuple(map(composed, keys_of(token))), token.position)
 
     def _comparison(self, field: Field) -> Filter:
         if self._takes("not"):
@@ -225,57 +143,72 @@ class _Parser:
             return self._membership(field)
         if self._takes("like"):
             return self._prefix(field)
-        operator = _OPERATORS.get(self._ahead.text) if self._ahead.kind == "operator" else None
-        if operator is None:
-            raise self._unexpected(f"a comparison after {field}")
-        position = self._take().position
-        value = self._literal()
-        if operator not in {"==", "!="} and (value is None or isinstance(value, bool)):
-            raise _error(f"{operator} compares numbers and texts only", position)
-        return Comparison(field, operator, value)
+        if self._takes("has"):
+            return self._has(field)
+        sign = self._ahead.text if self._ahead.kind == "operator" else ""
+        if sign in _EQUALITIES:
+            self._take()
+            equal = _member(field, [self._literal(field)])
+            return Not(equal) if _EQUALITIES[sign] else equal
+        if sign in _ORDERS:
+            return self._order(field)
+        raise self._unexpected(f"a comparison after {field}")
 
-    def _membership(self, field: Field) -> Membership:
+    def _order(self, field: Field) -> Comparison:
+        token = self._take()
+        value = self._literal(field)
+        if value is None or isinstance(value, bool):
+            raise error_at(token.position, f"{token.text} compares numbers and texts only")
+        return Comparison(field, _ORDERS[token.text], value)
+
+    def _membership(self, field: Field) -> Filter:
         self._expect("(")
-        values = [self._literal()]
+        values = [self._literal(field)]
         while self._takes(","):
-            values.append(self._literal())
+            values.append(self._literal(field))
             if len(values) > MAX_LIST_ITEMS:
-                raise _error(f"a list of more than {MAX_LIST_ITEMS} items", self._ahead.position)
+                raise error_at(self._ahead.position, f"a list of more than {MAX_LIST_ITEMS} items")
         self._expect(")")
-        return Membership(field, tuple(values))
+        return _member(field, values)
 
     def _prefix(self, field: Field) -> Prefix:
         token = self._ahead
-        pattern = self._literal()
+        pattern = self._literal(field)
         if not isinstance(pattern, str) or not pattern.endswith("%") or "%" in pattern[:-1]:
-            raise _error('like takes a text that ends with its only %, as in "summer%"', token.position)
+            raise error_at(token.position, 'like takes a text that ends with its only %, as in "summer%"')
         return Prefix(field, pattern[:-1])
 
-    def _literal(self) -> Value:
+    def _has(self, field: Field) -> Has:
+        token = self._ahead
+        value = self._literal(field)
+        if field.is_built_in or value is None:
+            raise error_at(token.position, "has looks for a text, a number, true or false in a list of the metadata")
+        return Has(field, value)
+
+    def _literal(self, field: Field) -> Value | None:
         token = self._ahead
         if token.kind == "text":
-            return _unquoted(self._take())
+            text = text_of(self._take())
+            return text if field.is_built_in else composed(text)
         if token.kind == "number":
-            return _number(self._take())
+            return number_of(self._take())
         if token.kind == "name" and token.text.lower() in _CONSTANTS:
             return _CONSTANTS[self._take().text.lower()]
         raise self._unexpected("a quoted text, a number, true, false or null")
 
 
-def _unquoted(token: _Token) -> str:
-    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m.group(1), m.group(1)), token.text[1:-1], flags=re.DOTALL)
+def _built_in(token: Token) -> Field:
+    name = token.text.removeprefix("$")
+    if name not in TEXT_FIELDS | NUMBER_FIELDS:
+        known = ", ".join(f"${each}" for each in sorted(TEXT_FIELDS | NUMBER_FIELDS))
+        raise error_at(token.position, f"{token.text[:40]} is not a built-in field; there are {known}")
+    return Field((name,), token.position, is_built_in=True)
 
 
-def _number(token: _Token) -> int | float:
-    if re.fullmatch(r"[+-]?\d+", token.text):
-        number = int(token.text)
-        if abs(number) < 2**63:
-            return number
-    value = float(token.text)
-    if math.isinf(value):
-        raise _error(f"{token.text[:20]} is too large", token.position)
-    return value
-
-
-def _error(what: str, position: int) -> InvalidArgument:
-    return InvalidArgument(f"filter: {what} at position {position}")
+def _member(field: Field, values: list[Value | None]) -> Filter:
+    """The membership in a list, in which `null` stands for the absent key."""
+    present = tuple(value for value in values if value is not None)
+    if len(present) == len(values):
+        return Membership(field, present)
+    absent = Not(Exists(field))
+    return AnyOf((absent, Membership(field, present))) if present else absent

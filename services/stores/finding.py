@@ -1,14 +1,17 @@
 """One query's way through the stores: one search in Milvus, one look into Redis, and another round only when needed."""
 
+import asyncio
 import logging
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded, InvalidArgument, OutOfRange, Unavailable
 from services.stores.catalog import RedisCatalog
+from services.stores.conditions import warnings_of
 from services.stores.drafts import check_embeddings
 from services.stores.exact import nearest_of_all
 from services.stores.expression import expression_of
@@ -21,6 +24,7 @@ from services.stores.shards import CatalogLost
 
 METADATA_BUDGET_S = 1.0
 DEGRADED = "the records cannot be read now: very recent changes and deletions may not be seen"
+RANKED_IN_PLACE = 1000  # candidates; ranking more would hold the event loop for milliseconds
 TRUNCATED = "too many rows are copies or out of date: there may be more hits than these"
 
 _logger = logging.getLogger(__name__)
@@ -89,7 +93,7 @@ class Finder:
             fetched = min(MAX_ROWS, 4 * fetched)
         return Found(
             hits=tuple(answer.hits[query.offset : query.end]),
-            warnings=tuple(answer.warnings),
+            warnings=(*warnings_of(parse_filter(query.filter)), *answer.warnings),
             vector_search_ms=1000 * clock.vector_search_s,
             metadata_ms=1000 * clock.metadata_s,
         )
@@ -112,12 +116,14 @@ class Finder:
         records, warnings = await self._records(collection, candidates, deadline, trust_rows=trust_rows)
         clock.vector_search_s += searched - start
         clock.metadata_s += time.perf_counter() - searched
-        hits = rank(
+        ranked = partial(
+            rank,
             _living(candidates, records),
             group_by_image=query.group_by_image,
             fold_copies=query.fold_copies,
             has_regions=collection.mode is CollectionMode.OBJECTS,
         )
+        hits = await asyncio.to_thread(ranked) if len(candidates) > RANKED_IN_PLACE else ranked()
         return _Answer(hits, horizon(answers, fetched, min_score), warnings, _changed(candidates, records))
 
     async def _nearest(
@@ -154,10 +160,9 @@ class Finder:
             _logger.warning("%s: answering from the rows: %s", collection.name, error)
         keys = [str(candidate.key) for candidate in candidates]
         rows = await self._index.rows(collection.name, keys, ["key", *RECORD_FIELDS], deadline)
-        records: dict[str, ImageRecord] = {}
-        for record in sorted(map(record_of, rows), key=lambda each: each.version):
-            records[record.image_id] = record
-        return records, [DEGRADED]
+        newest = {record.image_id: record for record in sorted(map(record_of, rows), key=lambda each: each.version)}
+        # A deletion is a version without regions; what it deleted is older.
+        return {each: record for each, record in newest.items() if record.region_count}, [DEGRADED]
 
 
 def _check(query: Query, collection: Collection) -> None:

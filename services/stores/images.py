@@ -1,27 +1,30 @@
 """The pictures of Fovea, kept by Milvus and Redis together: what the services see of the stores."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from rpc.deadline import Deadline
-from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from rpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ServiceError, Unavailable
 from services.stores.catalog import RedisCatalog
+from services.stores.conditions import Filter
+from services.stores.contents import Contents
 from services.stores.definitions import Definitions
-from services.stores.entries import fingerprint_of
 from services.stores.expression import Engine, expression_of
-from services.stores.filter import Filter, parse_filter
+from services.stores.filter import parse_filter
 from services.stores.finding import Finder, Query
 from services.stores.milvus import MilvusIndex
 from services.stores.records import (
     Collection,
     Counts,
+    Deleted,
     Embeddings,
     Found,
     ImageRecord,
-    Metadata,
     NewImage,
+    NewMetadata,
     PutResult,
     StoredImage,
     image_id_of,
@@ -29,12 +32,15 @@ from services.stores.records import (
 )
 from services.stores.recovery import Recovery
 from services.stores.rows import EMBEDDING, REGION_FIELDS, RowKey, stored_image, version_keys
+from services.stores.scripts import QUARANTINE_S
 from services.stores.shards import CatalogLost
 from services.stores.writing import Writer
 
 READ_TIMEOUT_S = 10.0
 SWEEP_TIMEOUT_S = 600.0
 PAGE_SIZE = 1000
+
+_logger = logging.getLogger(__name__)
 
 
 class ImageStore:
@@ -47,11 +53,12 @@ class ImageStore:
         self._definitions = Definitions(index, self._recovery)
         self._writer = Writer(index, catalog, self._definitions, self._recovery)
         self._finder = Finder(index, catalog)
+        self._contents = Contents(index, catalog, self._definitions)
 
     @classmethod
-    async def open(cls, milvus_uri: str, redis_url: str) -> "ImageStore":
+    async def open(cls, milvus_uri: str, redis_url: str, *, quarantine_s: float = QUARANTINE_S) -> "ImageStore":
         """Connect to both stores; Unavailable when Milvus does not answer. Redis is asked nothing yet."""
-        return cls(await MilvusIndex.open(milvus_uri), RedisCatalog.open(redis_url))
+        return cls(await MilvusIndex.open(milvus_uri), RedisCatalog.open(redis_url, quarantine_s))
 
     @property
     def engine(self) -> Engine:
@@ -60,6 +67,7 @@ class ImageStore:
 
     async def close(self) -> None:
         """Close both connections."""
+        await self._recovery.close()
         await asyncio.gather(self._index.close(), self._catalog.close())
 
     async def ping(self, deadline: Deadline | None = None) -> None:
@@ -76,9 +84,41 @@ class ImageStore:
         """Create a collection and tell with which index; AlreadyExists where the name is taken."""
         deadline = Deadline.after(READ_TIMEOUT_S)
         await self._catalog.ping(deadline)
-        created = await self._index.create(replace(collection, generation=secrets.token_hex(8)))
-        await self._recovery.start(created, deadline)
+        wanted = replace(collection, generation=secrets.token_hex(8))
+        try:
+            created = await self._index.create(wanted)
+            await self._recovery.start(created, deadline)
+        except AlreadyExists:
+            return self._definitions.remember(await self._completed(wanted, deadline))
+        except BaseException:
+            # Also where the caller is gone; a crash in between is completed by the next sweep or attempt.
+            await asyncio.shield(asyncio.create_task(self._undo(wanted)))
+            raise
         return self._definitions.remember(created)
+
+    async def _completed(self, wanted: Collection, deadline: Deadline) -> Collection:
+        """What an attempt that crashed left behind, now whole; AlreadyExists where there is more, or something else."""
+        found = await self._index.collection(wanted.name)
+        same = replace(wanted, index=wanted.index or found.index, generation="", create_time_s=0.0)
+        if replace(found, generation="", create_time_s=0.0) == same:
+            try:
+                await self._catalog.counts(found, deadline)
+            except CatalogLost:
+                if not await self._index.has_rows(found, deadline):
+                    await self._recovery.start(found, deadline)
+                    return found
+        raise AlreadyExists(f"the collection {wanted.name} exists; delete it or take another name")
+
+    async def _undo(self, wanted: Collection) -> None:
+        """Remove what a failed attempt made, and nothing that somebody else made under the same name."""
+        try:
+            if (await self._index.collection(wanted.name)).generation == wanted.generation:
+                await self._index.drop(wanted.name)
+                await self._catalog.drop(wanted.name, Deadline.after(READ_TIMEOUT_S))
+        except NotFound:
+            pass
+        except ServiceError as error:
+            _logger.warning("%s: it was not created, and what is left of it stays: %s", wanted.name, error)
 
     async def get(self, name: str) -> Collection:
         """The definition of a collection, at most a second old; NotFound where there is none."""
@@ -100,18 +140,28 @@ class ImageStore:
         deadline = Deadline.after(READ_TIMEOUT_S)
         return await self._definitions.whole(name, lambda collection: self._catalog.counts(collection, deadline))
 
-    async def unchanged(self, name: str, items: Sequence[tuple[str, str, Metadata]]) -> list[ImageRecord | None]:
-        """For each (uri, sha256, metadata) the live record with just these, if there is one."""
-        wanted = [(image_id_of(uri), fingerprint_of(sha256, metadata)) for uri, sha256, metadata in items]
+    async def counts_or_none(self, name: str) -> Counts | None:
+        """The counts, or None where Redis lost the collection: its rebuild begins, and nobody waits for it."""
+        collection = await self._definitions.get(name)
+        try:
+            return await self._catalog.counts(collection, Deadline.after(READ_TIMEOUT_S))
+        except CatalogLost:
+            self._recovery.rebuild_soon(await self._definitions.fresh(name))
+            return None
+
+    async def lookup(self, name: str, uris: Sequence[str]) -> list[ImageRecord | None]:
+        """For each uri the live record, if there is one."""
+        ids = [image_id_of(uri) for uri in uris]
         deadline = Deadline.after(READ_TIMEOUT_S)
-        return await self._definitions.whole(name, lambda it: self._catalog.unchanged(it, wanted, deadline))
+        records = await self._definitions.whole(name, lambda it: self._catalog.records(it, set(ids), deadline))
+        return [records.get(image_id) for image_id in ids]
 
-    async def put(self, name: str, images: Sequence[NewImage], deadline: Deadline) -> list[PutResult]:
-        """Write pictures, one result each, in order. What is answered with a status is durable and findable."""
-        return await self._writer.put(name, images, deadline)
+    async def put(self, name: str, changes: Sequence[NewImage | NewMetadata], deadline: Deadline) -> list[PutResult]:
+        """Write images, one result each, in order. What is answered with a status is durable and findable."""
+        return await self._writer.put(name, changes, deadline)
 
-    async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> int:
-        """Delete pictures for good and tell how many there were; unknown ids are no error."""
+    async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> Deleted:
+        """Delete images for good, and tell which there were; unknown ids are not an error."""
         return await self._writer.delete(name, image_ids, deadline)
 
     async def find(
@@ -178,6 +228,10 @@ class ImageStore:
         deadline = Deadline.after(SWEEP_TIMEOUT_S)
         batches = self._batches(name, filter, "", PAGE_SIZE, deadline)
         return [record.image_id async for batch in batches for record in batch]
+
+    async def used_sha256s(self, sha256s: Sequence[str]) -> set[str]:
+        """Those of these SHA-256 that a live or pending image of any collection has."""
+        return await self._contents.used(sha256s, Deadline.after(SWEEP_TIMEOUT_S))
 
     async def sweep(self, name: str) -> None:
         """Finish what crashed writers left behind, and rebuild Redis where it lost the collection."""

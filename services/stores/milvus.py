@@ -1,6 +1,5 @@
 """What Milvus holds: collections and their rows, read by key, by range and by nearness."""
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -12,6 +11,7 @@ import orjson
 
 from rpc.deadline import Deadline
 from rpc.errors import AlreadyExists, NotFound
+from rpc.tasks import gather
 from services.stores.connection import MilvusConnection, NotLoaded
 from services.stores.expression import Engine
 from services.stores.indexes import METRIC, build_params, chosen_index, search_params
@@ -59,8 +59,17 @@ class MilvusIndex:
         await self._connection.close()
 
     async def ping(self, deadline: Deadline) -> None:
-        """Ask something that only a working server answers."""
-        await self._names(deadline)
+        """Ask what a search needs, and not only whether a port is open: one row of one collection, where there is one."""
+        ours = sorted(name for name in await self._names(deadline) if name.startswith(_PREFIX))
+        with contextlib.suppress(NotFound):  # dropped meanwhile
+            for name in ours[:1]:
+                await self._query(
+                    name.removeprefix(_PREFIX), "key >= ''", ["key"], deadline, consistency="Bounded", limit=1
+                )
+
+    async def has_rows(self, collection: Collection, deadline: Deadline) -> bool:
+        """Whether anything was ever written into a collection and is still there."""
+        return bool(await self._query(collection.name, "key >= ''", ["key"], deadline, consistency="Strong", limit=1))
 
     async def create(self, collection: Collection) -> Collection:
         """Create and load a collection with its index; AlreadyExists where the name is taken."""
@@ -88,7 +97,7 @@ class MilvusIndex:
         """All collections of Fovea, by name."""
         names = await self._names(Deadline.after(MANAGE_TIMEOUT_S))
         ours = sorted(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
-        found = await asyncio.gather(*(self._collection_or_none(name) for name in ours))
+        found = await gather(*(self._collection_or_none(name) for name in ours))
         return [each for each in found if each is not None]
 
     async def drop(self, name: str) -> None:
@@ -101,10 +110,26 @@ class MilvusIndex:
 
     async def write(self, name: str, rows: Sequence[Row], deadline: Deadline) -> None:
         """Add rows and wait until every reader sees them; adding the same rows again changes nothing."""
-        await self._call(name, deadline, self._client.upsert, list(rows))
+        await self.upsert(name, rows, deadline)
         if self.engine is Engine.SERVER:
             # A read of this session waits for the session's writes; what it saw, every later read sees.
             await self.rows(name, [rows[-1]["key"]], ["key"], deadline, consistency="Session")
+
+    async def upsert(self, name: str, rows: Sequence[Row], deadline: Deadline) -> None:
+        """Add rows for good; readers may see them a moment later."""
+        await self._call(name, deadline, self._client.upsert, list(rows))
+
+    async def rows_of_images(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> list[Row]:
+        """The keys of all rows of these images; MAX_ROWS answers where there may be more."""
+        return await self._rows_with(name, "image_id", image_ids, deadline)
+
+    async def rows_of_contents(self, name: str, sha256s: Sequence[str], deadline: Deadline) -> list[Row]:
+        """The keys of all rows of images with these bytes; MAX_ROWS answers where there may be more."""
+        return await self._rows_with(name, "sha256", sha256s, deadline)
+
+    async def _rows_with(self, name: str, field: str, values: Sequence[str], deadline: Deadline) -> list[Row]:
+        listed = ", ".join(f"'{value}'" for value in values)
+        return await self._query(name, f"{field} in [{listed}]", ["key"], deadline, consistency="Strong")
 
     async def delete(self, name: str, keys: Sequence[str], deadline: Deadline) -> None:
         """Delete rows by key; unknown keys are no error."""
@@ -125,7 +150,7 @@ class MilvusIndex:
         for start in range(0, len(keys), MAX_ROWS):
             listed = ", ".join(f"'{key}'" for key in keys[start : start + MAX_ROWS])
             found += await self._query(name, f"key in [{listed}]", fields, deadline, consistency=consistency)
-        return found
+        return _once(found)
 
     async def nearest(
         self,
@@ -185,7 +210,7 @@ class MilvusIndex:
             if len(rows) == size and len(start) < _ID_DIGITS:
                 prefixes += [start + digit for digit in reversed(_HEX)]
             elif rows:
-                yield sorted(rows, key=lambda row: str(row["key"]))
+                yield sorted(_once(rows), key=lambda row: str(row["key"]))
 
     async def _query(
         self,
@@ -197,7 +222,8 @@ class MilvusIndex:
         consistency: str,
         limit: int = MAX_ROWS,
     ) -> list[Row]:
-        rows = await self._call(
+        """Rows as Milvus gives them: a full answer may be cut, and a row may come twice while segments are compacted."""
+        rows: list[Row] = await self._call(
             name,
             deadline,
             self._client.query,
@@ -207,7 +233,7 @@ class MilvusIndex:
             consistency_level=consistency,
             strict_float32=EMBEDDING in fields,  # arrays instead of lists of Python's floats
         )
-        return list({row["key"]: row for row in rows}.values())
+        return rows
 
     async def _load(self, collection: Collection, deadline: Deadline) -> None:
         """Index and load a collection; both are no-ops where they are done already."""
@@ -229,7 +255,7 @@ class MilvusIndex:
         try:
             return await self._connection.call(deadline, call, name)
         except NotLoaded:
-            _logger.warning("%s: loading the collection, which a restart left unloaded", name)
+            _logger.warning("%s: loading the collection, which a restart or an unfinished creation left unloaded", name)
         await self._load(await self.collection(name), deadline)
         return await self._connection.call(deadline, call, name)
 
@@ -242,6 +268,10 @@ class MilvusIndex:
             return await self.collection(name)
         except NotFound:
             return None
+
+
+def _once(rows: Sequence[Row]) -> list[Row]:
+    return list({row["key"]: row for row in rows}.values())
 
 
 def _batch_rows(dimension: int) -> int:

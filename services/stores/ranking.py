@@ -1,11 +1,13 @@
 """From rows near the queries to hits: merged, grouped by picture, copies folded. Nothing here asks a store."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from services.stores.milvus import Neighbor, Row
 from services.stores.records import Hit, ImageRecord
 from services.stores.rows import RowKey, region_of
+
+MAX_COPIES = 100  # copies that a hit names
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,12 @@ def rank(matches: Iterable[Match], *, group_by_image: bool, fold_copies: bool, h
     ordered = sorted(matches, key=lambda each: (-each.candidate.score, each.record.uri, each.candidate.key.region))
     if group_by_image:
         ordered = _firsts(ordered)
-    hits: dict[tuple[str, int], Hit] = {}
+    folded: dict[tuple[str, int], list[Match]] = {}
     for match in ordered:
         region = 0 if group_by_image else match.candidate.key.region
         identity = match.record.sha256 if fold_copies else match.record.image_id
-        lead = hits.get((identity, region))
-        hits[identity, region] = _hit(match, has_regions=has_regions) if lead is None else _with_copy(lead, match)
-    return list(hits.values())
+        folded.setdefault((identity, region), []).append(match)
+    return [_hit(lead, copies, has_regions=has_regions) for lead, *copies in folded.values()]
 
 
 def _firsts(ordered: Iterable[Match]) -> list[Match]:
@@ -64,13 +65,10 @@ def _firsts(ordered: Iterable[Match]) -> list[Match]:
     return list(firsts.values())
 
 
-def _hit(match: Match, *, has_regions: bool) -> Hit:
+def _hit(match: Match, copies: Sequence[Match], *, has_regions: bool) -> Hit:
     candidate = match.candidate
     region = region_of(candidate.fields) if has_regions else None
     if region is not None and region.box is None:
         region = None
-    return Hit(match.record, candidate.score, region, candidate.query_index)
-
-
-def _with_copy(lead: Hit, match: Match) -> Hit:
-    return replace(lead, copies=(*lead.copies, match.record.uri))
+    uris = tuple(copy.record.uri for copy in copies[:MAX_COPIES])
+    return Hit(match.record, candidate.score, region, candidate.query_index, uris, len(copies))

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -14,6 +14,8 @@ from rpc.errors import InvalidArgument, ServiceError
 Box = tuple[float, float, float, float]
 Metadata = dict[str, Any]
 Embeddings = npt.NDArray[np.float32]
+
+FIRST_DECODER_REVISION = 1  # of records that do not name theirs
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}")
@@ -68,15 +70,32 @@ WHOLE_PICTURE = Region(box=None)
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """A picture to put: `embeddings` is (R, D), one unit vector for each region."""
+    """An image to put: `embeddings` is (R, D), one unit vector for each region; without `metadata` the old ones stay.
+
+    `decoder_revision` tells which decoder made the pixels that were encoded, see encoders/decoder_revision.py.
+    """
 
     uri: str
     sha256: str
     width_px: int
     height_px: int
-    metadata: Metadata
+    metadata: Metadata | None
     regions: tuple[Region, ...]
     embeddings: Embeddings
+    decoder_revision: int = FIRST_DECODER_REVISION
+
+    def with_metadata(self, metadata: Metadata) -> "NewImage":
+        """The same image with these metadata."""
+        return replace(self, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMetadata:
+    """Other metadata for the image that lives under `uri` with just these bytes; its embeddings stay."""
+
+    uri: str
+    sha256: str
+    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +111,7 @@ class ImageRecord:
     height_px: int
     metadata: Metadata
     update_time_s: float
+    decoder_revision: int = FIRST_DECODER_REVISION
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +142,26 @@ class PutResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """How many images there were, and the SHA-256 of their bytes."""
+
+    image_count: int = 0
+    sha256s: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """One picture, or one region of it, that a query found; `region` is None where rows stand for whole pictures."""
+    """One picture, or one region of it, that a query found; `region` is None where rows stand for whole pictures.
+
+    `copies` names some of the `copy_count` exact copies that were folded into it.
+    """
 
     record: ImageRecord
     score: float
     region: Region | None
     query_index: int
     copies: tuple[str, ...] = ()
+    copy_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,25 @@ import numpy as np
 from pymilvus import CollectionSchema, DataType, FieldSchema
 
 from services.stores.expression import kinds_of
-from services.stores.records import WHOLE_PICTURE, Embeddings, ImageRecord, NewImage, Region, StoredImage
+from services.stores.records import (
+    FIRST_DECODER_REVISION,
+    WHOLE_PICTURE,
+    Embeddings,
+    ImageRecord,
+    NewImage,
+    Region,
+    StoredImage,
+)
 
 EMBEDDING = "embedding"
 MAX_URI_BYTES = 4096
 MAX_LABEL_BYTES = 1024
 REGION_FIELDS = ("label", "score", "class_id", "x_min", "y_min", "x_max", "y_max")
-RECORD_FIELDS = ("uri", "sha256", "region_count", "width_px", "height_px", "metadata", "update_time_s")
+RECORD_FIELDS = ("uri", "sha256", "region_count", "width_px", "height_px", "metadata", "kinds", "update_time_s")
+
+# A number among the kinds, which are texts: collections that were made before have no field for it. Metadata that use
+# the name hide it, so that a rebuilt image counts as one of an old decoder.
+_DECODER_REVISION = "="
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +88,36 @@ def rows_of(record: ImageRecord, image: NewImage) -> list[dict[str, Any]]:
         "height_px": float(record.height_px),
         "update_time_s": record.update_time_s,
         "metadata": record.metadata,
-        "kinds": kinds_of(record.metadata),
+        "kinds": {_DECODER_REVISION: record.decoder_revision, **kinds_of(record.metadata)},
     }
     keys = version_keys(record.image_id, record.version, record.region_count)
     return [
         {"key": key, "region": number, EMBEDDING: embedding, **_region_fields(region), **shared}
         for number, (key, region, embedding) in enumerate(zip(keys, image.regions, image.embeddings, strict=True))
     ]
+
+
+def deletion_row(image_id: str, version: int, dimension: int) -> dict[str, Any]:
+    """The row that says that an image is deleted up to a version: one without regions, near to nothing.
+
+    Whoever reads rows leaves it out like any other version that does not live; a rebuild of Redis obeys it.
+    """
+    return {
+        "key": str(RowKey(image_id, version, 0)),
+        "image_id": image_id,
+        "uri": "",
+        "sha256": "",
+        "version": version,
+        "region": 0,
+        "region_count": 0,
+        **_region_fields(WHOLE_PICTURE),
+        "width_px": 0.0,
+        "height_px": 0.0,
+        "update_time_s": 0.0,
+        "metadata": {},
+        "kinds": {},
+        EMBEDDING: np.zeros(dimension, dtype=np.float32),
+    }
 
 
 def record_of(row: dict[str, Any]) -> ImageRecord:
@@ -98,7 +133,13 @@ def record_of(row: dict[str, Any]) -> ImageRecord:
         height_px=int(row["height_px"]),
         metadata=row["metadata"],
         update_time_s=row["update_time_s"],
+        decoder_revision=_decoder_revision_in(row["kinds"]),
     )
+
+
+def _decoder_revision_in(kinds: dict[str, Any]) -> int:
+    revision = kinds.get(_DECODER_REVISION)
+    return revision if isinstance(revision, int) else FIRST_DECODER_REVISION
 
 
 def region_of(row: dict[str, Any]) -> Region:

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded, Unavailable
+from services.stores.causes import StoreLog
 from services.stores.records import Collection
 
 SHARDS = "0123456789abcdef"  # by the first digit of the image_id
@@ -37,18 +38,22 @@ class RedisShards:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._log = StoreLog("Redis")
 
     @classmethod
     def open(cls, url: str) -> "RedisShards":
-        """The Redis at `url`, which is asked nothing yet."""
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=SOCKET_TIMEOUT_S,
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1),
-        )
+        """The Redis at `url`, which is asked nothing yet; Unavailable where it is not a URL of Redis."""
+        try:
+            pool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=MAX_CONNECTIONS,
+                timeout=SOCKET_TIMEOUT_S,
+                socket_timeout=SOCKET_TIMEOUT_S,
+                socket_connect_timeout=CONNECT_TIMEOUT_S,
+                retry=Retry(NoBackoff(), 1),
+            )
+        except ValueError as error:
+            raise Unavailable(_AWAY) from error
         return cls(Redis.from_pool(pool))
 
     async def close(self) -> None:
@@ -64,15 +69,17 @@ class RedisShards:
             pipeline.execute_command(*command)
         try:
             async with asyncio.timeout(deadline.left_s()):
-                return list(await pipeline.execute())
-        except ResponseError as error:
-            if "LOST" in str(error):
-                raise CatalogLost from error
-            raise Unavailable(_AWAY) from error
+                answers = list(await pipeline.execute())
         except RedisError as error:
+            if isinstance(error, ResponseError) and "LOST" in str(error):
+                raise CatalogLost from error
+            self._log.failed(error)
             raise Unavailable(_AWAY) from error
         except TimeoutError as error:
+            self._log.failed(error)
             raise DeadlineExceeded("Redis did not answer in time; allow more time or look after Redis") from error
+        self._log.answered()
+        return answers
 
     async def live(self, collection: Collection, image_ids: Iterable[str], deadline: Deadline) -> dict[str, bytes]:
         """The live entries of those of these pictures that have one; CatalogLost where Redis cannot know."""
@@ -97,28 +104,6 @@ class RedisShards:
             commands.append(("EVAL", script, len(keys), *keys, collection.generation, *more))
         answers = await self.run(commands, deadline)
         return dict(zip(arguments, answers, strict=True))
-
-    async def on_pictures(
-        self,
-        collection: Collection,
-        script: str,
-        arguments: Mapping[str, Sequence[Any]],
-        deadline: Deadline,
-        *,
-        shared: Sequence[Any] = (),
-    ) -> dict[str, Any]:
-        """Run a script that takes arguments for each image_id, behind the shared ones; its answers by image_id."""
-        shards = by_shard(arguments)
-        flat = {
-            shard: [*shared, *(argument for image_id in ids for argument in arguments[image_id])]
-            for shard, ids in shards.items()
-        }
-        answers = await self.on_shards(collection, script, flat, deadline)
-        return {
-            image_id: answer
-            for shard, ids in shards.items()
-            for image_id, answer in zip(ids, answers[shard], strict=False)
-        }
 
 
 def key(collection: Collection, shard: str, part: str) -> str:

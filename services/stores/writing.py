@@ -2,26 +2,28 @@
 
 A version is begun in Redis, its rows are written to Milvus under keys of their own, then Redis makes it live; only
 then it is acknowledged, and the rows of the version before are deleted. A crash between any two steps leaves either
-the old version or the new one, never both and never none. What is deleted is hidden by Redis first.
+the old version or the new one, never both and never none. A write whose outcome is unknown leaves a tombstone: its rows
+may still arrive. What is deleted is hidden by Redis first, and says so in Milvus before it is acknowledged.
 """
 
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rpc.deadline import Deadline
-from rpc.errors import Aborted, InvalidArgument, ServiceError
+from rpc.errors import Aborted, NotFound, ServiceError
 from services.stores.catalog import Begun, Busy, RedisCatalog, Unchanged
+from services.stores.completing import Change, Completer
 from services.stores.definitions import Definitions
-from services.stores.drafts import Prepared, prepare
+from services.stores.drafts import Prepared
 from services.stores.milvus import MilvusIndex
-from services.stores.records import NewImage, PutResult, PutStatus, image_id_of, is_image_id
+from services.stores.records import Deleted, PutResult, PutStatus, image_id_of, is_image_id
 from services.stores.recovery import Recovery
-from services.stores.rows import rows_of
+from services.stores.rows import deletion_row, rows_of
 from services.stores.shards import CatalogLost
+from services.stores.tombstones import Version
 
 LEASE_S = 30.0
 WRITE_TIMEOUT_S = 20.0  # well inside the lease: nobody may sweep what is still being written
@@ -40,60 +42,77 @@ class Writer:
         self._catalog = catalog
         self._definitions = definitions
         self._recovery = recovery
+        self._completer = Completer(index, catalog)
 
-    async def put(self, name: str, images: Sequence[NewImage], deadline: Deadline) -> list[PutResult]:
-        """Write pictures, one result each, in order; of two with one uri the later wins."""
-        dimension = (await self._definitions.get(name)).dimension
+    async def put(self, name: str, changes: Sequence[Change], deadline: Deadline) -> list[PutResult]:
+        """Write images, one result each, in order; of two with one uri the later wins."""
         results: dict[int, PutResult] = {}
-        waves: list[dict[str, tuple[int, Prepared]]] = []
-        for place, image in enumerate(images):
-            try:
-                prepared = prepare(image, dimension, time.time())
-            except InvalidArgument as error:
-                results[place] = PutResult(_id_of_any(image.uri), error=error)
-                continue
-            _first_without(waves, prepared.record.image_id)[prepared.record.image_id] = (place, prepared)
+        waves: list[dict[str, tuple[int, Change]]] = []
+        for place, change in enumerate(changes):
+            image_id = _id_of_any(change.uri)
+            _first_without(waves, image_id)[image_id] = (place, change)
         for wave in waves:
-            written = await self._put_twice(name, {each: prepared for each, (_, prepared) in wave.items()}, deadline)
+            written = await self._put_twice(name, {each: change for each, (_, change) in wave.items()}, deadline)
             results |= {place: written[image_id] for image_id, (place, _) in wave.items()}
-        return [results[place] for place in range(len(images))]
+        return [results[place] for place in range(len(changes))]
 
-    async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> int:
-        """Hide pictures, delete all their rows, forget them; tells how many there were."""
+    async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> Deleted:
+        """Hide images, delete all their rows, forget them."""
         ids = list(dict.fromkeys(each for each in image_ids if is_image_id(each)))
-        deleted = 0
+        deleted = Deleted()
         for start in range(0, len(ids), DELETE_BATCH):
-            deleted += await self._delete(name, ids[start : start + DELETE_BATCH], deadline)
+            batch = await self._delete(name, ids[start : start + DELETE_BATCH], deadline)
+            deleted = Deleted(deleted.image_count + batch.image_count, deleted.sha256s | batch.sha256s)
         return deleted
 
-    async def _delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> int:
-        retired = await self._definitions.whole(name, lambda it: self._catalog.retire(it, image_ids, deadline))
-        dead = {image_id: versions for image_id, (_, versions) in retired.items() if versions}
-        await self._definitions.whole(name, lambda it: self._recovery.bury(it, dead, deadline))
-        return sum(lived for lived, _ in retired.values())
+    async def _delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> Deleted:
+        """The protocol of a deletion, see docs/architecture.md.
 
-    async def _put_twice(self, name: str, images: Mapping[str, Prepared], deadline: Deadline) -> dict[str, PutResult]:
-        """Write pictures; those that somebody else is writing are tried once more."""
-        results = await self._put(name, images, deadline)
-        busy = {each: images[each] for each, result in results.items() if isinstance(result.error, Aborted)}
+        The row that says so in Milvus outlives a loss of Redis: no row up to its version lives after a rebuild. A Redis
+        that was rebuilt before the row was there may know the image again, hence the second look.
+        """
+        whole, catalog = self._definitions.whole, self._catalog
+        records = await whole(name, lambda it: catalog.records(it, image_ids, deadline))
+        everything = dict.fromkeys(image_ids, 0)
+        hidden = await whole(name, lambda it: catalog.retire(it, everything, deadline))
+        versions = {image_id: each.version for image_id, each in hidden.items()}
+        dimension = (await self._definitions.get(name)).dimension
+        rows = [deletion_row(image_id, version, dimension) for image_id, version in versions.items()]
+        await self._index.upsert(name, rows, deadline)
+        again = await whole(name, lambda it: catalog.retire(it, versions, deadline))
+        due = {image_id: each.due for image_id, each in again.items() if each.due}
+        await whole(name, lambda it: self._recovery.bury(it, due, deadline))
+        lived = sum(hidden[each].lived or again[each].lived for each in hidden)
+        return Deleted(lived, frozenset(record.sha256 for record in records.values()))
+
+    async def _put_twice(self, name: str, changes: Mapping[str, Change], deadline: Deadline) -> dict[str, PutResult]:
+        """Write images; those that somebody else is writing are tried once more."""
+        results = await self._put(name, changes, deadline)
+        busy = {each: changes[each] for each, result in results.items() if isinstance(result.error, Aborted)}
         if busy:
             await asyncio.sleep(min(BUSY_WAIT_S, deadline.left_s()))
             results |= await self._put(name, busy, deadline)
         return results
 
-    async def _put(self, name: str, images: Mapping[str, Prepared], deadline: Deadline) -> dict[str, PutResult]:
+    async def _put(self, name: str, changes: Mapping[str, Change], deadline: Deadline) -> dict[str, PutResult]:
         """The protocol, once."""
         deadline = Deadline(min(deadline.at_s, Deadline.after(WRITE_TIMEOUT_S).at_s))
+        completed = await self._definitions.whole(name, lambda it: self._completer.complete(it, changes, deadline))
+        images = {image_id: image for image_id, image in completed.items() if isinstance(image, Prepared)}
         token = secrets.token_hex(8)
         drafts = [image.draft for image in images.values()]
         answers = await self._definitions.whole(
             name, lambda it: self._catalog.begin(it, drafts, token=token, lease_s=LEASE_S, deadline=deadline)
         )
         begun = {image_id: answer for image_id, answer in answers.items() if isinstance(answer, Begun)}
-        committed = await self._written(name, images, begun, deadline)
-        await self._bury(name, [image_id for image_id, answer in begun.items() if answer.replaces], deadline)
-        return {
-            image_id: _result(answer, images[image_id], is_live=committed.get(image_id, False))
+        lives = await self._written(name, images, begun, deadline)
+        stale = [image_id for image_id, answer in begun.items() if answer.replaces or not lives[image_id]]
+        await self._bury(name, stale, deadline)
+        errors = {
+            each: PutResult(each, error=error) for each, error in completed.items() if isinstance(error, Exception)
+        }
+        return errors | {
+            image_id: _result(answer, images[image_id], is_live=lives.get(image_id, False))
             for image_id, answer in answers.items()
         }
 
@@ -103,12 +122,9 @@ class Writer:
         """Write the rows of begun versions and make them live; False for a version that lost to another."""
         if not begun:
             return {}
-        versions = {image_id: answer.version for image_id, answer in begun.items()}
-        rows = [
-            row
-            for image_id, version in versions.items()
-            for row in rows_of(replace(images[image_id].record, version=version), images[image_id].image)
-        ]
+        records = {each: replace(images[each].record, version=answer.version) for each, answer in begun.items()}
+        versions = [Version(each, record.version, record.region_count) for each, record in records.items()]
+        rows = [row for each, record in records.items() for row in rows_of(record, images[each].image)]
         try:
             await self._index.write(name, rows, deadline)
             return await self._definitions.whole(name, lambda it: self._catalog.commit(it, versions, deadline))
@@ -116,27 +132,31 @@ class Writer:
             await self._abandon(name, versions)
             raise
 
-    async def _abandon(self, name: str, versions: Mapping[str, int]) -> None:
-        """Give a failed write up at once; where even that fails, the sweep does it when the lease has run out."""
+    async def _abandon(self, name: str, versions: Sequence[Version]) -> None:
+        """Make tombstones of a write whose outcome is unknown; where even that fails, the sweep does it."""
         try:
             collection = await self._definitions.get(name)
             await self._catalog.abandon(collection, versions, Deadline.after(ABANDON_TIMEOUT_S))
+        except NotFound:
+            pass  # dropped meanwhile, with all its rows
         except (ServiceError, CatalogLost) as error:
             _logger.warning("%s: %d versions are left to the sweep: %s", name, len(versions), error)
 
     async def _bury(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> None:
-        """Delete the rows that new versions replaced; the new ones live whatever becomes of this."""
+        """Delete the rows that new versions replaced, or that lost; what lives does so whatever becomes of this."""
         if not image_ids:
             return
         try:
             collection = await self._definitions.get(name)
-            dead = await self._catalog.dead_of(collection, image_ids, deadline)
-            await self._recovery.bury(collection, dead, deadline)
+            due = await self._catalog.due_of(collection, image_ids, deadline)
+            await self._recovery.bury(collection, due, deadline)
+        except NotFound:
+            pass  # dropped meanwhile, with all its rows
         except (ServiceError, CatalogLost) as error:
-            _logger.warning("%s: old rows of %d pictures are left to the sweep: %s", name, len(image_ids), error)
+            _logger.warning("%s: old rows of %d images are left to the sweep: %s", name, len(image_ids), error)
 
 
-def _first_without(waves: list[dict[str, tuple[int, Prepared]]], image_id: str) -> dict[str, tuple[int, Prepared]]:
+def _first_without(waves: list[dict[str, tuple[int, Change]]], image_id: str) -> dict[str, tuple[int, Change]]:
     """The first wave that lacks a picture: within a wave each is written once."""
     for wave in waves:
         if image_id not in wave:

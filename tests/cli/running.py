@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,8 +49,9 @@ def alive(pid: int) -> bool:
 class Up:
     """A `fovea up` on a data folder, on a free port: with the models of these folders, else with those that ship."""
 
-    def __init__(self, data: Path, *models: Path) -> None:
+    def __init__(self, data: Path, *models: Path, environment: Mapping[str, str] | None = None) -> None:
         self.data = data
+        self._environment = {**os.environ, **(environment or {})}
         named = [argument for folder in models for argument in ("--models", str(folder))]
         if models:
             named.append("--no-shipped")
@@ -60,7 +61,7 @@ class Up:
     def __enter__(self) -> Self:
         self.data.mkdir(parents=True, exist_ok=True)
         with (self.data / "up.log").open("a") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, text=True)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, text=True, env=self._environment)
         try:
             eventually(self._is_up_or_over, timeout_s=START_TIMEOUT_S)
             assert self._process.poll() is None, self.said()
@@ -74,6 +75,11 @@ class Up:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the supervisor has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def run(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from encoders.bundle import Bundle
 from encoders.importers.spec import ImageSpec
+from testbed.servers import free_port
 from tests.cli.running import answer, fovea
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
 from tests.support.darknet import write_network
@@ -196,3 +197,15 @@ def test_doctor_finds_this_machine_able(tmp_path: Path) -> None:
 
     assert '"embedded stores"' in done.stdout
     assert "Redis and Milvus start" in done.stdout
+
+
+def test_doctor_names_what_is_wrong_with_the_stores(tmp_path: Path) -> None:
+    """The causes stand in the findings, the passwords nowhere."""
+    milvus, redis = f"http://u:s3cret@127.0.0.1:{free_port()}", f"redis://:s3cret@no-such-host.invalid:{free_port()}/0"
+    done = fovea("doctor", "--port", 0, "--milvus", milvus, "--redis", redis, "--json", data=tmp_path / "data")
+    assert done.returncode != 0
+    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert found["Milvus"]["verdict"] == found["Redis"]["verdict"] == "wrong"
+    assert "connection is refused" in found["Milvus"]["found"]
+    assert "host name is unknown" in found["Redis"]["found"]
+    assert "s3cret" not in done.stdout + done.stderr

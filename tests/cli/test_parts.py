@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -9,47 +8,22 @@ import pytest
 from cli.child import Child, Program
 from cli.data_folder import DataFolder
 from cli.failure import CommandFailed
-from cli.ingestion import read_metadata
 from cli.ports import free_ports, require_free
 from cli.running import Running, without_password
 from cli.supervisor import Supervisor
-from cli.watching import settled_changes
+from tests.cli.parts import never, nothing, script
 from tests.cli.running import alive, eventually
-
-
-async def never() -> bool:
-    """A probe that is never content."""
-    return False
-
-
-async def always() -> bool:
-    """A probe that is content at once."""
-    return True
-
-
-def script(name: str, code: str, **changed: object) -> Program:
-    """A program made of a line of Python."""
-    described: dict[str, object] = {"answers": always, "rank": 0, "patience_s": 1.0, "address": ""} | changed
-    return Program(name=name, argv=(sys.executable, "-S", "-c", code), **described)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> DataFolder:
-    """A fresh data folder."""
-    folder = DataFolder(tmp_path / "data")
-    folder.make()
-    return folder
 
 
 def supervisor(data: DataFolder, *programs: Program) -> Supervisor:
     """A supervisor that tells nobody."""
-    return Supervisor(programs, data, say=lambda _: None, changed=lambda: None)
+    return Supervisor(programs, data, say=lambda _: None, changed=nothing)
 
 
 async def test_a_failing_start_ends_the_others(data: DataFolder) -> None:
     """When one program cannot start, its last words are the reason and nothing stays behind."""
     lasting = script("lasting", "import time; time.sleep(60)")
-    failing = script("failing", "raise OSError('the disk is full')", answers=never)
+    failing = script("failing", "raise OSError('the disk is full')", is_ready=never)
     children = supervisor(data, lasting, failing)
 
     with pytest.raises(CommandFailed, match="failing cannot start: the disk is full"):
@@ -62,7 +36,7 @@ async def test_a_start_without_end_names_who_is_late(data: DataFolder, monkeypat
     """Who is not ready in time is named, with what it said last."""
     monkeypatch.setattr("cli.supervisor._START_TIMEOUT_S", 1.0)
     prompt = script("prompt", "import time; time.sleep(60)")
-    late = script("late", "import time; print('waiting for the stores', flush=True); time.sleep(60)", answers=never)
+    late = script("late", "import time; print('waiting for the stores', flush=True); time.sleep(60)", is_ready=never)
 
     with pytest.raises(CommandFailed, match=r"not ready after 1 s: late; .* waiting for the stores"):
         await supervisor(data, prompt, late).__aenter__()
@@ -150,40 +124,6 @@ def test_free_ports_are_free_and_different() -> None:
     assert all(20_000 <= port < 32_000 for port in ports)
     for port in ports:
         require_free(port, "--port")
-
-
-def test_metadata_is_read_by_path(tmp_path: Path) -> None:
-    """Names in a sidecar are seen from the sidecar."""
-    sidecar = tmp_path / "about.jsonl"
-    sidecar.write_text(json.dumps({"file": "a.jpg", "metadata": {"year": 2024}}) + "\n\n")
-
-    found = read_metadata(sidecar)
-
-    assert found[tmp_path / "a.jpg"]["year"] == 2024
-
-
-@pytest.mark.parametrize("line", ["{", '{"file": "a.jpg"}', '{"file": "a.jpg", "metadata": 3}', "[]"])
-def test_a_bad_sidecar_is_named_with_its_line(tmp_path: Path, line: str) -> None:
-    """A mistake in a sidecar is told with its line."""
-    sidecar = tmp_path / "about.jsonl"
-    sidecar.write_text(line)
-
-    with pytest.raises(CommandFailed, match="line 1 is not"):
-        read_metadata(sidecar)
-
-
-async def test_watching_reports_settled_changes_only(tmp_path: Path) -> None:
-    """A new picture is reported once, when it stopped changing."""
-    known = tmp_path / "known.png"
-    known.write_bytes(b"1")
-    changes = settled_changes(tmp_path, [known])
-    (tmp_path / "new.png").write_bytes(b"2")
-
-    assert await anext(changes) == [tmp_path / "new.png"]
-
-    known.write_bytes(b"other")
-    assert await anext(changes) == [known]
-    await changes.aclose()  # type: ignore[attr-defined]
 
 
 def test_the_leash_holds(tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
+import contextlib
+import os
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cli.data_folder import DataFolder
 from cli.embedded import redis_command
 from cli.orphans import MARK
-from cli.ports import free_ports
+from testbed.servers import small_disk
 from tests.cli.running import FOVEA, Up, alive, answer, eventually, fovea
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
 from tests.support.pictures import COLOURS, encoded, plain
@@ -209,12 +212,79 @@ def test_a_system_stops_without_a_trace_and_survives_being_killed(tmp_path: Path
         assert "does not run" in fovea("collections", "list", data=tmp_path).stderr
 
     # What a supervisor without a leash would have left behind.
-    redis = redis_command(tmp_path / "redis", free_ports(1)[0])
+    redis = redis_command(tmp_path / "redis")
     orphan = subprocess.Popen(redis.argv, cwd=redis.folder, stdout=subprocess.DEVNULL)
     with Up(tmp_path, models) as third:
         assert orphan.wait(1) == 0
         assert finds(tmp_path, pictures / "yellow.png")
         assert third.stop(signal.SIGINT) == 0
+
+
+def test_a_full_disk_is_lived_through(tmp_path: Path, models: Path, pictures: Path) -> None:
+    """With no room for a byte the system stays up; killed children come back, all of it once there is room again."""
+    with small_disk(tmp_path / "disk", mib=64) as disk, Up(disk / "data", models) as up:
+        answer("ingest", pictures, "-c", "colours", "--create", "--encoder", "tiny", data=up.data)
+        before = up.pids
+        filler = disk / "filler"
+        fill(filler)
+
+        for name in ("search", "redis"):
+            os.kill(before[name], signal.SIGKILL)
+        eventually(lambda: new_process(up.data, "services.search", before["search"]), timeout_s=60)
+        assert up.is_running
+        assert httpx.get(f"{up.run['gateway']}/healthz", trust_env=False, timeout=30).status_code == 200
+
+        filler.unlink()
+        eventually(lambda: up.pids["search"] != before["search"] and up.pids["redis"] != before["redis"], timeout_s=60)
+        eventually(lambda: finds(up.data, pictures / "red.png"), timeout_s=60)
+        assert up.stop() == 0
+
+
+def fill(filler: Path) -> None:
+    """Write until there is no room left."""
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def new_process(data: Path, module: str, old: int) -> bool:
+    """Whether a process of a system runs a module that another process ran before."""
+    running = [entry for entry in marked_processes(data) if module in Path(f"/proc/{entry}/cmdline").read_text()]
+    return any(int(pid) != old for pid in running)
+
+
+@pytest.mark.more
+def test_hanging_children_are_started_again(up: Up, pictures: Path) -> None:
+    """What is there and answers nothing for half a minute is ended and started again, whatever it is."""
+    before = up.pids
+    children = [name for name in before if name != "supervisor"]
+    for name in children:
+        os.kill(before[name], signal.SIGSTOP)
+
+    eventually(
+        lambda: all(f"{name} does not answer any more: ending it" in up.said() for name in children), timeout_s=90
+    )
+    eventually(lambda: not set(before.values()) & {up.pids[name] for name in children}, timeout_s=60)
+    eventually(lambda: finds(up.data, pictures / "red.png"), timeout_s=90)
+
+
+def test_a_hostile_environment_changes_nothing(tmp_path: Path, models: Path, pictures: Path) -> None:
+    """Proxies that lead nowhere, no home, and Kubernetes's variables that are called like settings."""
+    nowhere = "http://127.0.0.1:9"
+    proxies = dict.fromkeys(
+        ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), nowhere
+    )
+    links = dict.fromkeys(
+        ("FOVEA_GATEWAY_PORT", "FOVEA_SEARCH_PORT", "FOVEA_SEARCH_METRICS_PORT", "FOVEA_ENCODER_ADDRESS"),
+        "tcp://10.0.0.1:8080",
+    )
+    environment = {**proxies, **links, "no_proxy": "intern.example", "HOME": str(tmp_path / "nobody")}
+    with Up(tmp_path, models, environment=environment) as up, pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        answer("ingest", pictures, "-c", "colours", "--create", "--encoder", "tiny", data=tmp_path)
+        assert finds(tmp_path, pictures / "red.png")
+        assert httpx.get(f"{up.run['gateway']}/readyz", trust_env=False, timeout=30).status_code == 200
 
 
 def marked_processes(data: Path) -> list[str]:

@@ -1,7 +1,10 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from encoders.bundle import Bundle
 from encoders.errors import BundleError, InvalidContent
@@ -24,8 +27,8 @@ def tokenizer(bundle: Bundle) -> Tokenizer:
     [
         ("red", [1], ()),
         ("  Red  BLUE ", [1, 3], ()),
-        ("red mauve", [1, 0], ("1 of 2 words are unknown",)),
-        ("mauve mauve", [0, 0], ("2 of 2 words are unknown",)),
+        ("red mauve", [1, 0], ("unknown words: mauve",)),
+        ("Taupe red  MAUVE taupe", [0, 1, 0, 0], ("unknown words: Taupe, MAUVE, taupe",)),
         ("red red red red red", [1, 1, 1, 1], ("text was cut to 4 tokens",)),
         ("red " * 100_000, [1, 1, 1, 1], ("text was cut to 4 tokens",)),
     ],
@@ -36,6 +39,33 @@ def test_words_become_tokens(tokenizer: Tokenizer, text: str, ids: list[int], wa
 
     assert tokens.ids.tolist() == ids
     assert tokens.warnings == warnings
+    assert not tokens.refusal
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("mauve", "(mauve)"),
+        ("mauve Mauve mauve", "(mauve, Mauve)"),
+        ("赤い 車", "(赤い, 車)"),
+        ("?!", "(?!)"),
+        ("m" * 200, f"({'m' * 40}…)"),
+    ],
+)
+def test_a_text_of_unknown_words_is_refused(tokenizer: Tokenizer, text: str, named: str) -> None:
+    """A text of which the model reads nothing would be any other such text; the refusal names its words."""
+    assert f"knows no word of this text {named};" in tokenizer.encode(text).refusal
+
+
+@given(st.lists(st.text(st.characters(categories=["L"]), min_size=1, max_size=12), min_size=1, max_size=4))
+def test_every_unknown_word_is_named(words: list[str]) -> None:
+    """Whatever the words, the ones that the vocabulary lacks are named, and a text with a known one is taken."""
+    unknown = [word for word in words if word.lower() not in {"red", "green", "blue"}]
+    with TemporaryDirectory() as folder:
+        tokenizer = Tokenizer(tiny_text_bundle(Path(folder), max_tokens=8))
+    tokens = tokenizer.encode(" ".join(["red", *words]))
+    assert not tokens.refusal
+    assert tokens.warnings == ((f"unknown words: {', '.join(dict.fromkeys(unknown))}",) if unknown else ())
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])

@@ -17,15 +17,16 @@ import httpx
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle, tiny_text_bundle
 
 REPOSITORY = Path(__file__).parents[2]
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Where the gateway answers, and the only folder that it reads pictures from."""
+    """Where the gateway and the ingest service answer, and the only folder that they read pictures from."""
 
     url: str
     root: Path
+    ingest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def running_system(folder: Path, *, milvus_uri: str, redis_url: str) -> Iterator
         stores = {"encoders": [encoder], "milvus_uri": milvus_uri, "redis_url": redis_url}
         search, ingest = start("search", **stores), start("ingest", **stores, **places)
         gateway = start("gateway", port=0, search=search, ingest=ingest, encoders=[encoder], **places)
-        system = System(f"http://{gateway}", root)
+        system = System(f"http://{gateway}", root, ingest)
         _wait_until_ready(system)
         yield system
 

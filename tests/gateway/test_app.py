@@ -1,12 +1,17 @@
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import grpc
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.types import Message
 
 from gateway.app import create_app
+from gateway.jobs import Job
 from gateway.problems import error_response, status_of
 from gateway.settings import GatewaySettings
 from rpc import errors
@@ -96,6 +101,70 @@ async def test_documentation_describes_every_route(system: System) -> None:
     assert hit["properties"]["score"] == {"type": "number"}
 
 
+async def test_documentation_says_what_is_answered(system: System) -> None:
+    """Each operation has a name of its own and lists its problems; no 422, which no route answers."""
+    async with httpx.AsyncClient(base_url=system.url) as client:
+        document = (await client.get("/openapi.json")).json()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    names = [operation["operationId"] for operation in operations]
+
+    assert sorted(names) == sorted(set(names))
+    assert {"search", "upload_images", "create_collection", "get_thumbnail"} <= set(names)
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    for operation in operations:
+        failures = {int(status): answer for status, answer in operation["responses"].items() if int(status) >= 400}
+        assert 422 not in failures
+        assert failures.keys() >= {421} if operation["tags"] == ["health"] else {421, 429, 500, 503, 504}
+        if "requestBody" in operation:
+            assert failures.keys() >= {400, 403, 408, 413, 415}
+        for answer in failures.values():
+            assert answer.get("content", {}).keys() <= {"application/problem+json", "application/json"}
+
+
+async def test_followers_hold_no_places(alone: Alone) -> None:
+    """Those who follow a job are counted apart: with one place, two follow and others are still answered."""
+    async with alone(max_in_flight=1, max_followers=2) as client:
+        app = cast("FastAPI", cast("httpx.ASGITransport", client._transport).app)
+        ended = asyncio.Event()
+        job = Job("photos", "/photos")
+        app.state.jobs.start(job, cast("Coroutine[Any, Any, None]", ended.wait()))
+        followers = [Follower(app, f"/api/v1/jobs/{job.id}/events") for _ in range(2)]
+        assert [await follower.status for follower in followers] == [200, 200]
+
+        assert (await client.get("/api/v1/jobs")).status_code == 200
+        refused = await client.get(f"/api/v1/jobs/{job.id}/events")
+        assert (refused.status_code, refused.json()["reason"]) == (429, "FOLLOWER_LIMIT")
+        ended.set()
+        await asyncio.gather(*(follower.task for follower in followers))
+        assert (await client.get(f"/api/v1/jobs/{job.id}/events")).status_code == 200
+
+
+class Follower:
+    """A client that stays; httpx reads an answer of this kind only once it is whole."""
+
+    def __init__(self, app: FastAPI, path: str) -> None:
+        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        headers = [(b"host", b"localhost")]
+        scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "headers": headers}
+        scope |= {
+            "raw_path": path.encode(),
+            "http_version": "1.1",
+            "scheme": "http",
+            "query_string": b"",
+            "root_path": "",
+            "app": app,
+        }
+        self.task = asyncio.create_task(app(scope, self._receive, self._send))
+        self._messages: list[Message] = [{"type": "http.request", "body": b""}]
+
+    async def _receive(self) -> Message:
+        return self._messages.pop() if self._messages else await asyncio.get_running_loop().create_future()
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status.set_result(message["status"])
+
+
 async def test_encoders_tell_spaces_and_modalities(http: httpx.AsyncClient) -> None:
     """Clients learn which bundles share a space, and which detectors there are."""
     served = (await http.get("/encoders")).json()
@@ -119,7 +188,8 @@ async def test_objects_are_detected(http: httpx.AsyncClient) -> None:
 
 async def test_detection_refuses_what_it_cannot_use(http: httpx.AsyncClient) -> None:
     """No picture, a broken one, an unknown detector."""
-    assert (await http.post("/detect")).status_code == 400
+    assert (await http.post("/detect")).status_code == 415
+    assert (await http.post("/detect", data={"limit": "1"})).status_code == 400
     assert (await http.post("/detect", files={"image": ("q.png", b"<html>")})).status_code == 415
     unknown = await http.post("/detect", files={"image": ("q.png", b"x")}, data={"detector": "nobody"})
     assert unknown.status_code == 404
@@ -169,6 +239,7 @@ async def test_unknown_addresses_are_problems(alone: Alone) -> None:
         (errors.Aborted("x"), 409),
         (errors.FailedPrecondition("x"), 412),
         (errors.InvalidArgument("x", reason="UNSUPPORTED_PICTURE"), 415),
+        (errors.FailedPrecondition("x", reason="CHANGED_SINCE_INGEST"), 409),
         (errors.Overloaded("x"), 429),
         (errors.Internal("x"), 500),
         (errors.Unimplemented("x"), 500),

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.budget import Budget
 from gateway.limits import BodyLimit, InFlightLimit
 from gateway.security import OriginCheck, SecurityHeaders
 from gateway.telemetry import RequestTelemetry
@@ -62,13 +63,20 @@ async def test_only_known_host_names_are_answered(host: str, status: int) -> Non
         ("http://localhost:9090", 403),
         ("https://evil.example", 403),
         ("null", 403),
+        ("", 403),
+        ("http://[", 403),
+        ("http://[::1", 403),
+        ("http://evil@localhost:8080", 403),
+        ("x" * 5_000, 403),
     ],
 )
 async def test_other_pages_may_not_write(origin: str, status: int) -> None:
     """A form on another page cannot fill or empty a collection; a configured origin may."""
     check = Middleware(OriginCheck, hosts=(), origins=("https://shop.example",))
     async with _client(check, _ok) as client:
-        assert (await client.post("/", headers={"origin": origin})).status_code == status
+        response = await client.post("/", headers={"origin": origin})
+        assert response.status_code == status
+        assert len(response.content) < 1_000
         assert (await client.get("/", headers={"origin": origin})).status_code == 200
 
 
@@ -97,7 +105,7 @@ async def test_body_that_says_it_is_too_large_is_not_read() -> None:
         sent.append(message)
 
     sent: list[Message] = []
-    limit = BodyLimit(Starlette(), max_bytes=1 << 20, timeout_s=5)
+    limit = BodyLimit(Starlette(), max_bytes=1 << 20, budget=Budget(8 << 20), timeout_s=5)
     headers = [(b"host", b"localhost"), (b"content-length", str((1 << 20) + 1).encode())]
     await limit({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive, send)
 
@@ -113,7 +121,7 @@ async def test_body_that_grows_too_large_is_cut_off() -> None:
         for _ in range(3):
             yield bytes(512 << 10)
 
-    async with _client(Middleware(BodyLimit, max_bytes=1 << 20, timeout_s=5), _read) as client:
+    async with _client(Middleware(BodyLimit, max_bytes=1 << 20, budget=Budget(8 << 20), timeout_s=5), _read) as client:
         assert (await client.post("/", content=chunks())).status_code == 413
         assert (await client.post("/", content=bytes(1 << 20))).text == str(1 << 20)
 
@@ -125,7 +133,9 @@ async def test_body_that_trickles_times_out() -> None:
         yield b"x"
         await asyncio.Event().wait()
 
-    async with _client(Middleware(BodyLimit, max_bytes=1 << 20, timeout_s=0.05), _read) as client:
+    async with _client(
+        Middleware(BodyLimit, max_bytes=1 << 20, budget=Budget(8 << 20), timeout_s=0.05), _read
+    ) as client:
         response = await client.post("/", content=trickle())
 
     assert response.status_code == 408

@@ -1,10 +1,13 @@
 import io
+import os
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
 from PIL import Image
 
+from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from tests.gateway.system import System
 from tests.support.pictures import encoded, plain
 
@@ -118,16 +121,81 @@ async def test_content_of_a_file_follows_the_file(http: httpx.AsyncClient, photo
     assert led_out.status_code == 403
 
 
-async def test_file_that_became_a_web_page_is_not_shown(http: httpx.AsyncClient, photos: str, system: System) -> None:
-    """Only pictures leave, whatever lies under a known path now."""
+OTHERS = {
+    "another picture": encoded(plain("blue", (300, 200)), "JPEG"),
+    "a web page": b"<html><script>alert(1)</script></html>",
+    "the same size": ON_DISK[:-3] + bytes(1) + ON_DISK[-2:],
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+async def test_what_is_shown_is_what_was_embedded(
+    http: httpx.AsyncClient, photos: str, system: System, other: str
+) -> None:
+    """A file that holds anything else now is not shown, whatever its size and time say; nor is it called unchanged."""
     folder = system.root / photos
     folder.mkdir()
     picture = folder / "red.jpg"
     picture.write_bytes(ON_DISK)
     path = await _ingested(http, photos, folder)
-    picture.write_text("<html><script>alert(1)</script></html>")
+    known = {part: (await http.get(f"{path}/{part}")).headers["etag"] for part in ("content", "thumbnail")}
+    before = picture.stat()
+    picture.write_bytes(OTHERS[other])
+    os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    for part, etag in known.items():
+        for headers in ({}, {"If-None-Match": etag}):
+            response = await http.get(f"{path}/{part}", headers=headers)
+            assert (response.status_code, response.json()["reason"]) == (409, "CHANGED_SINCE_INGEST")
+            assert "etag" not in response.headers
+
+    picture.write_bytes(ON_DISK)
+    assert (await http.get(f"{path}/content", headers={"If-None-Match": known["content"]})).status_code == 304
+
+
+@pytest.mark.parametrize("kind", ["absolute", "relative"])
+async def test_bytes_under_the_uri_of_another_file_are_kept(
+    http: httpx.AsyncClient, photos: str, system: System, kind: str
+) -> None:
+    """Bytes that came under a path are shown, not the file of the same size that lies there."""
+    (system.root / photos).mkdir()
+    file = system.root / photos / "blue.bmp"
+    file.write_bytes(encoded(plain("blue"), "BMP"))
+    sent = encoded(plain("red"), "BMP")
+    uri = str(file) if kind == "absolute" else str(file.relative_to(system.root))
+    async with grpc.aio.insecure_channel(system.ingest) as channel:
+        item = ingest_pb2.Item(uri=uri, image=sent)
+        stream = ingest_pb2_grpc.IngestServiceStub(channel).Ingest(
+            iter([ingest_pb2.IngestRequest(collection=photos, item=item)]), timeout=30
+        )
+        image_ids = [response.image_id async for response in stream]
+
+    assert (await http.get(f"/collections/{photos}/images/{image_ids[0]}/content")).content == sent
+
+
+@pytest.mark.parametrize(
+    "uri", ["file:///%ff", "file:///%00", "/" + "a" * 256, "a" * 256, "x/" + "ä" * 200, "http://[", "\ud7ff"]
+)
+async def test_odd_uris_do_not_break_what_is_stored(
+    http: httpx.AsyncClient, photos: str, system: System, uri: str
+) -> None:
+    """Bytes may come under any uri, and are shown under it for ever."""
+    async with grpc.aio.insecure_channel(system.ingest) as channel:
+        item = ingest_pb2.Item(uri=uri, image=RED)
+        stream = ingest_pb2_grpc.IngestServiceStub(channel).Ingest(
+            iter([ingest_pb2.IngestRequest(collection=photos, item=item)]), timeout=30
+        )
+        image_ids = [response.image_id async for response in stream]
 
     for part in ("content", "thumbnail"):
-        response = await http.get(f"{path}/{part}")
-        assert response.status_code == 415
-        assert response.headers["content-type"] == "application/problem+json"
+        assert (await http.get(f"/collections/{photos}/images/{image_ids[0]}/{part}")).status_code == 200
+
+
+@pytest.mark.parametrize("folder", ["file:///%ff", "/" + "a" * 256, "a" * 5_000, "\x00", "http://[", ".."])
+async def test_odd_folders_are_the_callers_fault(http: httpx.AsyncClient, photos: str, folder: str) -> None:
+    """A folder job refuses what no file system holds, in a short sentence."""
+    response = await http.post(f"/collections/{photos}/ingest", json={"folder": folder})
+
+    assert response.status_code in (400, 403, 404)
+    assert len(response.content) < 1_500

@@ -6,7 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from gateway.jobs import Job, JobRegistry, JobState
+from rpc.channel import open_channel
 from rpc.errors import NotFound, Overloaded, Unavailable
 from tests.gateway.system import System
 from tests.support.pictures import encoded, plain
@@ -113,6 +115,102 @@ async def test_cancelling_a_finished_job_changes_nothing(http: httpx.AsyncClient
     await _followed(http, job["id"])
 
     assert (await http.delete(f"/jobs/{job['id']}")).json()["state"] == "done"
+
+
+async def _ingested(http: httpx.AsyncClient, photos: str, folder: Path, **asked: Any) -> dict[str, Any]:
+    """The final state of a job."""
+    started = await http.post(f"/collections/{photos}/ingest", json={"folder": str(folder), **asked})
+    assert started.status_code == 202, started.text
+    return (await _followed(http, started.json()["id"]))[-1][1]
+
+
+async def _uris(http: httpx.AsyncClient, photos: str) -> dict[str, dict[str, Any]]:
+    """The metadata of everything in the collection, by uri."""
+    images = (await http.get(f"/collections/{photos}/images")).json()["images"]
+    return {image["uri"]: image["metadata"] for image in images}
+
+
+async def test_pruned_folder_is_mirrored(http: httpx.AsyncClient, photos: str, system: System, name: str) -> None:
+    """With `prune` what moved keeps its metadata, what went or is excluded is deleted, and another folder is spared."""
+    folder = system.root / f"{name}_a"
+    files = {place: folder / f"{place}.png" for place in ("moved", "gone", "kept", "private")}
+    folder.mkdir()
+    for number, file in enumerate(files.values()):
+        file.write_bytes(encoded(plain("red", (40 + number, 40))))
+    beside = folder.with_name(f"{folder.name}2")
+    beside.mkdir()
+    (beside / "gone.png").write_bytes(encoded(plain("blue")))
+    await _ingested(http, photos, folder)
+    await _ingested(http, photos, beside)
+    await _describe(system, photos, str(files["moved"]), place="Rome")
+    (beside / "gone.png").unlink()
+    files["gone"].unlink()
+    new = files["moved"].rename(folder / "new.png")
+
+    final = await _ingested(http, photos, folder, prune=True, exclude=["private.*"])
+
+    assert (final["state"], final["pruned"], final["moved"]) == ("done", 3, 1), final
+    assert (final["done"], final["failed"], final["total"]) == (2, 0, 2)
+    assert await _uris(http, photos) == {
+        str(files["kept"]): {},
+        str(new): {"place": "Rome"},
+        str(beside / "gone.png"): {},
+    }
+
+
+async def _describe(system: System, collection: str, uri: str, **metadata: str) -> None:
+    """Gives a stored image metadata, as a client of the ingest service."""
+    item = ingest_pb2.Item(uri=uri)
+    item.metadata.update(metadata)
+    async with open_channel(system.ingest) as channel:
+        stub = ingest_pb2_grpc.IngestServiceStub(channel)
+        request = ingest_pb2.IngestRequest(collection=collection, item=item)
+        async for response in stub.Ingest(iter([request])):
+            assert response.status == ingest_pb2.INGEST_STATUS_UPDATED, response
+
+
+async def test_empty_folder_is_pruned_only_when_asked_by_name(
+    http: httpx.AsyncClient, photos: str, folder: Path
+) -> None:
+    """A folder without images may be an unmounted disk, so the job fails with a reason and deletes nothing."""
+    await _ingested(http, photos, folder)
+    for name in ("red.png", "green.png", "deeper/blue.png", "broken.jpg"):
+        (folder / name).unlink()
+
+    refused = await _ingested(http, photos, folder, prune=True)
+    assert (refused["state"], refused["pruned"]) == ("failed", 0)
+    assert "unmounted disk" in refused["detail"]
+    assert len(await _uris(http, photos)) == 3
+    assert (await _ingested(http, photos, folder))["state"] == "done"
+
+    assert (await _ingested(http, photos, folder, prune_empty=True))["pruned"] == 3
+    assert await _uris(http, photos) == {}
+
+
+async def test_what_is_left_out_and_warned_of_is_told(http: httpx.AsyncClient, photos: str, folder: Path) -> None:
+    """A job names the files that it did not take, and what was odd about those that it took."""
+    for left in ("IMG_1.HEIC", "IMG_2.heic"):
+        (folder / left).write_bytes(b"")
+    moving = encoded(plain("red"), "GIF", save_all=True, append_images=[plain("blue")])
+    (folder / "moving.gif").write_bytes(moving)
+
+    final = await _ingested(http, photos, folder)
+
+    [left_out] = final["left_out"]
+    assert (left_out["count"], left_out["uris"]) == (2, [f"{folder}/IMG_1.HEIC", f"{folder}/IMG_2.heic"])
+    assert "HEIC files cannot be read" in left_out["reason"]
+    warning = {"reason": "only the first frame was read", "count": 1, "uris": [f"{folder}/moving.gif"]}
+    assert final["warnings"] == [warning]
+
+
+async def test_pattern_that_means_nothing_never_becomes_a_job(
+    http: httpx.AsyncClient, photos: str, folder: Path
+) -> None:
+    """A mistake in an exclusion must not take in what was to stay out."""
+    response = await http.post(f"/collections/{photos}/ingest", json={"folder": str(folder), "exclude": ["!"]})
+
+    assert response.status_code == 400
+    assert "gitignore" in response.json()["detail"]
 
 
 async def _forever() -> None:

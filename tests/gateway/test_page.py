@@ -3,10 +3,11 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
 from tests.gateway.system import System
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.browser
 
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
 PHONE: ViewportSize = {"width": 390, "height": 844}
+AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice", "experimental"]
 SCENES = {
     "red_and_blue": {"red": (0.1, 0.1, 0.4, 0.5), "blue": (0.6, 0.5, 0.9, 0.9)},
     "green": {"green": (0.2, 0.2, 0.8, 0.8)},
@@ -130,10 +132,68 @@ def test_upload_search_box_details_and_more_like_this(page: Page, objects: str) 
     expect(details).to_contain_text("sha256:")
     _look(page, "details")
 
+    opened = page.locator(".tile").first.get_attribute("title")
     details.get_by_role("button", name="More like this").click()
     expect(details).to_be_hidden()
     expect(page.locator("#boxes .box").first).to_be_visible()
-    expect(page.locator(".tile .score").first).to_have_text("1.00")
+    expect(page.locator(".tile")).to_have_count(3)
+    expect(page.locator(f".tile[title='{opened}']")).to_have_count(0)
+
+
+@pytest.mark.parametrize("fragment", ["100%", "%ff", "%E0%A4%A", "nobody", "<b>"])
+def test_any_fragment_opens_the_page(page: Page, objects: str, fragment: str) -> None:
+    """What cannot be decoded, or names nothing, is as good as no fragment: the first collection is shown."""
+    page.goto(f"/#{fragment}")
+    expect(page.locator("#results-title")).to_contain_text("All of")
+
+    page.goto(f"/#{objects}")
+    expect(page.locator("#results-title")).to_have_text(f"All of {objects}")
+    page.evaluate("fragment => (location.hash = fragment)", fragment)
+    expect(page.locator("#results-title")).to_have_text(f"All of {objects}")
+
+
+@pytest.mark.parametrize("target", ["body", ".bar", "#grid", "#query", "html"])
+def test_picture_is_dropped_anywhere(page: Page, objects: str, target: str) -> None:
+    """The whole page takes a picture; a browser would leave it to show the file."""
+    _open(page, objects)
+    page.evaluate(
+        """([target, bytes]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "query.png", { type: "image/png" }));
+            const node = document.querySelector(target);
+            for (const kind of ["dragenter", "dragover", "drop"]) {
+                const event = new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer: data });
+                node.dispatchEvent(event);
+                if (kind !== "dragenter" && !event.defaultPrevented) throw new Error(`${kind} leaves the page`);
+            }
+        }""",
+        [target, list(encoded(blocks(SCENES["green"])))],
+    )
+
+    expect(page.locator("#results-title")).to_have_text("Best matches")
+    expect(page.locator("html.over")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_violates_accessibility_rules(page: Page, objects: str, scheme: Literal["light", "dark"]) -> None:
+    """Axe finds nothing in the states that people see: a grid, hits with boxes, details, and the dialogs."""
+    page.emulate_media(color_scheme=scheme)
+    _open(page, objects)
+    _require_accessible(page)
+    page.set_input_files("#picture", [_file("query.png", encoded(blocks(SCENES["red_and_blue"])))])
+    expect(page.locator("#boxes .box")).to_have_count(2)
+    expect(page.locator("#results-title")).to_have_text("Best matches")
+    expect(page.locator(".frame .match").first).to_be_visible()
+    _require_accessible(page)
+    for opener in (".tile >> nth=0", "#add", "#new-collection"):
+        page.locator(opener).click()
+        _require_accessible(page)
+        page.keyboard.press("Escape")
+
+
+def _require_accessible(page: Page) -> None:
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": AXE_TAGS}})
+    assert not found.response["violations"], found.generate_report()
 
 
 def test_dragged_box_is_looked_for(page: Page, objects: str) -> None:
@@ -163,6 +223,7 @@ def test_collection_is_created_and_a_folder_ingested_with_progress(
     for number in range(40):
         (folder / f"{number:02}.png").write_bytes(encoded(plain("red", (64 + number, 64))))
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff cut off")
+    (folder / "IMG_1.HEIC").write_bytes(b"")
     _create(api, f"{name}_old")
     page.goto("/")
     page.get_by_role("button", name="New collection").click()
@@ -181,6 +242,8 @@ def test_collection_is_created_and_a_folder_ingested_with_progress(
     expect(card).to_contain_text("Done: 40 added, 1 not taken")
     card.get_by_text("1 picture not taken").click()
     expect(card).to_contain_text("broken.jpg")
+    card.get_by_text("1 file left out").click()
+    expect(card).to_contain_text("HEIC files cannot be read; convert them to JPEG, PNG, WebP or TIFF. IMG_1.HEIC")
     expect(page.locator("#collection option:checked")).to_have_text(f"{name} · 40 pictures")
     expect(page.locator(".tile")).to_have_count(24)
     _look(page, "ingested")

@@ -55,14 +55,30 @@ async def test_metadata_is_for_all_or_for_each(http: httpx.AsyncClient, photos: 
     assert [record["metadata"] for record in records] == [{"shop": "north"}, {"shop": "south", "price": 2.5}]
 
 
+async def test_an_upload_without_metadata_keeps_them(http: httpx.AsyncClient, photos: str) -> None:
+    """A form without metadata changes none, an empty object clears them."""
+    path, files = f"/collections/{photos}/images", [("images", ("red.png", RED))]
+    await http.post(path, files=files, data={"metadata": '{"shop": "north"}'})
+    for sent, status, kept in (
+        ({}, "UNCHANGED", {"shop": "north"}),
+        ({"metadata": "{}"}, "UPDATED", {}),
+    ):
+        [result] = (await http.post(path, files=files, data=sent)).json()["results"]
+        assert result["status"] == f"INGEST_STATUS_{status}"
+        assert (await http.get(f"{path}/{result['image_id']}")).json().get("metadata", {}) == kept
+
+
 async def test_bad_metadata_is_refused(http: httpx.AsyncClient, photos: str) -> None:
     """Metadata must be JSON objects, as many as there are pictures."""
-    for metadata in ("{", "[]", '"words"', "[1]"):
+    too_deep = '{"a":' * 17 + "1" + "}" * 17
+    big = '{"id": 1746714878034235396}'
+    for metadata in ("{", "[]", '"words"', "[1]", too_deep, '{"a":' * 200 + "1" + "}" * 200, big, '{"a": NaN}'):
         response = await http.post(
             f"/collections/{photos}/images", files={"file": ("red.png", RED)}, data={"metadata": metadata}
         )
         assert response.status_code == 400
-        assert response.json()["detail"].startswith("metadata:")
+        assert response.json()["detail"].startswith("metadata")
+    assert response.json()["detail"] == "metadata.a: every number must be finite"
 
 
 async def test_form_without_a_file_is_refused(http: httpx.AsyncClient, photos: str) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
-from rpc.errors import InvalidArgument
+from rpc.errors import Internal, InvalidArgument
 from rpc.server import AsyncServer, ThreadServer
 from rpc.settings import ServerSettings
 
@@ -20,13 +21,18 @@ def _answer(request: encoder_pb2.EncodeRequest) -> encoder_pb2.EncodeResponse:
         raise InvalidArgument("encoder: 'bad' is not a name")
     if request.encoder == "bug":
         raise KeyError("secret")
+    if request.encoder == "fault":
+        raise Internal("a fault of ours") from OSError("the true reason")
+    if request.encoder == "huge":
+        return encoder_pb2.EncodeResponse(space="x" * (65 << 20))
     return encoder_pb2.EncodeResponse(space=request.encoder)
 
 
 class ThreadEncoder(encoder_pb2_grpc.EncoderServiceServicer):
     """Echoes the encoder's name as the space; `wait` waits until it is released."""
 
-    def __init__(self) -> None:
+    def __init__(self, *bundles: encoder_pb2.EncoderInfo) -> None:
+        self.bundles = bundles or (encoder_pb2.EncoderInfo(name="tiny", space="s", dimension=4),)
         self.released = threading.Event()
         self.waiting = threading.Event()
 
@@ -38,8 +44,8 @@ class ThreadEncoder(encoder_pb2_grpc.EncoderServiceServicer):
         return _answer(request)
 
     def Describe(self, request: encoder_pb2.DescribeRequest, context: Any) -> encoder_pb2.DescribeResponse:
-        """One bundle."""
-        return encoder_pb2.DescribeResponse(encoders=[encoder_pb2.EncoderInfo(name="tiny", space="s", dimension=4)])
+        """Its bundles."""
+        return encoder_pb2.DescribeResponse(encoders=self.bundles)
 
 
 class AsyncEncoder(encoder_pb2_grpc.EncoderServiceServicer):
@@ -66,18 +72,25 @@ def thread_encoder() -> ThreadEncoder:
     return ThreadEncoder()
 
 
-@pytest.fixture
-def thread_server(thread_encoder: ThreadEncoder) -> Iterator[ThreadServer]:
+@contextmanager
+def serving(encoder: ThreadEncoder) -> Iterator[ThreadServer]:
+    """A server of this encoder on a port of its own."""
     server = ThreadServer(
         ServerSettings(max_in_flight=1, drain_s=0.2),
         services=[SERVICE],
-        register=lambda grpc_server: encoder_pb2_grpc.add_EncoderServiceServicer_to_server(thread_encoder, grpc_server),
+        register=lambda grpc_server: encoder_pb2_grpc.add_EncoderServiceServicer_to_server(encoder, grpc_server),
         is_ready=lambda: True,
     )
     server.start()
     yield server
-    thread_encoder.released.set()
+    encoder.released.set()
     server.stop()
+
+
+@pytest.fixture
+def thread_server(thread_encoder: ThreadEncoder) -> Iterator[ThreadServer]:
+    with serving(thread_encoder) as server:
+        yield server
 
 
 @pytest.fixture
@@ -100,3 +113,10 @@ async def async_server(async_encoder: AsyncEncoder) -> AsyncIterator[AsyncServer
     yield server
     async_encoder.released.set()
     await server.stop()
+
+
+async def until(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Waits for a condition of this process."""
+    async with asyncio.timeout(timeout_s):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fovea.encoder.v1.encoder_pb2 import EncoderInfo
 from rpc.directory import EncoderDirectory
 from rpc.errors import FailedPrecondition, NotFound, Unavailable
 from rpc.server import ThreadServer
+from tests.rpc.conftest import ThreadEncoder, serving
 
 
 @pytest.fixture
@@ -44,3 +46,33 @@ async def test_silent_process_is_not_taken_for_a_wrong_name() -> None:
     with pytest.raises(Unavailable, match="do not answer"):
         await directory.encoder("tiny")
     await directory.close()
+
+
+async def test_bundle_that_went_away_is_forgotten(directory: EncoderDirectory, thread_encoder: ThreadEncoder) -> None:
+    """A process that serves another bundle now serves that one alone."""
+    await directory.encoder("tiny")
+    thread_encoder.bundles = (EncoderInfo(name="zoo", space="s", dimension=4),)
+    await directory.refresh()
+
+    assert [entry.info.name for entry in await directory.encoders()] == ["zoo"]
+    with pytest.raises(NotFound, match="served are: zoo"):
+        await directory.encoder("tiny")
+
+
+async def test_one_name_with_two_spaces_is_refused_with_both_processes() -> None:
+    """Bundles of two models that share a name are never mixed; when one of them leaves, the other is used."""
+    one, other = (ThreadEncoder(EncoderInfo(name="tiny", space=space, dimension=4)) for space in ("s", "t"))
+    with serving(one) as first, serving(other) as second:
+        targets = [f"127.0.0.1:{server.port}" for server in (first, second)]
+        directory = EncoderDirectory(targets)
+        await directory.start()
+        for lookup in (directory.encoder("tiny"), directory.checked("tiny", "s")):
+            with pytest.raises(FailedPrecondition) as caught:
+                await lookup
+            assert all(target in caught.value.message for target in targets)
+
+        other.bundles = (EncoderInfo(name="zoo", space="t", dimension=4),)
+        await directory.refresh()
+
+        assert (await directory.checked("tiny", "s")).info.name == "tiny"
+        await directory.close()

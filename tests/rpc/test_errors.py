@@ -5,6 +5,7 @@ import pytest
 
 from rpc.calls import abort_status
 from rpc.errors import (
+    SHUTTING_DOWN,
     InvalidArgument,
     NotFound,
     Overloaded,
@@ -38,6 +39,36 @@ def test_bug_shows_nothing_of_itself() -> None:
 
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
     assert "secret" not in status.message
+
+
+@pytest.mark.parametrize("name", ["x" * 7000, "ü" * 7000, "\n" * 100_000, "\ud800" * 3000])
+def test_callers_text_is_cut_where_a_status_is_made(name: str) -> None:
+    """However long the text, the headers stay within what clients take, and the sentence keeps both its ends."""
+    status = abort_status(NotFound(f"no collection '{name}' is here; there is: photos"))
+
+    percent_encoded = 3 * len(status.details.encode())
+    base64_encoded = sum(len(value) * 4 / 3 for key, value in status.trailing_metadata if key.endswith("-bin"))
+    assert percent_encoded + base64_encoded < 6000
+    assert status.details.startswith("no collection ")
+    assert status.details.endswith(" is here; there is: photos")
+
+
+def test_short_messages_are_left_alone() -> None:
+    """Only what is too long is cut."""
+    assert to_status(NotFound("é" * 400)).message == "é" * 400
+
+
+@pytest.mark.parametrize(
+    ("error", "pushback"),
+    [
+        (Unavailable("Milvus is away"), "-1"),
+        (Unavailable("the encoder is shutting down", reason=SHUTTING_DOWN), None),
+        (NotFound("nothing"), None),
+    ],
+)
+def test_only_another_replica_is_worth_a_retry(error: ServiceError, pushback: str | None) -> None:
+    """What is away behind a server was tried again there already, so its callers are told not to."""
+    assert dict(abort_status(error).trailing_metadata).get("grpc-retry-pushback-ms") == pushback
 
 
 def test_unknown_code_is_internal() -> None:

@@ -1,6 +1,7 @@
 """Both kinds of server refuse, fail, report and drain the same way."""
 
 import asyncio
+import itertools
 import threading
 from typing import Any
 
@@ -8,10 +9,19 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
+from prometheus_client import REGISTRY
 
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from rpc.channel import open_channel
-from rpc.errors import DeadlineExceeded, Internal, InvalidArgument, Overloaded, ServiceError, service_errors
+from rpc.errors import (
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    Overloaded,
+    ServiceError,
+    from_rpc_error,
+    service_errors,
+)
 from rpc.server import AsyncServer, ThreadServer
 from rpc.settings import ServerSettings
 from tests.rpc.conftest import SERVICE, AsyncEncoder, ThreadEncoder
@@ -53,6 +63,17 @@ async def test_bug_is_internal_and_next_call_works(port: int) -> None:
     assert await encode(port, "tiny") == "tiny"
 
 
+async def test_a_fault_of_ours_is_logged_with_its_cause(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The caller of a broken store or model reads a sentence, those who run the service read why."""
+    with pytest.raises(Internal, match="of ours"):
+        await encode(port, "fault")
+
+    [fault] = [record for record in caplog.records if record.exc_info]
+    assert fault.exc_info is not None
+    assert fault.exc_info[1] is not None
+    assert "the true reason" in str(fault.exc_info[1].__cause__)
+
+
 @pytest.mark.parametrize("limit_bytes", [1 << 10, 1 << 30])
 async def test_message_over_the_limit_is_the_callers_fault(port: int, limit_bytes: int) -> None:
     """A message that either end refuses is never taken for an overload, which one would try again."""
@@ -60,6 +81,41 @@ async def test_message_over_the_limit_is_the_callers_fault(port: int, limit_byte
         stub = encoder_pb2_grpc.EncoderServiceStub(channel)
         with pytest.raises(InvalidArgument, match="too large"), service_errors("encoder"):
             await stub.Encode(encoder_pb2.EncodeRequest(encoder="x" * (65 << 20)))
+
+
+async def test_what_a_server_refuses_carries_a_reason_for_programs(port: int) -> None:
+    """Too large, at either end, and overloaded are told apart by ErrorInfo, not by words."""
+    async with open_channel(f"127.0.0.1:{port}", max_message_bytes=1 << 30) as channel:
+        stub = encoder_pb2_grpc.EncoderServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Encode(encoder_pb2.EncodeRequest(encoder="x" * (64 << 20)))
+        with pytest.raises(grpc.aio.AioRpcError) as other:
+            await stub.Encode(encoder_pb2.EncodeRequest(encoder="huge"))
+
+    reasons = [from_rpc_error(error.value, "encoder").reason for error in (caught, other)]
+    assert reasons == ["MESSAGE_TOO_LARGE", "ANSWER_TOO_LARGE"]
+    assert caught.value.code() is other.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_answer_that_is_too_large_is_counted_as_what_the_caller_got(port: int) -> None:
+    """Metrics know the status that was sent, not the one that was meant."""
+    labels = {"service": SERVICE, "method": "Encode", "code": "INVALID_ARGUMENT"}
+    before = REGISTRY.get_sample_value("fovea_requests_total", labels) or 0
+    with pytest.raises(InvalidArgument, match="ask for fewer"):
+        await encode(port, "huge")
+
+    assert REGISTRY.get_sample_value("fovea_requests_total", labels) == before + 1
+
+
+@pytest.mark.parametrize("method", [f"/{SERVICE}/Encode", "/grpc.health.v1.Health/Check"])
+async def test_undecodable_request_is_the_callers_fault(port: int, method: str) -> None:
+    """Bytes that are no message are INVALID_ARGUMENT without the library's words, whichever server reads them."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary(method, None, None)(b"\x0a\xff")
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "google" not in str(caught.value.details())
 
 
 async def test_health_names(port: int) -> None:
@@ -178,4 +234,28 @@ async def test_readiness_follows_the_answer() -> None:
         ready.set()
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         watch.cancel()
+    await asyncio.to_thread(server.stop)
+
+
+async def test_watchers_that_come_and_go_stop_no_server() -> None:
+    """Health watches that end at any moment, also while others are told of a change, leave the server answering."""
+    flips = itertools.cycle([True, False])
+    server = ThreadServer(
+        ServerSettings(drain_s=0.1), services=[SERVICE], register=lambda _: None, is_ready=lambda: next(flips)
+    )
+    server.start()
+
+    async def watch(health: Any) -> None:
+        for _ in range(150):
+            call = health.Watch(health_pb2.HealthCheckRequest(service="readiness"))
+            await call.read()
+            call.cancel()
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(watch(stub) for _ in range(8)))
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service="liveness"), timeout=10)
+
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
     await asyncio.to_thread(server.stop)

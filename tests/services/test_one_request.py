@@ -107,7 +107,7 @@ async def child(module: str, stores: Stores, encoder: str, tmp_path: Path) -> As
     log = tmp_path / f"{module}.log"
     urls = {"milvus_uri": stores.milvus_uri, "redis_url": stores.redis_url, "encoders": f'["{encoder}"]'}
     with process(module, log, **urls) as running:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             port = (await logged(log, "listening"))["port"]
             await wait_until_ready(port)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=list(LARGE.items())) as channel:

@@ -8,6 +8,8 @@ import pytest
 from sources.errors import MissingSourceError, SourceError
 from sources.uploads import Uploads
 
+SHA256 = hashlib.sha256(b"bytes").hexdigest()
+
 
 def test_gives_back_what_was_kept(tmp_path: Path) -> None:
     """Bytes come back whole, and keeping them twice is one file."""
@@ -37,3 +39,31 @@ def test_a_full_or_closed_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SourceError, match="cannot be kept"):
         Uploads(tmp_path / "file").keep("0" * 64, b"x")
+
+
+def test_what_is_set_aside_can_come_back_or_go(tmp_path: Path) -> None:
+    """A file that is set aside is not read; it is restored or removed, and keeping the same bytes writes them anew."""
+    uploads = Uploads(tmp_path)
+    uploads.keep(SHA256, b"bytes")
+    uploads.set_aside(SHA256)
+    with pytest.raises(MissingSourceError):
+        uploads.read(SHA256)
+    assert (uploads.has(SHA256), list(uploads.kept())) == (True, [SHA256])
+    uploads.restore(SHA256)
+    assert uploads.read(SHA256) == b"bytes"
+
+    uploads.set_aside(SHA256)
+    uploads.keep(SHA256, b"bytes")
+    uploads.remove(SHA256)
+    assert uploads.read(SHA256) == b"bytes"
+    uploads.set_aside(SHA256)
+    uploads.remove(SHA256)
+    assert (uploads.has(SHA256), list(uploads.kept())) == (False, [])
+
+
+def test_steps_on_what_is_not_kept_change_nothing(tmp_path: Path) -> None:
+    """Removing, restoring or setting aside unknown bytes is not an error."""
+    uploads = Uploads(tmp_path)
+    for step in (uploads.set_aside, uploads.restore, uploads.remove):
+        step(SHA256)
+    assert list(uploads.kept()) == []

@@ -10,7 +10,7 @@ from typing import Any
 
 from encoders.errors import InvalidContent
 from encoders.image import decode
-from sources.scan import PICTURE_SUFFIXES
+from sources.formats import PICTURE_SUFFIXES
 from training.datasets.fields import is_text
 from training.datasets.report import FaultKind, RecordError
 

@@ -149,10 +149,21 @@ async def test_warnings_travel_with_their_input(client: EncoderClient) -> None:
     warnings = [outcome.warnings for outcome in (*told.outcomes, *moving.outcomes) if isinstance(outcome, Embedded)]
     assert warnings == [
         (),
-        ("1 of 2 words are unknown",),
+        ("unknown words: mauve",),
         ("text was cut to 8 tokens",),
         ("only the first frame was read",),
     ]
+
+
+async def test_a_text_of_unknown_words_fails_alone(client: EncoderClient) -> None:
+    """A text of which the model knows no word is refused with its words, and the one beside it is encoded."""
+    told = await client.encode(
+        [Input("mauve taupe", "text"), Input("red", "text")], encoder="tiny_text", deadline=Deadline.after(20)
+    )
+    refused, encoded_text = told.outcomes
+    assert isinstance(refused, InvalidArgument)
+    assert "(mauve, taupe)" in refused.message
+    assert isinstance(encoded_text, Embedded)
 
 
 async def test_an_empty_text_fails_alone(client: EncoderClient) -> None:

@@ -1,15 +1,22 @@
 """Collections are made for an encoder that is served, once, under a good name."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from redis.asyncio import Redis
 
 from fovea.ingest.v1 import ingest_pb2
-from tests.support.services import create
+from services.stores.records import Collection
+from services.stores.recovery import Recovery
+from tests.support.pictures import encoded, plain
+from tests.support.services import Stores, add, create, item
 
 if TYPE_CHECKING:
     from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
+
+RED = encoded(plain("red"))
 
 
 async def test_a_collection_takes_the_space_of_its_encoder(ingest: "IngestServiceAsyncStub", name: str) -> None:
@@ -86,3 +93,35 @@ async def test_reindex_and_scrub_are_not_there_yet(ingest: "IngestServiceAsyncSt
         with pytest.raises(grpc.aio.AioRpcError, match="later release") as refused:
             await call.read()
         assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_collections_are_listed_while_one_is_rebuilt(
+    ingest: "IngestServiceAsyncStub", stores: Stores, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collection whose records are being rebuilt is listed without counts, and the others with theirs."""
+    await create(ingest, name)
+    await create(ingest, f"{name}_b")
+    await add(ingest, name, item("a", RED))
+    await add(ingest, f"{name}_b", item("a", RED), item("b", RED))
+    rebuild, may_go_on = Recovery._rebuild, asyncio.Event()
+
+    async def rebuild_later(self: Recovery, collection: Collection) -> None:
+        await may_go_on.wait()
+        await rebuild(self, collection)
+
+    monkeypatch.setattr(Recovery, "_rebuild", rebuild_later)
+    async with Redis.from_url(stores.redis_url) as redis:
+        await redis.delete(*await redis.keys(f"fovea:{{{name}:*"))
+
+    async def listed() -> dict[str, ingest_pb2.Collection]:
+        answer = await ingest.ListCollections(ingest_pb2.ListCollectionsRequest())
+        return {each.name: each for each in answer.collections}
+
+    found = await listed()
+    assert (found[name].counts_unknown, found[name].image_count) == (True, 0)
+    assert (found[f"{name}_b"].counts_unknown, found[f"{name}_b"].image_count) == (False, 2)
+    may_go_on.set()
+    async with asyncio.timeout(30):
+        while (await listed())[name].counts_unknown:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.05)
+    assert (await listed())[name].image_count == 1

@@ -52,6 +52,15 @@ async def test_pictures_are_added_and_read_back(ingest: "IngestServiceAsyncStub"
     assert await ingest.GetImage(ingest_pb2.GetImageRequest(collection=name, uri=str(path))) == image
 
 
+async def test_plain_names_of_built_in_fields_are_warned_of(ingest: "IngestServiceAsyncStub", name: str) -> None:
+    """Listings and deletions by a filter say that a plain name is metadata now, and how the built-in field is called."""
+    await create(ingest, name)
+    told = ["filter: label is the metadata key label; for the built-in field write $label"]
+    page = await ingest.ListImages(ingest_pb2.ListImagesRequest(collection=name, filter="label = 'x'"))
+    gone = await ingest.DeleteImages(ingest_pb2.DeleteImagesRequest(collection=name, filter="label = 'x'"))
+    assert list(page.warnings) == list(gone.warnings) == told
+
+
 async def test_a_rerun_changes_nothing(ingest: "IngestServiceAsyncStub", name: str) -> None:
     """The same pictures again are all unchanged, and the counts stay."""
     await create(ingest, name)
@@ -208,7 +217,9 @@ async def test_listing_and_deleting(ingest: "IngestServiceAsyncStub", name: str)
     assert await deleted(image_ids=[ids["0"], "f" * 32], uris=["1", "0", "unknown"]) == 2
     assert await deleted(filter="n < 5") == 3
     assert await deleted(filter="n < 5") == 0
+    assert await deleted(filter="$uri = '4' and $width_px = 96") == 0
     assert set(await listed()) == {"5", "6", "7", "8", "9"}
+    assert set(await listed(filter="$uri in ('5', '6') and $width_px = 96")) == {"5", "6"}
     assert await counts(ingest, name) == (5, 5)
     assert statuses(await add(ingest, name, item("0", RED, n=0, even=True))) == ["ADDED"]
 

@@ -67,13 +67,14 @@ class SlowPipeline:
     async def add(self, picture: Picture) -> Added:
         """Takes a while, for ever, or fails."""
         with self._counted(picture):
+            assert picture.metadata is not None
             work = picture.metadata["work"]
             if work == "hang":
                 await asyncio.Event().wait()
             if work == "fail":
                 raise InvalidArgument("it is broken")
             await asyncio.sleep(work)
-        self.order.append((picture.metadata["stream"], picture.uri, picture.metadata["number"]))
+            self.order.append((picture.metadata["stream"], picture.uri, picture.metadata["number"]))
         return Added(picture.uri, image_id_of(picture.uri), PutStatus.ADDED, 1)
 
     @contextmanager

@@ -66,6 +66,14 @@ def test_bytes_of_a_file_below_a_root_are_not_kept_twice(reader: PictureReader, 
     assert kept(uploads) == [other.sha256]
 
 
+def test_bytes_are_not_kept_against_the_callers_wish(reader: PictureReader, root: Path, uploads: Path) -> None:
+    """An image that is not to be copied is taken with a warning that says what to do, unless it needs no copy."""
+    picture = read(reader, Item("/elsewhere/red.png", RED, {}, keep=False))
+    assert kept(uploads) == []
+    assert "--copy" in picture.warnings[0]
+    assert read(reader, Item(str(root / "red.png"), RED, {}, keep=False)).warnings == ()
+
+
 def test_an_upload_without_a_uri_is_named_by_its_bytes(reader: PictureReader) -> None:
     """The hash is the identity where there is no other."""
     assert read(reader, Item("", RED, {})).uri == f"sha256:{hashlib.sha256(RED).hexdigest()}"

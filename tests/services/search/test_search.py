@@ -11,6 +11,7 @@ import pytest
 
 from fovea.search.v1 import search_pb2
 from fovea.types.v1 import types_pb2
+from rpc.errors import InvalidArgument, from_status, service_errors
 from tests.support.bundles import tiny_image_bundle
 from tests.support.pictures import blocks, corners, drawing, encoded, plain
 from tests.support.services import Stores, add, create, encoder_process, ingest_stub, item, search_stub
@@ -163,6 +164,8 @@ async def test_parts_are_fused(search: "SearchServiceAsyncStub", photos: str) ->
         ({"parts": [part(text="red"), part(text="red", weight=float("nan"))]}, "INVALID_ARGUMENT", "parts[1].weight"),
         ({"parts": [part(text="red", weight=float("inf"))]}, "INVALID_ARGUMENT", "parts[0].weight"),
         ({"parts": [part(text="  ")]}, "INVALID_ARGUMENT", "parts[0].text"),
+        ({"parts": [part(image=PLAIN["red"]), part(text="mauve taupe")]}, "INVALID_ARGUMENT", "(mauve, taupe)"),
+        ({"filter": "id = 9007199254740993"}, "INVALID_ARGUMENT", "as text"),
         ({"parts": [part(image=b"")]}, "INVALID_ARGUMENT", "parts[0].image"),
         ({"parts": [part(text="red"), part(image=b"no picture")]}, "INVALID_ARGUMENT", "parts[1].image"),
         ({"parts": [part(image=PLAIN["red"][:-40])]}, "INVALID_ARGUMENT", "parts[0].image"),
@@ -189,6 +192,21 @@ async def test_bad_queries_get_one_useful_sentence(
     assert words in sentence
     assert "\n" not in sentence
     assert await uris(search, photos, part(text="red"))
+
+
+async def test_unknown_words_and_plain_names_of_built_in_fields_are_warned_of(
+    search: "SearchServiceAsyncStub", photos: str
+) -> None:
+    """Words that the text tower lacks are named beside the answer, and so is a filter's name that changed its meaning."""
+    request = search_pb2.SearchRequest(
+        collection=photos, parts=[part(text="red mauve")], filter="$uri = 'red' or label = 'x'"
+    )
+    response = await search.Search(request)
+    assert [hit.uri for hit in response.hits] == ["red"]
+    assert list(response.warnings) == [
+        "unknown words: mauve",
+        "filter: label is the metadata key label; for the built-in field write $label",
+    ]
 
 
 async def test_an_id_of_another_collection_is_not_found(
@@ -350,6 +368,27 @@ async def test_a_batch_answers_each_query_as_alone(search: "SearchServiceAsyncSt
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await search.BatchSearch(search_pb2.BatchSearchRequest(collection=photos, queries=queries[:1] * count))
         assert refused.value.code().name == code
+
+
+async def test_answers_over_the_message_limit_are_refused_with_what_to_do(
+    ingest: "IngestServiceAsyncStub", stores: Stores, encoder: str, name: str
+) -> None:
+    """A search too large for one message says so; in a batch, the results for which no room is left say so alone."""
+    await create(ingest, name)
+    answers = await add(ingest, name, *(item(f"{n}", PLAIN["red"], note="x" * 14_000) for n in range(90)))
+    assert all(not answer.HasField("error") for answer in answers)
+    query = search_pb2.SearchRequest(parts=[part(image=PLAIN["red"])], limit=30, fold_copies=False)
+
+    async with search_stub(stores, encoder, max_message_mib=1) as search:
+        batch = search_pb2.BatchSearchRequest(collection=name, queries=[query] * 5)
+        results = (await search.BatchSearch(batch)).results
+        with pytest.raises(InvalidArgument, match="ask for fewer") as caught, service_errors("search"):
+            await search.Search(
+                search_pb2.SearchRequest(collection=name, parts=query.parts, limit=90, fold_copies=False)
+            )
+
+    assert [result.WhichOneof("outcome") for result in results] == ["response"] * 2 + ["error"] * 3
+    assert {from_status(result.error).reason for result in results[2:]} == {caught.value.reason} == {"ANSWER_TOO_LARGE"}
 
 
 async def test_a_deadline_is_kept(search: "SearchServiceAsyncStub", photos: str) -> None:

@@ -1,10 +1,12 @@
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from services.stores.images import ImageStore
 from services.stores.records import Collection
+from testbed.servers import EmbeddedServer, embedded_redis
 from tests.services.stores.making import a_collection, opened
 
 ENGINES = [
@@ -36,3 +38,23 @@ async def photos(store: ImageStore, name: str) -> AsyncIterator[Collection]:
     """An empty collection of whole pictures."""
     yield await store.create(a_collection(name))
     await store.drop(name)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A Redis that may be killed."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = embedded_redis(folder)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def fragile(milvus_uri: str, redis: EmbeddedServer, name: str) -> AsyncIterator[ImageStore]:
+    """A store with an empty collection `name` on a Redis that may be killed."""
+    async with opened(milvus_uri, redis.url) as store:
+        await store.create(a_collection(name))
+        yield store
+        await store.drop(name)

@@ -2,8 +2,19 @@
 
 from typing import Any
 
-from services.stores.expression import NUMBER_FIELDS, TEXT_FIELDS
-from services.stores.filter import AllOf, AnyOf, Comparison, Exists, Field, Filter, Membership, Not, Prefix, Value
+from services.stores.conditions import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    Exists,
+    Field,
+    Filter,
+    Has,
+    Membership,
+    Not,
+    Prefix,
+    Value,
+)
 
 
 def holds(tree: Filter, fields: dict[str, Any]) -> bool:  # noqa: PLR0911 - one for each kind of node
@@ -22,16 +33,15 @@ def holds(tree: Filter, fields: dict[str, Any]) -> bool:  # noqa: PLR0911 - one 
         case Prefix(field, prefix):
             found = _value(field, fields)
             return isinstance(found, str) and found.startswith(prefix)
-        case Comparison(field, "==", value):
-            return _equal(_value(field, fields), value)
-        case Comparison(field, "!=", value):
-            return not _equal(_value(field, fields), value)
+        case Has(field, value):
+            found = _value(field, fields)
+            return isinstance(found, list) and any(_equal(item, value) for item in found)
         case Comparison(field, operator, value):
             return _ordered(_value(field, fields), operator, value)
 
 
 def _value(field: Field, fields: dict[str, Any]) -> Any:
-    if len(field.path) == 1 and field.path[0] in TEXT_FIELDS | NUMBER_FIELDS:
+    if field.is_built_in:
         return fields[field.path[0]]
     value: Any = fields["metadata"]
     for key in field.path:

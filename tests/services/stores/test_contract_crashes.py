@@ -1,53 +1,38 @@
 """What survives: kill -9 of either store, a lost Redis, writers that die between any two steps."""
 
 import asyncio
+import itertools
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from redis.asyncio import Redis
 
 from rpc.deadline import Deadline
-from rpc.errors import Aborted, DeadlineExceeded, ServiceError, Unavailable
+from rpc.errors import Aborted, AlreadyExists, DeadlineExceeded, ServiceError, Unavailable
 from services.stores.catalog import Begun, RedisCatalog
+from services.stores.connection import MilvusConnection
 from services.stores.drafts import prepare
 from services.stores.finding import DEGRADED
 from services.stores.images import ImageStore
 from services.stores.milvus import MilvusIndex
 from services.stores.records import Collection, Counts, Embeddings, PutStatus, image_id_of
+from services.stores.recovery import Recovery
 from services.stores.rows import rows_of
+from services.stores.shards import RedisShards
 from testbed.servers import (
     STANDALONE_START_TIMEOUT_S,
     EmbeddedServer,
     embedded_milvus,
-    embedded_redis,
     standalone_milvus,
 )
 from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
 
 EMBEDDINGS = unit_vectors(30)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A Redis that may be killed."""
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = embedded_redis(folder)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def fragile(milvus_uri: str, redis: EmbeddedServer, name: str) -> AsyncIterator[ImageStore]:
-    """A store with an empty collection `name` on a Redis that may be killed."""
-    async with opened(milvus_uri, redis.url) as store:
-        await store.create(a_collection(name))
-        yield store
-        await store.drop(name)
 
 
 async def fill(store: ImageStore, name: str) -> None:
@@ -212,7 +197,7 @@ async def test_deletes_survive_a_lost_redis(fragile: ImageStore, redis: Embedded
     """What was deleted, after updates too, does not come back when Redis is rebuilt."""
     for content in ("1", "2", "3"):
         await put(fragile, name, picture("p", EMBEDDINGS[0], content=content))
-    assert await fragile.delete(name, [image_id_of("p")], soon()) == 1
+    assert (await fragile.delete(name, [image_id_of("p")], soon())).image_count == 1
     async with Redis.from_url(redis.url) as client:
         await client.flushall()
 
@@ -278,3 +263,102 @@ async def until_swept(store: ImageStore, name: str, redis_url: str) -> None:
     async with Redis.from_url(redis_url) as client:
         while await client.hlen(key):
             await store.sweep(name)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+async def test_a_creation_that_fails_leaves_nothing(
+    store: ImageStore, name: str, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Whichever call to either store fails, neither knows the collection afterwards, and the next attempt creates it."""
+    for owner, method in ((MilvusConnection, "call"), (RedisShards, "run")):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, method, failing_at(step, getattr(owner, method)))
+            with pytest.raises(Unavailable):
+                await store.create(a_collection(name))
+        assert name not in {collection.name for collection in await store.collections()}
+
+    created = await store.create(a_collection(name))
+    assert await put(store, created.name, picture("a", EMBEDDINGS[0])) == [PutStatus.ADDED]
+    await store.drop(name)
+
+
+async def test_a_creation_whose_caller_left_leaves_nothing(
+    store: ImageStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A creation that is cancelled between the stores is undone."""
+    reached = asyncio.Event()
+
+    async def never(*_: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Recovery, "start", never)
+        creation = asyncio.create_task(store.create(a_collection(name)))
+        await reached.wait()
+        creation.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await creation
+    assert name not in {collection.name for collection in await store.collections()}
+
+
+async def test_a_creation_that_crashed_is_completed(store: ImageStore, milvus_uri: str, name: str) -> None:
+    """What a crash left in Milvus alone is whole after a second attempt with the same definition, and refused to another."""
+    index = await MilvusIndex.open(milvus_uri)
+    left = await index.create(replace(a_collection(name), generation="before the crash"))
+    await index.close()
+
+    with pytest.raises(AlreadyExists):
+        await store.create(replace(a_collection(name), encoder="another"))
+    assert await store.create(a_collection(name)) == left
+    assert await store.counts(name) == Counts(0, 0)
+    assert await put(store, name, picture("a", EMBEDDINGS[0])) == [PutStatus.ADDED]
+    with pytest.raises(AlreadyExists):
+        await store.create(a_collection(name))
+    await store.drop(name)
+
+
+async def test_of_several_creators_at_once_one_creates(milvus_uri: str, name: str) -> None:
+    """Those who find the name free and come second are told that it is taken."""
+    index = await MilvusIndex.open(milvus_uri)
+    create, all_looked = index._client.create_collection, asyncio.Barrier(3)
+
+    async def create_together(*args: Any, **options: Any) -> Any:
+        await all_looked.wait()
+        return await create(*args, **options)
+
+    index._client.create_collection = create_together
+    creations = (index.create(replace(a_collection(name), generation=f"{number}")) for number in range(3))
+    ends = await asyncio.gather(*creations, return_exceptions=True)
+
+    [created] = [end for end in ends if isinstance(end, Collection)]
+    assert [type(end) for end in ends if end is not created] == [AlreadyExists] * 2, ends
+    assert await index.collection(name) == created
+    await index.drop(name)
+    await index.close()
+
+
+async def test_a_collection_without_its_index_is_indexed_by_a_search(milvus_uri: str, name: str) -> None:
+    """A search amidst a creation, or after one that crashed, finds nothing and does not take Milvus for away."""
+    index = await MilvusIndex.open(milvus_uri)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MilvusIndex, "_load", AsyncMock())
+        created = await index.create(a_collection(name))
+
+    found = await index.nearest(created, EMBEDDINGS[:1], limit=1, expression="", fields=["key"], deadline=soon())
+
+    assert found == [[]]
+    await index.drop(name)
+    await index.close()
+
+
+def failing_at(step: int, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """A method whose call number `step` fails, and no other."""
+    steps = itertools.count(1)
+
+    async def failing(*args: Any, **options: Any) -> Any:
+        if next(steps) == step:
+            raise Unavailable("failed on purpose")
+        return await call(*args, **options)
+
+    return failing

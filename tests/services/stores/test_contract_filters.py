@@ -2,27 +2,60 @@
 
 import asyncio
 import string
-from typing import Any
+from collections.abc import Callable, Coroutine
+from functools import reduce
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rpc.metadata import checked
+from services.stores import rows
+from services.stores.expression import kinds_of
 from services.stores.filter import parse_filter
 from services.stores.images import ImageStore
-from services.stores.records import image_id_of
-from tests.services.stores.making import a_collection, picture, put, unit_vectors
+from services.stores.records import CollectionMode, Region, image_id_of
+from tests.services.stores.making import a_collection, find, picture, put, unit_vectors
 from tests.services.stores.meaning import holds
 
-KEYS = ("a", "b", "c.d", "größe", "k-1")
+T = TypeVar("T")
+EXAMPLES = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+
+NAMES = (
+    *(
+        "a",
+        "b",
+        "c.d",
+        "größe",
+        "k-1",
+        "tags",
+        "n",
+        "label",
+        "score",
+        "`a.b`",
+        "c.`e:f`",
+        "tags.`0`",
+        "`2024`",
+        "`and`",
+    ),
+    *("`=`", "c.`=`", '`it\\`s "quoted"`', "`\\n\\\\/~1`", "`\u0001`", "gro\u0308\u00dfe", "has"),
+)
 TEXTS = ["", "a", "ab", "a'b", 'a"b', "a\\", "a\nb", "\t", "%", "a_", "ab%", "x' or key != '", "漢", "😀", "5", "true"]
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+NUMBERS = (0, 1, 1.5, -2, 5, 5.0, -0.0, 0.1, 1e-300, 1e300, 2**53 - 1, 1 - 2**53, 2.0**60)
 METADATA: list[dict[str, Any]] = [
     {},
     {"a": None, "b": [1, "a"], "c": {}},
     *({"a": text, "b": len(text), "c": {"d": text}} for text in TEXTS),
-    *({"a": number, "größe": number, "k-1": number > 1} for number in (0, 1, 1.5, -2, 5, 5.0, 1e300, 2**53)),
+    *({"a": number, "größe": number, "k-1": number > 1, "n": number} for number in NUMBERS),
     *({"a": truth, "c": {"d": truth, "e": None}} for truth in (True, False)),
-    {"a": {"b": 1}, "b": "deep", "c": {"d": {"e": 1}}},
+    {"a": {"b": 1}, "b": "deep", "c": {"d": {"e": 1}}, "a.b": "dotted"},
+    {"tags": [*TEXTS, COMPOSED]},
+    {"tags": [5, 1.5, 2.0, True, None, ["a"], {"a": "ab"}]},
+    {"tags": [], "label": "a", "score": 1, "a": DECOMPOSED},
+    {"tags": {"0": "a", "=": 5}, "=": "a", "c": {"=": 5, "e:f": 5}, "has": 5, "a": COMPOSED},
+    {"2024": 5, "and": "a", 'it`s "quoted"': "a", "\n\\/~1": "a", "\u0001": 5, "gro\u0308\u00dfe": "a"},
 ]
 
 
@@ -34,14 +67,16 @@ def quoted(text: str) -> str:
     )
 
 
-texts = st.sampled_from(TEXTS) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=8)
+texts = st.sampled_from([*TEXTS, COMPOSED, DECOMPOSED]) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=8
+)
 values = st.one_of(
     texts.map(quoted),
     st.integers(-3, 8).map(str),
-    st.sampled_from(["1.5", "-2.0", "1e300", "9007199254740992", "true", "false", "null"]),
+    st.sampled_from(["1.5", "-2.0", "1e300", "9007199254740991", "true", "false", "null"]),
 )
 ordered = st.one_of(texts.map(quoted), st.sampled_from(["0", "1", "1.5", "-2", "5"]))
-names = st.sampled_from(KEYS)
+names = st.sampled_from(NAMES)
 comparisons = st.one_of(
     st.builds("{} {} {}".format, names, st.sampled_from(["=", "==", "!="]), values),
     st.builds("{} {} {}".format, names, st.sampled_from(["<", "<=", ">", ">="]), ordered),
@@ -53,8 +88,9 @@ comparisons = st.one_of(
     ),
     st.builds(lambda name, text: f"{name} like {quoted(text.replace('%', '') + '%')}", names, texts),
     st.builds("exists {}".format, names),
-    st.builds("uri {} {}".format, st.sampled_from(["=", "<", ">="]), texts.map(quoted)),
-    st.builds("width_px {} {}".format, st.sampled_from(["=", "<", "!="]), st.sampled_from(["640", "641", "639.5"])),
+    st.builds("{} has {}".format, names, values.filter(lambda value: value != "null")),
+    st.builds("$uri {} {}".format, st.sampled_from(["=", "<", ">="]), texts.map(quoted)),
+    st.builds("$width_px {} {}".format, st.sampled_from(["=", "<", "!="]), st.sampled_from(["640", "641", "639.5"])),
 )
 filters = st.recursive(
     comparisons,
@@ -72,7 +108,7 @@ async def pictures(store: ImageStore, name: str) -> dict[str, dict[str, Any]]:
     """Pictures of every kind of metadata, by image_id."""
     await store.create(a_collection(name))
     embeddings = unit_vectors(len(METADATA))
-    images = [picture(f"p{i}", embeddings[i], metadata) for i, metadata in enumerate(METADATA)]
+    images = [picture(f"p{i}", embeddings[i], checked(metadata)) for i, metadata in enumerate(METADATA)]
     await put(store, name, *images)
     return {
         image_id_of(image.uri): {"metadata": image.metadata, "uri": image.uri, "width_px": 640.0} for image in images
@@ -81,19 +117,161 @@ async def pictures(store: ImageStore, name: str) -> dict[str, dict[str, Any]]:
 
 async def test_engines_and_python_agree(store: ImageStore, name: str, pictures: dict[str, dict[str, Any]]) -> None:
     """Any filter matches just the pictures that it matches by its definition."""
-    loop = asyncio.get_running_loop()
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @EXAMPLES
     @given(filters)
     def agree(text: str) -> None:
-        tree = parse_filter(text)
-        assert tree is not None
-        expected = sorted(image_id for image_id, fields in pictures.items() if holds(tree, fields))
-        matching = asyncio.run_coroutine_threadsafe(store.ids_matching(name, text), loop)
-        assert matching.result(30) == expected
+        assert matching(text) == matching_in_python(text, pictures)
 
+    matching = blocking(store, name)
     await asyncio.to_thread(agree)
     await store.drop(name)
+
+
+numbers = st.one_of(
+    st.sampled_from(NUMBERS),
+    st.integers(1 - 2**53, 2**53 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+
+
+async def test_a_literal_means_the_same_alone_and_in_a_list(
+    store: ImageStore, name: str, pictures: dict[str, dict[str, Any]]
+) -> None:
+    """`x = v`, `x in (v)` and `x in (v, w)` agree with Python for numbers in any form, texts and truths; so does `has`."""
+    literals = st.one_of(
+        numbers.map(repr),
+        numbers.map("{:.17e}".format),
+        numbers.map(lambda number: f"+{abs(number)!r}"),
+        values.filter(lambda value: value != "null"),
+    )
+
+    @settings(EXAMPLES, max_examples=40)
+    @given(literals, literals)
+    def agree(one: str, other: str) -> None:
+        expected = matching_in_python(f"a = {one}", pictures)
+        assert matching(f"a = {one}") == matching(f"a in ({one})") == expected
+        assert matching(f"a != {one}") == matching(f"a not in ({one})") == sorted(pictures.keys() - set(expected))
+        both = matching_in_python(f"a in ({one}, {other})", pictures)
+        assert matching(f"a in ({one}, {other})") == matching(f"a = {one} or a = {other}") == both
+        assert matching(f"tags has {one}") == matching_in_python(f"tags has {one}", pictures)
+
+    matching = blocking(store, name)
+    await asyncio.to_thread(agree)
+    await store.drop(name)
+
+
+async def test_any_key_can_be_asked_for(store: ImageStore, name: str) -> None:
+    """A key of any characters, at any level, finds the image that has it, and no other."""
+    await store.create(a_collection(name))
+    embeddings = unit_vectors(2)
+    await put(store, name, picture("other", embeddings[1], {"x": 1}))
+
+    @settings(EXAMPLES, max_examples=25)
+    @given(st.lists(keys, min_size=1, max_size=3), st.booleans())
+    def found(path: list[str], in_list: bool) -> None:  # noqa: FBT001 - hypothesis passes by place
+        value: Any = ["x"] if in_list else "x"
+        metadata = {path[0]: reduce(lambda inner, key: {key: inner}, reversed(path[1:]), value)}
+        run(put(store, name, picture("this", embeddings[0], checked(metadata))))
+        text = ".".join(map(key_quoted, path))
+        for condition in (f"{text} has 'x'" if in_list else f"{text} = 'x'", f"exists {text}"):
+            assert matching(condition) == [image_id_of("this")]
+            assert matching(f"not {condition}") == [image_id_of("other")]
+
+    matching, run = blocking(store, name), running(asyncio.get_running_loop())
+    await asyncio.to_thread(found)
+    await store.drop(name)
+
+
+async def test_rows_of_earlier_releases_are_found(
+    store: ImageStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that were stored in decomposed form and do not name the items of their lists match as others do."""
+    await store.create(a_collection(name))
+    embeddings = unit_vectors(2)
+    old = {DECOMPOSED: DECOMPOSED, "list": [DECOMPOSED, 5], "c": {DECOMPOSED: True}}
+    monkeypatch.setattr(rows, "kinds_of", kinds_of_earlier_releases)
+    await put(store, name, picture("old", embeddings[0], old))
+    monkeypatch.undo()
+    await put(store, name, picture("new", embeddings[1], checked(old)))
+
+    both = sorted(map(image_id_of, ("old", "new")))
+    for text in (
+        f"{COMPOSED} = '{DECOMPOSED}'",
+        f"{DECOMPOSED} in ('{COMPOSED}', 5)",
+        f"{COMPOSED} like 'caf\u00e9%'",
+        f"list has '{COMPOSED}' and list has 5",
+        f"exists c.{COMPOSED} and c.{COMPOSED} != false",
+        f"not ({COMPOSED} != '{COMPOSED}')",
+    ):
+        assert await store.ids_matching(name, text) == both, text
+    assert await store.ids_matching(name, f"{COMPOSED} != '{COMPOSED}'") == []
+    assert image_id_of("old") not in await store.ids_matching(name, "not list has 5")
+    await store.drop(name)
+
+
+async def test_built_in_fields_are_not_metadata(store: ImageStore, name: str) -> None:
+    """`$label` and `$score` are the detection's, `label` and `score` the caller's, in searches, listings and deletions."""
+    await store.create(a_collection(name, CollectionMode.OBJECTS))
+    embeddings = unit_vectors(2)
+    regions = [[Region((0.1, 0.1, 0.5, 0.5), "dog", 0.75)], [Region((0.1, 0.1, 0.5, 0.5), "cat", 0.25)]]
+    images = [
+        picture("a", embeddings[:1], {"label": "cat", "score": 0.25}, regions=regions[0]),
+        picture("b", embeddings[1:], {"label": "dog", "score": 0.75}, regions=regions[1]),
+    ]
+    await put(store, name, *images)
+
+    for text, expected in {
+        "$label = 'dog' and $score > 0.5": "a",
+        "label = 'dog' and score > 0.5": "b",
+        "$uri = 'a' and $width_px = 640": "a",
+        "`label` = 'cat'": "a",
+    }.items():
+        found = await find(store, name, embeddings[0], filter=text)
+        assert [hit.record.uri for hit in found.hits] == [expected], text
+        assert await store.ids_matching(name, text) == [image_id_of(expected)]
+    assert (await find(store, name, embeddings[0], filter="label = 'x'")).warnings == (
+        "filter: label is the metadata key label; for the built-in field write $label",
+    )
+    assert (await find(store, name, embeddings[0], filter="$label = 'x'")).warnings == ()
+    await store.drop(name)
+
+
+def kinds_of_earlier_releases(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The kinds as they were written before lists named their items."""
+    kinds = kinds_of({key: value for key, value in metadata.items() if not isinstance(value, list)})
+    return kinds | {key: "other" for key, value in metadata.items() if isinstance(value, list)}
+
+
+keys = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6),
+    st.sampled_from(
+        ["=", "==", "0", "1", "-", "a.b", "$uri", "a b", "[0]", '"', "\\", "`", "/", "~", "~1", "e\u0301", "not"]
+    ),
+)
+
+
+def key_quoted(key: str) -> str:
+    """A key as a user writes it."""
+    return "`" + key.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def matching_in_python(text: str, pictures: dict[str, dict[str, Any]]) -> list[str]:
+    """The ids of the pictures that match by the filter's definition."""
+    tree = parse_filter(text)
+    assert tree is not None
+    return sorted(image_id for image_id, fields in pictures.items() if holds(tree, fields))
+
+
+def running(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, T]], T]:
+    """Runs what a thread needs of the store on the store's loop."""
+    return lambda call: asyncio.run_coroutine_threadsafe(call, loop).result(30)
+
+
+def blocking(store: ImageStore, name: str) -> Callable[[str], list[str]]:
+    """The ids that match a filter, for a thread."""
+    run = running(asyncio.get_running_loop())
+    return lambda text: run(store.ids_matching(name, text))
 
 
 async def test_long_filters_work(store: ImageStore, name: str, pictures: dict[str, dict[str, Any]]) -> None:
@@ -102,10 +280,7 @@ async def test_long_filters_work(store: ImageStore, name: str, pictures: dict[st
     items = ",".join(str(i) for i in range(1000))
 
     for text in (chain, f"b in ({items})", f"not ({chain})", "(" * 19 + "b=1" + ")" * 19):
-        tree = parse_filter(text)
-        assert tree is not None
-        expected = sorted(image_id for image_id, fields in pictures.items() if holds(tree, fields))
-        assert await store.ids_matching(name, text) == expected
+        assert await store.ids_matching(name, text) == matching_in_python(text, pictures)
     await store.drop(name)
 
 

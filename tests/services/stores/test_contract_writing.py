@@ -1,15 +1,20 @@
 """What is written: once, by version, findable when acknowledged."""
 
 import asyncio
+import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from redis.asyncio import Redis
 
-from rpc.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
+from rpc.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, ServiceError
 from services.stores.images import ImageStore
-from services.stores.records import Collection, CollectionMode, Counts, PutStatus, Region, image_id_of
+from services.stores.records import Collection, CollectionMode, Counts, NewMetadata, PutStatus, Region, image_id_of
+from testbed.servers import EmbeddedServer
 from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
 
 NASTY = [
@@ -71,18 +76,15 @@ async def test_changed_metadata_are_an_update(store: ImageStore, photos: Collect
     assert await uris(store, photos.name, embedding, filter="colour = 'blue'") == ["p"]
 
 
-async def test_unchanged_knows_what_lives(store: ImageStore, photos: Collection) -> None:
-    """Before encoding, the store tells which pictures it has already."""
+async def test_lookup_knows_what_lives(store: ImageStore, photos: Collection) -> None:
+    """Before encoding, the store tells which images it has already, with their bytes' hash and metadata."""
     image = picture("p", unit_vectors(1)[0], {"a": 1})
     await put(store, photos.name, image)
 
-    same, other_bytes, other_metadata, unknown = await store.unchanged(
-        photos.name,
-        [("p", image.sha256, {"a": 1}), ("p", "0" * 64, {"a": 1}), ("p", image.sha256, {}), ("q", image.sha256, {})],
-    )
-    assert same is not None
-    assert same.uri == "p"
-    assert (other_bytes is None, other_metadata is None, unknown) == (True, True, None)
+    known, unknown, again = await store.lookup(photos.name, ["p", "q", "p"])
+    assert known is not None
+    assert (known.uri, known.sha256, known.metadata, known.decoder_revision) == ("p", image.sha256, {"a": 1}, 1)
+    assert (unknown, again) == (None, known)
 
 
 async def test_objects_keep_their_regions(store: ImageStore, name: str) -> None:
@@ -114,7 +116,7 @@ async def test_nasty_texts_survive(store: ImageStore, photos: Collection) -> Non
         assert (record.uri, record.metadata) == (f"uri {text}", metadata[text])
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
         assert await store.ids_matching(photos.name, f'text = "{quoted}"') == [record.image_id]
-        assert await store.ids_matching(photos.name, f'uri = "uri {quoted}"') == [record.image_id]
+        assert await store.ids_matching(photos.name, f'$uri = "uri {quoted}"') == [record.image_id]
 
 
 async def test_bad_pictures_fail_alone(store: ImageStore, photos: Collection) -> None:
@@ -180,8 +182,8 @@ async def test_deleted_pictures_are_gone(store: ImageStore, photos: Collection) 
     await put(store, photos.name, *(picture(f"p/{i}", embeddings[i]) for i in range(3)))
     gone = image_id_of("p/1")
 
-    assert await store.delete(photos.name, [gone, gone, "f" * 32, "no id"], soon()) == 1
-    assert await store.delete(photos.name, [gone], soon()) == 0
+    assert (await store.delete(photos.name, [gone, gone, "f" * 32, "no id"], soon())).image_count == 1
+    assert (await store.delete(photos.name, [gone], soon())).image_count == 0
     assert "p/1" not in await uris(store, photos.name, embeddings[1])
     assert await store.counts(photos.name) == Counts(2, 2)
     with pytest.raises(NotFound):
@@ -197,7 +199,7 @@ async def test_collections_are_kept_apart(store: ImageStore, photos: Collection,
     await put(store, f"{name}b", picture("p", embedding))
 
     assert await uris(store, photos.name, embedding) == []
-    assert await store.delete(photos.name, [image_id_of("p")], soon()) == 0
+    assert (await store.delete(photos.name, [image_id_of("p")], soon())).image_count == 0
     with pytest.raises(NotFound):
         await store.image(photos.name, image_id_of("p"))
     assert await uris(store, f"{name}b", embedding) == ["p"]
@@ -222,6 +224,36 @@ async def test_collections_are_created_listed_and_dropped(store: ImageStore, nam
     assert await store.counts(name) == Counts(0, 0)
     assert await uris(store, name, unit_vectors(1)) == []
     await store.drop(name)
+
+
+async def test_a_drop_under_traffic_is_not_found(
+    store: ImageStore, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever still uses a collection while it is dropped is told that there is none, and nothing is rebuilt."""
+    embedding = unit_vectors(1)[0]
+    await store.create(a_collection(name))
+    await put(store, name, picture("p", embedding))
+    running = asyncio.Semaphore(0)
+
+    async def use(number: int) -> ServiceError:
+        try:
+            for round_number in itertools.count():
+                await put(store, name, picture(f"p/{number}", embedding, content=f"{round_number}"))
+                running.release()
+                await store.counts(name)
+                await uris(store, name, embedding)
+        except ServiceError as error:
+            return error
+        raise AssertionError
+
+    users = [asyncio.create_task(use(number)) for number in range(8)]
+    for _ in range(16):
+        await running.acquire()
+    await store.drop(name)
+    errors = await asyncio.gather(*users)
+
+    assert [type(error) for error in errors] == [NotFound] * 8, errors
+    assert len(caplog.records) <= 1
 
 
 @pytest.mark.parametrize("bad", ["", "A", "1a", "a-b", "a" * 64, "a'; drop", "../x"])
@@ -267,3 +299,99 @@ async def test_acknowledged_pictures_are_found_by_another_process(
     await reader.wait()
 
     assert found == [f"p/{i}" for i in range(len(embeddings))]
+
+
+async def test_metadata_that_are_not_sent_stay(store: ImageStore, photos: Collection) -> None:
+    """Changed bytes without metadata keep the old ones; a new image without any has none."""
+    old, new = unit_vectors(2)
+    await put(store, photos.name, picture("p", old, {"a": 1}, content="old"))
+    changed = replace(picture("p", new, content="new"), metadata=None)
+
+    assert await put(store, photos.name, changed, replace(changed, uri="q")) == [PutStatus.UPDATED, PutStatus.ADDED]
+    p, q = await store.lookup(photos.name, ["p", "q"])
+    assert p is not None
+    assert q is not None
+    assert (p.metadata, p.sha256, q.metadata) == ({"a": 1}, changed.sha256, {})
+    assert await uris(store, photos.name, new, filter="a = 1") == ["p"]
+
+
+async def test_new_metadata_keep_embeddings_and_regions(store: ImageStore, name: str) -> None:
+    """Metadata alone are a new version with what was encoded, and only where the bytes are still those."""
+    await store.create(a_collection(name, CollectionMode.OBJECTS))
+    embeddings = unit_vectors(2)
+    regions = [Region((0.1, 0.2, 0.5, 0.6), "dog", 0.9, 16), Region((0.5, 0.5, 1.0, 1.0), "cat", 0.8, 15)]
+    image = replace(picture("p", embeddings, {"a": 1}, regions=regions), decoder_revision=2)
+    await put(store, name, image)
+
+    change = NewMetadata("p", image.sha256, {})
+    [updated, foreign, unknown] = await store.put(
+        name, [change, replace(change, sha256="0" * 64), replace(change, uri="q")], soon()
+    )
+    assert (updated.status, updated.region_count) == (PutStatus.UPDATED, 2)
+    assert isinstance(foreign.error, Aborted)
+    assert isinstance(unknown.error, Aborted)
+    stored = await store.image(name, image_id_of("p"))
+    assert (stored.record.metadata, stored.record.decoder_revision) == ({}, 2)
+    assert [region.label for region in stored.regions] == ["dog", "cat"]
+    assert stored.embeddings == pytest.approx(embeddings, abs=1e-6)
+    assert await store.counts(name) == Counts(1, 2)
+    await store.drop(name)
+
+
+async def test_metadata_are_kept_from_the_version_that_is_replaced(
+    store: ImageStore, photos: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the old version and the new one's begin another writer may change the metadata: they stay."""
+    old, new = unit_vectors(2)
+    await put(store, photos.name, picture("p", old, {"a": 1}, content="old"))
+    begin = store._catalog.begin
+
+    async def begin_behind_another(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(store._catalog, "begin", begin)
+        await put(store, photos.name, picture("p", old, {"a": 2}, content="old"))
+        return await begin(*args, **options)
+
+    monkeypatch.setattr(store._catalog, "begin", begin_behind_another)
+    await put(store, photos.name, replace(picture("p", new, content="new"), metadata=None))
+    [record] = await store.lookup(photos.name, ["p"])
+    assert record is not None
+    assert record.metadata == {"a": 2}
+
+
+async def test_used_bytes_are_those_of_live_and_pending_images(
+    store: ImageStore, photos: Collection, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes are in use as long as any image of any collection has them, also one that is being written."""
+    embedding = unit_vectors(1)[0]
+    await store.create(a_collection(f"{name}b"))
+    image, pending = picture("p", embedding), picture("q", embedding)
+    await put(store, photos.name, image)
+    await put(store, f"{name}b", image)
+    wanted = [image.sha256, pending.sha256, "0" * 64]
+    write, seen = store._index.write, list[set[str]]()
+
+    async def look_and_write(*args: Any) -> None:
+        seen.append(await store.used_sha256s(wanted))
+        await write(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._index, "write", look_and_write)
+        await put(store, photos.name, pending)
+    assert seen == [{image.sha256, pending.sha256}]
+    for collection, used in ((photos.name, {image.sha256, pending.sha256}), (f"{name}b", {pending.sha256})):
+        await store.delete(collection, [image_id_of("p")], soon())
+        assert await store.used_sha256s(wanted) == used
+    await store.drop(f"{name}b")
+
+
+async def test_a_rebuilt_redis_knows_the_decoder_revision(
+    fragile: ImageStore, redis: EmbeddedServer, name: str
+) -> None:
+    """The revision outlives a loss of Redis, and records that name none are of the first."""
+    old, new = unit_vectors(2)
+    await put(fragile, name, picture("old", old), replace(picture("new", new), decoder_revision=2))
+    async with Redis.from_url(redis.url) as client:
+        await client.flushall()
+
+    records = await fragile.lookup(name, ["old", "new"])
+    assert [record.decoder_revision for record in records if record] == [1, 2]

@@ -1,4 +1,5 @@
 import math
+import time
 
 from services.stores.milvus import Neighbor
 from services.stores.ranking import Match, horizon, merge, rank
@@ -29,6 +30,21 @@ def test_equal_scores_stand_by_uri() -> None:
     """Ties are broken by uri, so an order is always the same."""
     hits = ranked([neighbor("b", 0.5), neighbor("a", 0.5), neighbor("c", 0.9)], *map(record, "abc"))
     assert [hit.record.uri for hit in hits] == ["c", "a", "b"]
+
+
+def test_many_copies_fold_into_one_hit_in_linear_time() -> None:
+    """As many copies as one search may return are counted, a hundred are named, and sixteen times as many take no 64."""
+
+    def folding_s(count: int) -> float:
+        near, same = [neighbor(f"{i:05}", 0.5) for i in range(count)], [record(f"{i:05}", "same") for i in range(count)]
+        start_s = time.perf_counter()
+        [hit] = ranked(near, *same)
+        taken_s = time.perf_counter() - start_s
+        assert hit.copy_count == count - 1
+        assert hit.copies == tuple(f"{i:05}" for i in range(1, 101))
+        return taken_s
+
+    assert min(folding_s(16_384) for _ in range(3)) < 64 * min(folding_s(1024) for _ in range(3))
 
 
 def test_the_best_copy_leads() -> None:

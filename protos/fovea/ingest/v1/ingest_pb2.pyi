@@ -58,9 +58,9 @@ class _IngestStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IngestSt
     INGEST_STATUS_ADDED: _IngestStatus.ValueType  # 1
     """The picture is new."""
     INGEST_STATUS_UNCHANGED: _IngestStatus.ValueType  # 2
-    """The same bytes and metadata were there already; nothing was written."""
+    """The same bytes were there already, with the same metadata or none sent; nothing was written or encoded."""
     INGEST_STATUS_UPDATED: _IngestStatus.ValueType  # 3
-    """The picture replaced an older version of itself."""
+    """The picture replaced an older version of itself; where only the metadata differ, its embeddings were kept."""
     INGEST_STATUS_FAILED: _IngestStatus.ValueType  # 4
     """The picture was not taken; `error` says why."""
 
@@ -72,9 +72,9 @@ INGEST_STATUS_UNSPECIFIED: IngestStatus.ValueType  # 0
 INGEST_STATUS_ADDED: IngestStatus.ValueType  # 1
 """The picture is new."""
 INGEST_STATUS_UNCHANGED: IngestStatus.ValueType  # 2
-"""The same bytes and metadata were there already; nothing was written."""
+"""The same bytes were there already, with the same metadata or none sent; nothing was written or encoded."""
 INGEST_STATUS_UPDATED: IngestStatus.ValueType  # 3
-"""The picture replaced an older version of itself."""
+"""The picture replaced an older version of itself; where only the metadata differ, its embeddings were kept."""
 INGEST_STATUS_FAILED: IngestStatus.ValueType  # 4
 """The picture was not taken; `error` says why."""
 Global___IngestStatus: _TypeAlias = IngestStatus  # noqa: Y015
@@ -94,6 +94,7 @@ class Collection(_message.Message):
     IMAGE_COUNT_FIELD_NUMBER: _builtins.int
     REGION_COUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    COUNTS_UNKNOWN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`[a-z][a-z0-9_]{0,62}`."""
     space: _builtins.str
@@ -110,6 +111,10 @@ class Collection(_message.Message):
     """Pictures that can be found."""
     region_count: _builtins.int
     """Vectors that can be found: one a picture, or one an object."""
+    counts_unknown: _builtins.bool
+    """True in `ListCollections` while the records of this collection are being rebuilt: the two counts are 0 and mean
+    nothing then.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -126,10 +131,11 @@ class Collection(_message.Message):
         image_count: _builtins.int = ...,
         region_count: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        counts_unknown: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "detector", b"detector", "encoder", b"encoder", "image_count", b"image_count", "index", b"index", "mode", b"mode", "name", b"name", "region_count", b"region_count", "space", b"space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_unknown", b"counts_unknown", "create_time", b"create_time", "detector", b"detector", "encoder", b"encoder", "image_count", b"image_count", "index", b"index", "mode", b"mode", "name", b"name", "region_count", b"region_count", "space", b"space"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -328,6 +334,7 @@ class Item(_message.Message):
     URI_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
     """Path or URL of the picture, its identity for the caller, at most 4,096 bytes. Items of one uri are worked on one after
     the other, in the order sent; until the second one can begin, the stream is not read further.
@@ -335,9 +342,18 @@ class Item(_message.Message):
     """
     image: _builtins.bytes
     """The encoded picture, at most 32 MiB; where absent it is read from the uri, inside the configured roots only."""
+    keep: _builtins.bool
+    """Keep a copy of `image` where it cannot be read again from `uri`, so that it can be shown; default true.
+    Without a copy the image is found but not shown, and a warning says so.
+    """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Anything to filter by and to return with hits, at most 16 KiB as JSON."""
+        """Anything to filter by and to return with hits: at most 16 KiB as compact JSON, at most 16 levels of objects and lists
+        (the metadata itself is the first), numbers finite. A Struct carries numbers as doubles: send integers of 2^53 and
+        more, such as 64-bit ids, as text. Texts and keys are stored in Unicode's composed form (NFC).
+        Absent: what is stored under the uri stays. Present, also empty: it replaces what is stored, without encoding the
+        image again where its bytes are the same.
+        """
 
     def __init__(
         self,
@@ -345,14 +361,20 @@ class Item(_message.Message):
         uri: _builtins.str = ...,
         image: _builtins.bytes | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        keep: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "image", b"image", "metadata", b"metadata"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "_keep", b"_keep", "image", b"image", "keep", b"keep", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "image", b"image", "metadata", b"metadata", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image", b"_image", "_keep", b"_keep", "image", b"image", "keep", b"keep", "metadata", b"metadata", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image: _TypeAlias = _typing.Literal["image"]  # noqa: Y015
     _WhichOneofArgType__image: _TypeAlias = _typing.Literal["_image", b"_image"]  # noqa: Y015
+    _WhichOneofReturnType__keep: _TypeAlias = _typing.Literal["keep"]  # noqa: Y015
+    _WhichOneofArgType__keep: _TypeAlias = _typing.Literal["_keep", b"_keep"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__image) -> _WhichOneofReturnType__image | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keep) -> _WhichOneofReturnType__keep | None: ...
 
 Global___Item: _TypeAlias = Item  # noqa: Y015
 
@@ -380,7 +402,9 @@ class IngestResponse(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the caller may want to know, for example "only the first frame was read"."""
+        """What the caller may want to know, for example "only the first frame was read"; none for a picture that was not
+        encoded.
+        """
 
     def __init__(
         self,
@@ -441,16 +465,22 @@ class DeleteImagesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DELETED_COUNT_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     deleted_count: _builtins.int
     """Pictures that were there and are gone."""
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the caller may want to know of the filter, for example that a plain name is no longer a built-in field."""
+
     def __init__(
         self,
         *,
         deleted_count: _builtins.int = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -578,21 +608,27 @@ class ListImagesResponse(_message.Message):
 
     IMAGES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """What to send to get the next page; empty on the last page."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
         """The pictures of this page, by image_id."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the caller may want to know of the filter, for example that a plain name is no longer a built-in field."""
+
     def __init__(
         self,
         *,
         images: _abc.Iterable[Global___Image] | None = ...,
         next_page_token: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "next_page_token", b"next_page_token", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

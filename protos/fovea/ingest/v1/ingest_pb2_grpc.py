@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class IngestServiceStub:
     """Creates, fills, lists and empties collections.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
+    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
     """
 
     def __init__(self, channel):
@@ -89,6 +93,10 @@ class IngestServiceStub:
 
 class IngestServiceServicer:
     """Creates, fills, lists and empties collections.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
+    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
     """
 
     def CreateCollection(self, request, context):
@@ -106,7 +114,7 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCollections(self, request, context):
-        """Reads all collections by name, with their counts.
+        """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,13 +129,17 @@ class IngestServiceServicer:
 
     def Ingest(self, request_iterator, context):
         """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
+        The first message must come within 30 s, and a stream ends with DEADLINE_EXCEEDED when the server waits for the caller
+        and nothing is sent either way for 300 s, or when an answer is not read for 60 s. RESOURCE_EXHAUSTED with reason
+        STREAM_LIMIT: too many streams are open, 64.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteImages(self, request, context):
-        """Deletes pictures by id, by uri or by filter. Unknown ones are not an error.
+        """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
+        an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -224,6 +236,10 @@ def add_IngestServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class IngestService:
     """Creates, fills, lists and empties collections.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
+    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
     """
 
     @staticmethod

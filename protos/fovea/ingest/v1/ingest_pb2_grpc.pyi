@@ -27,7 +27,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class IngestServiceStub:
-    """Creates, fills, lists and empties collections."""
+    """Creates, fills, lists and empties collections.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
+    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,13 +43,19 @@ class IngestServiceStub:
     GetCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetCollectionRequest, _ingest_pb2.GetCollectionResponse]
     """Reads one collection with its counts. NOT_FOUND: unknown name."""
     ListCollections: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListCollectionsRequest, _ingest_pb2.ListCollectionsResponse]
-    """Reads all collections by name, with their counts."""
+    """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`."""
     DeleteCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.DeleteCollectionRequest, _ingest_pb2.DeleteCollectionResponse]
     """Deletes a collection and everything in it; the picture files stay. NOT_FOUND: unknown name."""
     Ingest: _grpc.StreamStreamMultiCallable[_ingest_pb2.IngestRequest, _ingest_pb2.IngestResponse]
-    """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable."""
+    """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
+    The first message must come within 30 s, and a stream ends with DEADLINE_EXCEEDED when the server waits for the caller
+    and nothing is sent either way for 300 s, or when an answer is not read for 60 s. RESOURCE_EXHAUSTED with reason
+    STREAM_LIMIT: too many streams are open, 64.
+    """
     DeleteImages: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.DeleteImagesRequest, _ingest_pb2.DeleteImagesResponse]
-    """Deletes pictures by id, by uri or by filter. Unknown ones are not an error."""
+    """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
+    an error.
+    """
     GetImage: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetImageRequest, _ingest_pb2.GetImageResponse]
     """Reads one picture's record. NOT_FOUND: unknown picture."""
     ListImages: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListImagesRequest, _ingest_pb2.ListImagesResponse]
@@ -56,7 +67,12 @@ class IngestServiceStub:
 
 @_typing.type_check_only
 class IngestServiceAsyncStub(IngestServiceStub):
-    """Creates, fills, lists and empties collections."""
+    """Creates, fills, lists and empties collections.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
+    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.CreateCollectionRequest, _ingest_pb2.CreateCollectionResponse]  # type: ignore[assignment]
@@ -64,13 +80,19 @@ class IngestServiceAsyncStub(IngestServiceStub):
     GetCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetCollectionRequest, _ingest_pb2.GetCollectionResponse]  # type: ignore[assignment]
     """Reads one collection with its counts. NOT_FOUND: unknown name."""
     ListCollections: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListCollectionsRequest, _ingest_pb2.ListCollectionsResponse]  # type: ignore[assignment]
-    """Reads all collections by name, with their counts."""
+    """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`."""
     DeleteCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.DeleteCollectionRequest, _ingest_pb2.DeleteCollectionResponse]  # type: ignore[assignment]
     """Deletes a collection and everything in it; the picture files stay. NOT_FOUND: unknown name."""
     Ingest: _aio.StreamStreamMultiCallable[_ingest_pb2.IngestRequest, _ingest_pb2.IngestResponse]  # type: ignore[assignment]
-    """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable."""
+    """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
+    The first message must come within 30 s, and a stream ends with DEADLINE_EXCEEDED when the server waits for the caller
+    and nothing is sent either way for 300 s, or when an answer is not read for 60 s. RESOURCE_EXHAUSTED with reason
+    STREAM_LIMIT: too many streams are open, 64.
+    """
     DeleteImages: _aio.UnaryUnaryMultiCallable[_ingest_pb2.DeleteImagesRequest, _ingest_pb2.DeleteImagesResponse]  # type: ignore[assignment]
-    """Deletes pictures by id, by uri or by filter. Unknown ones are not an error."""
+    """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
+    an error.
+    """
     GetImage: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetImageRequest, _ingest_pb2.GetImageResponse]  # type: ignore[assignment]
     """Reads one picture's record. NOT_FOUND: unknown picture."""
     ListImages: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListImagesRequest, _ingest_pb2.ListImagesResponse]  # type: ignore[assignment]
@@ -81,7 +103,12 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """Compares Redis and Milvus, reports, and repairs when asked."""
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Creates, fills, lists and empties collections."""
+    """Creates, fills, lists and empties collections.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
+    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    """
 
     @_abc_1.abstractmethod
     def CreateCollection(
@@ -105,7 +132,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.ListCollectionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.ListCollectionsResponse, _abc.Awaitable[_ingest_pb2.ListCollectionsResponse]]:
-        """Reads all collections by name, with their counts."""
+        """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`."""
 
     @_abc_1.abstractmethod
     def DeleteCollection(
@@ -121,7 +148,11 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_ingest_pb2.IngestRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_pb2.IngestResponse], _abc.AsyncIterator[_ingest_pb2.IngestResponse]]:
-        """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable."""
+        """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
+        The first message must come within 30 s, and a stream ends with DEADLINE_EXCEEDED when the server waits for the caller
+        and nothing is sent either way for 300 s, or when an answer is not read for 60 s. RESOURCE_EXHAUSTED with reason
+        STREAM_LIMIT: too many streams are open, 64.
+        """
 
     @_abc_1.abstractmethod
     def DeleteImages(
@@ -129,7 +160,9 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.DeleteImagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.DeleteImagesResponse, _abc.Awaitable[_ingest_pb2.DeleteImagesResponse]]:
-        """Deletes pictures by id, by uri or by filter. Unknown ones are not an error."""
+        """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
+        an error.
+        """
 
     @_abc_1.abstractmethod
     def GetImage(

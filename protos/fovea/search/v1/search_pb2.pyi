@@ -42,7 +42,16 @@ class SearchRequest(_message.Message):
     offset: _builtins.int
     """Hits to leave out at the front; default 0, at most 10,000. A page past the end is an empty answer."""
     filter: _builtins.str
-    """A filter over metadata, for example `colour = "red" and price < 20`; at most 4,096 characters. Empty: no filter."""
+    """A filter over metadata and built-in fields, at most 4,096 characters, for example
+    `colour = "red" and price < 20 and tags has "cat" and $label = "dog"`. Empty: no filter.
+
+    Names: a plain name is a metadata key, `a.b` the key b inside of a; any other key is quoted in backticks, as in
+    "`camera make` = 1", with \\` and \\\\ inside. `$uri`, `$image_id`, `$width_px`, `$height_px`, `$label` and `$score` (of the
+    detection) are the built-in fields.
+    Conditions: =, !=, <, <=, >, >=, [not] in (1, 2), like "prefix%", has (a list contains), exists; and, or, not, ( ).
+    Literals: "text" or 'text', numbers, true, false, null (an absent key). Integers of 2^53 and more are refused: keep
+    such ids as text. A condition holds only for a present value of the literal's type; != and not are everything else.
+    """
     min_score: _builtins.float
     """Leave out hits whose score is lower, -1..1; default: none is left out."""
     exact: _builtins.bool
@@ -206,6 +215,7 @@ class Hit(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     QUERY_REGION_FIELD_NUMBER: _builtins.int
     COPIES_FIELD_NUMBER: _builtins.int
+    COPY_COUNT_FIELD_NUMBER: _builtins.int
     image_id: _builtins.str
     """First 32 hex digits of the SHA-256 of the uri."""
     uri: _builtins.str
@@ -216,6 +226,8 @@ class Hit(_message.Message):
     """The label of the region that matched; empty for a whole image."""
     query_region: _builtins.int
     """Index into `SearchResponse.query_regions` of the query region that matched; absent without query regions."""
+    copy_count: _builtins.int
+    """How many exact copies were folded into this hit; more than `copies` names where there are more than 100."""
     @_builtins.property
     def region(self) -> _types_pb2.Box:
         """The region that matched; set in object collections only."""
@@ -226,7 +238,7 @@ class Hit(_message.Message):
 
     @_builtins.property
     def copies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Uris of exact copies that were folded into this hit."""
+        """Uris of exact copies that were folded into this hit, best first, at most 100."""
 
     def __init__(
         self,
@@ -239,10 +251,11 @@ class Hit(_message.Message):
         metadata: _struct_pb2.Struct | None = ...,
         query_region: _builtins.int | None = ...,
         copies: _abc.Iterable[_builtins.str] | None = ...,
+        copy_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "metadata", b"metadata", "query_region", b"query_region", "region", b"region"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "copies", b"copies", "image_id", b"image_id", "label", b"label", "metadata", b"metadata", "query_region", b"query_region", "region", b"region", "score", b"score", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "copies", b"copies", "copy_count", b"copy_count", "image_id", b"image_id", "label", b"label", "metadata", b"metadata", "query_region", b"query_region", "region", b"region", "score", b"score", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__query_region: _TypeAlias = _typing.Literal["query_region"]  # noqa: Y015
     _WhichOneofArgType__query_region: _TypeAlias = _typing.Literal["_query_region", b"_query_region"]  # noqa: Y015

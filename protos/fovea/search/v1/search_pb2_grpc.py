@@ -27,6 +27,11 @@ if _version_not_supported:
 
 class SearchServiceStub:
     """Finds pictures.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
+    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
     """
 
     def __init__(self, channel):
@@ -49,6 +54,11 @@ class SearchServiceStub:
 
 class SearchServiceServicer:
     """Finds pictures.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
+    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
     """
 
     def Search(self, request, context):
@@ -61,7 +71,9 @@ class SearchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchSearch(self, request, context):
-        """Answers up to 64 queries on one collection in one call; one bad query fails alone.
+        """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
+        in the answer's message, 64 MiB unless the server was told otherwise, are errors with reason ANSWER_TOO_LARGE: send
+        fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +102,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SearchService:
     """Finds pictures.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
+    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
     """
 
     @staticmethod

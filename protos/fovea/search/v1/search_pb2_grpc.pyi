@@ -27,7 +27,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SearchServiceStub:
-    """Finds pictures."""
+    """Finds pictures.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
+    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,11 +45,20 @@ class SearchServiceStub:
     FAILED_PRECONDITION: the encoder's space is not the collection's. UNAVAILABLE: a server behind is away.
     """
     BatchSearch: _grpc.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]
-    """Answers up to 64 queries on one collection in one call; one bad query fails alone."""
+    """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
+    in the answer's message, 64 MiB unless the server was told otherwise, are errors with reason ANSWER_TOO_LARGE: send
+    fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    """
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
-    """Finds pictures."""
+    """Finds pictures.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
+    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_search_pb2.SearchRequest, _search_pb2.SearchResponse]  # type: ignore[assignment]
@@ -52,10 +67,19 @@ class SearchServiceAsyncStub(SearchServiceStub):
     FAILED_PRECONDITION: the encoder's space is not the collection's. UNAVAILABLE: a server behind is away.
     """
     BatchSearch: _aio.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]  # type: ignore[assignment]
-    """Answers up to 64 queries on one collection in one call; one bad query fails alone."""
+    """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
+    in the answer's message, 64 MiB unless the server was told otherwise, are errors with reason ANSWER_TOO_LARGE: send
+    fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    """
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Finds pictures."""
+    """Finds pictures.
+
+    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
+    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
+    """
 
     @_abc_1.abstractmethod
     def Search(
@@ -74,6 +98,9 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.BatchSearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.BatchSearchResponse, _abc.Awaitable[_search_pb2.BatchSearchResponse]]:
-        """Answers up to 64 queries on one collection in one call; one bad query fails alone."""
+        """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
+        in the answer's message, 64 MiB unless the server was told otherwise, are errors with reason ANSWER_TOO_LARGE: send
+        fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+        """
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,26 @@
+"""Where the `fovea` command starts."""
+
+import signal
+
+
+def main() -> None:
+    """Run the command; an interrupt ends it without a traceback, whatever it is doing."""
+    at_work = signal.getsignal(signal.SIGINT)
+    _end_at_interrupt(at_work)
+    from cli.main import app  # noqa: PLC0415 - the imports take a second, in which Ctrl-C shall end like any other
+
+    signal.signal(signal.SIGINT, at_work)
+    try:
+        app()
+    finally:
+        _end_at_interrupt(at_work)
+
+
+def _end_at_interrupt(at_work: object) -> None:
+    # Who started the command may have made it ignore interrupts, and then it does.
+    if at_work is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    main()

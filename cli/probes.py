@@ -1,0 +1,105 @@
+"""Probes: questions that a process answers when it can be used, or as long as it is alive."""
+
+import asyncio
+import contextlib
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+Probe: TypeAlias = Callable[[], Awaitable[bool]]
+"""Awaited, says yes or no within `TIMEOUT_S`; OSError where this process has no file left to ask with."""
+
+TIMEOUT_S = 5.0
+
+_NO_PROXY = (("grpc.enable_http_proxy", 0),)  # a proxy has no business between processes of one machine
+_SILENCE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def serves_grpc(target: str, name: str) -> Probe:
+    """Yes when the health service says that `name`, for example `readiness`, is SERVING."""
+
+    async def ask() -> bool:
+        async with grpc.aio.insecure_channel(target, options=_NO_PROXY) as channel:
+            request = health_pb2.HealthCheckRequest(service=name)
+            try:
+                response = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_S)
+            except grpc.RpcError:
+                return False
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+
+    return ask
+
+
+def answers_milvus(target: str) -> Probe:
+    """Yes when Milvus answers which collections there are, be it with an error."""
+
+    async def ask() -> bool:
+        async with grpc.aio.insecure_channel(target, options=_NO_PROXY) as channel:
+            # The empty message asks for all collections; Milvus's own messages are the stores' business.
+            question = channel.unary_unary("/milvus.proto.milvus.MilvusService/ShowCollections", None, None)
+            try:
+                await question(b"", timeout=TIMEOUT_S)
+            except grpc.RpcError as error:
+                return error.code() not in _SILENCE
+        return True
+
+    return ask
+
+
+def answers_redis(socket: Path) -> Probe:
+    """Yes when Redis answers PING, be it with an error, as while it loads its data or runs a long script."""
+
+    async def ask() -> bool:
+        answer = await _first_line(asyncio.open_unix_connection(socket), b"PING\r\n")
+        return answer.startswith((b"+", b"-"))
+
+    return ask
+
+
+def serves_http(url: str) -> Probe:
+    """Yes when a GET of `url` is answered with 200."""
+    return _http(url, b"HTTP/1.1 200 ")
+
+
+def answers_http(url: str) -> Probe:
+    """Yes when a GET of `url` is answered, be it with a refusal, as by a server that has too much to do."""
+    return _http(url, b"HTTP/1.1 ")
+
+
+def _http(url: str, expected: bytes) -> Probe:
+    parts = urlsplit(url)
+    question = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
+
+    async def ask() -> bool:
+        answer = await _first_line(asyncio.open_connection(parts.hostname, parts.port), question)
+        return answer.startswith(expected)
+
+    return ask
+
+
+async def accepts_connections(host: str, port: int) -> bool:
+    """Whether something listens there."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _first_line(connecting: Awaitable[tuple[StreamReader, StreamWriter]], question: bytes) -> bytes:
+    """The first line of the answer; empty where nobody answers in time."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            reader, writer = await connecting
+            with contextlib.closing(writer):
+                writer.write(question)
+                return await reader.readline()
+    except (ConnectionError, FileNotFoundError, TimeoutError):
+        return b""

@@ -1,0 +1,166 @@
+"""Replicas: the processes that serve one bundle, behind one channel that balances, drops the lost and retries once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeAlias
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from rpc import health
+from rpc.calls import NEVER_RETRY, PUSHBACK
+from rpc.channel import open_channel
+from rpc.deadline import Deadline
+from rpc.errors import Unavailable
+
+# A call that takes longer makes its replica suspect: busy ones answer a probe, hung ones do not.
+_SUSPECT_AFTER_S = 1.0
+_PROBE_TIMEOUT_S = 1.0
+_BACKOFF_S = 0.05
+
+_LISTS = ("ipv4:", "ipv6:")
+
+_Send: TypeAlias = "Callable[[Replica, float], Awaitable[Any]]"
+
+
+class _Hung(Exception):
+    """The replica answers neither the call nor a probe."""
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """One target and what is known of it."""
+
+    target: str
+    channel: grpc.aio.Channel
+    answers: bool = True
+    in_flight: int = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether calls should go here: it answered when it was asked last, and is connected and serving now."""
+        return self.answers and self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
+
+    async def is_alive(self, timeout_s: float) -> bool:
+        """Asks for its liveness; any answer in time counts, also a refusal."""
+        request = health_pb2.HealthCheckRequest(service=health.LIVENESS)
+        try:
+            await health_pb2_grpc.HealthStub(self.channel).Check(request, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            return error.code() not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+        return True
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Counts one call for as long as it runs."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+
+def replicas_of(targets: Sequence[str]) -> list[Replica]:
+    """One replica for each target and for each address of an `ipv4:` or `ipv6:` list, so that each is judged alone.
+
+    The addresses behind a `dns:///` name stay one replica: gRPC balances over those that are ready.
+    """
+    addresses = dict.fromkeys(chain.from_iterable(map(_addresses, targets)))
+    return [Replica(address, open_channel(address)) for address in addresses]
+
+
+class ReplicaChannel:
+    """What a stub takes for a channel, for calls that are safe to repeat: the replica with the least work gets each.
+
+    A call whose replica is lost (UNAVAILABLE, or neither the call nor a probe is answered) is sent once more within its
+    deadline, to another replica where there is one. This is the only owner of retries to encoders and detectors:
+    gRPC's retry policy stays inside one channel, so it could not go elsewhere, and the two would multiply.
+    """
+
+    def __init__(self, name: str, on_lost: Callable[[], None]) -> None:
+        self.replicas: Sequence[Replica] = ()
+        self._name = name
+        self._on_lost = on_lost
+        self._turn = 0
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool = False,  # noqa: FBT001, FBT002 - the stubs' signature
+    ) -> Callable[..., Awaitable[Any]]:
+        """A callable that takes a request and a timeout, in seconds."""
+
+        async def call(request: Any, *, timeout: float, **options: Any) -> Any:  # noqa: ASYNC109
+            def send(replica: Replica, timeout_s: float) -> Awaitable[Any]:
+                method_of = replica.channel.unary_unary(method, request_serializer, response_deserializer)
+                return method_of(request, timeout=timeout_s, **options)
+
+            return await self._call(send, Deadline.after(timeout))
+
+        return call
+
+    async def _call(self, send: _Send, deadline: Deadline) -> Any:
+        replica = self._least_busy(self.replicas)
+        others = [other for other in self.replicas if other is not replica]
+        try:
+            return await self._attempt(replica, send, deadline, may_move=bool(others))
+        except _Hung:
+            self._lose(replica)
+        except grpc.aio.AioRpcError as error:
+            if not _may_be_retried(error):
+                raise
+            self._lose(replica)
+            if not others:
+                # A name may stand for several processes, and one that restarts needs a moment.
+                await asyncio.sleep(min(_BACKOFF_S, deadline.left_s()))
+        return await self._attempt(self._least_busy(others or [replica]), send, deadline, may_move=False)
+
+    async def _attempt(self, replica: Replica, send: _Send, deadline: Deadline, *, may_move: bool) -> Any:
+        with replica.busy():
+            answer = asyncio.ensure_future(send(replica, deadline.left_s()))
+            try:
+                while may_move and not await _is_done(answer, min(_SUSPECT_AFTER_S, deadline.left_s() / 4)):
+                    if not await replica.is_alive(min(_PROBE_TIMEOUT_S, deadline.left_s() / 3)):
+                        raise _Hung
+                return await answer
+            finally:
+                answer.cancel()
+
+    def _least_busy(self, replicas: Sequence[Replica]) -> Replica:
+        """The ready replica with the fewest calls, in turn among equals; any where none is ready."""
+        if not replicas:
+            raise Unavailable(f"no process serves {self._name!r} any more")
+        self._turn += 1
+        ready = [replica for replica in replicas if replica.is_ready] or replicas
+        start = self._turn % len(ready)
+        return min([*ready[start:], *ready[:start]], key=lambda replica: replica.in_flight)
+
+    def _lose(self, replica: Replica) -> None:
+        replica.answers = False
+        self._on_lost()
+
+
+def _addresses(target: str) -> Iterator[str]:
+    scheme = next((scheme for scheme in _LISTS if target.startswith(scheme)), None)
+    if scheme is None:
+        yield target
+    else:
+        yield from (scheme + address.strip() for address in target.removeprefix(scheme).split(","))
+
+
+def _may_be_retried(error: grpc.aio.AioRpcError) -> bool:
+    """Whether another process may do better: not where the peer itself says that nobody will."""
+    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        return False
+    said: Any = error.trailing_metadata() or ()
+    return dict(said).get(PUSHBACK) != NEVER_RETRY
+
+
+async def _is_done(answer: "asyncio.Future[Any]", timeout_s: float) -> bool:
+    done, _ = await asyncio.wait({answer}, timeout=timeout_s)
+    return bool(done)

@@ -1,0 +1,63 @@
+"""Reading the messages of an `Ingest` stream, so that one item that cannot be decoded does not end the stream."""
+
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from rpc.metadata import MAX_LEVELS
+
+_Server: TypeAlias = "grpc.aio.Server"
+
+_SERVICE = ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name
+
+
+def register(servicer: ingest_pb2_grpc.IngestServiceServicer, server: _Server) -> None:
+    """Add the service to a server; its `Ingest` reads items whose metadata is nested deeper than protobuf decodes."""
+    ingest_pb2_grpc.add_IngestServiceServicer_to_server(servicer, server)
+    ingest = grpc.stream_stream_rpc_method_handler(
+        servicer.Ingest,
+        request_deserializer=request_of,
+        response_serializer=ingest_pb2.IngestResponse.SerializeToString,
+    )
+    # In place of the generated handler of this one method.
+    server.add_registered_method_handlers(_SERVICE, {"Ingest": ingest})  # type: ignore[attr-defined]  # the stubs lag
+
+
+def request_of(message: bytes) -> ingest_pb2.IngestRequest:
+    """The request; metadata that is too deep for the decoder is put back only as deep as it takes to be refused."""
+    try:
+        return ingest_pb2.IngestRequest.FromString(message)
+    except DecodeError as error:
+        if "MaxDepth" not in str(error):
+            raise
+    request = _fields(message)
+    item = _fields(request.get(_number("IngestRequest", "item"), b""))
+    return ingest_pb2.IngestRequest(
+        collection=request.get(_number("IngestRequest", "collection"), b"").decode(errors="replace"),
+        item=ingest_pb2.Item(
+            uri=item.get(_number("Item", "uri"), b"").decode(errors="replace"), image=b"", metadata=_too_deep()
+        ),
+    )
+
+
+def _fields(message: bytes) -> dict[int, Any]:
+    """The fields of any message by number, not decoded further."""
+    return {field.field_number: field.data for field in UnknownFieldSet(Empty.FromString(message))}  # type: ignore[attr-defined]
+
+
+def _number(message: str, field: str) -> int:
+    return ingest_pb2.DESCRIPTOR.message_types_by_name[message].fields_by_name[field].number
+
+
+def _too_deep() -> Struct:
+    value: dict[str, Any] = {}
+    for _ in range(MAX_LEVELS):
+        value = {"…": value}
+    message = Struct()
+    message.update(value)
+    return message

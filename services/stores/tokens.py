@@ -1,0 +1,96 @@
+"""The words of a filter: text in, tokens out, and the values that literals stand for."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from rpc.errors import InvalidArgument
+from rpc.metadata import MAX_INTEGER
+
+TokenKind = Literal["name", "text", "number", "operator", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the text as it was written, with its place for error messages."""
+
+    kind: TokenKind
+    text: str
+    position: int
+
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+)
+    |(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+    |(?P<name>\$\w*|SEGMENT(?:\.SEGMENT)*)
+    |(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+    |(?P<operator>==|!=|<=|>=|[=<>(),])""".replace(
+        # A plain key, in which any character beyond ASCII may stand, marks that combine with a letter too; or a quoted one.
+        "SEGMENT",
+        r"(?:(?:[^\W\d]|[^\x00-\x7F\s])(?:[\w-]|[^\x00-\x7F\s])*|`(?:[^`\\]|\\.)*`)",
+    ),
+    re.VERBOSE | re.DOTALL,
+)
+_SEGMENT = re.compile(r"`(?:[^`\\]|\\.)*`|[^.`]+", re.DOTALL)
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+_QUOTES = {'"': "a text", "'": "a text", "`": "a name"}
+
+
+def tokens_of(text: str) -> list[Token]:
+    """The tokens of a filter, closed by one of the kind `end`."""
+    tokens, position = [], 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise error_at(position, _complaint(text[position]))
+        if match.lastgroup != "space":
+            tokens.append(Token(match.lastgroup, match.group(), position))  # type: ignore[arg-type]
+        position = match.end()
+    tokens.append(Token("end", "the end", len(text)))
+    return tokens
+
+
+def keys_of(token: Token) -> tuple[str, ...]:
+    """The keys of a name, of which the quoted ones stand in backticks."""
+    keys = tuple(_unquoted(key) if key[0] == "`" else key for key in _SEGMENT.findall(token.text))
+    if "" in keys:
+        raise error_at(token.position, "a name that is empty")
+    return keys
+
+
+def text_of(token: Token) -> str:
+    """The text that a quoted literal stands for."""
+    return _unquoted(token.text)
+
+
+def number_of(token: Token) -> int | float:
+    """The number that a literal stands for; integers that a double does not keep apart are refused."""
+    if re.fullmatch(r"[+-]?\d+", token.text):
+        return _integer(token)
+    value = float(token.text)
+    if math.isinf(value):
+        raise error_at(token.position, f"{token.text[:20]} is too large")
+    return value
+
+
+def error_at(position: int, what: str) -> InvalidArgument:
+    """The error of a filter, with the place that it is about."""
+    return InvalidArgument(f"filter: {what} at position {position}")
+
+
+def _integer(token: Token) -> int:
+    digits = token.text.lstrip("+-0")
+    if len(digits) > len(str(MAX_INTEGER)) or abs(int(token.text)) > MAX_INTEGER:
+        raise error_at(
+            token.position, f"{token.text[:20]} is beyond 2^53 and cannot be compared exactly; store such ids as text"
+        )
+    return int(token.text)
+
+
+def _unquoted(quoted: str) -> str:
+    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m.group(1), m.group(1)), quoted[1:-1], flags=re.DOTALL)
+
+
+def _complaint(character: str) -> str:
+    return f"{_QUOTES[character]} that does not end" if character in _QUOTES else f"unexpected {character!r}"
