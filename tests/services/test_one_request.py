@@ -44,9 +44,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """Counts requests and decodes of the encoder in this process, whose detector finds 100 objects anywhere."""
     seen = Seen()
 
-    def opened(data: bytes) -> OpenedPicture:
+    def opened(data: bytes, **options: Any) -> OpenedPicture:
         seen.decodes += 1
-        return open_picture(data)
+        return open_picture(data, **options)
 
     def spied(method: Any) -> Any:
         def spy(servicer: Any, request: Any, context: Any) -> Any:
