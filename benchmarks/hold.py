@@ -19,7 +19,7 @@ from benchmarks.photos import photos
 from benchmarks.search import fill
 from benchmarks.servers import ROOT, system
 from fovea.search.v1 import search_pb2
-from tests.support.servers import milvus_standalone_server
+from testbed.servers import milvus_standalone_server
 
 _COLLECTION = "bench_hold"
 _METHOD = "/fovea.search.v1.SearchService/Search"

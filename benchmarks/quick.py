@@ -18,7 +18,7 @@ from benchmarks.measure import disturbance
 from benchmarks.photos import photos
 from benchmarks.search import measure_search
 from benchmarks.servers import ROOT, system
-from tests.support.servers import milvus_standalone_server
+from testbed.servers import milvus_standalone_server
 
 PAIRS = 3
 PHOTOS = 1000

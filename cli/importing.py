@@ -26,6 +26,7 @@ class Told:
     cfg: Path | None = None
     labels: Path | None = None
     words: Path | None = None
+    letterbox: bool | None = None
     licence: str = ""
 
 
@@ -82,4 +83,12 @@ def _import_darknet(path: Path, told: Told) -> Bundle:
     if told.labels is None:
         raise CommandFailed("a detector needs the names of its classes: give --labels FILE")
     labels = read_labels(told.labels)
-    return import_darknet(path, cfg=told.cfg, labels=labels, name=told.name, out=told.out, licence=told.licence)
+    return import_darknet(
+        path,
+        cfg=told.cfg,
+        labels=labels,
+        letterbox=told.letterbox,
+        name=told.name,
+        out=told.out,
+        licence=told.licence,
+    )

@@ -59,4 +59,6 @@ def _pull_file(file: WebFile, told: Told) -> tuple[Bundle, ...]:
 def _pull_yolo(told: Told) -> tuple[Bundle, ...]:
     with tempfile.TemporaryDirectory() as scratch:
         cfg, labels, weights = (file.download(Path(scratch)) for file in (_YOLO_CFG, _YOLO_LABELS, _YOLO_WEIGHTS))
-        return import_file(weights, replace(told, cfg=cfg, labels=labels))
+        # Darknet of those who published it letterboxes; their .cfg does not say so.
+        letterbox = told.letterbox is not False
+        return import_file(weights, replace(told, cfg=cfg, labels=labels, letterbox=letterbox))

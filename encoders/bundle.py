@@ -19,6 +19,7 @@ Kind = Literal["image", "text", "sketch", "detector"]
 Modality = Literal["image", "sketch", "text"]
 Resize = Literal["squash", "shortest_crop", "letterbox"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
+TextCleaning = Literal["clip", "known_case"]
 Colour = tuple[int, int, int]
 Fill = Colour | Literal["blur"]
 
@@ -79,12 +80,19 @@ class Tower:
     model_sha256: str
     preprocessing: Preprocessing | None = None
     tokenizer_sha256: str = ""
+    text_cleaning: TextCleaning | None = None
 
 
 def space_of(dimension: int, *towers: Tower) -> str:
     """Name the space of unit vectors that these towers share: 16 hex digits, the same in any order of towers."""
-    parts = sorted(json.dumps(dataclasses.asdict(tower), sort_keys=True) for tower in towers)
+    parts = sorted(json.dumps(_deciding(tower), sort_keys=True) for tower in towers)
     return hashlib.sha256(json.dumps([dimension, "unit length", *parts]).encode()).hexdigest()[:16]
+
+
+def _deciding(tower: Tower) -> dict[str, Any]:
+    """What decides a tower's vectors; without a cleaning the same as before there was one, so that spaces stay."""
+    described = dataclasses.asdict(tower)
+    return described if tower.text_cleaning else {key: described[key] for key in described if key != "text_cleaning"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +102,7 @@ class Bundle:
     Graphs by kind: `image` and `sketch` take `image` uint8 (N, H, W, 3) and give `embedding` float32 (N, D) of unit
     length; `text` takes `tokens` int64 (N, T) and `lengths` int64 (N) and gives the same; `detector` takes `image` and
     gives `boxes` float32 (N, K, 4) as shares of its input (x_min, y_min, x_max, y_max) and `scores` float32 (N, K, C).
+    `text_cleaning` is what happens to a text before its tokenizer.
     """
 
     folder: Path
@@ -107,6 +116,7 @@ class Bundle:
     preprocessing: Preprocessing | None = None
     tokenizer: ModelFile | None = None
     max_tokens: int | None = None
+    text_cleaning: TextCleaning | None = None
     max_batch: int | None = None
     labels: tuple[str, ...] = ()
     licence: str = ""

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer as _Tokenizer
 
 from encoders.bundle import Bundle
 from encoders.errors import BundleError, InvalidContent
+from encoders.text_cleaning import cleaner_of
 
 # No vocabulary needs more characters for one token; what lies behind is never read, so it need not be split.
 _MOST_CHARACTERS_A_TOKEN = 64
@@ -40,6 +41,7 @@ class Tokenizer:
         except Exception as error:  # the library raises bare Exception
             raise BundleError(f"{path} is no tokenizer: {error}.") from error
         self._max_tokens = bundle.max_tokens
+        self._clean = cleaner_of(bundle.text_cleaning, self._tokenizer)
         self._tokenizer.enable_truncation(max_length=bundle.max_tokens)
         self._tokenizer.no_padding()
         self._unknown_id = _unknown_id(self._tokenizer)
@@ -47,6 +49,7 @@ class Tokenizer:
     def encode(self, text: str) -> Tokens:
         """Split a text; `InvalidContent` where there is no word in it."""
         limit = self._max_tokens * _MOST_CHARACTERS_A_TOKEN
+        text = self._clean(text)
         encoding = self._tokenizer.encode(text[:limit])
         if not text.strip() or all(word is None for word in encoding.word_ids):
             raise InvalidContent("The text is empty; write at least one word.")

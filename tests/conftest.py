@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.servers import milvus_lite_server, milvus_standalone_server, redis_server
+from testbed.servers import milvus_lite_server, milvus_standalone_server, redis_server
 
 
 @pytest.fixture(scope="session")

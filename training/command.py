@@ -1,12 +1,17 @@
 """The command line that the systems share: steps in order, the run's config, its data and its folder."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
+from encoders.errors import BundleError, InvalidContent
+from training.datasets.pictures import PictureError
+from training.datasets.report import DatasetError
 from training.device import device_of
 
 REALDATA = Path("../shared/realdata")
@@ -46,7 +51,7 @@ def run_steps(
     parser.add_argument("--start", type=Path, help="a checkpoint whose weights to begin with")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 …")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")
-    parser.add_argument("--allow-incomplete", action="store_true", help="train on what is right of a faulty dataset")
+    parser.add_argument("--allow-incomplete", action="store_true", help="use what is right of a faulty dataset")
     options = parser.parse_args(arguments)
 
     torch.set_num_threads(options.threads)
@@ -61,4 +66,21 @@ def run_steps(
         allow_incomplete=options.allow_incomplete,
     )
     for step in options.steps:
-        steps[step](said)
+        with one_line(f"{parser.prog} {step}"):
+            steps[step](said)
+
+
+@contextmanager
+def one_line(command: str) -> Iterator[None]:
+    """End the command with one sentence for what is wrong with its data, its config or its files."""
+    try:
+        yield
+    except DatasetError as error:
+        advice = "repair the dataset, or pass --allow-incomplete to use the rest"
+        shown = " ".join(error.report.summary(first=1).split())
+        raise SystemExit(f"{command}: {shown} To go on: {advice}.") from error
+    except OSError as error:
+        shown = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise SystemExit(f"{command}: {shown}") from error
+    except (ValueError, PictureError, InvalidContent, BundleError, UnpicklingError) as error:
+        raise SystemExit(f"{command}: {' '.join(str(error).split())}") from error

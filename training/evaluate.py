@@ -20,7 +20,7 @@ from rich.table import Table
 
 from encoders.bundle import Bundle
 from training.cars import evaluate as cars
-from training.command import REALDATA
+from training.command import REALDATA, one_line
 from training.general import evaluate as general
 from training.lopq.evaluate import lopq_recall
 from training.objects import evaluate as objects
@@ -132,11 +132,11 @@ def main() -> None:
     if unknown := set(asked) - set(names):
         parser.error(f"no system is called {min(unknown)}; choose of {', '.join(names)}")
 
-    found = evaluate(
-        [name for name in asked if name != LOPQ], data=options.data, realdata=options.realdata, sheets=options.sheets
-    )
-    if LOPQ in asked:
-        found[LOPQ] = {"online": lopq_recall(MODELS / "general", options.realdata, options.data / LOPQ), "offline": {}}
+    data, realdata = options.data, options.realdata
+    with one_line(parser.prog):
+        found = evaluate([name for name in asked if name != LOPQ], data=data, realdata=realdata, sheets=options.sheets)
+        if LOPQ in asked:
+            found[LOPQ] = {"online": lopq_recall(MODELS / "general", realdata, data / LOPQ), "offline": {}}
     show(found)
     write(found, RESULTS)
 

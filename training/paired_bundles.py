@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from encoders.bundle import Bundle, Modality, ModelFile, Preprocessing, Tower, space_of
+from encoders.bundle import Bundle, Modality, ModelFile, Preprocessing, TextCleaning, Tower, space_of
 from training.gate import Gated
 
 VERSION = "1"
@@ -29,6 +29,7 @@ class TextTower:
     gated: Gated
     tokenizer: Path
     max_tokens: int
+    text_cleaning: TextCleaning | None = None
 
 
 def write_paired_bundles(
@@ -39,7 +40,9 @@ def write_paired_bundles(
     space = space_of(
         dimension,
         Tower(picture.gated.precisions["fp32"].sha256, picture.preprocessing),
-        Tower(text.gated.precisions["fp32"].sha256, tokenizer_sha256=tokenizer.sha256),
+        Tower(
+            text.gated.precisions["fp32"].sha256, tokenizer_sha256=tokenizer.sha256, text_cleaning=text.text_cleaning
+        ),
     )
 
     def write(name: str, gated: Gated, **described: Any) -> Bundle:
@@ -67,6 +70,12 @@ def write_paired_bundles(
             preprocessing=picture.preprocessing,
         ),
         write(
-            text.name, text.gated, kind="text", modalities=("text",), tokenizer=tokenizer, max_tokens=text.max_tokens
+            text.name,
+            text.gated,
+            kind="text",
+            modalities=("text",),
+            tokenizer=tokenizer,
+            max_tokens=text.max_tokens,
+            text_cleaning=text.text_cleaning,
         ),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from pymilvus import DataType, MilvusClient
 
 from benchmarks.nearest.method import LIMIT, SHORTLIST, Floats, Ids, Method, ranked_anew
-from tests.support.servers import STANDALONE_START_TIMEOUT_S, EmbeddedServer, standalone_milvus
+from testbed.servers import STANDALONE_START_TIMEOUT_S, EmbeddedServer, standalone_milvus
 
 _NAME = "nearest"
 _BATCH = 5_000

@@ -1,6 +1,7 @@
 """`fovea demo`: the system with a gallery in it, asked a few things whose answers are known."""
 
 import asyncio
+import importlib.util
 import sys
 import time
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ def demo(
     encoder_port: EncoderPort = 0,
 ) -> None:
     """Start everything, fill it with drawn pictures, ask it a few things and show the answers."""
+    if importlib.util.find_spec("training") is None:
+        raise CommandFailed(
+            "the demo's gallery is drawn by Fovea's training code, which an installed wheel does not hold: "
+            "run `make demo` in a checkout"
+        )
     asked = wanted(
         data=data,
         port=(0 if once else 8080) if port is None else port,

@@ -28,6 +28,13 @@ Network = Annotated[
 Spec = Annotated[Path | None, typer.Option(metavar="FILE", help="JSON that describes an ONNX model's preprocessing.")]
 Cfg = Annotated[Path | None, typer.Option(metavar="FILE", help="The .cfg of Darknet weights.")]
 Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line.")]
+Letterbox = Annotated[
+    bool | None,
+    typer.Option(
+        "--letterbox/--no-letterbox",
+        help="Pad images for a Darknet network, or stretch them; default: as letter_box in its .cfg says.",
+    ),
+]
 Words = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The word_to_index.pkl of a pedestrian checkpoint (dcmpl).")
 ]
@@ -97,6 +104,7 @@ def import_one(
     spec: Spec = None,
     cfg: Cfg = None,
     labels: Labels = None,
+    letterbox: Letterbox = None,
     words: Words = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The state dict of a torchvision network; default: download.")
@@ -114,6 +122,7 @@ def import_one(
         spec=spec,
         cfg=cfg,
         labels=labels,
+        letterbox=letterbox,
         words=words,
         licence=licence,
     )
@@ -136,6 +145,7 @@ def pull_one(
     spec: Spec = None,
     cfg: Cfg = None,
     labels: Labels = None,
+    letterbox: Letterbox = None,
     words: Words = None,
     out: Out = None,
     licence: Licence = "",
@@ -150,6 +160,7 @@ def pull_one(
         spec=spec,
         cfg=cfg,
         labels=labels,
+        letterbox=letterbox,
         words=words,
         licence=licence,
     )
@@ -224,12 +235,19 @@ def _details(bundle: Bundle) -> dict[str, Any]:
 
 def _announce(bundles: Sequence[Bundle], *, as_json: bool) -> None:
     if as_json:
-        first, *siblings = (_row(bundle) for bundle in bundles)
+        first, *siblings = (_row(bundle) | {"warnings": _warnings(bundle)} for bundle in bundles)
         show_json({**first, "siblings": siblings})
         return
     for bundle in bundles:
         where = "" if _is_default(bundle) else f" with --models {bundle.folder}"
         note(f"Wrote {bundle.folder}. `fovea up` serves it{where}.")
+        for warning in _warnings(bundle):
+            note(f"Warning: {warning}")
+
+
+def _warnings(bundle: Bundle) -> list[str]:
+    """What the importer found unlikely about the model."""
+    return list(bundle.gate.get("warnings", ()))
 
 
 def _is_default(bundle: Bundle) -> bool:

@@ -24,13 +24,19 @@ def import_darknet(
     name: str,
     labels: Sequence[str],
     out: Path,
-    resize: Resize = "squash",
+    letterbox: bool | None = None,
     licence: str = "",
     attribution: str = "",
 ) -> Bundle:
-    """Write the bundle `out/name` and give it back, loaded, verified and tried; raises `BundleError`, leaving nothing."""
+    """Write the bundle `out/name` and give it back, loaded, verified and tried; raises `BundleError`, leaving nothing.
+
+    `letterbox` None asks the `.cfg`: AlexeyAB's Darknet stretches images unless it says `letter_box=1`. pjreddie's
+    `detector test` letterboxes always and writes nothing of it.
+    """
     network = read_cfg(cfg)
     _check_detector(cfg, network, labels)
+    is_letterboxed = network.letter_box if letterbox is None else letterbox
+    resize: Resize = "letterbox" if is_letterboxed else "squash"
     graph = build_graph(network, read_weights(weights, network))
     with new_folder(out, name) as folder:
         model_file = save_model(graph, folder / "model.onnx")

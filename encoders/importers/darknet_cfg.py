@@ -57,7 +57,7 @@ def parse_cfg(text: str) -> Network:
         shape = layers[-1].shape
     if not layers:
         raise net.wrong("no layer follows [net]")
-    return Network(input=picture, layers=tuple(layers))
+    return Network(input=picture, layers=tuple(layers), letter_box=net.flag("letter_box"))
 
 
 def _convolutional(section: Section, before: Shape, layers: list[Layer]) -> Layer:

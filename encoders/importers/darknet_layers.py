@@ -89,10 +89,14 @@ class Yolo(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A whole `.cfg`: the input's shape and the layers in order, numbered as Darknet numbers them."""
+    """A whole `.cfg`: the input's shape and the layers in order, numbered as Darknet numbers them.
+
+    `letter_box` is AlexeyAB's option of `[net]`: images are padded to the input's shape, not stretched.
+    """
 
     input: Shape
     layers: tuple[Layer, ...]
+    letter_box: bool = False
 
     @property
     def heads(self) -> tuple[Yolo, ...]:

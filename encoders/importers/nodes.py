@@ -1,7 +1,7 @@
 """ONNX nodes and constants in the making: what the importers build their graphs from."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,14 @@ class Nodes:
     def integers(self, name: str, values: Sequence[int]) -> str:
         """An int64 constant: a shape, axes or indices."""
         return self.constant(name, np.array(values, np.int64))
+
+    def reduce(
+        self, operator: Literal["ReduceMean", "ReduceMax"], name: str, output: str, *, axes: Sequence[int]
+    ) -> str:
+        """Reduce over axes, which vanish."""
+        if self.opset < 18:
+            return self.add(operator, [name], output, axes=list(axes), keepdims=0)
+        return self.add(operator, [name, self.integers(f"{output}_axes", axes)], output, keepdims=0)
 
     def sum(self, name: str, output: str, *, axis: int) -> str:
         """Sum along one axis, which stays as an axis of length 1."""

@@ -40,7 +40,8 @@ def import_onnx(
             labels=tuple(labels),
             licence=licence,
             attribution=attribution,
-            gate={"imported_from": source.name, "source_sha256": ModelFile.of(source).sha256},
+            gate={"imported_from": source.name, "source_sha256": ModelFile.of(source).sha256}
+            | ({"warnings": [spec.warning]} if spec.warning else {}),
         ).write(folder)
         check_written(folder, embedder)
     return Bundle.load(out / name)

@@ -4,17 +4,22 @@ from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from encoders.importers.nodes import Nodes
 from encoders.importers.onnx_file import graphs_of, opset_of
+from encoders.importers.pooling import pooled
 from encoders.importers.spec import ImageSpec
 
 ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
+# The network's output before it is pooled, in float32.
+OUTPUT_FLOATS = "fovea/output_floats"
 # Pillow's weights of red, green and blue in 65536ths: grey pixels come out equal to the last bit.
 _GREY_WEIGHTS = (19595.0, 38470.0, 7471.0)
 # Added to the squared length: too little to change any vector in float32, enough to leave a zero vector zero.
 _TINY_SQUARE = 1e-24
 
 
-def surround(model: ModelProto, spec: ImageSpec, *, source: str, output: str, batch: int | None) -> ModelProto:
-    """Put the preprocessing before the tensor `source` of the model and the unit length after its tensor `output`.
+def surround(
+    model: ModelProto, spec: ImageSpec, *, source: str, output: str, batch: int | None, rank: int
+) -> ModelProto:
+    """Put the preprocessing before the tensor `source` of the model and the unit length after its tensor `output` of `rank` axes.
 
     The result takes `image` uint8 (N, H, W, 3) and gives `embedding` float32 (N, D); `batch` None leaves N open.
     """
@@ -23,7 +28,8 @@ def surround(model: ModelProto, spec: ImageSpec, *, source: str, output: str, ba
     _prefix_tensors(network, "network/")
     before, after = Nodes(opset_of(model)), Nodes(opset_of(model))
     _prepare(before, spec, f"network/{source}")
-    _normalise(after, f"network/{output}", batch)
+    floats = after.add("Cast", [f"network/{output}"], OUTPUT_FLOATS, to=TensorProto.FLOAT)
+    _normalise(after, pooled(after, floats, spec, rank), batch)
     pictures = "N" if batch is None else batch
     width_px, height_px = spec.size
     graph = helper.make_graph(
@@ -34,10 +40,20 @@ def surround(model: ModelProto, spec: ImageSpec, *, source: str, output: str, ba
         [*before.constants, *network.initializer, *after.constants],
         sparse_initializer=network.sparse_initializer,
     )
-    # IR 4 and later allow initializers that are no inputs of the graph.
     return helper.make_model(
-        graph, producer_name="fovea", ir_version=max(4, model.ir_version), opset_imports=model.opset_import
+        graph, producer_name="fovea", ir_version=_ir_version(model), opset_imports=model.opset_import
     )
+
+
+def _ir_version(model: ModelProto) -> int:
+    """The oldest file format that holds the operators: exporters often write a newer one than ONNX Runtime reads."""
+    standard = [entry for entry in model.opset_import if entry.domain in {"", "ai.onnx"}]
+    try:
+        needed = helper.find_min_ir_version_for(standard)
+    except ValueError:  # operators that this version of onnx does not know
+        needed = model.ir_version
+    # IR 4 and later allow initializers that are no inputs of the graph.
+    return max(4, min(model.ir_version, needed))
 
 
 def _prepare(nodes: Nodes, spec: ImageSpec, result: str) -> None:
@@ -72,9 +88,8 @@ def _grey(nodes: Nodes, rgb: str, channel_axis: int) -> str:
     return nodes.add("Floor", [shares], "fovea/grey")
 
 
-def _normalise(nodes: Nodes, output: str, batch: int | None) -> None:
-    """From the network's `output` of any shape to `embedding`."""
-    floats = nodes.add("Cast", [output], "fovea/output_floats", to=TensorProto.FLOAT)
+def _normalise(nodes: Nodes, floats: str, batch: int | None) -> None:
+    """From one embedding an image, of any shape, to `embedding`."""
     if batch is None:
         flat = nodes.add("Flatten", [floats], "fovea/flat", axis=1)
     else:

@@ -14,7 +14,12 @@ from encoders.importers.model_file import read_text_file
 Color = Literal["RGB", "BGR", "GRAY"]
 Dtype = Literal["float32", "float16", "uint8"]
 Layout = Literal["NCHW", "NHWC"]
+Pooling = Literal["cls", "mean", "max"]
 PictureModality = Literal["image", "sketch"]
+
+# Raw pixels reach 255, centred ones less; normalised ones lie within 3 of 0 and cover more than 1.
+_LARGEST_INPUT = 300.0
+_SMALLEST_RANGE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +29,8 @@ class ImageSpec:
     `size` is (width, height). `mean` and `std` follow the order of the network's own channels: for BGR blue comes
     first. `shorter_side_px` belongs to `shortest_crop`, `fill` (red, green, blue, or "blur" for the picture's own edges)
     to `letterbox`. An empty `input` or `output` means the only one that the graph has; `output` may name any tensor
-    inside the graph.
+    inside the graph. Where it gives tokens (N, T, D) or a map (N, C, H, W), `pooling` makes one embedding of them: `cls`
+    takes the first token, `mean` and `max` go over the tokens or over space.
     """
 
     size: tuple[int, int]
@@ -41,6 +47,7 @@ class ImageSpec:
     std: tuple[float, ...] = (1.0,)
     input: str = ""
     output: str = ""
+    pooling: Pooling | None = None
 
     def __post_init__(self) -> None:
         for key in ("mean", "std"):
@@ -103,6 +110,17 @@ class ImageSpec:
     def changes_pixels(self) -> bool:
         """Whether multiplier and offset do anything."""
         return any(factor != 1 for factor in self.multiplier) or any(self.offset)
+
+    @property
+    def warning(self) -> str:
+        """What is unlikely about the numbers that the network gets, or nothing."""
+        least, most = min(self._extremes()), max(self._extremes())
+        inputs = f"The spec makes inputs of {least:.4g} to {most:.4g}"
+        if max(-least, most) > _LARGEST_INPUT:
+            return f'{inputs}: a mean and std that count pixels from 0 to 1 need "scale": 0.00392157 (1/255).'
+        if 255 * max(abs(factor) for factor in self.multiplier) < _SMALLEST_RANGE:
+            return f'{inputs}, hardly different: a mean and std that count pixels from 0 to 255 need "scale": 1.'
+        return ""
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -192,4 +210,5 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "std": _numbers,
     "input": _name,
     "output": _name,
+    "pooling": _one_of(*get_args(Pooling)),
 }

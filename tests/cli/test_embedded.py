@@ -7,7 +7,7 @@ from redis import Redis
 
 from cli.data_folder import DataFolder
 from cli.embedded import redis_command, redis_socket
-from tests.support.servers import EmbeddedServer, embedded_milvus
+from testbed.servers import EmbeddedServer, embedded_milvus
 
 WRITTEN_BY_6_2 = Path(__file__).with_name("data") / "redis-6.2.14.aof"
 

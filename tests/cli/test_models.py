@@ -11,9 +11,13 @@ import torch
 from typer.testing import CliRunner
 
 from cli.main import app
+from encoders.bundle import Bundle
+from encoders.importers.spec import ImageSpec
+from testbed.servers import free_port
 from tests.cli.running import answer, fovea
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
-from tests.support.servers import free_port
+from tests.support.darknet import write_network
+from tests.support.networks import SIZE, tiny_network
 from training.models.dcmpl import Dcmpl, DcmplConfig
 
 
@@ -97,6 +101,35 @@ def test_a_web_page_is_no_model(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "is a web page" in done.stderr
+
+
+def test_import_shows_what_is_unlikely(tmp_path: Path) -> None:
+    """Statistics of pixels from 0 to 1 without a scale are warned of, for people and for programs."""
+    spec = ImageSpec.of({"size": list(SIZE), "output": "vector_out", "mean": 0.485, "std": 0.229})
+    model = tiny_network(tmp_path / "tiny.onnx", spec)
+    (tmp_path / "spec.json").write_text(json.dumps(spec.as_json()))
+    command = ("models", "import", model, "--spec", tmp_path / "spec.json", "--out", tmp_path / "models", "--name")
+
+    shown = fovea(*command, "first")
+
+    assert "Warning: The spec makes inputs of -2.118 to 1111" in shown.stderr
+    assert "1/255" in answer(*command, "second")["warnings"][0]
+
+
+@pytest.mark.parametrize(("flag", "resize"), [("--letterbox", "letterbox"), ("--no-letterbox", "squash")])
+def test_import_takes_darknets_way_of_resizing(tmp_path: Path, flag: str, resize: str) -> None:
+    """A flag chooses where the .cfg says nothing, or something else."""
+    net = f"[net]\nwidth=8\nheight=8\nletter_box={int(resize == 'squash')}\n"
+    head = "[convolutional]\nfilters=6\nsize=1\nactivation=linear\n[yolo]\nanchors=2,3\nclasses=1\n"
+    cfg, weights, _ = write_network(tmp_path, net + head)
+    (tmp_path / "names").write_text("thing\n")
+
+    imported = answer(
+        *("models", "import", weights, "--cfg", cfg, "--labels", tmp_path / "names"),
+        *("--name", "mine", "--out", tmp_path / "models", flag),
+    )
+
+    assert Bundle.load(Path(imported["folder"])).picture_preprocessing.resize == resize
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 from cli.data_folder import DataFolder
 from cli.embedded import redis_command
 from cli.orphans import MARK
+from testbed.servers import small_disk
 from tests.cli.running import FOVEA, Up, alive, answer, eventually, fovea
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
 from tests.support.pictures import COLOURS, encoded, plain
-from tests.support.servers import small_disk
 
 
 @pytest.fixture(scope="module")

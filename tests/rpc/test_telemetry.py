@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from rpc.telemetry import start_metrics
-from tests.support.servers import free_port
+from testbed.servers import free_port
 
 
 def test_metrics_listen_where_the_process_listens() -> None:

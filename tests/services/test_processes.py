@@ -14,7 +14,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.servers import embedded_milvus
+from testbed.servers import embedded_milvus
 from tests.support.services import REPOSITORY, Stores
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

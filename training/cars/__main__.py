@@ -50,11 +50,13 @@ def _export(options: Options) -> None:
 
 
 def _evaluate(options: Options) -> None:
-    protocol = _config(options).protocol
-    print(f"offline: {_shown(evaluation.offline(options.out, options.data, protocol))}")
+    protocol, faulty = _config(options).protocol, options.allow_incomplete
+    offline = evaluation.offline(options.out, options.data, protocol, allow_incomplete=faulty)
+    print(f"offline: {_shown(offline)}")
     with served(options.out / NAME) as running:
-        print(f"online: {_shown(evaluation.online(running, options.data, protocol))}")
-        evaluation.sheet(running, options.data, options.run / "sheet.jpg", protocol)
+        online = evaluation.online(running, options.data, protocol, allow_incomplete=faulty)
+        print(f"online: {_shown(online)}")
+        evaluation.sheet(running, options.data, options.run / "sheet.jpg", protocol, allow_incomplete=faulty)
 
 
 def _config(options: Options) -> CarsConfig:

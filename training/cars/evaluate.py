@@ -54,9 +54,11 @@ def draw(folder: Path, world: WorldConfig) -> None:
     )
 
 
-def offline(models: Path, data: Path, protocol: ProtocolConfig = DRAWN) -> dict[str, float]:
+def offline(
+    models: Path, data: Path, protocol: ProtocolConfig = DRAWN, *, allow_incomplete: bool = False
+) -> dict[str, float]:
     """Search in this process by the bundle's own preprocessing; figures of LOPQ codes begin with `lopq_`."""
-    photos, bundle = load_test_photos(data, protocol), Bundle.load(models / NAME)
+    photos, bundle = load_test_photos(data, protocol, allow_incomplete=allow_incomplete), Bundle.load(models / NAME)
     preprocessing = bundle.picture_preprocessing
     gallery, queries = (
         embed(bundle, list(decoded([car.path for car in cars], preprocessing)))
@@ -72,9 +74,11 @@ def offline(models: Path, data: Path, protocol: ProtocolConfig = DRAWN) -> dict[
     }
 
 
-def online(served: Served, data: Path, protocol: ProtocolConfig = DRAWN) -> dict[str, float]:
+def online(
+    served: Served, data: Path, protocol: ProtocolConfig = DRAWN, *, allow_incomplete: bool = False
+) -> dict[str, float]:
     """Ingest the gallery and ask with every query, exactly; shares of 0..1."""
-    photos = load_test_photos(data, protocol)
+    photos = load_test_photos(data, protocol, allow_incomplete=allow_incomplete)
     served.fill(COLLECTION, ((car.name, car.path.read_bytes()) for car in photos.gallery), encoder=NAME)
     row_of = {car.name: row for row, car in enumerate(photos.gallery)}
     scores = np.full((len(photos.queries), len(photos.gallery)), NOT_FOUND, np.float32)
@@ -85,9 +89,11 @@ def online(served: Served, data: Path, protocol: ProtocolConfig = DRAWN) -> dict
     return _figures(scores, photos)
 
 
-def sheet(served: Served, data: Path, path: Path, protocol: ProtocolConfig = DRAWN) -> None:
+def sheet(
+    served: Served, data: Path, path: Path, protocol: ProtocolConfig = DRAWN, *, allow_incomplete: bool = False
+) -> None:
     """Draw sample queries with their first hits; the collection of `online` is there."""
-    photos = load_test_photos(data, protocol)
+    photos = load_test_photos(data, protocol, allow_incomplete=allow_incomplete)
     car_of = {car.name: car for car in photos.gallery}
     samples = [photos.queries[number] for number in np.linspace(0, len(photos.queries) - 1, SAMPLES).astype(int)]
     asked = [Query(image=sample.path.read_bytes()) for sample in samples]

@@ -46,12 +46,14 @@ class TestPhotos:
 def load_training_photos(
     root: Path, protocol: ProtocolConfig, *, with_types: bool, allow_incomplete: bool = False
 ) -> TrainingPhotos:
-    """Read the training lists, and the models' attributes `with_types`.
+    """Read the training lists, decode every photo once, and read the models' attributes `with_types`.
 
     Raises DatasetError for any fault of what it reads unless `allow_incomplete`.
     """
-    web = load_web_cars(root, split=protocol.train or None, allow_incomplete=allow_incomplete)
-    road = load_surveillance_cars(root, split=protocol.road_train or None, allow_incomplete=allow_incomplete)
+    web = load_web_cars(root, split=protocol.train or None, decode=True, allow_incomplete=allow_incomplete)
+    road = load_surveillance_cars(
+        root, split=protocol.road_train or None, decode=True, allow_incomplete=allow_incomplete
+    )
     database = web.seen_from(*FRONT_VIEWS)
     models = set(labels_of(database).tolist())
     attributes = load_car_names(root, allow_incomplete=allow_incomplete).attributes if with_types else {}
@@ -64,9 +66,11 @@ def load_training_photos(
 
 
 def load_test_photos(root: Path, protocol: ProtocolConfig, *, allow_incomplete: bool = False) -> TestPhotos:
-    """Read the test lists; raises DatasetError for any fault unless `allow_incomplete`."""
-    web = load_web_cars(root, split=protocol.test or None, allow_incomplete=allow_incomplete)
-    road = load_surveillance_cars(root, split=protocol.road_test or None, allow_incomplete=allow_incomplete)
+    """Read the test lists; raises DatasetError for any fault unless `allow_incomplete`, which decodes every photo once."""
+    web = load_web_cars(root, split=protocol.test or None, decode=allow_incomplete, allow_incomplete=allow_incomplete)
+    road = load_surveillance_cars(
+        root, split=protocol.road_test or None, decode=allow_incomplete, allow_incomplete=allow_incomplete
+    )
     database = web.seen_from(*FRONT_VIEWS)
     split = split_cars(labels_of(database), ratio=protocol.ratio, min_count=protocol.min_count)
     gallery = tuple(car for car, is_minor in zip(database, split.is_minor, strict=True) if not is_minor)

@@ -1,6 +1,7 @@
 """Owns the reading of foreign checkpoints: tensors only, and every key that does not fit is named."""
 
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ _GARBAGE = (
     TypeError,
     SafetensorError,
 )
+# A class or function that the pickle asks for; torch reports it in several ways.
+_FOREIGN = re.compile(r"(?:GLOBAL |global |load |class )'?([A-Za-z_][\w.]*\.\w+)")
 
 
 class CheckpointError(ValueError):
@@ -38,12 +41,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
     except _GARBAGE as error:
-        raise CheckpointError(
-            f"{path} is not a checkpoint of tensors and plain values; nothing else is loaded from it."
-        ) from error
+        raise CheckpointError(f"{path} {_reason(error)}.") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors.")
     return content
+
+
+def _reason(error: Exception) -> str:
+    """Why torch did not read a file, as the end of a sentence; torch's own words are long and advise to run the file."""
+    message = str(error)
+    if "TorchScript" in message:
+        return "is a TorchScript archive, not a checkpoint: save the network's state_dict() with torch.save"
+    if "zip archive" in message:
+        return "is cut short or damaged: fetch the file again"
+    if found := _FOREIGN.search(message):
+        return (
+            f"holds an object of {found[1]}, and a checkpoint may hold only tensors and plain values, so that nothing in "
+            "it can run: save the network's state_dict() with torch.save"
+        )
+    return "is not a checkpoint of tensors and plain values; nothing else is loaded from it"
 
 
 def tensors_of(content: Mapping[str, Any]) -> Tensors:

@@ -44,7 +44,9 @@ def _draw(options: Options) -> None:
 
 def _train(options: Options) -> None:
     config = _config(options)
-    train, validation = (_split(options, config, name) for name in (config.data.train, config.data.validation))
+    train, validation = (
+        _split(options, config, name, decode=True) for name in (config.data.train, config.data.validation)
+    )
     torch.manual_seed(config.seed)
     detector = build_detector(config, options.run)
     if options.start is not None:
@@ -67,11 +69,13 @@ def _regate(options: Options) -> None:
 
 
 def _evaluate(options: Options) -> None:
-    data = _config(options).data
-    print(f"offline: {_shown(evaluation.offline(options.out, options.data, data))}")
+    data, faulty = _config(options).data, options.allow_incomplete
+    offline = evaluation.offline(options.out, options.data, data, allow_incomplete=faulty)
+    print(f"offline: {_shown(offline)}")
     with served(options.out / BUNDLE, evaluation.ENCODER) as running:
-        print(f"online: {_shown(evaluation.online(running, options.data, data))}")
-        evaluation.sheet(running, options.data, options.run / "sheet.jpg", data)
+        online = evaluation.online(running, options.data, data, allow_incomplete=faulty)
+        print(f"online: {_shown(online)}")
+        evaluation.sheet(running, options.data, options.run / "sheet.jpg", data, allow_incomplete=faulty)
 
 
 def _weights(options: Options) -> None:
@@ -87,8 +91,9 @@ def _config(options: Options) -> ObjectsConfig:
     return read_config(options.config, ObjectsConfig)
 
 
-def _split(options: Options, config: ObjectsConfig, name: str) -> AnnotatedPictures:
-    pictures = load_split(config.data, options.data, name, allow_incomplete=options.allow_incomplete)
+def _split(options: Options, config: ObjectsConfig, name: str, *, decode: bool = False) -> AnnotatedPictures:
+    allow_incomplete = options.allow_incomplete
+    pictures = load_split(config.data, options.data, name, decode=decode, allow_incomplete=allow_incomplete)
     print(pictures.report.summary())
     return pictures
 

@@ -37,9 +37,11 @@ def prepare(data: Path, realdata: Path) -> None:  # noqa: ARG001  # held-out sce
         draw_held_out(config, data)
 
 
-def offline(models: Path, data: Path, config: DataConfig | None = None) -> dict[str, float]:
+def offline(
+    models: Path, data: Path, config: DataConfig | None = None, *, allow_incomplete: bool = False
+) -> dict[str, float]:
     """Detect, embed and compare with the bundles themselves; `config` is the dataset's, by default the shipped one's."""
-    held_out = HeldOut.of(config or _shipped(), data)
+    held_out = HeldOut.of(config or _shipped(), data, allow_incomplete=allow_incomplete)
     search = InProcess(Bundle.load(models / BUNDLE), Bundle.load(ENCODER))
     found = [search.detect(picture.path.read_bytes(), min_score=LEAST_SCORE) for picture in held_out.pictures]
 
@@ -52,9 +54,11 @@ def offline(models: Path, data: Path, config: DataConfig | None = None) -> dict[
     return {**held_out.detector_figures(found), **held_out.retrieval_figures(scores)}
 
 
-def online(served: Served, data: Path, config: DataConfig | None = None) -> dict[str, float]:
+def online(
+    served: Served, data: Path, config: DataConfig | None = None, *, allow_incomplete: bool = False
+) -> dict[str, float]:
     """Detect through the detector's RPC, ingest the gallery as objects and ask for every query's, exactly."""
-    held_out = HeldOut.of(config or _shipped(), data)
+    held_out = HeldOut.of(config or _shipped(), data, allow_incomplete=allow_incomplete)
     found = [
         served.detect(BUNDLE, picture.path.read_bytes(), min_score=LEAST_SCORE, limit=MOST_DETECTIONS)
         for picture in held_out.pictures
@@ -71,9 +75,11 @@ def online(served: Served, data: Path, config: DataConfig | None = None) -> dict
     return {**held_out.detector_figures(found), **held_out.retrieval_figures(scores)}
 
 
-def sheet(served: Served, data: Path, path: Path, config: DataConfig | None = None) -> None:
+def sheet(
+    served: Served, data: Path, path: Path, config: DataConfig | None = None, *, allow_incomplete: bool = False
+) -> None:
     """Draw sample objects with their first hits; the collection of `online` is there."""
-    held_out = HeldOut.of(config or _shipped(), data)
+    held_out = HeldOut.of(config or _shipped(), data, allow_incomplete=allow_incomplete)
     photo_of = {photo.name: photo for photo in held_out.gallery}
     samples = [held_out.queries[row] for row in np.linspace(0, len(held_out.queries) - 1, SAMPLES).astype(int)]
     answers = served.search(COLLECTION, [_asked(sample) for sample in samples], limit=SAMPLE_HITS)

@@ -48,9 +48,12 @@ class HeldOut:
     queries: tuple[ObjectQuery, ...]
 
     @classmethod
-    def of(cls, config: DataConfig, folder: Path) -> Self:
+    def of(cls, config: DataConfig, folder: Path, *, allow_incomplete: bool = False) -> Self:
         """Read both splits; picture n asks for its object n, counted round and round, so that every kind is asked for."""
-        gallery, asking = (load_split(config, folder, split) for split in (config.gallery, config.queries))
+        gallery, asking = (
+            load_split(config, folder, split, allow_incomplete=allow_incomplete)
+            for split in (config.gallery, config.queries)
+        )
         queries = []
         for number, picture in enumerate(asking.pictures):
             objects = [item for item in picture.objects if not item.is_difficult]

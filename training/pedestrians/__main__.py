@@ -15,10 +15,11 @@ import torch
 
 from training.command import Options, run_steps
 from training.config import read_config
-from training.datasets.pedestrians import Pedestrians, load_pedestrians
+from training.datasets.pedestrians import Pedestrians
 from training.loop import fit
 from training.pedestrians import evaluate as evaluation
 from training.pedestrians.config import PedestriansConfig
+from training.pedestrians.dataset import load_people
 from training.pedestrians.drawing import draw_all
 from training.pedestrians.export import IMAGE, TEXT, export
 from training.pedestrians.task import PedestriansTask
@@ -34,7 +35,7 @@ def _draw(options: Options) -> None:
 def _train(options: Options) -> None:
     config = _config(options)
     torch.manual_seed(config.seed)
-    task = PedestriansTask(config, _people(options), options.run).to(options.device)
+    task = PedestriansTask(config, _people(options, decode=True), options.run).to(options.device)
     fit(task, config.optimiser, options.run, config=asdict(config), seed=config.seed)
 
 
@@ -44,18 +45,19 @@ def _export(options: Options) -> None:
 
 
 def _evaluate(options: Options) -> None:
-    print(f"offline: {_shown(evaluation.offline(options.out, options.data))}")
+    faulty = options.allow_incomplete
+    print(f"offline: {_shown(evaluation.offline(options.out, options.data, allow_incomplete=faulty))}")
     with served(options.out / IMAGE, options.out / TEXT) as running:
-        print(f"online: {_shown(evaluation.online(running, options.data))}")
-        evaluation.sheet(running, options.data, options.run / "sheet.jpg")
+        print(f"online: {_shown(evaluation.online(running, options.data, allow_incomplete=faulty))}")
+        evaluation.sheet(running, options.data, options.run / "sheet.jpg", allow_incomplete=faulty)
 
 
 def _config(options: Options) -> PedestriansConfig:
     return read_config(options.config, PedestriansConfig)
 
 
-def _people(options: Options) -> Pedestrians:
-    people = load_pedestrians(options.data, allow_incomplete=options.allow_incomplete)
+def _people(options: Options, *, decode: bool = False) -> Pedestrians:
+    people = load_people(options.data, decode=decode, allow_incomplete=options.allow_incomplete)
     print(people.report.summary())
     return people
 

@@ -8,9 +8,10 @@ from PIL import Image
 from encoders.bundle import Bundle
 from encoders.image import decode, resize
 from encoders.text import Tokenizer
-from training.datasets.pedestrians import LISTS, load_pedestrians
+from training.datasets.pedestrians import LISTS
 from training.embed import embed
 from training.metrics import evaluate_scores, same_label
+from training.pedestrians.dataset import load_people
 from training.pedestrians.drawing import draw_held_out
 from training.pedestrians.export import IMAGE, TEXT
 from training.pedestrians.held_out import KS, both_ways, summary
@@ -31,9 +32,9 @@ def prepare(data: Path, realdata: Path) -> None:  # noqa: ARG001  # this system 
         draw_held_out(data)
 
 
-def offline(models: Path, data: Path) -> dict[str, float]:
+def offline(models: Path, data: Path, *, allow_incomplete: bool = False) -> dict[str, float]:
     """Both ways between captions and pictures, by the bundles' own preprocessing and tokenizer; shares of 0..1."""
-    people = load_pedestrians(data)
+    people = load_people(data, allow_incomplete=allow_incomplete)
     image, text = Bundle.load(models / IMAGE), Bundle.load(models / TEXT)
     tokenizer = Tokenizer(text)
     preprocessing = image.picture_preprocessing
@@ -48,9 +49,9 @@ def offline(models: Path, data: Path) -> dict[str, float]:
     )
 
 
-def online(served: Served, data: Path) -> dict[str, float]:
+def online(served: Served, data: Path, *, allow_incomplete: bool = False) -> dict[str, float]:
     """Ingest the gallery and ask every caption, exactly; for mAP, what is not among the first hits comes last."""
-    people = load_pedestrians(data)
+    people = load_people(data, allow_incomplete=allow_incomplete)
     pictures, queries = people.of("test"), people.queries("test")
     served.fill(COLLECTION, ((picture.name, picture.path.read_bytes()) for picture in pictures), encoder=IMAGE)
 
@@ -64,9 +65,9 @@ def online(served: Served, data: Path) -> dict[str, float]:
     return summary(evaluate_scores(scores, is_relevant, ks=KS))
 
 
-def sheet(served: Served, data: Path, path: Path) -> None:
+def sheet(served: Served, data: Path, path: Path, *, allow_incomplete: bool = False) -> None:
     """Draw sample captions with their first hits; the collection of `online` is there."""
-    people = load_pedestrians(data)
+    people = load_people(data, allow_incomplete=allow_incomplete)
     picture_of = {picture.name: picture for picture in people.of("test")}
     queries = people.queries("test")
     samples = [queries[number] for number in np.linspace(0, len(queries) - 1, SAMPLES).astype(int)]

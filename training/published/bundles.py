@@ -44,7 +44,12 @@ def write_bundles(
         space = space_of(
             written[0].dimension,
             *(
-                Tower(files.model.sha256, part.preprocessing, files.tokenizer.sha256 if files.tokenizer else "")
+                Tower(
+                    files.model.sha256,
+                    part.preprocessing,
+                    files.tokenizer.sha256 if files.tokenizer else "",
+                    part.text_cleaning,
+                )
                 for part, files in zip(parts, written, strict=True)
             ),
         )
@@ -61,6 +66,7 @@ def write_bundles(
                 preprocessing=part.preprocessing,
                 tokenizer=files.tokenizer,
                 max_tokens=part.max_tokens,
+                text_cleaning=part.text_cleaning,
                 precisions={"fp32": files.model},
                 licence=licence,
                 gate={

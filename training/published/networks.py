@@ -14,7 +14,7 @@ from training.models.dcmpl import Reading
 from training.models.served import CLIP_SCALING, COMPCARS_SCALING, DCMPL_SCALING, PictureEncoder, TextEncoder
 from training.published.part import Part
 from training.tokens.captions import MAX_TOKENS, Vocabulary
-from training.tokens.clip import clip_tokenizer_json, published_merges
+from training.tokens.clip import CLEANING, clip_tokenizer_json, published_merges
 
 SIDE_PX = 224
 CLIP_VOCABULARY = 49_408
@@ -42,7 +42,12 @@ def read_dcmpl(checkpoint: Path, words: Path | None, *, reading: Reading = "two_
     photos = PictureEncoder(network, network.embed_image, DCMPL_SCALING)
     return (
         Part(photos, ("image",), preprocessing=Preprocessing((SIDE_PX, SIDE_PX))),
-        Part.of_texts(TextEncoder(network, network.embed_text), vocabulary.tokenizer_json(), MAX_TOKENS),
+        Part.of_texts(
+            TextEncoder(network, network.embed_text),
+            vocabulary.tokenizer_json(),
+            MAX_TOKENS,
+            vocabulary.text_cleaning,
+        ),
     )
 
 
@@ -60,6 +65,7 @@ def read_taskformer(checkpoint: Path, words: Path | None, *, has_quick_gelu: boo
         TextEncoder(network, network.embed_text),
         clip_tokenizer_json(published_merges(), max_tokens=config.max_tokens),
         config.max_tokens,
+        CLEANING,
     )
     photos = PictureEncoder(network, network.embed_image, CLIP_SCALING)
     if config.shares_sketch_tower:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Self
 
-from encoders.bundle import Kind, Modality, Preprocessing
+from encoders.bundle import Kind, Modality, Preprocessing, TextCleaning
 from training.models.served import PictureEncoder, TextEncoder
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A network that embeds pictures after `preprocessing`, or texts that `tokenizer_json` splits into tokens.
+    """A network that embeds pictures after `preprocessing`, or texts that `tokenizer_json` splits into tokens after `text_cleaning`.
 
     Its bundle is called as the whole checkpoint, with `suffix` behind.
     """
@@ -20,11 +20,25 @@ class Part:
     preprocessing: Preprocessing | None = None
     tokenizer_json: str = ""
     max_tokens: int | None = None
+    text_cleaning: TextCleaning | None = None
 
     @classmethod
-    def of_texts(cls, network: TextEncoder, tokenizer_json: str, max_tokens: int) -> Self:
+    def of_texts(
+        cls,
+        network: TextEncoder,
+        tokenizer_json: str,
+        max_tokens: int,
+        text_cleaning: TextCleaning | None = None,
+    ) -> Self:
         """Describe the part that reads texts."""
-        return cls(network, ("text",), "-text", tokenizer_json=tokenizer_json, max_tokens=max_tokens)
+        return cls(
+            network,
+            ("text",),
+            "-text",
+            tokenizer_json=tokenizer_json,
+            max_tokens=max_tokens,
+            text_cleaning=text_cleaning,
+        )
 
     @property
     def kind(self) -> Kind:

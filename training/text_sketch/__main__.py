@@ -37,7 +37,7 @@ def _train(options: Options) -> None:
     config = _config(options)
     torch.manual_seed(config.seed)
     words = None if options.start is None else words_of_start(options.start)
-    task = TextSketchTask(config, _photos(options), options.run, words=words)
+    task = TextSketchTask(config, _photos(options, decode=True), options.run, words=words)
     if options.start is not None:
         load_start(task.network, options.start)
     task = task.to(options.device)
@@ -50,19 +50,23 @@ def _export(options: Options) -> None:
 
 
 def _evaluate(options: Options) -> None:
-    print(f"offline: {_shown(evaluation.offline(options.out, options.data))}")
+    faulty = options.allow_incomplete
+    print(f"offline: {_shown(evaluation.offline(options.out, options.data, allow_incomplete=faulty))}")
     with served(options.out / PICTURE, options.out / TEXT) as running:
-        print(f"online: {_shown(evaluation.online(running, options.data))}")
-        evaluation.sheet(running, options.data, options.run / "sheet.jpg")
+        print(f"online: {_shown(evaluation.online(running, options.data, allow_incomplete=faulty))}")
+        evaluation.sheet(running, options.data, options.run / "sheet.jpg", allow_incomplete=faulty)
 
 
 def _config(options: Options) -> TextSketchConfig:
     return read_config(options.config, TextSketchConfig)
 
 
-def _photos(options: Options) -> CaptionedPhotos:
+def _photos(options: Options, *, decode: bool = False) -> CaptionedPhotos:
     photos = load_coco_karpathy(
-        options.data, sketch_splits=("train", "val", "test"), allow_incomplete=options.allow_incomplete
+        options.data,
+        sketch_splits=("train", "val", "test"),
+        decode=decode or options.allow_incomplete,
+        allow_incomplete=options.allow_incomplete,
     )
     print(photos.report.summary())
     return photos

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from encoders.bundle import Bundle
@@ -33,9 +34,9 @@ def prepare(data: Path, realdata: Path) -> None:  # noqa: ARG001  # this system 
         draw_held_out(data)
 
 
-def offline(models: Path, data: Path) -> dict[str, float]:
+def offline(models: Path, data: Path, *, allow_incomplete: bool = False) -> dict[str, float]:
     """Every mode, with placeholders too, by the bundles' own preprocessing and tokenizer; shares of 0..1."""
-    photos = _held_out(data)
+    photos = _held_out(data, allow_incomplete=allow_incomplete)
     picture, text = Bundle.load(models / PICTURE), Bundle.load(models / TEXT)
     preprocessing, tokenizer = picture.picture_preprocessing, Tokenizer(text)
 
@@ -47,44 +48,48 @@ def offline(models: Path, data: Path) -> dict[str, float]:
         picture, [blank, *(read(photo.path) for photo in photos), *(read(_sketch(photo)) for photo in photos)]
     )
     # The tokenizer refuses a text without words, so its ends alone are taken from one that has some.
-    words = [tokenizer.encode(photo.captions[0]).ids for photo in photos]
+    words = [tokenizer.encode(caption).ids for photo in photos for caption in photo.captions]
     of_texts = embed(text, [words[0][[0, -1]], *words])
     return figures_of(
         Embeddings(
             photos=of_pictures[1 : len(photos) + 1],
             sketches=of_pictures[len(photos) + 1 :],
             texts=of_texts[1:],
+            photo_of_text=_photo_of_caption(photos),
             no_sketch=of_pictures[0],
             no_text=of_texts[0],
         )
     )
 
 
-def online(served: Served, data: Path) -> dict[str, float]:
-    """Ingest the photos and ask for each by its first caption, its sketch and both, exactly.
+def online(served: Served, data: Path, *, allow_incomplete: bool = False) -> dict[str, float]:
+    """Ingest the photos and ask for each by every caption, by its sketch and by both, exactly.
 
     In galleries of over 1,000 photos, MRR counts those beyond the first 1,000 hits as if they were next.
     """
-    photos = _held_out(data)
+    photos = _held_out(data, allow_incomplete=allow_incomplete)
     served.fill(COLLECTION, ((photo.name, photo.path.read_bytes()) for photo in photos), encoder=PICTURE)
     row_of, own = {photo.name: row for row, photo in enumerate(photos)}, np.arange(len(photos))
     figures: dict[str, float] = {}
+    photo_of_caption = _photo_of_caption(photos)
     for mode, queries in _queries(photos).items():
-        scores = np.full((len(photos), len(photos)), NOT_FOUND, np.float32)
+        wanted = own if mode == "sketch" else photo_of_caption
+        scores = np.full((len(queries), len(photos)), NOT_FOUND, np.float32)
         answers = served.search(COLLECTION, queries, limit=MOST_HITS)
         for row, answer in zip(scores, answers, strict=True):
             for hit in answer:
                 row[row_of[hit.uri]] = hit.score
-        figures |= summary(mode, evaluate_scores(scores, same_label(own, own)))
+        figures |= summary(mode, evaluate_scores(scores, same_label(wanted, own)))
     return figures
 
 
-def sheet(served: Served, data: Path, path: Path) -> None:
+def sheet(served: Served, data: Path, path: Path, *, allow_incomplete: bool = False) -> None:
     """Draw sample queries of sentence and sketch with their first hits; the collection of `online` is there."""
-    photos = _held_out(data)
+    photos = _held_out(data, allow_incomplete=allow_incomplete)
     photo_of = {photo.name: photo for photo in photos}
     samples = [photos[number] for number in np.linspace(0, len(photos) - 1, SAMPLES).astype(int)]
-    answers = served.search(COLLECTION, _queries(samples)["both"], limit=SAMPLE_HITS)
+    asked = [Query(text=sample.captions[0], sketch=_sketch(sample).read_bytes()) for sample in samples]
+    answers = served.search(COLLECTION, asked, limit=SAMPLE_HITS)
     write_sheet(
         [
             Row(
@@ -97,16 +102,24 @@ def sheet(served: Served, data: Path, path: Path) -> None:
     )
 
 
-def _held_out(data: Path) -> tuple[CaptionedPhoto, ...]:
-    return load_coco_karpathy(data).of("test")
+def _held_out(data: Path, *, allow_incomplete: bool) -> tuple[CaptionedPhoto, ...]:
+    """The test photos; of an incomplete set those that somebody drew."""
+    photos = load_coco_karpathy(data, decode=allow_incomplete, allow_incomplete=allow_incomplete).of("test")
+    return tuple(photo for photo in photos if photo.sketch is not None)
 
 
 def _queries(photos: Sequence[CaptionedPhoto]) -> Mapping[str, list[Query]]:
+    captioned = [(caption, _sketch(photo)) for photo in photos for caption in photo.captions]
     return {
-        "text": [Query(text=photo.captions[0]) for photo in photos],
+        "text": [Query(text=caption) for caption, _ in captioned],
         "sketch": [Query(sketch=_sketch(photo).read_bytes()) for photo in photos],
-        "both": [Query(text=photo.captions[0], sketch=_sketch(photo).read_bytes()) for photo in photos],
+        "both": [Query(text=caption, sketch=sketch.read_bytes()) for caption, sketch in captioned],
     }
+
+
+def _photo_of_caption(photos: Sequence[CaptionedPhoto]) -> NDArray[np.intp]:
+    """The row of the photo of each caption, in the captions' order."""
+    return np.repeat(np.arange(len(photos)), [len(photo.captions) for photo in photos])
 
 
 def _sketch(photo: CaptionedPhoto) -> Path:

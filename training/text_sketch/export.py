@@ -37,7 +37,8 @@ class Trained:
     def of(cls, run: Path) -> "Trained":
         """Read the checkpoint and the tokenizer of a run."""
         checkpoint = torch.load(run / CHECKPOINT, weights_only=True, map_location="cpu")
-        config, words = build(TextSketchConfig, checkpoint["config"]), Words.read(run)
+        config = build(TextSketchConfig, checkpoint["config"])
+        words = Words.read(run, config.tokens)
         network = TaskFormer(replace(config.network, vocabulary_size=words.vocabulary_size))
         network.load_state_dict(checkpoint["weights"])
         return cls(network.eval(), config, words, checkpoint["epoch"])
@@ -81,7 +82,7 @@ def export(
     return write_paired_bundles(
         out,
         PictureTower(PICTURE, picture, ("image", "sketch"), config.preprocessing),
-        TextTower(TEXT, text, trained.words.write(out / TEXT), config.network.max_tokens),
+        TextTower(TEXT, text, trained.words.write(out / TEXT), config.network.max_tokens, trained.words.cleaning),
         dimension=config.network.dimension,
         trained_on=f"{config.trained_on}; {trained.epochs} epochs, seed {config.seed}",
     )

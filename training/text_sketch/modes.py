@@ -14,20 +14,24 @@ SOLO = ("text", "sketch", "both")
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Unit vectors (N, D) of photos, of a sketch and of one caption of each, and (D,) of no strokes and of no words."""
+    """Unit vectors (N, D) of photos and of a sketch of each, (M, D) of captions, and (D,) of no strokes and of no words.
+
+    `photo_of_text` (M,) are the rows of the captions' photos.
+    """
 
     photos: Embedded
     sketches: Embedded
     texts: Embedded
+    photo_of_text: NDArray[np.intp]
     no_sketch: Embedded
     no_text: Embedded
 
     def queries(self) -> dict[str, Embedded]:
-        """The queries of each mode, (N, D): as in training, half a query may be fused with a placeholder."""
+        """The queries of each mode, (N, D) of sketches and (M, D) of captions: as in training, half a query may be fused with a placeholder."""
         return {
             "text": self.texts,
             "sketch": self.sketches,
-            "both": fused(self.texts, self.sketches),
+            "both": fused(self.texts, self.sketches[self.photo_of_text]),
             "text_placeholder": fused(self.texts, self.no_sketch),
             "sketch_placeholder": fused(self.sketches, self.no_text),
         }
@@ -41,11 +45,12 @@ def fused(first: Embedded, second: Embedded) -> Embedded:
 
 
 def figures_of(embeddings: Embeddings) -> dict[str, float]:
-    """The figures of every mode; query n looks for photo n."""
+    """The figures of every mode; a query looks for the photo that it was written or drawn for."""
     own = np.arange(len(embeddings.photos))
     figures: dict[str, float] = {}
     for mode, queries in embeddings.queries().items():
-        figures |= summary(mode, evaluate(queries, embeddings.photos, same_label(own, own)))
+        wanted = own if mode.startswith("sketch") else embeddings.photo_of_text
+        figures |= summary(mode, evaluate(queries, embeddings.photos, same_label(wanted, own)))
     return figures
 
 

@@ -41,10 +41,7 @@ class Pairs:
         return cls(
             photos=cached([photo.path for photo in photos], preprocessing, cache / "photos"),
             sketches=cached(list(sketches.values()), preprocessing, cache / "sketches"),
-            tokens=tuple(
-                tuple(encoding.ids for encoding in words.tokenizer.encode_batch(list(photo.captions)))
-                for photo in photos
-            ),
+            tokens=tuple(words.ids(photo.captions) for photo in photos),
             labels=labels,
         )
 

@@ -10,7 +10,9 @@ from training.text_sketch.words import FILE, Words
 
 def words_of_start(path: Path) -> Words | None:
     """The tokenizer beside another run's checkpoint; None beside a published one."""
-    return Words.read(path.parent) if (path.parent / FILE).exists() else None
+    if not (path.parent / FILE).exists():
+        return None
+    return Words.read(path.parent, read_checkpoint(path).get("config", {}).get("tokens", "words"))
 
 
 def load_start(network: TaskFormer, path: Path) -> None:

@@ -41,6 +41,7 @@ def embedded(network: TaskFormer, pairs: Pairs, words: Words) -> Embeddings:
         photos=torch_outputs(photo, {"image": pairs.photos})[0],
         sketches=torch_outputs(sketch, {"image": pairs.sketches})[0],
         texts=torch_outputs(text, text_inputs(pairs))[0],
+        photo_of_text=np.arange(len(pairs)),
         no_sketch=torch_outputs(sketch, {"image": no_strokes})[0][0],
         no_text=torch_outputs(text, {"tokens": no_words, "lengths": np.asarray([2])})[0][0],
     )

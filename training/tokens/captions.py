@@ -10,6 +10,7 @@ from pathlib import Path
 from string import punctuation
 from typing import Any, Never
 
+from encoders.bundle import TextCleaning
 from training.tokens.template import between
 
 MAX_TOKENS = 100
@@ -60,11 +61,15 @@ class Vocabulary:
         """Whether case carries no meaning, as in every vocabulary that is counted here."""
         return all(word == word.lower() for word in self.ids)
 
+    @property
+    def text_cleaning(self) -> TextCleaning | None:
+        """What must happen to a text before the tokenizer, which itself cannot try a word in several cases."""
+        return None if self.is_lower else "known_case"
+
     def tokenizer_json(self, *, max_tokens: int = MAX_TOKENS) -> str:
         """Write the one tokenizer of training and serving, as HuggingFace's `tokenizer.json`.
 
-        A word that is not there as it stands is tried in lower case, then capitalised. Captions are cut to
-        `max_tokens`, the ends included and kept.
+        It is for texts that `text_cleaning` has cleaned. Captions are cut to `max_tokens`, the ends included and kept.
         """
         return json.dumps(
             {
@@ -89,19 +94,10 @@ class Vocabulary:
                 if self.has_ends
                 else None,
                 "decoder": None,
-                "model": {"type": "WordLevel", "vocab": self._with_fallbacks(), "unk_token": UNKNOWN},
+                "model": {"type": "WordLevel", "vocab": {**self.ids, UNKNOWN: self.unknown}, "unk_token": UNKNOWN},
             },
             ensure_ascii=False,
         )
-
-    def _with_fallbacks(self) -> dict[str, int]:
-        # `tokenizers` cannot fall back by case, but several spellings may share an id.
-        fallbacks: dict[str, int] = {}
-        for spelling in (str.capitalize, str.lower):
-            for word, number in self.ids.items():
-                if word == spelling(word):
-                    fallbacks |= dict.fromkeys((word.lower(), word.capitalize(), word.upper()), number)
-        return fallbacks | dict(self.ids) | {UNKNOWN: self.unknown}
 
 
 def words_of(caption: str) -> list[str]:

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from encoders.bundle import Bundle
+from encoders.bundle import Bundle, Preprocessing
 from encoders.detection import postprocess
 from encoders.errors import BundleError
 from encoders.importers.darknet import import_darknet
@@ -179,14 +181,53 @@ def test_imported_detector_is_served(tmp_path: Path) -> None:
     assert len(detections) == 5
 
 
-def test_letterbox_can_be_asked_for(tmp_path: Path) -> None:
-    """Darknet's own programs keep the aspect; a bundle can do the same."""
-    cfg, weights, _ = write_network(tmp_path, NET + HEAD + YOLO.format(1))
+@pytest.mark.parametrize(
+    ("line", "asked", "resize"),
+    [
+        ("", None, "squash"),
+        ("letter_box=0\n", None, "squash"),
+        ("letter_box=1\n", None, "letterbox"),
+        ("", True, "letterbox"),
+        ("letter_box=1\n", False, "squash"),
+    ],
+)
+def test_cfg_says_whether_images_are_letterboxed_and_the_caller_decides(
+    tmp_path: Path, line: str, *, asked: bool | None, resize: str
+) -> None:
+    """`letter_box` of the .cfg is obeyed, as AlexeyAB's Darknet does, unless the caller says otherwise."""
+    cfg, weights, _ = write_network(tmp_path, NET + line + HEAD + YOLO.format(1))
 
-    bundle = import_darknet(weights, cfg=cfg, name="a", labels=LABELS, out=tmp_path, resize="letterbox")
+    bundle = import_darknet(weights, cfg=cfg, name="a", labels=LABELS, out=tmp_path, letterbox=asked)
 
-    assert bundle.preprocessing is not None
-    assert bundle.preprocessing.resize == "letterbox"
+    assert bundle.picture_preprocessing.resize == resize
+
+
+@given(
+    picture_px=st.tuples(st.integers(16, 4000), st.integers(16, 4000)),
+    corner=st.tuples(st.floats(0, 0.5), st.floats(0, 0.5)),
+    extent=st.tuples(st.floats(0.1, 0.5), st.floats(0.1, 0.5)),
+)
+def test_boxes_of_a_letterboxed_detector_are_shares_of_the_picture(
+    picture_px: tuple[int, int], corner: tuple[float, float], extent: tuple[float, float]
+) -> None:
+    """A box that lies around something in the padded input lies around the same in the picture, whatever its shape."""
+    input_px, share = np.array([416, 416]), np.array(picture_px) / max(picture_px)
+    assume(share.min() > 0.05)
+    true = np.array([*corner, *np.add(corner, extent)])
+    # By hand: the picture's longer side fills the input, the shorter one stands in its middle.
+    padding = np.tile((1 - share) / 2, 2)
+    raw = RawDetections((true * np.tile(share, 2) + padding)[None].astype(np.float32), np.ones((1, 1), np.float32))
+
+    (detection,) = postprocess(
+        raw,
+        picture_px=picture_px,
+        preprocessing=Preprocessing(size=(416, 416), resize="letterbox"),
+        min_score=0.5,
+        limit=1,
+    )
+
+    pixel = 1.5 / (input_px * share).min()  # the resized picture has whole pixels
+    np.testing.assert_allclose(detection.box, true, atol=pixel)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
 from encoders.bundle import Bundle
 from encoders.errors import BundleError
@@ -151,12 +152,55 @@ def test_output_may_lie_inside_the_graph(tmp_path: Path) -> None:
     assert bundle.dimension == 18
 
 
-def test_map_is_no_embedding(tmp_path: Path) -> None:
-    """A whole map of the network is more than a vector store can hold: the sentence says what to name instead."""
-    spec = ImageSpec(size=(192, 192), output="nchw")
+def test_embedding_has_a_largest_dimension(tmp_path: Path) -> None:
+    """A flattened map is more than a vector store can hold: the sentence says what to name instead."""
+    spec = ImageSpec(size=(192, 192), output="flat")
+    model = onnx.load(tiny_network(tmp_path / "a.onnx", spec))
+    flatten = next(node for node in model.graph.node if node.output[0] == "flat")
+    flatten.input[0] = "nchw"
+    onnx.save(model, tmp_path / "a.onnx")
 
     with pytest.raises(BundleError, match=r"110,592 numbers a picture.*pooled"):
-        import_onnx(tiny_network(tmp_path / "a.onnx", spec), name="a", spec=spec, out=tmp_path)
+        import_onnx(tmp_path / "a.onnx", name="a", spec=spec, out=tmp_path)
+
+
+def test_one_embedding_for_all_images_is_refused(tmp_path: Path) -> None:
+    """A network that does not look at its input has nothing to find images by."""
+    spec = spec_of()
+    model = onnx.load(tiny_network(tmp_path / "a.onnx", spec))
+    ignoring = numpy_helper.from_array(np.zeros((18, DIMENSION), np.float32), "projection")
+    model.graph.initializer[0].CopyFrom(ignoring)
+    bias = numpy_helper.from_array(np.arange(DIMENSION, dtype=np.float32), "bias")
+    model.graph.initializer.append(bias)
+    model.graph.node[-1].output[0] = "product"
+    model.graph.node.append(helper.make_node("Add", ["product", "bias"], ["vector_out"]))
+    onnx.save(model, tmp_path / "a.onnx")
+
+    with pytest.raises(BundleError, match="one embedding for all of three different images"):
+        import_onnx(tmp_path / "a.onnx", name="a", spec=spec, out=tmp_path)
+
+
+@pytest.mark.parametrize("ir_version", [3, 8, 14, 99])
+def test_file_format_is_the_one_that_the_operators_need(tmp_path: Path, ir_version: int) -> None:
+    """A file of a newer IR version than ONNX Runtime reads is imported where its operators are known."""
+    spec = spec_of()
+    model = onnx.load(tiny_network(tmp_path / "a.onnx", spec))
+    model.ir_version = ir_version
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+
+    bundle = import_onnx(tmp_path / "a.onnx", name="a", spec=spec, out=tmp_path)
+
+    np.testing.assert_allclose(embed(bundle, PICTURES)[0], expected_embedding(PICTURES[0], spec), atol=1e-5)
+
+
+def test_unlikely_inputs_are_warned_of(tmp_path: Path) -> None:
+    """ImageNet's mean and std without a scale make a bundle all the same, which carries the warning."""
+    spec = spec_of(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+
+    bundle = import_onnx(tiny_network(tmp_path / "a.onnx", spec), name="a", spec=spec, out=tmp_path)
+
+    (warning,) = bundle.gate["warnings"]
+    assert "1/255" in warning
 
 
 def test_names_of_the_model_cannot_clash_with_ours(tmp_path: Path) -> None:

@@ -38,6 +38,31 @@ def test_spec_reads_back_what_it_writes() -> None:
     assert [ImageSpec.of(spec.as_json()) for spec in (crop, bands)] == [crop, bands]
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ""),
+        ({"scale": 1 / 255}, ""),
+        ({"mean": 127.5, "std": 127.5}, ""),
+        ({"scale": 1 / 255, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}, ""),
+        ({"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}, ""),
+        ({"mean": [103.9, 116.8, 123.7], "color": "BGR"}, ""),
+        ({"scale": 0.017, "mean": 2.1}, ""),
+        ({"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}, "1/255"),
+        ({"mean": 0.5, "std": 0.5}, "-1 to 509"),
+        ({"scale": 255}, "1/255"),
+        ({"scale": 1 / 255, "mean": 127.5, "std": 127.5}, '"scale": 1'),
+        ({"scale": 1 / 255, "std": 58}, '"scale": 1'),
+    ],
+)
+def test_inputs_that_no_network_is_trained_on_are_warned_of(changes: dict[str, Any], words: str) -> None:
+    """The warning looks at the range of the inputs that the numbers make together, not at single numbers."""
+    warning = ImageSpec.of({"size": [8, 8], **changes}).warning
+
+    assert words in warning
+    assert bool(words) == bool(warning)
+
+
 def test_one_number_stands_for_every_channel() -> None:
     """A single mean and std hold for all channels, and grey has one channel."""
     assert ImageSpec.of({"size": [8, 8], "mean": 10, "std": [2]}).offset == (-5.0, -5.0, -5.0)
@@ -53,6 +78,7 @@ def test_one_number_stands_for_every_channel() -> None:
         ({"size": [0, 224]}, "1 to 4096"),
         ({"size": [True, 224]}, "1 to 4096"),
         ({"layout": "CHW"}, "layout.*NCHW, NHWC"),
+        ({"pooling": "sum"}, "pooling.*cls, mean, max"),
         ({"dtype": "int8"}, "dtype.*float32, float16, uint8"),
         ({"modality": "text"}, "modality.*image, sketch"),
         ({"scale": "1"}, "scale"),

@@ -50,9 +50,9 @@ class Store:
     def __init__(self) -> None:
         self.images: dict[str, NewImage] = {}
 
-    async def unchanged(self, _: str, items: Sequence[object]) -> list[None]:
+    async def lookup(self, _: str, uris: Sequence[str]) -> list[None]:
         """Knows nothing."""
-        return [None] * len(items)
+        return [None] * len(uris)
 
     async def put(self, _: str, images: Sequence[NewImage], __: object) -> list[PutResult]:
         """Takes everything."""

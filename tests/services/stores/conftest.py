@@ -6,8 +6,8 @@ import pytest
 
 from services.stores.images import ImageStore
 from services.stores.records import Collection
+from testbed.servers import EmbeddedServer, embedded_redis
 from tests.services.stores.making import a_collection, opened
-from tests.support.servers import EmbeddedServer, embedded_redis
 
 ENGINES = [
     pytest.param("milvus_lite_uri", id="lite"),

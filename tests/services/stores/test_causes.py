@@ -16,7 +16,7 @@ from services.stores.__main__ import redis_fault
 from services.stores.causes import StoreLog, cause_of
 from services.stores.connection import MilvusConnection
 from services.stores.shards import RedisShards
-from tests.support.servers import EmbeddedServer, free_port
+from testbed.servers import EmbeddedServer, free_port
 
 SECRET = "s3cret"  # noqa: S105 - of a server of the test's own
 

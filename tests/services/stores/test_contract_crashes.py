@@ -24,13 +24,13 @@ from services.stores.records import Collection, Counts, Embeddings, PutStatus, i
 from services.stores.recovery import Recovery
 from services.stores.rows import rows_of
 from services.stores.shards import RedisShards
-from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
-from tests.support.servers import (
+from testbed.servers import (
     STANDALONE_START_TIMEOUT_S,
     EmbeddedServer,
     embedded_milvus,
     standalone_milvus,
 )
+from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
 
 EMBEDDINGS = unit_vectors(30)
 

@@ -18,8 +18,8 @@ from services.stores.images import ImageStore
 from services.stores.milvus import MilvusIndex
 from services.stores.records import Collection, Counts, Embeddings, PutStatus, image_id_of
 from services.stores.recovery import Recovery
+from testbed.servers import EmbeddedServer
 from tests.services.stores.making import find, opened, picture, put, soon, unit_vectors, uris
-from tests.support.servers import EmbeddedServer
 
 OLD, LATE, NEW = unit_vectors(3)
 ORDERS = list(permutations(("late", "delete", "lose", "sweep")))

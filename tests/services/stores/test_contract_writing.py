@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from rpc.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, ServiceError
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode, Counts, NewMetadata, PutStatus, Region, image_id_of
+from testbed.servers import EmbeddedServer
 from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
-from tests.support.servers import EmbeddedServer
 
 NASTY = [
     'it\'s "quoted"',

@@ -1,5 +1,7 @@
 """From drawn scenes to bundles that answer, in seconds; the figures themselves are those of the shipped bundles."""
 
+import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,11 +11,13 @@ import torch
 
 from encoders.bundle import Bundle, Preprocessing
 from training.config import read_config
-from training.datasets.coco_karpathy import CaptionedPhotos, load_coco_karpathy
+from training.datasets.coco_karpathy import LIST, CaptionedPhotos, load_coco_karpathy
 from training.loop import fit
+from training.text_sketch import evaluate as evaluation
 from training.text_sketch.config import TextSketchConfig, WorldConfig
 from training.text_sketch.evaluate import offline
 from training.text_sketch.export import export
+from training.text_sketch.modes import Embeddings
 from training.text_sketch.pairs import Pairs
 from training.text_sketch.task import TextSketchTask
 from training.text_sketch.words import Words
@@ -68,6 +72,27 @@ def test_two_bundles_of_one_space(run: Path, photos: CaptionedPhotos, data: Path
     figures = offline(tmp_path, data)
     assert {"text_r1", "sketch_r1", "both_r1", "both_r10", "both_mrr", "sketch_placeholder_r1"} <= figures.keys()
     assert figures["both_r10"] == 1.0  # of six photos
+
+
+def test_every_caption_asks(
+    run: Path, photos: CaptionedPhotos, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A photo with several captions is asked for by each of them, as published figures count."""
+    export(run, photos, tmp_path, fewest_inputs=6)
+    listed = json.loads((data / LIST).read_text())
+    for row in listed["images"]:
+        row["sentences"].append({"raw": "something else"})
+    shutil.copytree(data, tmp_path / "data")
+    (tmp_path / "data" / LIST).write_text(json.dumps(listed))
+    measured: list[Embeddings] = []
+    monkeypatch.setattr(evaluation, "figures_of", measured.append)
+
+    offline(tmp_path, tmp_path / "data")
+
+    captions = [photo.captions for photo in load_coco_karpathy(tmp_path / "data").of("test")]
+    (found,) = measured
+    assert len(found.texts) == sum(map(len, captions))
+    assert np.bincount(found.photo_of_text).tolist() == [len(own) for own in captions]
 
 
 def test_two_sketch_towers_are_not_one_bundle(run: Path, photos: CaptionedPhotos, tmp_path: Path) -> None:

@@ -1,5 +1,13 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
 import torch
 
+from encoders.bundle import Bundle, ModelFile
+from encoders.text import Tokenizer
+from tests.support.bundles import tiny_text_bundle
 from training.text_sketch.words import Words
 
 CAPTIONS = [
@@ -38,3 +46,22 @@ def test_without_sides_nothing_is_mirrored() -> None:
     said = Words.of("words", ["a dog", "a dog", "a dog"], max_tokens=8)
     tokens = torch.tensor(said.tokenizer.encode("a dog left of a right").ids)
     assert torch.equal(said.mirrored(tokens), tokens)
+
+
+@pytest.mark.parametrize("kind", ["words", "clip"])
+def test_a_bundle_reads_captions_as_training_did(tmp_path: Path, kind: Literal["words", "clip"]) -> None:
+    """The cleaning travels in the bundle's description, so that serving never meets other tokens than training."""
+    captions = ["Don\u00e2\u20ac\u2122t  &amp;#233; \uff21\uff22\uff23", "a Dog to the LEFT"]
+    said = Words.of(kind, CAPTIONS, max_tokens=16)
+    bundle = replace(
+        tiny_text_bundle(tmp_path),
+        tokenizer=ModelFile.of(said.write(tmp_path)),
+        max_tokens=16,
+        text_cleaning=said.cleaning,
+    )
+    bundle.write(tmp_path)
+
+    tokenizer = Tokenizer(Bundle.load(tmp_path))
+
+    assert [tokenizer.encode(caption).ids.tolist() for caption in captions] == list(said.ids(captions))
+    assert Words.read(tmp_path, kind).ids(captions) == said.ids(captions)

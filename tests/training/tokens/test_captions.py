@@ -1,10 +1,15 @@
 import json
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from encoders.text_cleaning import Cleaner, cleaner_of
 from training.tokens.captions import Vocabulary, words_of
 
 SENTENCE = (
@@ -26,8 +31,21 @@ def published(tmp_path: Path) -> Path:
     return path
 
 
-def tokenizer(vocabulary: Vocabulary, **options: int) -> Tokenizer:
-    return Tokenizer.from_str(vocabulary.tokenizer_json(**options))
+@dataclass(frozen=True)
+class Cleaned:
+    """A vocabulary's tokenizer behind its cleaning, as both are served."""
+
+    tokenizer: Tokenizer
+    clean: Cleaner
+
+    def encode(self, text: str) -> Any:
+        """Tokens as the library gives them."""
+        return self.tokenizer.encode(self.clean(text))
+
+
+def tokenizer(vocabulary: Vocabulary, **options: int) -> Cleaned:
+    loaded = Tokenizer.from_str(vocabulary.tokenizer_json(**options))
+    return Cleaned(loaded, cleaner_of(vocabulary.text_cleaning, loaded))
 
 
 def test_the_published_sentence_has_the_published_ids(published: Path) -> None:
@@ -45,6 +63,23 @@ def test_words_fall_back_by_case(published: Path) -> None:
     assert encode("a A").ids == [0, 15]
     assert encode("MAN Man").ids == [13, 13]
     assert encode("the he HE").ids == [12, 23, 23]
+
+
+@given(
+    word=st.text("aäßAÄ", min_size=1, max_size=4),
+    known=st.sets(st.text("aäßAÄ", min_size=1, max_size=4), min_size=1),
+)
+def test_any_word_is_looked_up_in_three_cases(word: str, known: set[str]) -> None:
+    """Exact, lower, capitalised, unknown: for every mixture of cases, as the published rule says."""
+    vocabulary = Vocabulary({"A": 0} | {name: number for number, name in enumerate(sorted(known - {"A"}), 1)}, 99)
+    ids = [vocabulary.ids[case] for case in (word, word.lower(), word.capitalize()) if case in vocabulary.ids]
+
+    assert tokenizer(vocabulary).encode(word).ids == [*ids, 99][:1]
+
+
+def test_a_compound_finds_its_word(published: Path) -> None:
+    """A hyphen that vanishes leaves a capital in the middle of a word."""
+    assert tokenizer(Vocabulary.published(published)).encode("Head-Phones HEADphones").ids == [561, 561]
 
 
 def test_punctuation_vanishes_from_words() -> None:

@@ -1,10 +1,15 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 from tokenizers import Tokenizer
 
+from encoders.text_cleaning import clean_as_clip
 from training.tokens.clip import clip_tokenizer_json, published_merges
+
+SIMPLE = SimpleTokenizer()
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def tokenizer() -> Tokenizer:
 )
 def test_published_ids(tokenizer: Tokenizer, text: str, ids: str) -> None:
     """The golden values of CLIP's own tokenizer."""
-    assert tokenizer.encode(text).ids == [int(number) for number in ids.split()]
+    assert tokenizer.encode(clean_as_clip(text)).ids == [int(number) for number in ids.split()]
 
 
 @pytest.mark.parametrize(
@@ -33,12 +38,28 @@ def test_published_ids(tokenizer: Tokenizer, text: str, ids: str) -> None:
         "it's a Dog\u2019s &amp; \u201ccat\u201d; don't WE'LL",
         "tabs\tand\nlines  x_y - a/b 12.5% \u00bd \u00b2",
         "\u6771\u4eac \U0001f642 e\u0301",
-        "&lt;b&gt; &amp;amp; &quot;so&quot;",
+        "&lt;b&gt; &amp;amp; &quot;so&quot; &#233; &eacute; &hellip; &#x27;",
+        "caf\u00c3\u00a9 don\u00e2\u20ac\u2122t",
+        "\uff21\uff22\uff23 \uff11\uff12\uff13 \ufb01ne \u03a3\u039f\u03a6\u039f\u03a3 \u0130stanbul",
+        "\x00 \x1b[31m \ufeff \u2028 \u00ad",
+        "a\u0345b !\u0345!",
+        "\x85\u00a0\u1680\u2002\u3000 a",
     ],
 )
 def test_open_clip_reads_the_same(tokenizer: Tokenizer, text: str) -> None:
     """Beside the tokenizer that the weights were trained with."""
-    assert tokenizer.encode(text).ids == [49406, *SimpleTokenizer().encode(text), 49407]
+    assert tokenizer.encode(clean_as_clip(text)).ids == [49406, *SimpleTokenizer().encode(text), 49407]
+
+
+@given(
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cn"]), max_size=40)
+    | st.text("'\u00e2\u20ac\u2122&#;x1aeSsDd \u0130", max_size=40)
+)
+def test_open_clip_reads_any_text_the_same(tokenizer: Tokenizer, text: str) -> None:
+    """Whatever a person can send, but for the names of the tokens that cannot be typed here."""
+    assume("_of_text>" not in text)
+
+    assert tokenizer.encode(clean_as_clip(text)).ids[:70] == [49406, *SIMPLE.encode(text), 49407][:70]
 
 
 def test_the_end_survives_cutting(tokenizer: Tokenizer) -> None:

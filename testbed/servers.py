@@ -1,4 +1,4 @@
-"""Real servers for tests: each is a child of the test run, on loopback or in a network of its own, in a folder of its own."""
+"""Real servers for tests and benchmarks: each is a child of the process that starts it, on loopback or in a network of its own, in a folder of its own."""
 
 import os
 import secrets

@@ -1,0 +1,43 @@
+"""What happened to every text before its tokenizer when a text tower was trained; serving does the same."""
+
+import html
+from collections.abc import Callable
+from functools import partial
+
+import ftfy
+from tokenizers import Tokenizer
+
+from encoders.bundle import TextCleaning
+
+Cleaner = Callable[[str], str]
+
+
+def cleaner_of(cleaning: TextCleaning | None, tokenizer: Tokenizer) -> Cleaner:
+    """The cleaning by its name in a bundle; None leaves texts as they are."""
+    match cleaning:
+        case None:
+            return str
+        case "clip":
+            return clean_as_clip
+        case "known_case":
+            return partial(_in_known_case, tokenizer=tokenizer, known=frozenset(tokenizer.get_vocab()))
+
+
+def clean_as_clip(text: str) -> str:
+    """Repair mojibake, typographic quotes and wide letters (ftfy), read HTML's entities twice, lower-case.
+
+    Every run of white space becomes one space.
+    """
+    repaired = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return " ".join(repaired.split()).lower()
+
+
+def _in_known_case(text: str, *, tokenizer: Tokenizer, known: frozenset[str]) -> str:
+    """Spell each word as the vocabulary does: as it stands, else in lower case, else capitalised."""
+    plain = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+    return " ".join(_known_spelling(word, known) for word in plain.split())
+
+
+def _known_spelling(word: str, known: frozenset[str]) -> str:
+    spellings = (word, word.lower(), word.capitalize())
+    return next((spelling for spelling in spellings if spelling in known), word)
