@@ -51,7 +51,10 @@ def milvus_command(data_dir: Path, port: int) -> EmbeddedCommand:
     argv = (str(libraries / "milvus"), str(data_dir / "milvus.db"), f"127.0.0.1:{port}", "ERROR")
     inherited = os.environ.get("LD_LIBRARY_PATH")
     search_path = f"{libraries}:{inherited}" if inherited else str(libraries)
-    return EmbeddedCommand(argv, {"LD_LIBRARY_PATH": search_path, "DYLD_LIBRARY_PATH": search_path}, data_dir)
+    environment = {"LD_LIBRARY_PATH": search_path, "DYLD_LIBRARY_PATH": search_path}
+    # Without one it crashes at its start, and a service's user may have none.
+    environment["HOME"] = str(data_dir)
+    return EmbeddedCommand(argv, environment, data_dir)
 
 
 def _redis_binary() -> Path:

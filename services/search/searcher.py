@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from rpc.deadline import Deadline
 from rpc.errors import ServiceError
@@ -11,6 +12,11 @@ from services.search.embedding import EmbeddedQuery, QueryEmbedder
 from services.search.query import Answer, Query, Timings
 from services.stores.images import ImageStore
 from services.stores.records import Found
+
+# The records of a whole batch, read together, would hold the event loop for longer than Redis may take to answer.
+FINDS_AT_ONCE = 16
+
+_Outcome: TypeAlias = tuple[EmbeddedQuery, Found] | ServiceError
 
 
 class Searcher:
@@ -36,10 +42,13 @@ class Searcher:
         with stage("embed_query"):
             embedded = await self._embedder.embed(collection, queries, deadline)
         encode_ms = _ms_since(started_s)
-        pairs = zip(queries, embedded, strict=True)
-        found = await asyncio.gather(
-            *(self._find(query, vectors, collection.space, deadline) for query, vectors in pairs)
-        )
+        places = asyncio.Semaphore(FINDS_AT_ONCE)
+
+        async def find(query: Query, vectors: EmbeddedQuery | ServiceError) -> _Outcome:
+            async with places:
+                return await self._find(query, vectors, collection.space, deadline)
+
+        found = await asyncio.gather(*map(find, queries, embedded))
         total_ms = _ms_since(started_s)
         return [
             outcome
@@ -50,7 +59,7 @@ class Searcher:
 
     async def _find(
         self, query: Query, embedded: EmbeddedQuery | ServiceError, space: str, deadline: Deadline
-    ) -> tuple[EmbeddedQuery, Found] | ServiceError:
+    ) -> _Outcome:
         if isinstance(embedded, ServiceError):
             return embedded
         try:

