@@ -28,7 +28,7 @@ def bundle_folders(folders: Sequence[Path]) -> list[Path]:
 
 def _inside(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
-        raise CommandFailed(f"{folder} is no folder: --models takes a bundle's folder or a folder of bundles")
+        raise CommandFailed(f"{folder} is not a folder: --models takes a bundle's folder or a folder of bundles")
     if (folder / DESCRIPTION_FILE).is_file():
         yield folder
         return

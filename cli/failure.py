@@ -1,5 +1,8 @@
 """How a command fails: one clear line on stderr and exit code 1, never a traceback for what a person can mend."""
 
+import os
+import signal
+import sys
 from typing import Any
 
 import typer
@@ -23,6 +26,10 @@ class PlainFailures(TyperGroup):
             return super().invoke(ctx)
         except (CommandFailed, ServiceError, BundleError, SourceError) as error:
             typer.echo(f"fovea: {error}", err=True)
+        except BrokenPipeError:
+            # Whoever read the answer has enough of it, as `| head` has; nothing failed. Exit flushes stdout once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(128 + signal.SIGPIPE) from None
         except PermissionError as error:
             typer.echo(f"fovea: {error.filename} may not be read or written; check its permissions", err=True)
         except OSError as error:

@@ -98,7 +98,8 @@ def _outcome(response: ingest_pb2.IngestResponse, signature: Signature | None) -
     return Outcome(
         uri=response.uri,
         status=_STATUSES.get(response.status, "failed"),
-        error=response.error.message,
+        # The file is named beside it.
+        error=response.error.message.removeprefix("item.image: ").removeprefix("item."),
         region_count=response.region_count,
         warnings=tuple(response.warnings),
         signature=signature,

@@ -58,6 +58,7 @@ async def started(wanted: Wanted) -> AsyncIterator[System]:
     data.make()
     with data.locked():
         bundles = _bundles(wanted)
+        _note_missing(wanted.roots)
         await _clean_up_after_former(data)
         await _require_stores(wanted)
         wiring = wire(wanted, bundles)
@@ -94,6 +95,13 @@ def _bundles(wanted: Wanted) -> Sequence[Bundle]:
             "there is no model to serve: import one with `fovea models import`, or name one with --models"
         )
     return bundles
+
+
+def _note_missing(roots: Sequence[Path]) -> None:
+    # Not refused: the folder may be on a disk that is mounted later.
+    for root in roots:
+        if not root.is_dir():
+            note(f"note: {root} is not a folder now: no image below it can be read or shown (--root)")
 
 
 async def _clean_up_after_former(data: DataFolder) -> None:

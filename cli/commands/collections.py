@@ -24,7 +24,7 @@ def list_all(*, wide: Wide = False, data: Data = None, ingest: IngestAddress = "
     """List all collections with their counts."""
     found = asyncio.run(_list(ingest_address(ingest, data)))
     show_fitting(
-        [_row(collection) for collection in found],
+        [_row(collection) if as_json else _told(collection) for collection in found],
         wide=wide,
         as_json=as_json,
         empty="There is no collection yet: create one with `fovea collections create NAME --encoder NAME`.",
@@ -105,11 +105,15 @@ async def _delete(address: str, name: str) -> None:
 
 
 def _show_one(collection: ingest_pb2.Collection, *, as_json: bool) -> None:
-    row = _row(collection)
     if as_json:
-        show_json(row)
+        show_json(_row(collection))
     else:
-        show([{"": name.replace("_", " "), " ": value} for name, value in row.items()], as_json=False)
+        show([{"": name.replace("_", " "), " ": value} for name, value in _told(collection).items()], as_json=False)
+
+
+def _told(collection: ingest_pb2.Collection) -> Mapping[str, Any]:
+    """The same for people, who need not be told that the counts are known."""
+    return {name: value for name, value in _row(collection).items() if name != "counts_unknown" or value}
 
 
 def _row(collection: ingest_pb2.Collection) -> Mapping[str, Any]:

@@ -126,7 +126,9 @@ def _servers(urls: dict[str, str]) -> Iterator[Finding]:
         raise CommandFailed(f"the stores could not be asked: {asked.stderr.strip().splitlines()[-1:]}")
     for store, fault in json.loads(asked.stdout).items():
         verdict: Verdict = "wrong" if fault else "fine"
-        yield Finding(store.capitalize(), verdict, fault or "it answers", f"look after --{store}" if fault else "")
+        yield Finding(
+            store.capitalize(), verdict, fault or "it answers", f"check --{store} and the server there" if fault else ""
+        )
 
 
 async def _start_stores() -> None:

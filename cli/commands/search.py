@@ -40,7 +40,7 @@ def search(
     detect: Annotated[bool, typer.Option(help="Ask for each object found in the first image.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The most hits.")] = 10,
     offset: Annotated[int, typer.Option(min=0, help="Hits to leave out at the front.")] = 0,
-    where: Annotated[str, typer.Option("--filter", metavar="TEXT", help="A filter over metadata.")] = "",
+    where: Annotated[str, typer.Option("--filter", metavar="TEXT", help="Only what matches, e.g. 'year > 2020'.")] = "",
     min_score: Annotated[float | None, typer.Option(help="Leave out hits that score less.")] = None,
     exact: Annotated[bool, typer.Option(help="Compare with every vector.")] = False,
     group: Annotated[bool, typer.Option(help="One hit for each picture, or one for each of its regions.")] = True,
@@ -106,8 +106,8 @@ def _rows(response: search_pb2.SearchResponse) -> Iterator[dict[str, Any]]:
             row["region"] = _box(hit.region) if hit.HasField("region") else ""
         if any(other.metadata.fields for other in hits):
             row["metadata"] = as_dict(hit.metadata)
-        if any(other.copies for other in hits):
-            row["copies"] = len(hit.copies)
+        if any(other.copy_count for other in hits):
+            row["copies"] = hit.copy_count
         yield row
 
 
@@ -124,7 +124,7 @@ def _read(file: Path) -> bytes:
 
 def _weigh(parts: Sequence[search_pb2.QueryPart], weights: Sequence[float]) -> None:
     if weights and len(weights) != len(parts):
-        raise CommandFailed(f"--weight was given {len(weights)} times for {len(parts)} parts: give one for each part")
+        raise CommandFailed(f"one --weight for each part is needed: {len(weights)} given, parts: {len(parts)}")
     for part, weight in zip(parts, weights, strict=False):
         part.weight = weight
 

@@ -42,7 +42,8 @@ const json = (body) => ({
   body: JSON.stringify(body),
 });
 
-const FIELD = /^[a-z_]+(\[\d+\])?(\.[a-z_]+)*: /;
+// The filter stays named: of what people enter, it alone can be wrong beside other inputs that are right.
+const FIELD = /^(?!filter:)[a-z_]+(\[\d+\])?(\.[a-z_]+)*: /;
 
 /** Services name the field first and write without a capital or a full stop; people get a plain sentence. */
 export function sentence(text) {

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { confirmed } from "./confirm.js";
-import { announce, byId, closable, el, place } from "./elements.js";
+import { announce, byId, closable, count, el, place } from "./elements.js";
 import { nameOf } from "./results.js";
 
 export class Details {
@@ -84,6 +84,12 @@ function tally(words) {
   return [...counts].map(([word, times]) => (times > 1 ? `${times} × ${word}` : word)).join(", ");
 }
 
+/** The copies that the hit names, and how many more there are. */
+function copiesOf({ copies, copy_count: all }) {
+  const more = all - copies.length;
+  return [...copies, ...(more > 0 ? [`and ${count(more, "other")}`] : [])].join("\n");
+}
+
 /** Pairs of dt and dd: what the hit says, then the record, then all metadata. */
 function facts(hit, record) {
   const rows = [];
@@ -99,7 +105,7 @@ function facts(hit, record) {
     rows.push([name, typeof value === "object" ? JSON.stringify(value) : String(value)]);
   }
   rows.push(["Address", hit.uri]);
-  if (hit.copies?.length) rows.push(["Copies", hit.copies.join("\n")]);
+  if (hit.copies?.length) rows.push(["Copies", copiesOf(hit)]);
   if (record) rows.push(["Added", when.format(new Date(record.update_time))]);
   rows.push(["Id", hit.image_id]);
   return rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)));

@@ -155,8 +155,26 @@ class Page {
       const answer = this.query.isEmpty ? await this.#browse(signal) : await this.#search(signal);
       if (!signal.aborted) this.results.show({ collection: this.current.name, isNextPage, ...answer });
     } catch (error) {
-      if (!signal.aborted) this.#showProblem(error, () => this.#run());
+      const isGone = error.status === 404 && (await this.#isGone());
+      if (signal.aborted) return;
+      if (isGone) this.#showGone();
+      else this.#showProblem(error, () => this.#run());
     }
+  }
+
+  /** Whether the collection that is shown was deleted meanwhile, here or by somebody else. */
+  async #isGone() {
+    const known = await api.collections().catch(() => this.collections);
+    return !known.some(({ name }) => name === this.current.name);
+  }
+
+  #showGone() {
+    this.results.showState({
+      title: `${this.current.name} was deleted`,
+      text: "The collection does not exist any more.",
+      actions: [["Show what there is", () => this.#refresh(null)]],
+      isError: true,
+    });
   }
 
   async #browse(signal) {

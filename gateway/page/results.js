@@ -82,7 +82,7 @@ export class Results {
       if (hit.region) showRegion(frame, picture, hit.region);
     });
     load(picture, api.thumbnailUrl(collection, hit.image_id, 512), () => frame.classList.add("missing"));
-    const copies = hit.copies?.length ?? 0;
+    const copies = hit.copy_count ?? 0;
     if (copies) frame.append(el("span", { className: "copies" }, `+${count(copies, "copy", "copies")}`));
     const caption = el("span", { className: "caption" }, el("span", { className: "name" }, hit.label || name));
     if (hit.score !== undefined) {

@@ -89,7 +89,7 @@ class PartPlanner:
     async def _what_can_be_asked(self, collection: Collection) -> str:
         encoders = await self._directory.in_space(collection.space)
         modalities = sorted({str(modality) for encoder in encoders for modality in encoder.info.modalities})
-        return f"can be asked with {', '.join([*modalities, 'image_id'])} or embedding only"
+        return f"can be searched by {', '.join([*modalities, 'image_id'])} or embedding only"
 
     async def _detected(self, collection: Collection, part: Part, image: bytes, deadline: Deadline) -> EncodedPart:
         encoder = await self._image_encoder(collection)

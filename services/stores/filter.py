@@ -129,7 +129,7 @@ class _Parser:
     def _field(self) -> Field:
         token = self._ahead
         if token.kind != "name" or token.text.lower() in _KEYWORDS:
-            raise self._unexpected("the name of a field (quoted in `backticks` where it is no plain word)")
+            raise self._unexpected("the name of a field (quoted in `backticks` where it is not a plain word)")
         self._take()
         if token.text.startswith("$"):
             return _built_in(token)

@@ -187,4 +187,4 @@ def is_image_id(text: str) -> bool:
 def check_collection_name(name: str) -> None:
     """InvalidArgument unless a collection may be called `name`."""
     if _NAME.fullmatch(name) is None:
-        raise InvalidArgument("collection: a name is a-z, then up to 62 of a-z, 0-9 and _")
+        raise InvalidArgument("collection: a name has 1 to 63 characters a-z, 0-9 and _, and begins with a letter")

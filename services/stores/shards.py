@@ -77,7 +77,9 @@ class RedisShards:
             raise Unavailable(_AWAY) from error
         except TimeoutError as error:
             self._log.failed(error)
-            raise DeadlineExceeded("Redis did not answer in time; allow more time or look after Redis") from error
+            raise DeadlineExceeded(
+                "Redis did not answer in time; allow more time, or check the Redis server"
+            ) from error
         self._log.answered()
         return answers
 

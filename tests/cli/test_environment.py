@@ -230,3 +230,16 @@ def test_a_table_fits_and_breaks_no_word(rows: list[dict[str, str]]) -> None:
     assert len(lines) == len(rows)
     assert max(map(len, [heading, *lines])) <= 80
     assert any(heading.startswith(name.replace("_", " ")) for name in rows[0])
+
+
+@pytest.mark.parametrize("command", [("models", "list"), ("models", "list", "--json"), ("up", "--help")])
+def test_a_reader_that_has_enough_costs_no_line(command: tuple[str, ...]) -> None:
+    """`fovea … | head` says nothing when `head` has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run([FOVEA, *command], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+
+    assert done.stderr == ""

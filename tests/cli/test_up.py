@@ -124,6 +124,17 @@ def test_unknown_collection_says_how_to_create_it(up: Up, pictures: Path) -> Non
     assert "fovea collections create nowhere" in done.stderr
 
 
+def test_a_failed_file_has_a_reason_without_the_names_of_fields(up: Up, tmp_path: Path) -> None:
+    """Whoever sent a file reads what is wrong with it, not which field of a message held it."""
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    answer("collections", "create", "plain", "--encoder", "tiny", data=up.data)
+
+    done = fovea("ingest", tmp_path, "-c", "plain", data=up.data)
+
+    assert "The picture is empty (0 bytes)." in done.stdout
+    assert "item.image" not in done.stdout
+
+
 def test_collections_are_created_listed_and_deleted(up: Up) -> None:
     """The life of a collection on the command line."""
     objects = ("--mode", "objects", "--detector", "tiny_detector")
@@ -137,6 +148,15 @@ def test_collections_are_created_listed_and_deleted(up: Up) -> None:
     assert (refused.returncode, "--yes" in refused.stderr) == (1, True)
     assert deleted == {"deleted": "brief", "image_count": 0}
     assert fovea("collections", "show", "brief", data=up.data).returncode == 1
+
+
+def test_people_are_told_of_counts_only_where_they_are_unknown(up: Up) -> None:
+    """Tables leave out what is so for every collection; JSON has every field."""
+    answer("collections", "create", "counted", "--encoder", "tiny", data=up.data)
+
+    for command in (("list", "--wide"), ("show", "counted")):
+        assert "counts unknown" not in fovea("collections", *command, data=up.data).stdout
+    assert answer("collections", "show", "counted", data=up.data)["counts_unknown"] is False
 
 
 def test_encode_writes_unit_vectors(up: Up, pictures: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, ViewportSize, expect, sync_playwright
 
 from tests.gateway.system import System
 from tests.support.pictures import blocks, encoded, plain
@@ -358,6 +358,48 @@ def test_lost_server_is_explained_and_found_again(page: Page, objects: str, comp
 
     expect(page.locator(".tile .name").first).to_have_text("green")
     complaints.clear()
+
+
+def test_a_collection_that_went_is_explained(
+    page: Page, api: httpx.Client, objects: str, name: str, complaints: list[str]
+) -> None:
+    """Somebody deletes the collection that the page shows: the page says so and leads to what there is."""
+    _create(api, f"{name}_other")
+    _open(page, objects)
+    assert api.delete(f"/collections/{objects}").status_code == 204
+    page.get_by_label("Words", exact=True).fill("green")
+    expect(page.locator(".is-error")).to_contain_text(f"{objects} was deleted")
+    page.get_by_role("button", name="Show what there is").click()
+
+    expect(page.locator("#results-title")).to_contain_text("All of")
+    expect(page.locator("#collection option", has_text=f"{objects} ·")).to_have_count(0)
+    complaints.clear()
+
+
+def test_a_wrong_filter_is_named(page: Page, objects: str, complaints: list[str]) -> None:
+    """A sentence about a filter says that it is about the filter."""
+    _open(page, objects)
+    page.get_by_text("Options").click()
+    page.get_by_label("Only pictures whose metadata match").fill("year >")
+    page.keyboard.press("Enter")
+
+    expect(page.locator(".is-error")).to_contain_text("Filter: expected a quoted text")
+    complaints.clear()
+
+
+def test_all_copies_are_counted(page: Page, objects: str) -> None:
+    """A hit names a hundred copies, and the page says how many there are."""
+    _open(page, objects)
+
+    def answer(route: Route) -> None:
+        hit = {"image_id": "0" * 32, "uri": "a.png", "score": 1, "copies": ["b.png"], "copy_count": 1200}
+        route.fulfill(json={"hits": [hit], "warnings": [], "timings": {"total_ms": 1}})
+
+    page.route("**/search", answer)
+    page.route("**/images/000*/**", lambda route: route.fulfill(body=encoded(plain("red"))))
+    page.get_by_label("Words", exact=True).fill("green")
+
+    expect(page.locator(".tile .copies")).to_have_text("+1,200 copies")
 
 
 def test_keyboard_reaches_everything(page: Page, objects: str) -> None:

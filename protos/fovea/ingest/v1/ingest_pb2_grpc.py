@@ -28,7 +28,7 @@ if _version_not_supported:
 class IngestServiceStub:
     """Creates, fills, lists and empties collections.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
     Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
     """
@@ -94,7 +94,7 @@ class IngestServiceStub:
 class IngestServiceServicer:
     """Creates, fills, lists and empties collections.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
     Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
     """
@@ -237,7 +237,7 @@ def add_IngestServiceServicer_to_server(servicer, server):
 class IngestService:
     """Creates, fills, lists and empties collections.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
     Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
     """

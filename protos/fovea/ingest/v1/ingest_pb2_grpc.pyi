@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class IngestServiceStub:
     """Creates, fills, lists and empties collections.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
     Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
     """
@@ -69,7 +69,7 @@ class IngestServiceStub:
 class IngestServiceAsyncStub(IngestServiceStub):
     """Creates, fills, lists and empties collections.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
     Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
     """
@@ -105,7 +105,7 @@ class IngestServiceAsyncStub(IngestServiceStub):
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     """Creates, fills, lists and empties collections.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_INGEST_MAX_MESSAGE_MIB; a larger request
+    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
     Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
     """

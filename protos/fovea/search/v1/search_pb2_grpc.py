@@ -28,10 +28,10 @@ if _version_not_supported:
 class SearchServiceStub:
     """Finds pictures.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
     it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
     """
 
     def __init__(self, channel):
@@ -55,10 +55,10 @@ class SearchServiceStub:
 class SearchServiceServicer:
     """Finds pictures.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
     it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
     """
 
     def Search(self, request, context):
@@ -72,7 +72,7 @@ class SearchServiceServicer:
 
     def BatchSearch(self, request, context):
         """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
-        in the answer's message, 64 MiB unless the server was told otherwise, are errors with reason ANSWER_TOO_LARGE: send
+        in the answer's message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send
         fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -103,10 +103,10 @@ def add_SearchServiceServicer_to_server(servicer, server):
 class SearchService:
     """Finds pictures.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
     it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
     """
 
     @staticmethod

@@ -29,10 +29,10 @@ GRPC_VERSION: str
 class SearchServiceStub:
     """Finds pictures.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
     it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
     """
 
     @_typing.overload
@@ -46,7 +46,7 @@ class SearchServiceStub:
     """
     BatchSearch: _grpc.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]
     """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
-    in the answer's message, 64 MiB unless the server was told otherwise, are errors with reason ANSWER_TOO_LARGE: send
+    in the answer's message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send
     fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
     """
 
@@ -54,10 +54,10 @@ class SearchServiceStub:
 class SearchServiceAsyncStub(SearchServiceStub):
     """Finds pictures.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
     it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -68,17 +68,17 @@ class SearchServiceAsyncStub(SearchServiceStub):
     """
     BatchSearch: _aio.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]  # type: ignore[assignment]
     """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
-    in the answer's message, 64 MiB unless the server was told otherwise, are errors with reason ANSWER_TOO_LARGE: send
+    in the answer's message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send
     fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
     """
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     """Finds pictures.
 
-    Messages have at most 64 MiB either way, or what the server was told with FOVEA_SEARCH_MAX_MESSAGE_MIB. A larger request
+    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
     is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
     it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and worth another try.
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
     """
 
     @_abc_1.abstractmethod
@@ -99,7 +99,7 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.BatchSearchResponse, _abc.Awaitable[_search_pb2.BatchSearchResponse]]:
         """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
-        in the answer's message, 64 MiB unless the server was told otherwise, are errors with reason ANSWER_TOO_LARGE: send
+        in the answer's message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send
         fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
         """
 
