@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rpc.deadline import Deadline
-from rpc.errors import ServiceError
+from rpc.errors import ServiceError, Unavailable
 from rpc.tasks import end, gather
 from services.stores.catalog import Rebuilt, RedisCatalog
 from services.stores.milvus import MAX_ROWS, MilvusIndex
 from services.stores.records import Collection
 from services.stores.rows import RECORD_FIELDS, RowKey, record_of
-from services.stores.shards import SHARDS
+from services.stores.shards import SHARDS, CatalogLost
 from services.stores.tombstones import Version, deleted_to, versions_in
 
 REBUILD_LEASE_S = 30.0
@@ -73,14 +73,17 @@ class Recovery:
         return late
 
     async def start(self, collection: Collection, deadline: Deadline) -> None:
-        """Open an empty collection for writes."""
+        """Open an empty collection for writes; Unavailable where it is dropped, or Redis lost, meanwhile."""
         token = secrets.token_hex(8)
 
         async def open_shard(shard: str) -> None:
             if await self._begin(collection, shard, token, deadline):
                 await self._catalog.rebuild_end(collection, shard, token=token, deadline=deadline)
 
-        await gather(*(open_shard(shard) for shard in SHARDS))
+        try:
+            await gather(*(open_shard(shard) for shard in SHARDS))
+        except CatalogLost as error:
+            raise Unavailable(f"Redis lost {collection.name} while it was being created; try again") from error
 
     async def close(self) -> None:
         """End the rebuilds that run; another process, or a later start, does them again."""

@@ -352,6 +352,25 @@ async def test_a_collection_without_its_index_is_indexed_by_a_search(milvus_uri:
     await index.close()
 
 
+async def test_a_creation_amidst_a_drop_may_be_tried_again(
+    store: ImageStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a drop takes from Redis while a collection is created is not a fault, and the next attempt creates it."""
+    begin = RedisCatalog.rebuild_begin
+
+    async def begin_and_lose(self: RedisCatalog, collection: Collection, *args: Any, **options: Any) -> str:
+        begun = await begin(self, collection, *args, **options)
+        await self.drop(collection.name, soon())
+        return begun
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisCatalog, "rebuild_begin", begin_and_lose)
+        with pytest.raises(Unavailable, match="try again"):
+            await store.create(a_collection(name))
+    await store.create(a_collection(name))
+    await store.drop(name)
+
+
 def failing_at(step: int, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """A method whose call number `step` fails, and no other."""
     steps = itertools.count(1)
