@@ -78,7 +78,7 @@ async def test_bad_metadata_is_refused(http: httpx.AsyncClient, photos: str) -> 
         )
         assert response.status_code == 400
         assert response.json()["detail"].startswith("metadata")
-    assert response.json()["detail"] == "metadata.a: every number must be finite"
+    assert "finite number" in response.json()["detail"]
 
 
 async def test_form_without_a_file_is_refused(http: httpx.AsyncClient, photos: str) -> None:
