@@ -105,9 +105,12 @@ def _by_content(images: Iterable[_Image]) -> dict[str, list[_Image]]:
 
 
 def _taken(olds: list[_Image], uri: str) -> _Image:
-    """The one that most likely moved to `uri`; each is taken once, but for the last."""
+    """The one that most likely moved to `uri`; each is taken once, but for the last.
+
+    One with metadata comes first: the bytes are the same, and what is said of them would be lost.
+    """
     name = PurePath(uri).name
-    best = min(olds, key=lambda old: (PurePath(old.uri).name != name, not old.metadata, old.uri))
+    best = min(olds, key=lambda old: (not old.metadata, PurePath(old.uri).name != name, old.uri))
     if len(olds) > 1:
         olds.remove(best)
     return best

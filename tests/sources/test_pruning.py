@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sources.errors import SourceError
@@ -70,6 +70,7 @@ _TREES = st.dictionaries(_NAMES, st.integers(0, 3), min_size=1, max_size=8)
 
 @settings(max_examples=50, deadline=None)
 @given(before=_TREES, after=_TREES, described=st.sets(_NAMES), excluded=st.sampled_from(["", "a/", "x.png"]))
+@example(before={"x.png": 0, "b/y.png": 0}, after={"a/x.png": 0}, described={"b/y.png"}, excluded="")
 async def test_any_change_of_a_folder_is_mirrored(
     tmp_path_factory: pytest.TempPathFactory,
     before: dict[str, int],
