@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.data_folder import DataFolder, default_data_folder
-from cli.paths import default_roots, expanded
+from cli.paths import default_roots, expanded, named
 from cli.running import Running
 from cli.wiring import Wanted
 
@@ -14,6 +14,7 @@ Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
+        parser=named,
         envvar="FOVEA_DATA",
         metavar="DIR",
         help="Where the system keeps everything; default: fovea in your data folder.",
@@ -37,13 +38,19 @@ EncoderPort = Annotated[
 ]
 Models = Annotated[
     list[Path] | None,
-    typer.Option("--models", metavar="DIR", help="A bundle or a folder of bundles to serve too; may be given again."),
+    typer.Option(
+        "--models",
+        parser=named,
+        metavar="DIR",
+        help="A bundle or a folder of bundles to serve too; may be given again.",
+    ),
 ]
 Shipped = Annotated[bool, typer.Option("--shipped/--no-shipped", help="Serve the models that ship with Fovea.")]
 Roots = Annotated[
     list[Path] | None,
     typer.Option(
         "--root",
+        parser=named,
         metavar="DIR",
         help="Pictures may be read by path below this folder; may be given again. Default: home and this folder.",
     ),

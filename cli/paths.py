@@ -3,7 +3,16 @@
 import os
 from pathlib import Path
 
+import typer
+
 from cli.failure import CommandFailed
+
+
+def named(text: str) -> Path:
+    """The path of an option; an empty one, as an unset variable of a shell gives, is not taken for the current folder."""
+    if not text.strip():
+        raise typer.BadParameter("the path is empty")
+    return Path(text)
 
 
 def expanded(path: Path) -> Path:

@@ -14,6 +14,7 @@ from cli.failure import CommandFailed
 from cli.folder_ingest import Folder, FolderIngest
 from cli.interruption import stopped_by_signals
 from cli.options import Collection, Data, IngestAddress, Json, ingest_address
+from cli.paths import named
 from cli.peers import CALL_TIMEOUT_S, ingest_service
 from cli.sidecar import NO_SIDECAR, read_sidecar
 from cli.tally import Tally
@@ -38,7 +39,9 @@ class NewCollection:
 
 
 def ingest(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder; subfolders are read too.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=named, metavar="FOLDER", help="The folder; subfolders are read too.")
+    ],
     *,
     collection: Collection,
     watch: Annotated[bool, typer.Option(help="Stay, and take in what is added or changed.")] = False,

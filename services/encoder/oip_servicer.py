@@ -53,8 +53,11 @@ class OpenInferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
         return oip.ServerReadyResponse(ready=self._is_ready())
 
     def ModelReady(self, request: oip.ModelReadyRequest, context: grpc.ServicerContext) -> oip.ModelReadyResponse:
-        """Tell whether one model takes inputs; an unknown one is NOT_FOUND."""
-        self._bundle(request.name, request.version)
+        """Tell whether one model takes inputs; an unknown one does not, as Triton and KServe answer."""
+        try:
+            self._bundle(request.name, request.version)
+        except NotFound:
+            return oip.ModelReadyResponse(ready=False)
         return oip.ModelReadyResponse(ready=self._is_ready())
 
     def ServerMetadata(

@@ -157,7 +157,8 @@ class Finder:
             if not trust_rows:
                 raise
         except (Unavailable, DeadlineExceeded) as error:
-            _logger.warning("%s: answering from the rows: %s", collection.name, error)
+            # The cause is logged once where Redis is asked; here it would be a line for each search.
+            _logger.debug("%s: answering from the rows: %s", collection.name, error)
         keys = [str(candidate.key) for candidate in candidates]
         rows = await self._index.rows(collection.name, keys, ["key", *RECORD_FIELDS], deadline)
         newest = {record.image_id: record for record in sorted(map(record_of, rows), key=lambda each: each.version)}

@@ -94,6 +94,15 @@ def test_an_unusable_data_folder_is_one_line(tmp_path: Path, name: str, complain
     assert "--data" in said or "full path" in said
 
 
+@pytest.mark.parametrize("command", ["up --data", "up --root", "up --models", "ingest -c photos"])
+def test_an_empty_path_is_refused(command: str) -> None:
+    """A variable of the shell that is not set does not name the current folder."""
+    result = fovea(*command.split(), "")
+
+    assert result.exit_code == 2
+    assert "the path is empty" in result.output
+
+
 def test_a_run_file_of_another_version_is_said(tmp_path: Path) -> None:
     """What cannot be understood is not guessed at."""
     data = DataFolder(tmp_path)

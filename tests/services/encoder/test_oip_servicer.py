@@ -150,7 +150,7 @@ async def test_an_unknown_output_is_refused(stub: Any) -> None:
 
 
 async def test_server_and_models_tell_about_themselves(stub: Any) -> None:
-    """Liveness, readiness and metadata are answered; an unknown model is NOT_FOUND."""
+    """Liveness, readiness and metadata are answered; an unknown model is not ready, and has no metadata."""
     assert (await stub.ServerLive(oip.ServerLiveRequest(), timeout=20)).live
     assert (await stub.ServerReady(oip.ServerReadyRequest(), timeout=20)).ready
     assert (await stub.ModelReady(oip.ModelReadyRequest(name="tiny_detector"), timeout=20)).ready
@@ -162,5 +162,6 @@ async def test_server_and_models_tell_about_themselves(stub: Any) -> None:
         ("image", "BYTES", [-1]),
         ("embedding", "FP32", [-1, 16]),
     ]
+    assert not (await stub.ModelReady(oip.ModelReadyRequest(name="huge"), timeout=20)).ready
     with pytest.raises(grpc.aio.AioRpcError, match="not served here"):
-        await stub.ModelReady(oip.ModelReadyRequest(name="huge"), timeout=20)
+        await stub.ModelMetadata(oip.ModelMetadataRequest(name="huge"), timeout=20)
