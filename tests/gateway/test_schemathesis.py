@@ -33,8 +33,8 @@ async def test_no_case_gets_a_5xx_or_an_undocumented_answer(
     config = tmp_path / "schemathesis.toml"
     config.write_text(f'[parameters]\n"path.name" = "{photos}"\n"path.image_id" = "{image_id}"\n')
 
-    cases = _run(system, tmp_path, ["--config-file", str(config)], EXISTING_ONLY, examples=90)
-    cases += _run(system, tmp_path, [], [], examples=90)
+    cases = _run(system, tmp_path, ["--config-file", str(config)], EXISTING_ONLY, examples=100)
+    cases += _run(system, tmp_path, [], [], examples=100)
 
     assert cases >= 3_000
 
