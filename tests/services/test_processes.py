@@ -34,10 +34,10 @@ def process(module: str, log: Path, **settings: str) -> Iterator[subprocess.Pope
 
 
 async def logged(log: Path, message: str) -> dict[str, object]:
-    """The first log line with this message; every line is JSON."""
+    """The first log line whose message begins so; every line is JSON."""
     while True:
         for line in lines(log):
-            if line["message"] == message:
+            if str(line["message"]).startswith(message):
                 return line
         await asyncio.sleep(0.02)
 
@@ -73,7 +73,7 @@ async def test_a_process_waits_for_its_stores(redis_url: str, tmp_path: Path) ->
     try:
         with process("services.search", log, encoders="[]", milvus_uri=milvus.url, redis_url=redis_url):
             async with asyncio.timeout(60):
-                await logged(log, "waiting for the stores")
+                await logged(log, "waiting for Milvus: nothing listens")
                 await asyncio.to_thread(milvus.start)
                 await wait_until_ready((await logged(log, "listening"))["port"])
     finally:
