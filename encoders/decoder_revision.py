@@ -3,21 +3,17 @@
 2: images with a colour profile are converted to sRGB.
 """
 
-import io
-
-from PIL import Image
+from encoders.errors import InvalidContent
+from encoders.image import probe
 
 DECODER_REVISION = 2
-
-_BROKEN_HEADER = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, NotImplementedError)
 
 
 def has_colour_profile(data: bytes) -> bool:
     """Whether an encoded image says with an ICC profile what its colours are; reads the header alone, and never raises."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return bool(image.info.get("icc_profile"))
-    except _BROKEN_HEADER:
+        return probe(data).has_colour_profile
+    except InvalidContent:
         return False
 
 

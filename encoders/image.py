@@ -42,6 +42,7 @@ class ImageHeader:
     width_px: int
     height_px: int
     is_animated: bool
+    has_colour_profile: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ def open_picture(data: bytes, *, is_cancelled: Callable[[], bool] = never) -> Op
         image = _open(data, image_format, is_cancelled)
         _check_size(*image.size)
         width_px, height_px = swap_sides(image.size, orientation_of(image))
-        header = ImageHeader(image_format, width_px, height_px, _is_animated(image))
+        has_colour_profile = bool(image.info.get("icc_profile"))
+        header = ImageHeader(image_format, width_px, height_px, _is_animated(image), has_colour_profile)
     return OpenedPicture(header, data, image, is_cancelled)
 
 
