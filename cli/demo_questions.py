@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from PIL import Image
 
+from domain.box import Box
 from fovea.search.v1 import search_pb2
-from rpc.clients import Box
 
 _LIMIT = 3
 _SIDECAR = "gallery.jsonl"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from google.protobuf.struct_pb2 import Struct
 
+from domain.limits import MAX_IMAGE_BYTES
 from fovea.ingest.v1 import ingest_pb2
 from rpc.errors import InvalidArgument, from_status
 
 if TYPE_CHECKING:
     from fovea.ingest.v1 import ingest_pb2_grpc
 
-MAX_PICTURE_BYTES = 32 << 20
 
 _STATUSES = {
     ingest_pb2.INGEST_STATUS_ADDED: "added",
@@ -88,9 +88,9 @@ def signature_of(file: str) -> Signature:
 
 def _read(file: str) -> bytes:
     with Path(file).open("rb") as stream:
-        data = stream.read(MAX_PICTURE_BYTES + 1)
-    if len(data) > MAX_PICTURE_BYTES:
-        raise OSError(0, f"the file is larger than {MAX_PICTURE_BYTES >> 20} MiB")
+        data = stream.read(MAX_IMAGE_BYTES + 1)
+    if len(data) > MAX_IMAGE_BYTES:
+        raise OSError(0, f"the file is larger than {MAX_IMAGE_BYTES >> 20} MiB")
     return data
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from google.protobuf.struct_pb2 import Struct
 
 from cli.failure import CommandFailed
+from domain.limits import MAX_METADATA_LEVELS
 from rpc.errors import InvalidArgument
-from rpc.metadata import MAX_LEVELS, struct_of_json
+from rpc.metadata import struct_of_json
 
 _FORM = '{"file": name, "metadata": {…}}'
 
@@ -89,7 +90,7 @@ def _parsed(line: str) -> Any:
     try:
         return json.loads(line)
     except RecursionError:
-        raise ValueError(f"the metadata is nested deeper than {MAX_LEVELS} levels") from None
+        raise ValueError(f"the metadata is nested deeper than {MAX_METADATA_LEVELS} levels") from None
 
 
 def _locator(folder: Path) -> Callable[[str], str]:

@@ -11,12 +11,12 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from domain.modality import Modality
 from encoders.errors import BundleError
 
 DESCRIPTION_FILE = "bundle.json"
 
 Kind = Literal["image", "text", "sketch", "detector"]
-Modality = Literal["image", "sketch", "text"]
 Resize = Literal["squash", "shortest_crop", "letterbox"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 TextCleaning = Literal["clip", "known_case"]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.box import Box
 from encoders.bundle import Preprocessing
 from encoders.fit import fit
-from encoders.image import Box
 from encoders.session import RawDetections
 
 MAX_OVERLAP = 0.45

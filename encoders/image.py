@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from domain.box import WHOLE_IMAGE, Box, is_inside
 from encoders.bands import with_blurred_bands
 from encoders.bundle import Colour, Preprocessing
 from encoders.decode_cost import decode_bytes
@@ -20,12 +21,9 @@ from encoders.jpeg_end import load_without_end
 from encoders.orientation import orientation_of, swap_sides
 from encoders.pixels import Pixels, upright_pixels
 
-Box = tuple[float, float, float, float]
-
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 32_000_000
 WHITE = (255, 255, 255)
-WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -146,7 +144,7 @@ def _open(data: bytes, image_format: str, is_cancelled: Callable[[], bool]) -> I
 def enough_px(header: ImageHeader, boxes: Iterable[Box | None], preprocessing: Preprocessing) -> tuple[int, int]:
     """Tell which (width, height) the whole picture needs so that each box of it fills the model's input."""
     width_px = height_px = 1
-    for x_min, y_min, x_max, y_max in (box or WHOLE for box in boxes):
+    for x_min, y_min, x_max, y_max in (box or WHOLE_IMAGE for box in boxes):
         share_x, share_y = x_max - x_min, y_max - y_min
         box_px = (max(1, round(header.width_px * share_x)), max(1, round(header.height_px * share_y)))
         resized_px = fit(box_px, preprocessing).resized_px
@@ -157,8 +155,7 @@ def enough_px(header: ImageHeader, boxes: Iterable[Box | None], preprocessing: P
 
 def check_box(box: Box) -> None:
     """Raise `InvalidContent` where a box is none inside the picture, NaN included."""
-    x_min, y_min, x_max, y_max = box
-    if not (0 <= x_min < x_max <= 1 and 0 <= y_min < y_max <= 1):  # NaN fails every comparison
+    if not is_inside(box):
         raise InvalidContent("The region must satisfy 0 <= x_min < x_max <= 1 and 0 <= y_min < y_max <= 1.")
 
 

@@ -11,8 +11,8 @@ from gateway.bodies import read_form, validated
 from gateway.forms import MULTIPART_TYPE
 from gateway.messages import json_answer, to_json
 from gateway.problems import BODY_STATUSES, problems
-from rpc.clients import Detection, box_message
 from rpc.errors import InvalidArgument
+from rpc.messages import detection_message
 
 router = APIRouter(tags=["detection"])
 
@@ -59,18 +59,9 @@ async def detect(request: Request, backends: BackendsOf, call: CallOf) -> dict[s
         image, detector=entry.info.name, deadline=call.deadline, min_score=fields.min_score, limit=fields.limit
     )
     answer = detector_pb2.DetectResponse(
-        detections=[_detection_message(detection) for detection in found.detections],
+        detections=map(detection_message, found.detections),
         width_px=found.width_px,
         height_px=found.height_px,
         warnings=found.warnings,
     )
     return to_json(answer) | {"detector": entry.info.name}
-
-
-def _detection_message(detection: Detection) -> detector_pb2.Detection:
-    return detector_pb2.Detection(
-        box=box_message(detection.box),
-        label=detection.label,
-        score=detection.score,
-        class_id=detection.class_id,
-    )

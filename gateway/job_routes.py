@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.reasons import FOLLOWER_LIMIT
 from fovea.ingest.v1 import ingest_pb2
 from gateway.backends import BackendsOf, Call, CallOf
 from gateway.bodies import json_body
@@ -72,7 +73,7 @@ async def _follower(request: Request) -> AsyncIterator[None]:
     followers = cast("Budget", request.app.state.followers)
     with followers.share() as share:
         if not share.grow(1):
-            raise refused("FOLLOWER_LIMIT", "too many follow jobs at once; ask for the job itself now and then")
+            raise refused(FOLLOWER_LIMIT, "too many follow jobs at once; ask for the job itself now and then")
         request.state.place.release()
         yield
 

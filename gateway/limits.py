@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from domain.reasons import IN_FLIGHT_LIMIT
 from gateway.budget import Budget, Share
 from gateway.problems import error_response, problem, problem_response
 from rpc import telemetry
@@ -106,7 +107,7 @@ class InFlightLimit:
         with self._places.share() as place:
             scope.setdefault("state", {})["place"] = place
             if scope["path"] not in self._always and not place.grow(1):
-                refusal = refused("IN_FLIGHT_LIMIT", "too many requests at once; send again a little later")
+                refusal = refused(IN_FLIGHT_LIMIT, "too many requests at once; send again a little later")
                 await error_response(refusal)(scope, receive, send)
                 return
             with telemetry.IN_FLIGHT.track_inprogress():

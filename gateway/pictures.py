@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from PIL import Image
 
+from domain.reasons import CHANGED_SINCE_INGEST, UNSUPPORTED_PICTURE
 from encoders.decode_cost import DecodeBudget
 from encoders.errors import InvalidContent
 from encoders.image import open_picture, probe
@@ -132,13 +133,13 @@ def _service_errors() -> Iterator[None]:
         raise NotFound("the picture's file is no longer where it was ingested from") from error
     except _ChangedSourceError as error:
         message = "the picture's file was changed since its ingest, so it is not shown; ingest it again"
-        raise FailedPrecondition(message, reason="CHANGED_SINCE_INGEST") from error
+        raise FailedPrecondition(message, reason=CHANGED_SINCE_INGEST) from error
     except SourceError as error:
         raise FailedPrecondition(f"the picture cannot be shown: {error}") from error
     except TimeoutError as error:
         raise _busy() from error
     except InvalidContent as error:
-        raise InvalidArgument(str(error), reason="UNSUPPORTED_PICTURE") from error
+        raise InvalidArgument(str(error), reason=UNSUPPORTED_PICTURE) from error
 
 
 def _busy() -> Overloaded:

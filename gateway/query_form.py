@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
+from domain.box import Box
 from fovea.search.v1 import search_pb2
 from gateway.bodies import parse_json, validated
 from gateway.forms import Form
-from rpc.clients import Box, box_message
 from rpc.errors import InvalidArgument
+from rpc.messages import box_message
 
 _EDGES = ("x_min", "y_min", "x_max", "y_max")
 _CONTENTS = ("text", "image", "sketch", "image_id")

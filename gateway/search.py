@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from domain.limits import MAX_PARTS
 from fovea.search.v1 import search_pb2
 from gateway.backends import BackendsOf, CallOf
 from gateway.bodies import JSON_TYPE, media_type, off_loop, parse_json, read_form, unsupported
@@ -16,7 +17,6 @@ from rpc.errors import InvalidArgument, service_errors
 
 router = APIRouter(prefix="/collections/{name}", tags=["search"])
 
-_MAX_PARTS = 16
 _MAX_FILES = 8
 
 _FORM_SCHEMA: dict[str, Any] = {
@@ -71,8 +71,8 @@ def _query_of_json(body: bytes, collection: str) -> search_pb2.SearchRequest:
     if not isinstance(fields, dict):
         raise InvalidArgument("the body must be a JSON object with parts")
     parts = fields.get("parts", ())
-    if isinstance(parts, list) and len(parts) > _MAX_PARTS:
-        raise InvalidArgument(f"parts: a query has at most {_MAX_PARTS}, this one has {len(parts):,}")
+    if isinstance(parts, list) and len(parts) > MAX_PARTS:
+        raise InvalidArgument(f"parts: a query has at most {MAX_PARTS}, this one has {len(parts):,}")
     query = read_json(fields, search_pb2.SearchRequest())
     if query.collection not in ("", collection):
         raise InvalidArgument(f"collection: the address names {collection!r}, the body {query.collection!r}")

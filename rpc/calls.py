@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import grpc
 from prometheus_client import Gauge
 
+from domain.reasons import IN_FLIGHT_LIMIT, SHUTTING_DOWN, STREAM_LIMIT
 from rpc import telemetry
-from rpc.errors import SHUTTING_DOWN, Internal, Overloaded, ServiceError, Unavailable, to_status
+from rpc.errors import Internal, Overloaded, ServiceError, Unavailable, to_status
 
 _STATUS_DETAILS = "grpc-status-details-bin"
 PUSHBACK = "grpc-retry-pushback-ms"
@@ -35,10 +36,10 @@ class Calls:
 
     def __init__(self, *, max_in_flight: int, max_streams: int = 0) -> None:
         self._unary = _Places(
-            max_in_flight, telemetry.IN_FLIGHT, "too many calls at once; send again a little later", "IN_FLIGHT_LIMIT"
+            max_in_flight, telemetry.IN_FLIGHT, "too many calls at once; send again a little later", IN_FLIGHT_LIMIT
         )
         self._streams = _Places(
-            max_streams, telemetry.STREAMS, "too many streams at once; open it again a little later", "STREAM_LIMIT"
+            max_streams, telemetry.STREAMS, "too many streams at once; open it again a little later", STREAM_LIMIT
         )
 
     @contextmanager

@@ -2,33 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
 
 import grpc
 import numpy as np
 import numpy.typing as npt
 
+from domain.box import Box
+from domain.detection import Detection
+from domain.limits import MAX_CALL_BYTES, MAX_INPUTS, MAX_RESULTS
+from domain.modality import Modality
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
-from fovea.types.v1 import types_pb2
 from rpc.deadline import Deadline
 from rpc.errors import Internal, ServiceError, from_status, service_errors
+from rpc.messages import box_message, detection_of, modalities_of
 from rpc.priority import Priority
-
-MAX_INPUTS = 64
-MAX_RESULTS = 256
-MAX_CALL_BYTES = 32 << 20
-
-Box: TypeAlias = tuple[float, float, float, float]
-"""x_min, y_min, x_max, y_max as shares of the upright picture's width and height."""
-
-Modality: TypeAlias = Literal["image", "sketch", "text"]
-
-_MODALITIES: dict[int, Modality] = {
-    types_pb2.MODALITY_IMAGE: "image",
-    types_pb2.MODALITY_SKETCH: "sketch",
-    types_pb2.MODALITY_TEXT: "text",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +61,6 @@ class EncoderInfo:
     precision: str
     provider: str
     sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """One object in a picture."""
-
-    box: Box
-    label: str
-    score: float
-    class_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +118,7 @@ class EncoderClient:
                 version=info.version,
                 space=info.space,
                 dimension=info.dimension,
-                modalities=frozenset(_MODALITIES[number] for number in info.modalities if number in _MODALITIES),
+                modalities=modalities_of(info.modalities),
                 precision=info.precision,
                 provider=info.provider,
                 sha256=info.sha256,
@@ -169,9 +147,7 @@ class DetectorClient:
         request = detector_pb2.DetectRequest(detector=detector, image=image, min_score=min_score, limit=limit)
         with service_errors(f"{detector} detector"):
             response = await self._stub.Detect(request, timeout=deadline.left_s(), metadata=priority.metadata)
-        found = tuple(
-            Detection(box_of(item.box), item.label, item.score, item.class_id) for item in response.detections
-        )
+        found = tuple(map(detection_of, response.detections))
         return Detected(found, response.width_px, response.height_px, tuple(response.warnings))
 
     async def describe(self, *, deadline: Deadline) -> list[DetectorInfo]:
@@ -182,16 +158,6 @@ class DetectorClient:
             DetectorInfo(info.name, info.version, tuple(info.labels), info.precision, info.provider, info.sha256)
             for info in response.detectors
         ]
-
-
-def box_of(message: types_pb2.Box) -> Box:
-    """The box that a message holds."""
-    return message.x_min, message.y_min, message.x_max, message.y_max
-
-
-def box_message(box: Box) -> types_pb2.Box:
-    """The message that holds a box."""
-    return types_pb2.Box(x_min=box[0], y_min=box[1], x_max=box[2], y_max=box[3])
 
 
 def calls_of(inputs: Sequence[Input]) -> Iterator[list[Input]]:

@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 
 from rpc.calls import abort_status
+from rpc.codec import Codec, received
 from rpc.errors import DeadlineExceeded, ServiceError
-from rpc.messages import Codec, received
 
 _DRAIN_S = 2.0
 _DRAIN_QUIET_S = 0.1

@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar, cast
 
 import grpc
 
-from rpc.clients import DetectorClient, DetectorInfo, EncoderClient, EncoderInfo, Modality
+from domain.modality import Modality
+from rpc.clients import DetectorClient, DetectorInfo, EncoderClient, EncoderInfo
 from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition, NotFound, ServiceError, Unavailable, Unimplemented
 from rpc.replicas import Replica, ReplicaChannel, replicas_of

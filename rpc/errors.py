@@ -9,9 +9,9 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from domain.reasons import MESSAGE_TOO_LARGE, QUEUE_FULL
+
 DOMAIN = "fovea"
-SHUTTING_DOWN = "SHUTTING_DOWN"
-"""The reason of an Unavailable that another replica would not give."""
 
 # A status travels in headers, of which clients take 8 KiB: twice, once with up to three characters for each byte.
 _HEAD_BYTES = 640
@@ -77,7 +77,7 @@ class Overloaded(ServiceError):
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
-    def __init__(self, message: str, *, reason: str = "QUEUE_FULL", retry_after_s: float | None = 0.1) -> None:
+    def __init__(self, message: str, *, reason: str = QUEUE_FULL, retry_after_s: float | None = 0.1) -> None:
         super().__init__(message, reason=reason, retry_after_s=retry_after_s)
 
 
@@ -173,7 +173,7 @@ def from_rpc_error(error: grpc.RpcError, peer: str) -> ServiceError:
         return DeadlineExceeded(f"the {peer} service did not answer in time")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in str(error.details()):
         # gRPC's own word for a message over the limit: sending it again would fail for ever.
-        return InvalidArgument(f"the message is too large for the {peer} service", reason="MESSAGE_TOO_LARGE")
+        return InvalidArgument(f"the message is too large for the {peer} service", reason=MESSAGE_TOO_LARGE)
     return _BY_CODE.get(code, Internal)(f"the {peer} service: {error.details()}")
 
 

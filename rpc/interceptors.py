@@ -10,9 +10,9 @@ import grpc
 
 from rpc import standard
 from rpc.calls import Calls, abort_status, is_guarded, request_id_of
+from rpc.codec import Codec, received
 from rpc.conversation import Conversation, Patience
 from rpc.errors import DeadlineExceeded, InvalidArgument, ServiceError
-from rpc.messages import Codec, received
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Talk: TypeAlias = "Callable[[Conversation, Any], Awaitable[None]]"

@@ -1,58 +1,52 @@
-"""Messages on the wire: decoded and encoded inside the call, so that what fails becomes the call's status."""
+"""Shared values as messages of the contract, and back."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-import grpc
-from google.protobuf.message import Error as ProtobufError
+from domain.box import Box
+from domain.detection import Detection
+from domain.modality import Modality
+from fovea.detector.v1 import detector_pb2
+from fovea.types.v1 import types_pb2
 
-from rpc.errors import InvalidArgument, ServiceError
-
-# gRPC refuses a message over its limit without a reason for programs, so it lets a little more through, and we refuse.
-REFUSABLE_BYTES = 16 << 20
-
-MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
-ANSWER_TOO_LARGE = "ANSWER_TOO_LARGE"
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """How one method's messages become bytes and back."""
-
-    method: str
-    handler: "grpc.RpcMethodHandler[Any, Any]"
-    max_bytes: int
-
-    def decode(self, data: bytes) -> Any:
-        """The message; where there is none in `data`, the error, because gRPC answers what a deserializer raises itself.
-
-        Give it to `received` where the call is observed.
-        """
-        if len(data) > self.max_bytes:
-            return InvalidArgument(
-                f"the message is too large: it has {len(data):,} bytes, and this server takes {self.max_bytes:,}",
-                reason=MESSAGE_TOO_LARGE,
-            )
-        try:
-            return self.handler.request_deserializer(data) if self.handler.request_deserializer else data
-        except (ProtobufError, ValueError):
-            # What the library says names its own classes.
-            return InvalidArgument(f"the bytes are not a message that {self.method} takes")
-
-    def encode(self, message: Any) -> bytes:
-        """The answer's bytes; InvalidArgument where they are more than a message may have."""
-        data: bytes = self.handler.response_serializer(message) if self.handler.response_serializer else message
-        if len(data) > self.max_bytes:
-            raise InvalidArgument(
-                f"the answer is too large: it has {len(data):,} bytes, and a message holds {self.max_bytes:,}; "
-                "ask for fewer queries, hits or images in one call",
-                reason=ANSWER_TOO_LARGE,
-            )
-        return data
+_MODALITY_NUMBERS: Mapping[Modality, types_pb2.Modality.ValueType] = {
+    "image": types_pb2.MODALITY_IMAGE,
+    "sketch": types_pb2.MODALITY_SKETCH,
+    "text": types_pb2.MODALITY_TEXT,
+}
+_MODALITIES: Mapping[int, Modality] = {number: modality for modality, number in _MODALITY_NUMBERS.items()}
 
 
-def received(decoded: Any) -> Any:
-    """What `Codec.decode` found; raises where that is an error."""
-    if isinstance(decoded, ServiceError):
-        raise decoded
-    return decoded
+def box_of(message: types_pb2.Box) -> Box:
+    """The box that a message holds."""
+    return message.x_min, message.y_min, message.x_max, message.y_max
+
+
+def box_message(box: Box) -> types_pb2.Box:
+    """The message that holds a box."""
+    x_min, y_min, x_max, y_max = box
+    return types_pb2.Box(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+
+
+def detection_of(message: detector_pb2.Detection) -> Detection:
+    """The detection that a message holds."""
+    return Detection(box_of(message.box), message.label, message.score, message.class_id)
+
+
+def detection_message(detection: Detection) -> detector_pb2.Detection:
+    """The message that holds a detection."""
+    return detector_pb2.Detection(
+        box=box_message(detection.box),
+        label=detection.label,
+        score=detection.score,
+        class_id=detection.class_id,
+    )
+
+
+def modalities_of(numbers: Iterable[int]) -> frozenset[Modality]:
+    """The modalities of a message; what later releases add is left out."""
+    return frozenset(_MODALITIES[number] for number in numbers if number in _MODALITIES)
+
+
+def modality_numbers(modalities: Iterable[Modality]) -> list[types_pb2.Modality.ValueType]:
+    """The modalities as numbers of the contract, in the same order."""
+    return [_MODALITY_NUMBERS[modality] for modality in modalities]

@@ -12,11 +12,9 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
 
+from domain.limits import MAX_INTEGER, MAX_METADATA_BYTES, MAX_METADATA_LEVELS
 from rpc.errors import InvalidArgument
 
-MAX_BYTES = 16 << 10  # as compact JSON in UTF-8
-MAX_LEVELS = 16  # objects and lists inside of each other, the metadata itself included
-MAX_INTEGER = 2**53 - 1  # doubles hold every integer up to here
 _MAX_NAME = 200
 
 Metadata = dict[str, Any]
@@ -34,8 +32,8 @@ def checked(metadata: Mapping[str, Any], *, name: str = "metadata") -> Metadata:
         size = len(json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode())
     except UnicodeEncodeError as error:
         raise _refused(name, "a text holds half of a surrogate pair, which is not Unicode") from error
-    if size > MAX_BYTES:
-        raise _refused(name, f"it is larger than {MAX_BYTES >> 10} KiB as JSON")
+    if size > MAX_METADATA_BYTES:
+        raise _refused(name, f"it is larger than {MAX_METADATA_BYTES >> 10} KiB as JSON")
     return kept
 
 
@@ -73,8 +71,8 @@ def _checked(value: object, name: str, level: int) -> Any:
             return value
         case int() | float():
             return _checked_number(value, name)
-        case dict() | list() if level > MAX_LEVELS:
-            raise _refused(name, f"it is nested deeper than {MAX_LEVELS} levels")
+        case dict() | list() if level > MAX_METADATA_LEVELS:
+            raise _refused(name, f"it is nested deeper than {MAX_METADATA_LEVELS} levels")
         case dict():
             return _checked_object(value, name, level)
         case list():
@@ -97,7 +95,7 @@ def _refused(name: str, why: str) -> InvalidArgument:
 def _cut(value: Any, level: int) -> Any:
     if not isinstance(value, dict | list):
         return value
-    if level > MAX_LEVELS:
+    if level > MAX_METADATA_LEVELS:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, dict):
         return {key: _cut(inner, level + 1) for key, inner in value.items()}

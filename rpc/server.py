@@ -12,9 +12,9 @@ from grpc_health.v1 import health_pb2_grpc
 
 from rpc import health
 from rpc.calls import Calls
+from rpc.codec import REFUSABLE_BYTES
 from rpc.conversation import Patience
 from rpc.interceptors import AsyncInterceptor, ThreadInterceptor, TimeLimits
-from rpc.messages import REFUSABLE_BYTES
 from rpc.reflection import add_reflection
 from rpc.settings import ServerSettings
 from rpc.tasks import end

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import grpc
 
 from rpc.calls import abort_status
+from rpc.codec import Codec, received
 from rpc.errors import Internal, ServiceError
-from rpc.messages import Codec, received
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 

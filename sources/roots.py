@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+from domain.limits import MAX_URI_BYTES
 from sources.errors import MissingSourceError, OutsideRootsError, OversizedSourceError, SourceError
-
-MAX_URI_BYTES = 4096
 
 # Files of the kernel: they look regular, tell secrets and may never end.
 _KERNEL_FOLDERS = (Path("/proc"), Path("/sys"), Path("/dev"))

@@ -17,6 +17,7 @@ _PLANTED = (
         "import services.search.settings",
         "Processes, then their tools, then the contract",
     ),
+    ("domain/planted_up.py", "import rpc.errors", "Processes, then their tools, then the contract"),
     ("sources/planted_up.py", "import cli.main", "Processes, then their tools, then the contract"),
     (
         "services/search/planted_neighbour.py",

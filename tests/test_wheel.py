@@ -6,7 +6,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 ROOT = Path(__file__).parents[1]
-SERVES = {"cli", "encoders", "fovea", "gateway", "models", "rpc", "services", "sources"}
+SERVES = {"cli", "domain", "encoders", "fovea", "gateway", "models", "rpc", "services", "sources"}
 
 
 def test_wheel_holds_what_serves_and_nothing_else(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from domain.box import Box
 from encoders.detection import Detection
-from encoders.image import Box
 from training.datasets.annotated import AnnotatedPicture
 
 MOST_DETECTIONS = 100

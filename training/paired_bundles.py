@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from encoders.bundle import Bundle, Modality, ModelFile, Preprocessing, TextCleaning, Tower, space_of
+from domain.modality import Modality
+from encoders.bundle import Bundle, ModelFile, Preprocessing, TextCleaning, Tower, space_of
 from training.gate import Gated
 
 VERSION = "1"

@@ -16,8 +16,8 @@ from typing import Any
 import grpc
 from google.protobuf import json_format, struct_pb2
 
+from domain.box import Box
 from encoders.detection import Detection
-from encoders.image import Box
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from fovea.search.v1 import search_pb2, search_pb2_grpc

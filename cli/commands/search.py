@@ -14,7 +14,7 @@ from cli.paths import expanded
 from cli.peers import CALL_TIMEOUT_S, search_service
 from fovea.search.v1 import search_pb2
 from fovea.types.v1 import types_pb2
-from rpc.clients import box_message
+from rpc.messages import box_message
 
 EXAMPLE = "Example: fovea search -c holidays --image cat.jpg --filter 'year = 2024' --limit 5"
 

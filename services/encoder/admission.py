@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
+from domain.reasons import IN_FLIGHT_LIMIT
 from rpc.deadline import Deadline
 from rpc.errors import Overloaded
 from rpc.priority import Priority
@@ -51,5 +52,5 @@ class Admission:
     def _place(self, priority: Priority) -> AbstractContextManager[None]:
         if priority is Priority.INTERACTIVE:
             return nullcontext()
-        refusal = Overloaded("too many bulk calls at once; send again a little later", reason="IN_FLIGHT_LIMIT")
+        refusal = Overloaded("too many bulk calls at once; send again a little later", reason=IN_FLIGHT_LIMIT)
         return self._bulk.hold(1, refusal)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
+from domain.reasons import UNSUPPORTED_PICTURE
 from encoders.errors import InvalidContent, ModelError, UnsupportedPicture
 from fovea.encoder.v1 import encoder_pb2
 from rpc import telemetry
@@ -10,8 +11,6 @@ from rpc.errors import Internal, InvalidArgument, NotFound, ServiceError
 from services.encoder.call import Timings
 
 Served = TypeVar("Served")
-
-UNSUPPORTED_PICTURE = "UNSUPPORTED_PICTURE"
 
 
 def pick(served: Mapping[str, Served], name: str, kind: str) -> Served:

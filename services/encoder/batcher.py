@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from domain.reasons import SHUTTING_DOWN
 from encoders.session import ModelInput, Session
-from rpc.errors import SHUTTING_DOWN, Internal, Overloaded, Unavailable
+from rpc.errors import Internal, Overloaded, Unavailable
 from rpc.priority import Priority
 from services.encoder import metrics
 from services.encoder.call import Call

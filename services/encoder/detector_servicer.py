@@ -5,17 +5,15 @@ from collections.abc import Mapping
 
 import grpc
 
+from domain.detection import Detection
+from domain.limits import DEFAULT_DETECTIONS, DEFAULT_MIN_SCORE, MAX_DETECTIONS
 from encoders.errors import InvalidContent, ModelError
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
-from rpc.clients import box_message
 from rpc.errors import InvalidArgument
+from rpc.messages import detection_message
 from services.encoder.admission import Admission
 from services.encoder.answers import pick, service_error, timings_message
 from services.encoder.detector import Detector
-
-DEFAULT_MIN_SCORE = 0.5
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000
 
 
 class DetectorServicer(detector_pb2_grpc.DetectorServiceServicer):
@@ -37,12 +35,7 @@ class DetectorServicer(detector_pb2_grpc.DetectorServiceServicer):
             raise service_error(error) from error
         return detector_pb2.DetectResponse(
             detections=[
-                detector_pb2.Detection(
-                    box=box_message(item.box),
-                    label=detector.bundle.labels[item.class_id],
-                    score=item.score,
-                    class_id=item.class_id,
-                )
+                detection_message(Detection(item.box, detector.bundle.labels[item.class_id], item.score, item.class_id))
                 for item in found.detections
             ],
             width_px=found.size.width_px,
@@ -73,7 +66,7 @@ def _min_score(request: detector_pb2.DetectRequest) -> float:
 def _limit(request: detector_pb2.DetectRequest) -> int:
     if request.limit < 0:
         raise InvalidArgument("limit: must not be negative")
-    return min(request.limit or DEFAULT_LIMIT, MAX_LIMIT)
+    return min(request.limit or DEFAULT_DETECTIONS, MAX_DETECTIONS)
 
 
 def _info(detector: Detector) -> detector_pb2.DetectorInfo:

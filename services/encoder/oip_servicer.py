@@ -6,12 +6,12 @@ from importlib import metadata
 import grpc
 import numpy as np
 
+from domain.limits import MAX_INPUTS
 from encoders.bundle import Bundle
 from encoders.errors import InvalidContent, ModelError
 from encoders.session import Embedding
 from fovea.oip.v2 import open_inference_pb2 as oip
 from fovea.oip.v2 import open_inference_pb2_grpc as oip_grpc
-from rpc.clients import MAX_INPUTS
 from rpc.errors import InvalidArgument, NotFound, Unimplemented
 from rpc.priority import Priority
 from services.encoder.admission import Admission

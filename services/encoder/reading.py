@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from domain.box import Box
 from encoders.bundle import Preprocessing
 from encoders.errors import InvalidContent
-from encoders.image import Box, check_box, crop, enough_px, is_blank, open_picture, resize
+from encoders.image import check_box, crop, enough_px, is_blank, open_picture, resize
 from encoders.pixels import Pixels
 from encoders.session import ModelInput
 from encoders.text import Tokenizer

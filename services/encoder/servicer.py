@@ -5,21 +5,15 @@ from collections.abc import Mapping
 
 import grpc
 
+from domain.limits import MAX_INPUTS, MAX_RESULTS
 from encoders.errors import InvalidContent, ModelError
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
-from fovea.types.v1 import types_pb2
-from rpc.clients import MAX_INPUTS, MAX_RESULTS, box_of
 from rpc.errors import InvalidArgument, to_status
+from rpc.messages import box_of, modality_numbers
 from services.encoder.admission import Admission
 from services.encoder.answers import pick, service_error, timings_message
 from services.encoder.encoder import Encoder, Outcome
 from services.encoder.reading import Content
-
-_MODALITIES = {
-    "image": types_pb2.MODALITY_IMAGE,
-    "sketch": types_pb2.MODALITY_SKETCH,
-    "text": types_pb2.MODALITY_TEXT,
-}
 
 
 class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
@@ -96,7 +90,7 @@ def _info(encoder: Encoder) -> encoder_pb2.EncoderInfo:
         version=bundle.version,
         space=bundle.space,
         dimension=bundle.dimension,
-        modalities=[_MODALITIES[modality] for modality in bundle.modalities],
+        modalities=modality_numbers(bundle.modalities),
         max_inputs=MAX_INPUTS,
         precision=encoder.graph.precision,
         provider=encoder.graph.provider,

@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from domain.limits import MAX_INPUTS
 from encoders.providers import Provider, SessionOptions
-from rpc.clients import MAX_INPUTS
 from rpc.settings import ServerSettings
 
 

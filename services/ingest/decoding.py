@@ -8,8 +8,8 @@ from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from domain.limits import MAX_METADATA_LEVELS
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
-from rpc.metadata import MAX_LEVELS
 
 _Server: TypeAlias = "grpc.aio.Server"
 
@@ -56,7 +56,7 @@ def _number(message: str, field: str) -> int:
 
 def _too_deep() -> Struct:
     value: dict[str, Any] = {}
-    for _ in range(MAX_LEVELS):
+    for _ in range(MAX_METADATA_LEVELS):
         value = {"…": value}
     message = Struct()
     message.update(value)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from google.protobuf import timestamp_pb2
 
-from fovea.detector.v1 import detector_pb2
+from domain.limits import MAX_URI_BYTES
 from fovea.ingest.v1 import ingest_pb2
-from rpc.clients import box_message
 from rpc.errors import InvalidArgument, to_status
+from rpc.messages import detection_message
 from rpc.metadata import metadata_of, struct_of
 from services.ingest.collections import NewCollection
 from services.ingest.item import Failed, Item, Outcome
@@ -17,13 +17,9 @@ from services.stores.records import (
     Counts,
     ImageRecord,
     PutStatus,
-    Region,
     StoredImage,
     image_id_of,
 )
-
-MAX_URI_BYTES = 4096
-WHOLE_BOX = (0.0, 0.0, 1.0, 1.0)
 
 _MODES = {
     ingest_pb2.COLLECTION_MODE_UNSPECIFIED: CollectionMode.WHOLE_IMAGE,
@@ -112,7 +108,7 @@ def stored_image_message(image: StoredImage, mode: CollectionMode) -> ingest_pb2
         metadata=struct_of(record.metadata),
         width_px=record.width_px,
         height_px=record.height_px,
-        regions=[_detection(region) for region in regions],
+        regions=[detection_message(region.detection) for region in regions],
         sha256=record.sha256,
         update_time=_timestamp(record.update_time_s),
     )
@@ -128,12 +124,6 @@ def image_message(record: ImageRecord) -> ingest_pb2.Image:
         height_px=record.height_px,
         sha256=record.sha256,
         update_time=_timestamp(record.update_time_s),
-    )
-
-
-def _detection(region: Region) -> detector_pb2.Detection:
-    return detector_pb2.Detection(
-        box=box_message(region.box or WHOLE_BOX), label=region.label, score=region.score, class_id=region.class_id
     )
 
 

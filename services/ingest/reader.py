@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from domain.reasons import UNSUPPORTED_PICTURE
 from encoders.errors import UnsupportedPicture
 from encoders.image import probe
 from rpc.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
@@ -12,7 +13,6 @@ from sources.errors import MissingSourceError, OutsideRootsError, OversizedSourc
 from sources.roots import ImageRoots
 from sources.uploads import Uploads
 
-UNSUPPORTED_PICTURE = "UNSUPPORTED_PICTURE"
 NOT_KEPT = (
     "found but not shown, because it lies outside the image roots and was not copied: "
     "start Fovea with `fovea up --root DIR`, or ingest with --copy"

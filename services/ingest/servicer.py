@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from domain.limits import DEFAULT_PAGE_SIZE, MAX_DELETED, MAX_PAGE_SIZE
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError, Unimplemented
@@ -27,10 +28,6 @@ from services.stores.images import ImageStore
 from services.stores.records import Counts, image_id_of
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-
-MAX_DELETED = 10_000
-DEFAULT_PAGE_SIZE = 100
-MAX_PAGE_SIZE = 1000
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):

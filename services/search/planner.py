@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from rpc.clients import Input, Modality
+from domain.limits import MAX_QUERY_OBJECTS
+from domain.modality import Modality
+from rpc.clients import Input
 from rpc.deadline import Deadline
 from rpc.directory import EncoderDirectory, EncoderEntry
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
@@ -12,7 +14,6 @@ from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode, Region
 
 # A query is compared once for each of its regions; the surest objects are the ones that people mean.
-MAX_QUERY_OBJECTS = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from rpc.clients import Box
+from domain.box import Box, is_inside
+from domain.limits import DEFAULT_HITS, MAX_HITS, MAX_OFFSET, MAX_WEIGHT
 from rpc.errors import InvalidArgument
 from services.stores.records import Hit, Region
-
-MAX_PARTS = 16
-MAX_WEIGHT = 1000.0
-DEFAULT_LIMIT = 10
-MAX_LIMIT = 1000
-MAX_OFFSET = 10_000
 
 ContentKind = Literal["text", "image", "sketch", "image_id", "embedding"]
 
@@ -51,9 +46,7 @@ class Part:
     def _check_region(self, box: Box) -> None:
         if self.kind != "image":
             raise self.fault("region", "only an image has regions")
-        x_min, y_min, x_max, y_max = box
-        # Written so that NaN fails too.
-        if not (0 <= x_min < x_max <= 1 and 0 <= y_min < y_max <= 1):
+        if not is_inside(box):
             raise self.fault("region", "it must lie inside the image: 0 <= min < max <= 1 for x and for y")
 
 
@@ -71,7 +64,7 @@ class Query:
 
     collection: str
     parts: tuple[Part, ...]
-    limit: int = DEFAULT_LIMIT
+    limit: int = DEFAULT_HITS
     offset: int = 0
     filter: str = ""
     min_score: float | None = None
@@ -96,7 +89,7 @@ class Query:
     @property
     def page_size(self) -> int:
         """The limit with its default and maximum applied."""
-        return min(self.limit or DEFAULT_LIMIT, MAX_LIMIT)
+        return min(self.limit or DEFAULT_HITS, MAX_HITS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,19 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from fovea.detector.v1 import detector_pb2
+from domain.limits import MAX_PARTS, MAX_QUERIES
+from domain.reasons import ANSWER_TOO_LARGE
 from fovea.search.v1 import search_pb2, search_pb2_grpc
-from rpc.clients import box_message, box_of
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError, to_status
-from rpc.messages import ANSWER_TOO_LARGE
+from rpc.messages import box_message, box_of, detection_message
 from rpc.metadata import struct_of
-from services.search.query import MAX_PARTS, Answer, Part, Query, check_weight
+from services.search.query import Answer, Part, Query, check_weight
 from services.search.searcher import Searcher
-from services.stores.records import Hit, Region
+from services.stores.records import Hit
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-MAX_QUERIES = 64
 
 _FRAME_BYTES = 8
 
@@ -133,7 +132,7 @@ def _response(answer: Answer) -> search_pb2.SearchResponse:
             metadata_ms=timings.metadata_ms,
             total_ms=timings.total_ms,
         ),
-        query_regions=[_detection(region) for region in answer.query_regions],
+        query_regions=[detection_message(region.detection) for region in answer.query_regions],
         warnings=answer.warnings,
     )
 
@@ -149,16 +148,7 @@ def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
     message.metadata.CopyFrom(struct_of(hit.record.metadata))
     if hit.region is not None:
         message.label = hit.region.label
-        message.region.CopyFrom(box_message(hit.region.box or (0.0, 0.0, 1.0, 1.0)))
+        message.region.CopyFrom(box_message(hit.region.detection.box))
     if has_regions:
         message.query_region = hit.query_index
     return message
-
-
-def _detection(region: Region) -> detector_pb2.Detection:
-    return detector_pb2.Detection(
-        box=box_message(region.box or (0.0, 0.0, 1.0, 1.0)),
-        label=region.label,
-        score=region.score,
-        class_id=region.class_id,
-    )

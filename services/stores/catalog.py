@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from domain.reasons import NOT_READY
 from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition
 from services.stores import scripts
@@ -101,7 +102,7 @@ class RedisCatalog:
         memory, _ = await self._shards.run([("INFO", "memory"), ("EXISTS", "fovea:ping")], deadline)
         if memory.get("maxmemory_policy", "noeviction") != "noeviction":
             raise FailedPrecondition(
-                "Redis may evict what it was told; run it with maxmemory-policy noeviction", reason="NOT_READY"
+                "Redis may evict what it was told; run it with maxmemory-policy noeviction", reason=NOT_READY
             )
 
     async def begin(

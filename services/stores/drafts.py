@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from domain.limits import MAX_LABEL_BYTES, MAX_REGIONS, MAX_URI_BYTES
 from rpc.errors import InvalidArgument
 from rpc.metadata import checked
 from services.stores.catalog import Draft
 from services.stores.entries import encode_record, fingerprint_of
 from services.stores.records import Embeddings, ImageRecord, NewImage, Region, image_id_of
-from services.stores.rows import MAX_LABEL_BYTES, MAX_URI_BYTES
 
-MAX_REGIONS = 1000
 UNIT_TOLERANCE = 1e-3
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
+from domain.limits import MAX_INTEGER
 from rpc.errors import InvalidArgument
-from rpc.metadata import MAX_INTEGER
 from services.stores.conditions import (
     TEXT_FIELDS,
     AllOf,

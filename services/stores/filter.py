@@ -14,6 +14,7 @@ comparison is false; `has` looks into lists; `!=` and `not` are everything else,
 stands for an absent key. Texts and keys are compared in Unicode's composed form (NFC), as metadata is stored.
 """
 
+from domain.limits import MAX_FILTER_CHARACTERS
 from rpc.errors import InvalidArgument
 from rpc.metadata import composed
 from services.stores.conditions import (
@@ -34,15 +35,14 @@ from services.stores.conditions import (
 )
 from services.stores.tokens import Token, error_at, keys_of, number_of, text_of, tokens_of
 
-MAX_CHARACTERS = 4096
 MAX_DEPTH = 20
 MAX_LIST_ITEMS = 1000
 
 
 def parse_filter(text: str) -> Filter | None:
     """The tree of a filter, None for an empty one; InvalidArgument says what is wrong and where."""
-    if len(text) > MAX_CHARACTERS:
-        raise InvalidArgument(f"filter: {len(text)} characters are more than {MAX_CHARACTERS}")
+    if len(text) > MAX_FILTER_CHARACTERS:
+        raise InvalidArgument(f"filter: {len(text)} characters are more than {MAX_FILTER_CHARACTERS}")
     if not text.strip():
         return None
     return _Parser(tokens_of(text)).whole()

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from domain.box import WHOLE_IMAGE, Box
+from domain.detection import Detection
 from rpc.errors import InvalidArgument, ServiceError
 
-Box = tuple[float, float, float, float]
 Metadata = dict[str, Any]
 Embeddings = npt.NDArray[np.float32]
 
@@ -63,6 +64,11 @@ class Region:
     label: str = ""
     score: float = 0.0
     class_id: int = 0
+
+    @property
+    def detection(self) -> Detection:
+        """The region as a detection; the whole image is a box too."""
+        return Detection(self.box or WHOLE_IMAGE, self.label, self.score, self.class_id)
 
 
 WHOLE_PICTURE = Region(box=None)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pymilvus import CollectionSchema, DataType, FieldSchema
 
+from domain.limits import MAX_LABEL_BYTES, MAX_URI_BYTES
 from services.stores.expression import kinds_of
 from services.stores.records import (
     FIRST_DECODER_REVISION,
@@ -19,8 +20,6 @@ from services.stores.records import (
 )
 
 EMBEDDING = "embedding"
-MAX_URI_BYTES = 4096
-MAX_LABEL_BYTES = 1024
 REGION_FIELDS = ("label", "score", "class_id", "x_min", "y_min", "x_max", "y_max")
 RECORD_FIELDS = ("uri", "sha256", "region_count", "width_px", "height_px", "metadata", "kinds", "update_time_s")
 

@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from domain.limits import MAX_INTEGER
 from rpc.errors import InvalidArgument
-from rpc.metadata import MAX_INTEGER
 
 TokenKind = Literal["name", "text", "number", "operator", "end"]
 

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
+from domain.box import Box
 from encoders.bundle import Preprocessing, Resize
 from encoders.errors import InvalidContent
 from encoders.image import crop, decode, enough_px, is_blank, probe, resize
 from tests.support.pictures import (
     COLOURS,
     HOSTILE,
-    Box,
     blocks,
     corners,
     drawing,

@@ -5,7 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpc.clients import MAX_CALL_BYTES, MAX_INPUTS, MAX_RESULTS, Input, calls_of
+from domain.limits import MAX_CALL_BYTES, MAX_INPUTS, MAX_RESULTS
+from rpc.clients import Input, calls_of
 
 CONTENTS = [bytes(mib << 20) for mib in (0, 1, 20, 33)]
 REGION_COUNTS = [0, 1, 2, 5, 100, 255, 256, 257, 300, 512, 700]

@@ -3,9 +3,9 @@
 import grpc
 import pytest
 
+from domain.reasons import SHUTTING_DOWN
 from rpc.calls import abort_status
 from rpc.errors import (
-    SHUTTING_DOWN,
     InvalidArgument,
     NotFound,
     Overloaded,

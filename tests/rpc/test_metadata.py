@@ -9,8 +9,9 @@ from google.protobuf import struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.limits import MAX_METADATA_LEVELS
 from rpc.errors import InvalidArgument
-from rpc.metadata import MAX_LEVELS, checked, metadata_of, struct_of, struct_of_json
+from rpc.metadata import checked, metadata_of, struct_of, struct_of_json
 
 scalars = st.one_of(
     st.none(),
@@ -79,21 +80,23 @@ def test_size_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("in_lists", [False, True])
-@pytest.mark.parametrize("levels", [MAX_LEVELS + 1, 33, 500])
+@pytest.mark.parametrize("levels", [MAX_METADATA_LEVELS + 1, 33, 500])
 def test_depth_is_bounded(levels: int, in_lists: bool) -> None:  # noqa: FBT001
     """16 levels are taken, more are refused before they reach a decoder that gives up."""
-    assert metadata_of(struct_of_json(nested(MAX_LEVELS, in_lists=in_lists))) == nested(MAX_LEVELS, in_lists=in_lists)
+    assert metadata_of(struct_of_json(nested(MAX_METADATA_LEVELS, in_lists=in_lists))) == nested(
+        MAX_METADATA_LEVELS, in_lists=in_lists
+    )
     with pytest.raises(InvalidArgument, match="nested deeper than 16 levels"):
         struct_of_json(nested(levels, in_lists=in_lists))
 
 
-@pytest.mark.parametrize("levels", [MAX_LEVELS, MAX_LEVELS + 1, 40])
+@pytest.mark.parametrize("levels", [MAX_METADATA_LEVELS, MAX_METADATA_LEVELS + 1, 40])
 def test_deep_metadata_of_earlier_releases_is_readable(levels: int) -> None:
     """What lies deeper than is taken today is answered as JSON text, so that no answer is too deep to be decoded."""
     value: Any = metadata_of(struct_of(nested(levels)))
-    for _ in range(min(levels, MAX_LEVELS)):
+    for _ in range(min(levels, MAX_METADATA_LEVELS)):
         value = value["a"]
-    assert value == 1 if levels <= MAX_LEVELS else json.loads(value) == nested(levels - MAX_LEVELS)
+    assert value == 1 if levels <= MAX_METADATA_LEVELS else json.loads(value) == nested(levels - MAX_METADATA_LEVELS)
 
 
 def test_texts_and_keys_are_composed() -> None:

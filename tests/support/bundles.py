@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from encoders.bundle import Bundle, Modality, ModelFile, Preprocessing, Tower, space_of
+from domain.modality import Modality
+from encoders.bundle import Bundle, ModelFile, Preprocessing, Tower, space_of
 from tests.support.pictures import COLOURS
 
 INPUT_PX = 16

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from domain.box import Box
 from encoders.detection import Detection
-from encoders.image import Box
 from training.average_precision import average_precision
 from training.datasets.annotated import AnnotatedPicture, TrueObject
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.image import Box
+from domain.box import Box
 from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
 
 # Tools count pixels from 0 or from 1, and round; what lies a pixel outside is no fault.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from encoders.image import Box
+from domain.box import Box
 from training.datasets.annotated import Frame
 from training.datasets.car_names import surveillance_model_ids
 from training.datasets.fields import integer_in, number_in

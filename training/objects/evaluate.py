@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from domain.box import Box
 from encoders.bundle import Bundle
-from encoders.image import Box
 from training.average_precision import MOST_DETECTIONS
 from training.config import read_config
 from training.objects.answers import LEAST_SCORE

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.box import WHOLE_IMAGE, Box
 from encoders.bundle import Bundle
 from encoders.detection import Detection, postprocess
-from encoders.image import WHOLE, Box, crop, enough_px, open_picture, resize
+from encoders.image import crop, enough_px, open_picture, resize
 from encoders.session import DetectorSession, EmbeddingSession, RawDetections
 from training.average_precision import MOST_DETECTIONS
 from training.objects.answers import SHOWN_SCORE
@@ -40,7 +41,9 @@ class InProcess:
 
         A picture without objects is one as a whole.
         """
-        boxes = [[item.box for item in self.detect(picture, min_score=SHOWN_SCORE)] or [WHOLE] for picture in pictures]
+        boxes = [
+            [item.box for item in self.detect(picture, min_score=SHOWN_SCORE)] or [WHOLE_IMAGE] for picture in pictures
+        ]
         rows = np.repeat(np.arange(len(pictures)), [len(own) for own in boxes])
         embeddings = [self._embed(picture, own) for picture, own in zip(pictures, boxes, strict=True)]
         return np.concatenate(embeddings), rows

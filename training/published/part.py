@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
-from encoders.bundle import Kind, Modality, Preprocessing, TextCleaning
+from domain.modality import Modality
+from encoders.bundle import Kind, Preprocessing, TextCleaning
 from training.models.served import PictureEncoder, TextEncoder
 
 

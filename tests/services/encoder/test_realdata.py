@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from domain.box import Box
 from encoders.importers.darknet import import_darknet
 from encoders.importers.model_file import read_labels
 from encoders.importers.onnx_model import import_onnx
 from encoders.importers.spec import ImageSpec
 from rpc.channel import open_channel
-from rpc.clients import Box, DetectorClient, Embedded, EncoderClient, Input
+from rpc.clients import DetectorClient, Embedded, EncoderClient, Input
 from rpc.deadline import Deadline
 from services.encoder.models import Models
 from services.encoder.server import encoder_server

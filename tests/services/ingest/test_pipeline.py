@@ -8,7 +8,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from rpc.clients import Box, Detected, Detection, Embedded, Encoded, Input
+from domain.box import Box
+from domain.detection import Detection
+from rpc.clients import Detected, Embedded, Encoded, Input
 from rpc.errors import InvalidArgument, Overloaded, ServiceError
 from rpc.priority import Priority
 from services.ingest.item import Added, Picture
