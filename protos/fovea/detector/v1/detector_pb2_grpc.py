@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DetectorServiceStub:
-    """Finds objects with the detector bundles that one process serves.
+    """Detects objects with the detector bundles that one process serves.
     """
 
     def __init__(self, channel):
@@ -48,19 +48,23 @@ class DetectorServiceStub:
 
 
 class DetectorServiceServicer:
-    """Finds objects with the detector bundles that one process serves.
+    """Detects objects with the detector bundles that one process serves.
     """
 
     def Detect(self, request, context):
-        """Finds the objects of one picture; an empty answer is a good answer.
+        """Detects the objects of one image. A response without detections is not an error.
+
         Request metadata `fovea-priority` chooses the lane, as in `fovea.encoder.v1.EncoderService.Encode`.
+
+        NOT_FOUND: unknown detector. INVALID_ARGUMENT: the image cannot be decoded, or a field is out of range.
+        RESOURCE_EXHAUSTED with reason QUEUE_FULL or IN_FLIGHT_LIMIT: retry after `grpc-retry-pushback-ms`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Describe(self, request, context):
-        """Lists the detector bundles served, with their labels and limits.
+        """Lists the served detector bundles with their labels.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +92,7 @@ def add_DetectorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DetectorService:
-    """Finds objects with the detector bundles that one process serves.
+    """Detects objects with the detector bundles that one process serves.
     """
 
     @staticmethod

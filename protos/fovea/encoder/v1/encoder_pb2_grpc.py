@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class EncoderServiceStub:
-    """Embeds pictures, sketches and words with the bundles that one process serves.
+    """Embeds images, sketches and text with the bundles that one process serves.
+
+    Messages have at most 64 MiB in each direction, or what FOVEA_ENCODER_MAX_MESSAGE_MIB sets.
     """
 
     def __init__(self, channel):
@@ -48,23 +50,27 @@ class EncoderServiceStub:
 
 
 class EncoderServiceServicer:
-    """Embeds pictures, sketches and words with the bundles that one process serves.
+    """Embeds images, sketches and text with the bundles that one process serves.
+
+    Messages have at most 64 MiB in each direction, or what FOVEA_ENCODER_MAX_MESSAGE_MIB sets.
     """
 
     def Encode(self, request, context):
-        """Embeds 1 to 64 inputs into 1 to 256 results; one bad input fails alone.
-        Request metadata `fovea-priority` chooses the lane: `interactive` (default) or `bulk`, which never delays
-        interactive calls by more than one short batch.
-        NOT_FOUND: unknown encoder. INVALID_ARGUMENT: no inputs, more than 64, more than 256 results, a modality the bundle
-        lacks, or another `fovea-priority`.
-        RESOURCE_EXHAUSTED with ErrorInfo QUEUE_FULL or IN_FLIGHT_LIMIT: retry after grpc-retry-pushback-ms.
+        """Embeds 1 to 64 inputs into 1 to 256 results. An invalid input fails alone.
+
+        Request metadata `fovea-priority` chooses the lane: `interactive` (default) or `bulk`. Interactive inputs are batched
+        first; while a batch of bulk inputs runs, they wait for it.
+
+        NOT_FOUND: unknown encoder. INVALID_ARGUMENT: no inputs, more than 64 inputs, more than 256 results, a modality that
+        the bundle lacks, or another value of `fovea-priority`. RESOURCE_EXHAUSTED with reason QUEUE_FULL or IN_FLIGHT_LIMIT
+        (google.rpc.ErrorInfo): retry after `grpc-retry-pushback-ms`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Describe(self, request, context):
-        """Lists the bundles served, with their spaces and limits.
+        """Lists the served bundles with their spaces and limits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,7 +98,9 @@ def add_EncoderServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EncoderService:
-    """Embeds pictures, sketches and words with the bundles that one process serves.
+    """Embeds images, sketches and text with the bundles that one process serves.
+
+    Messages have at most 64 MiB in each direction, or what FOVEA_ENCODER_MAX_MESSAGE_MIB sets.
     """
 
     @staticmethod

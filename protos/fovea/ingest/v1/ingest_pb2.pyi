@@ -30,21 +30,21 @@ class _CollectionMode:
 class _CollectionModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CollectionMode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     COLLECTION_MODE_UNSPECIFIED: _CollectionMode.ValueType  # 0
-    """Taken as COLLECTION_MODE_WHOLE_IMAGE on creation."""
+    """On creation the same as COLLECTION_MODE_WHOLE_IMAGE."""
     COLLECTION_MODE_WHOLE_IMAGE: _CollectionMode.ValueType  # 1
-    """One vector for each picture."""
+    """One embedding for each image."""
     COLLECTION_MODE_OBJECTS: _CollectionMode.ValueType  # 2
-    """One vector for each object found in a picture; a picture without objects is indexed whole."""
+    """One embedding for each object detected in an image; an image without objects has one of the whole image."""
 
 class CollectionMode(_CollectionMode, metaclass=_CollectionModeEnumTypeWrapper):
-    """What a collection's rows stand for."""
+    """What one row of a collection represents."""
 
 COLLECTION_MODE_UNSPECIFIED: CollectionMode.ValueType  # 0
-"""Taken as COLLECTION_MODE_WHOLE_IMAGE on creation."""
+"""On creation the same as COLLECTION_MODE_WHOLE_IMAGE."""
 COLLECTION_MODE_WHOLE_IMAGE: CollectionMode.ValueType  # 1
-"""One vector for each picture."""
+"""One embedding for each image."""
 COLLECTION_MODE_OBJECTS: CollectionMode.ValueType  # 2
-"""One vector for each object found in a picture; a picture without objects is indexed whole."""
+"""One embedding for each object detected in an image; an image without objects has one of the whole image."""
 Global___CollectionMode: _TypeAlias = CollectionMode  # noqa: Y015
 
 class _IngestStatus:
@@ -56,32 +56,32 @@ class _IngestStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IngestSt
     INGEST_STATUS_UNSPECIFIED: _IngestStatus.ValueType  # 0
     """Never sent."""
     INGEST_STATUS_ADDED: _IngestStatus.ValueType  # 1
-    """The picture is new."""
+    """The image is new."""
     INGEST_STATUS_UNCHANGED: _IngestStatus.ValueType  # 2
-    """The same bytes were there already, with the same metadata or none sent; nothing was written or encoded."""
+    """The same bytes were stored already, with the same metadata or without new metadata. Nothing was encoded or written."""
     INGEST_STATUS_UPDATED: _IngestStatus.ValueType  # 3
-    """The picture replaced an older version of itself; where only the metadata differ, its embeddings were kept."""
+    """A new version replaced the stored one. Where only the metadata differ, the embeddings are kept."""
     INGEST_STATUS_FAILED: _IngestStatus.ValueType  # 4
-    """The picture was not taken; `error` says why."""
+    """The image was not stored; `error` has the reason."""
 
 class IngestStatus(_IngestStatus, metaclass=_IngestStatusEnumTypeWrapper):
-    """What became of one item."""
+    """The result of ingesting one item."""
 
 INGEST_STATUS_UNSPECIFIED: IngestStatus.ValueType  # 0
 """Never sent."""
 INGEST_STATUS_ADDED: IngestStatus.ValueType  # 1
-"""The picture is new."""
+"""The image is new."""
 INGEST_STATUS_UNCHANGED: IngestStatus.ValueType  # 2
-"""The same bytes were there already, with the same metadata or none sent; nothing was written or encoded."""
+"""The same bytes were stored already, with the same metadata or without new metadata. Nothing was encoded or written."""
 INGEST_STATUS_UPDATED: IngestStatus.ValueType  # 3
-"""The picture replaced an older version of itself; where only the metadata differ, its embeddings were kept."""
+"""A new version replaced the stored one. Where only the metadata differ, the embeddings are kept."""
 INGEST_STATUS_FAILED: IngestStatus.ValueType  # 4
-"""The picture was not taken; `error` says why."""
+"""The image was not stored; `error` has the reason."""
 Global___IngestStatus: _TypeAlias = IngestStatus  # noqa: Y015
 
 @_typing.final
 class Collection(_message.Message):
-    """A set of pictures that is searched together."""
+    """A set of images that is searched as a whole."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -96,28 +96,32 @@ class Collection(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     COUNTS_UNKNOWN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`[a-z][a-z0-9_]{0,62}`."""
+    """`[a-z][a-z0-9_]{0,62}`. Required on creation."""
     space: _builtins.str
-    """The embedding space, set when the collection is created."""
+    """The embedding space, set on creation from the encoder."""
     encoder: _builtins.str
-    """The bundle that embeds its pictures."""
+    """The encoder bundle that embeds its images. Required on creation."""
     detector: _builtins.str
-    """The bundle that finds its objects; empty for whole-image collections."""
+    """The detector bundle that detects its objects. Default on creation: in object collections the only one that is served;
+    in whole-image collections none, and then queries with `detect` use the only one that is served.
+    """
     mode: Global___CollectionMode.ValueType
-    """What its rows stand for."""
+    """What one row represents. Default: COLLECTION_MODE_WHOLE_IMAGE."""
     index: _builtins.str
-    """The Milvus index type, for example FLAT or HNSW; empty on creation: chosen by size."""
+    """The Milvus index type: FLAT, HNSW, IVF_FLAT, IVF_SQ8, IVF_PQ, SCANN, DISKANN or AUTOINDEX; embedded Milvus Lite has
+    FLAT, IVF_FLAT and AUTOINDEX. Default on creation: HNSW on a Milvus server, FLAT on embedded Milvus Lite.
+    """
     image_count: _builtins.int
-    """Pictures that can be found."""
+    """Number of images that can be found."""
     region_count: _builtins.int
-    """Vectors that can be found: one a picture, or one an object."""
+    """Number of embeddings that can be found: one for each image, or one for each object."""
     counts_unknown: _builtins.bool
-    """True in `ListCollections` while the records of this collection are being rebuilt: the two counts are 0 and mean
-    nothing then.
+    """True in `ListCollections` while the records of this collection are being rebuilt; both counts are 0 then and have no
+    meaning.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was created."""
+        """Time of creation."""
 
     def __init__(
         self,
@@ -148,7 +152,9 @@ class CreateCollectionRequest(_message.Message):
     COLLECTION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def collection(self) -> Global___Collection:
-        """name and encoder are required; mode, detector and index are read too, the rest is ignored."""
+        """The collection to create: `name` and `encoder` are required, `mode`, `detector` and `index` are optional, other fields
+        are ignored.
+        """
 
     def __init__(
         self,
@@ -170,7 +176,7 @@ class CreateCollectionResponse(_message.Message):
     COLLECTION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def collection(self) -> Global___Collection:
-        """The collection as it was created."""
+        """The created collection."""
 
     def __init__(
         self,
@@ -191,7 +197,7 @@ class GetCollectionRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The collection's name."""
+    """The name of the collection. Required."""
     def __init__(
         self,
         *,
@@ -249,7 +255,7 @@ class ListCollectionsResponse(_message.Message):
     COLLECTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def collections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Collection]:
-        """All collections, by name."""
+        """All collections, sorted by name."""
 
     def __init__(
         self,
@@ -270,7 +276,7 @@ class DeleteCollectionRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The collection's name."""
+    """The name of the collection. Required."""
     def __init__(
         self,
         *,
@@ -306,10 +312,10 @@ class IngestRequest(_message.Message):
     COLLECTION_FIELD_NUMBER: _builtins.int
     ITEM_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
-    """The collection to fill; required on the first message, empty or the same on later ones."""
+    """The collection to add to. Required in the first message; empty or the same in later ones."""
     @_builtins.property
     def item(self) -> Global___Item:
-        """The picture to add."""
+        """The image to add. Optional in the first message, required in later ones."""
 
     def __init__(
         self,
@@ -327,7 +333,7 @@ Global___IngestRequest: _TypeAlias = IngestRequest  # noqa: Y015
 
 @_typing.final
 class Item(_message.Message):
-    """One picture to add."""
+    """One image to add."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -336,23 +342,25 @@ class Item(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     KEEP_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
-    """Path or URL of the picture, its identity for the caller, at most 4,096 bytes. Items of one uri are worked on one after
-    the other, in the order sent; until the second one can begin, the stream is not read further.
-    Empty with `image` given: `sha256:<hex>` of the bytes.
+    """Path or URL of the image and its identity for the client, at most 4,096 bytes. Items with the same uri are processed
+    one after the other, in the order sent; the stream is not read further until the second one can start.
+    Default, only with `image`: `sha256:<hex>` of the bytes.
     """
     image: _builtins.bytes
-    """The encoded picture, at most 32 MiB; where absent it is read from the uri, inside the configured roots only."""
+    """The encoded image, at most 32 MiB (FOVEA_INGEST_MAX_IMAGE_MIB). Default: it is read from the path in `uri`, which has
+    to be inside the configured image roots. URLs are not fetched.
+    """
     keep: _builtins.bool
-    """Keep a copy of `image` where it cannot be read again from `uri`, so that it can be shown; default true.
-    Without a copy the image is found but not shown, and a warning says so.
+    """Store a copy of `image` where it cannot be read again from `uri`, so that it can be shown. Default true. Without a
+    copy such an image can be found but not shown, and a warning says so.
     """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Anything to filter by and to return with hits: at most 16 KiB as compact JSON, at most 16 levels of objects and lists
-        (the metadata itself is the first), numbers finite. A Struct carries numbers as doubles: send integers of 2^53 and
+        """Data to filter by and to return with hits: at most 16 KiB as compact JSON, at most 16 levels of objects and lists
+        (the metadata itself is the first), finite numbers. A Struct stores numbers as doubles: send integers of 2^53 and
         more, such as 64-bit ids, as text. Texts and keys are stored in Unicode's composed form (NFC).
-        Absent: what is stored under the uri stays. Present, also empty: it replaces what is stored, without encoding the
-        image again where its bytes are the same.
+        Default: the stored metadata of this uri are kept. When present, even if empty, it replaces the stored metadata; the
+        image is not encoded again if its bytes are the same.
         """
 
     def __init__(
@@ -389,22 +397,20 @@ class IngestResponse(_message.Message):
     REGION_COUNT_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
-    """The item's uri."""
+    """The uri of the item."""
     image_id: _builtins.str
     """First 32 hex digits of the SHA-256 of the uri."""
     status: Global___IngestStatus.ValueType
-    """What became of the item."""
+    """The result of the item."""
     region_count: _builtins.int
-    """Vectors that stand for the picture: 1, or the number of objects."""
+    """Number of embeddings of the image: 1, or one for each object."""
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why the item failed; only with INGEST_STATUS_FAILED."""
+        """Why the item failed. Only with INGEST_STATUS_FAILED."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the caller may want to know, for example "only the first frame was read"; none for a picture that was not
-        encoded.
-        """
+        """Warnings for the client, for example "only the first frame was read". Default: none."""
 
     def __init__(
         self,
@@ -433,16 +439,16 @@ class DeleteImagesRequest(_message.Message):
     URIS_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
-    """The collection to delete from."""
+    """The collection to delete from. Required."""
     filter: _builtins.str
-    """Pictures to delete by metadata, in the filter language of `SearchRequest.filter`. Empty: none."""
+    """Delete the images that match this filter, in the language of `SearchRequest.filter`. Default: none."""
     @_builtins.property
     def image_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Pictures to delete by id, at most 10,000."""
+        """Ids of the images to delete, at most 10,000."""
 
     @_builtins.property
     def uris(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Pictures to delete by uri, at most 10,000."""
+        """Uris of the images to delete, at most 10,000."""
 
     def __init__(
         self,
@@ -467,10 +473,10 @@ class DeleteImagesResponse(_message.Message):
     DELETED_COUNT_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     deleted_count: _builtins.int
-    """Pictures that were there and are gone."""
+    """Number of images that existed and were deleted."""
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the caller may want to know of the filter, for example that a plain name is no longer a built-in field."""
+        """Warnings about the filter, for example that a plain name no longer means a built-in field. Default: none."""
 
     def __init__(
         self,
@@ -494,11 +500,11 @@ class GetImageRequest(_message.Message):
     IMAGE_ID_FIELD_NUMBER: _builtins.int
     URI_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
-    """The collection to read."""
+    """The collection to read. Required."""
     image_id: _builtins.str
-    """The picture's id."""
+    """The id of the image."""
     uri: _builtins.str
-    """The picture's uri."""
+    """The uri of the image."""
     def __init__(
         self,
         *,
@@ -531,7 +537,7 @@ class GetImageResponse(_message.Message):
     image_id: _builtins.str
     """First 32 hex digits of the SHA-256 of the uri."""
     uri: _builtins.str
-    """The path or URL that it was ingested with."""
+    """The path or URL that the image was ingested with."""
     width_px: _builtins.int
     """Width after EXIF rotation, in pixels."""
     height_px: _builtins.int
@@ -540,15 +546,15 @@ class GetImageResponse(_message.Message):
     """SHA-256 of the bytes, 64 hex digits."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """What was sent at ingest."""
+        """The metadata that was sent at ingest."""
 
     @_builtins.property
     def regions(self) -> _containers.RepeatedCompositeFieldContainer[_detector_pb2.Detection]:
-        """The objects that stand for it; empty in whole-image collections."""
+        """The regions that have an embedding. Empty in whole-image collections."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When this version became findable."""
+        """Time at which this version could be found."""
 
     def __init__(
         self,
@@ -579,13 +585,13 @@ class ListImagesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
-    """The collection to list."""
+    """The collection to list. Required."""
     filter: _builtins.str
-    """List only pictures whose metadata match, in the filter language of `SearchRequest.filter`. Empty: all."""
+    """List only images whose metadata match, in the language of `SearchRequest.filter`. Default: all."""
     page_size: _builtins.int
-    """The most pictures to return; 0 means 100, more than 1000 is taken as 1000, negative is refused."""
+    """The maximum number of images to return; 0 means 100, more than 1000 is taken as 1000, negative is an error."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty: from the start."""
+    """`next_page_token` of the previous page. Default: the first page."""
     def __init__(
         self,
         *,
@@ -610,14 +616,14 @@ class ListImagesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """What to send to get the next page; empty on the last page."""
+    """The token of the next page. Empty on the last page."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
-        """The pictures of this page, by image_id."""
+        """The images of this page, sorted by image_id."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the caller may want to know of the filter, for example that a plain name is no longer a built-in field."""
+        """Warnings about the filter, for example that a plain name no longer means a built-in field. Default: none."""
 
     def __init__(
         self,
@@ -636,7 +642,7 @@ Global___ListImagesResponse: _TypeAlias = ListImagesResponse  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):
-    """One picture in a listing; `GetImage` tells its regions too."""
+    """One image in a listing; `GetImage` returns its regions as well."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -650,7 +656,7 @@ class Image(_message.Message):
     image_id: _builtins.str
     """First 32 hex digits of the SHA-256 of the uri."""
     uri: _builtins.str
-    """The path or URL that it was ingested with."""
+    """The path or URL that the image was ingested with."""
     width_px: _builtins.int
     """Width after EXIF rotation, in pixels."""
     height_px: _builtins.int
@@ -659,11 +665,11 @@ class Image(_message.Message):
     """SHA-256 of the bytes, 64 hex digits."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """What was sent at ingest."""
+        """The metadata that was sent at ingest."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When this version became findable."""
+        """Time at which this version could be found."""
 
     def __init__(
         self,
@@ -692,11 +698,11 @@ class ReindexRequest(_message.Message):
     ENCODER_FIELD_NUMBER: _builtins.int
     DROP_OLD_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
-    """The collection to move."""
+    """The collection to move. Required."""
     encoder: _builtins.str
-    """The bundle to embed with from now on."""
+    """The encoder bundle to embed with from now on. Required."""
     drop_old: _builtins.bool
-    """Drop the old vectors after the swap; default false: they stay for a rollback."""
+    """Drop the old embeddings after the swap. Default false: they are kept for a rollback."""
     def __init__(
         self,
         *,
@@ -720,11 +726,11 @@ class ReindexResponse(_message.Message):
     TOTAL_COUNT_FIELD_NUMBER: _builtins.int
     FAILED_COUNT_FIELD_NUMBER: _builtins.int
     done_count: _builtins.int
-    """Pictures embedded so far."""
+    """Number of images embedded so far."""
     total_count: _builtins.int
-    """Pictures to embed in all."""
+    """Number of images to embed in total."""
     failed_count: _builtins.int
-    """Pictures that could not be embedded."""
+    """Number of images that could not be embedded."""
     def __init__(
         self,
         *,
@@ -747,9 +753,9 @@ class ScrubRequest(_message.Message):
     COLLECTION_FIELD_NUMBER: _builtins.int
     REPAIR_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
-    """The collection to check."""
+    """The collection to check. Required."""
     repair: _builtins.bool
-    """Mend what can be mended; default false: only report."""
+    """Repair what can be repaired. Default false: only report."""
     def __init__(
         self,
         *,
@@ -772,11 +778,11 @@ class ScrubResponse(_message.Message):
     DAMAGE_FIELD_NUMBER: _builtins.int
     REPAIRED_FIELD_NUMBER: _builtins.int
     image_id: _builtins.str
-    """The picture at fault."""
+    """The id of the image that is damaged."""
     damage: _builtins.str
     """What is wrong, for example "row without record"."""
     repaired: _builtins.bool
-    """True when it was mended."""
+    """True if it was repaired."""
     def __init__(
         self,
         *,

@@ -26,11 +26,13 @@ if _version_not_supported:
 
 
 class IngestServiceStub:
-    """Creates, fills, lists and empties collections.
+    """Creates collections and adds, reads, lists and deletes their images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
-    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    Messages have at most 64 MiB in each direction, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo). A larger response is INVALID_ARGUMENT with reason
+    ANSWER_TOO_LARGE: ask for smaller pages. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for
+    larger responses. Overload is RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT or STREAM_LIMIT: retry after
+    `grpc-retry-pushback-ms`.
     """
 
     def __init__(self, channel):
@@ -92,82 +94,87 @@ class IngestServiceStub:
 
 
 class IngestServiceServicer:
-    """Creates, fills, lists and empties collections.
+    """Creates collections and adds, reads, lists and deletes their images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
-    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    Messages have at most 64 MiB in each direction, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo). A larger response is INVALID_ARGUMENT with reason
+    ANSWER_TOO_LARGE: ask for smaller pages. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for
+    larger responses. Overload is RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT or STREAM_LIMIT: retry after
+    `grpc-retry-pushback-ms`.
     """
 
     def CreateCollection(self, request, context):
-        """Creates a collection. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: a bad name, mode or index.
+        """Creates a collection. ALREADY_EXISTS: the name is in use. NOT_FOUND: unknown encoder or detector. INVALID_ARGUMENT: an
+        invalid name, mode or index.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCollection(self, request, context):
-        """Reads one collection with its counts. NOT_FOUND: unknown name.
+        """Returns one collection with its counts. NOT_FOUND: unknown name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListCollections(self, request, context):
-        """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`.
+        """Returns all collections sorted by name, with their counts where they are known, see `Collection.counts_unknown`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCollection(self, request, context):
-        """Deletes a collection and everything in it; the picture files stay. NOT_FOUND: unknown name.
+        """Deletes a collection with all its records and embeddings. The image files are not deleted. NOT_FOUND: unknown name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Ingest(self, request_iterator, context):
-        """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
-        The first message must come within 30 s, and a stream ends with DEADLINE_EXCEEDED when the server waits for the caller
-        and nothing is sent either way for 300 s, or when an answer is not read for 60 s. RESOURCE_EXHAUSTED with reason
-        STREAM_LIMIT: too many streams are open, 64.
+        """Adds images. Each item gets one response, in order of completion, sent when the item is durable and can be found.
+
+        The first message must arrive within 30 s. The stream ends with DEADLINE_EXCEEDED when the server waits for the client
+        and nothing is sent in either direction for 300 s, or when the client does not read a response for 60 s.
+        RESOURCE_EXHAUSTED with reason STREAM_LIMIT: 64 streams are open. The limits are settings of the service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteImages(self, request, context):
-        """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
-        an error.
+        """Deletes images by id, by uri or by filter, and the stored uploads that no image uses any more. Unknown ids and uris
+        are ignored. INVALID_ARGUMENT: the request names no image.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetImage(self, request, context):
-        """Reads one picture's record. NOT_FOUND: unknown picture.
+        """Returns the record of one image. NOT_FOUND: unknown collection or image.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListImages(self, request, context):
-        """Lists pictures by image_id, page by page.
+        """Returns the images of a collection page by page, sorted by image_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reindex(self, request, context):
-        """Moves a collection to another encoder: backfill, swap, keep or drop the old one.
+        """Moves a collection to another encoder: backfill, swap, then keep or drop the old embeddings. UNIMPLEMENTED in this
+        release.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Scrub(self, request, context):
-        """Compares Redis and Milvus, reports, and repairs when asked.
+        """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -235,11 +242,13 @@ def add_IngestServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IngestService:
-    """Creates, fills, lists and empties collections.
+    """Creates collections and adds, reads, lists and deletes their images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
-    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    Messages have at most 64 MiB in each direction, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo). A larger response is INVALID_ARGUMENT with reason
+    ANSWER_TOO_LARGE: ask for smaller pages. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for
+    larger responses. Overload is RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT or STREAM_LIMIT: retry after
+    `grpc-retry-pushback-ms`.
     """
 
     @staticmethod

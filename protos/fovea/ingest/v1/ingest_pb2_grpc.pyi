@@ -27,11 +27,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class IngestServiceStub:
-    """Creates, fills, lists and empties collections.
+    """Creates collections and adds, reads, lists and deletes their images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
-    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    Messages have at most 64 MiB in each direction, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo). A larger response is INVALID_ARGUMENT with reason
+    ANSWER_TOO_LARGE: ask for smaller pages. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for
+    larger responses. Overload is RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT or STREAM_LIMIT: retry after
+    `grpc-retry-pushback-ms`.
     """
 
     @_typing.overload
@@ -39,75 +41,89 @@ class IngestServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> IngestServiceAsyncStub: ...
     CreateCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.CreateCollectionRequest, _ingest_pb2.CreateCollectionResponse]
-    """Creates a collection. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: a bad name, mode or index."""
+    """Creates a collection. ALREADY_EXISTS: the name is in use. NOT_FOUND: unknown encoder or detector. INVALID_ARGUMENT: an
+    invalid name, mode or index.
+    """
     GetCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetCollectionRequest, _ingest_pb2.GetCollectionResponse]
-    """Reads one collection with its counts. NOT_FOUND: unknown name."""
+    """Returns one collection with its counts. NOT_FOUND: unknown name."""
     ListCollections: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListCollectionsRequest, _ingest_pb2.ListCollectionsResponse]
-    """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`."""
+    """Returns all collections sorted by name, with their counts where they are known, see `Collection.counts_unknown`."""
     DeleteCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.DeleteCollectionRequest, _ingest_pb2.DeleteCollectionResponse]
-    """Deletes a collection and everything in it; the picture files stay. NOT_FOUND: unknown name."""
+    """Deletes a collection with all its records and embeddings. The image files are not deleted. NOT_FOUND: unknown name."""
     Ingest: _grpc.StreamStreamMultiCallable[_ingest_pb2.IngestRequest, _ingest_pb2.IngestResponse]
-    """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
-    The first message must come within 30 s, and a stream ends with DEADLINE_EXCEEDED when the server waits for the caller
-    and nothing is sent either way for 300 s, or when an answer is not read for 60 s. RESOURCE_EXHAUSTED with reason
-    STREAM_LIMIT: too many streams are open, 64.
+    """Adds images. Each item gets one response, in order of completion, sent when the item is durable and can be found.
+
+    The first message must arrive within 30 s. The stream ends with DEADLINE_EXCEEDED when the server waits for the client
+    and nothing is sent in either direction for 300 s, or when the client does not read a response for 60 s.
+    RESOURCE_EXHAUSTED with reason STREAM_LIMIT: 64 streams are open. The limits are settings of the service.
     """
     DeleteImages: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.DeleteImagesRequest, _ingest_pb2.DeleteImagesResponse]
-    """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
-    an error.
+    """Deletes images by id, by uri or by filter, and the stored uploads that no image uses any more. Unknown ids and uris
+    are ignored. INVALID_ARGUMENT: the request names no image.
     """
     GetImage: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetImageRequest, _ingest_pb2.GetImageResponse]
-    """Reads one picture's record. NOT_FOUND: unknown picture."""
+    """Returns the record of one image. NOT_FOUND: unknown collection or image."""
     ListImages: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListImagesRequest, _ingest_pb2.ListImagesResponse]
-    """Lists pictures by image_id, page by page."""
+    """Returns the images of a collection page by page, sorted by image_id."""
     Reindex: _grpc.UnaryStreamMultiCallable[_ingest_pb2.ReindexRequest, _ingest_pb2.ReindexResponse]
-    """Moves a collection to another encoder: backfill, swap, keep or drop the old one."""
+    """Moves a collection to another encoder: backfill, swap, then keep or drop the old embeddings. UNIMPLEMENTED in this
+    release.
+    """
     Scrub: _grpc.UnaryStreamMultiCallable[_ingest_pb2.ScrubRequest, _ingest_pb2.ScrubResponse]
-    """Compares Redis and Milvus, reports, and repairs when asked."""
+    """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release."""
 
 @_typing.type_check_only
 class IngestServiceAsyncStub(IngestServiceStub):
-    """Creates, fills, lists and empties collections.
+    """Creates collections and adds, reads, lists and deletes their images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
-    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    Messages have at most 64 MiB in each direction, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo). A larger response is INVALID_ARGUMENT with reason
+    ANSWER_TOO_LARGE: ask for smaller pages. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for
+    larger responses. Overload is RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT or STREAM_LIMIT: retry after
+    `grpc-retry-pushback-ms`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.CreateCollectionRequest, _ingest_pb2.CreateCollectionResponse]  # type: ignore[assignment]
-    """Creates a collection. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: a bad name, mode or index."""
+    """Creates a collection. ALREADY_EXISTS: the name is in use. NOT_FOUND: unknown encoder or detector. INVALID_ARGUMENT: an
+    invalid name, mode or index.
+    """
     GetCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetCollectionRequest, _ingest_pb2.GetCollectionResponse]  # type: ignore[assignment]
-    """Reads one collection with its counts. NOT_FOUND: unknown name."""
+    """Returns one collection with its counts. NOT_FOUND: unknown name."""
     ListCollections: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListCollectionsRequest, _ingest_pb2.ListCollectionsResponse]  # type: ignore[assignment]
-    """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`."""
+    """Returns all collections sorted by name, with their counts where they are known, see `Collection.counts_unknown`."""
     DeleteCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.DeleteCollectionRequest, _ingest_pb2.DeleteCollectionResponse]  # type: ignore[assignment]
-    """Deletes a collection and everything in it; the picture files stay. NOT_FOUND: unknown name."""
+    """Deletes a collection with all its records and embeddings. The image files are not deleted. NOT_FOUND: unknown name."""
     Ingest: _aio.StreamStreamMultiCallable[_ingest_pb2.IngestRequest, _ingest_pb2.IngestResponse]  # type: ignore[assignment]
-    """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
-    The first message must come within 30 s, and a stream ends with DEADLINE_EXCEEDED when the server waits for the caller
-    and nothing is sent either way for 300 s, or when an answer is not read for 60 s. RESOURCE_EXHAUSTED with reason
-    STREAM_LIMIT: too many streams are open, 64.
+    """Adds images. Each item gets one response, in order of completion, sent when the item is durable and can be found.
+
+    The first message must arrive within 30 s. The stream ends with DEADLINE_EXCEEDED when the server waits for the client
+    and nothing is sent in either direction for 300 s, or when the client does not read a response for 60 s.
+    RESOURCE_EXHAUSTED with reason STREAM_LIMIT: 64 streams are open. The limits are settings of the service.
     """
     DeleteImages: _aio.UnaryUnaryMultiCallable[_ingest_pb2.DeleteImagesRequest, _ingest_pb2.DeleteImagesResponse]  # type: ignore[assignment]
-    """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
-    an error.
+    """Deletes images by id, by uri or by filter, and the stored uploads that no image uses any more. Unknown ids and uris
+    are ignored. INVALID_ARGUMENT: the request names no image.
     """
     GetImage: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetImageRequest, _ingest_pb2.GetImageResponse]  # type: ignore[assignment]
-    """Reads one picture's record. NOT_FOUND: unknown picture."""
+    """Returns the record of one image. NOT_FOUND: unknown collection or image."""
     ListImages: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListImagesRequest, _ingest_pb2.ListImagesResponse]  # type: ignore[assignment]
-    """Lists pictures by image_id, page by page."""
+    """Returns the images of a collection page by page, sorted by image_id."""
     Reindex: _aio.UnaryStreamMultiCallable[_ingest_pb2.ReindexRequest, _ingest_pb2.ReindexResponse]  # type: ignore[assignment]
-    """Moves a collection to another encoder: backfill, swap, keep or drop the old one."""
+    """Moves a collection to another encoder: backfill, swap, then keep or drop the old embeddings. UNIMPLEMENTED in this
+    release.
+    """
     Scrub: _aio.UnaryStreamMultiCallable[_ingest_pb2.ScrubRequest, _ingest_pb2.ScrubResponse]  # type: ignore[assignment]
-    """Compares Redis and Milvus, reports, and repairs when asked."""
+    """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release."""
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Creates, fills, lists and empties collections.
+    """Creates collections and adds, reads, lists and deletes their images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets; a larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE, a larger answer with reason ANSWER_TOO_LARGE: ask for smaller pages.
-    Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    Messages have at most 64 MiB in each direction, or what FOVEA_INGEST_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo). A larger response is INVALID_ARGUMENT with reason
+    ANSWER_TOO_LARGE: ask for smaller pages. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for
+    larger responses. Overload is RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT or STREAM_LIMIT: retry after
+    `grpc-retry-pushback-ms`.
     """
 
     @_abc_1.abstractmethod
@@ -116,7 +132,9 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.CreateCollectionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.CreateCollectionResponse, _abc.Awaitable[_ingest_pb2.CreateCollectionResponse]]:
-        """Creates a collection. ALREADY_EXISTS: the name is taken. INVALID_ARGUMENT: a bad name, mode or index."""
+        """Creates a collection. ALREADY_EXISTS: the name is in use. NOT_FOUND: unknown encoder or detector. INVALID_ARGUMENT: an
+        invalid name, mode or index.
+        """
 
     @_abc_1.abstractmethod
     def GetCollection(
@@ -124,7 +142,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.GetCollectionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.GetCollectionResponse, _abc.Awaitable[_ingest_pb2.GetCollectionResponse]]:
-        """Reads one collection with its counts. NOT_FOUND: unknown name."""
+        """Returns one collection with its counts. NOT_FOUND: unknown name."""
 
     @_abc_1.abstractmethod
     def ListCollections(
@@ -132,7 +150,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.ListCollectionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.ListCollectionsResponse, _abc.Awaitable[_ingest_pb2.ListCollectionsResponse]]:
-        """Reads all collections by name, with their counts where they are known, see `Collection.counts_unknown`."""
+        """Returns all collections sorted by name, with their counts where they are known, see `Collection.counts_unknown`."""
 
     @_abc_1.abstractmethod
     def DeleteCollection(
@@ -140,7 +158,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.DeleteCollectionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.DeleteCollectionResponse, _abc.Awaitable[_ingest_pb2.DeleteCollectionResponse]]:
-        """Deletes a collection and everything in it; the picture files stay. NOT_FOUND: unknown name."""
+        """Deletes a collection with all its records and embeddings. The image files are not deleted. NOT_FOUND: unknown name."""
 
     @_abc_1.abstractmethod
     def Ingest(
@@ -148,10 +166,11 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_ingest_pb2.IngestRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_pb2.IngestResponse], _abc.AsyncIterator[_ingest_pb2.IngestResponse]]:
-        """Adds pictures; one result for each item, in order of completion, sent only when the item is durable and findable.
-        The first message must come within 30 s, and a stream ends with DEADLINE_EXCEEDED when the server waits for the caller
-        and nothing is sent either way for 300 s, or when an answer is not read for 60 s. RESOURCE_EXHAUSTED with reason
-        STREAM_LIMIT: too many streams are open, 64.
+        """Adds images. Each item gets one response, in order of completion, sent when the item is durable and can be found.
+
+        The first message must arrive within 30 s. The stream ends with DEADLINE_EXCEEDED when the server waits for the client
+        and nothing is sent in either direction for 300 s, or when the client does not read a response for 60 s.
+        RESOURCE_EXHAUSTED with reason STREAM_LIMIT: 64 streams are open. The limits are settings of the service.
         """
 
     @_abc_1.abstractmethod
@@ -160,8 +179,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.DeleteImagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.DeleteImagesResponse, _abc.Awaitable[_ingest_pb2.DeleteImagesResponse]]:
-        """Deletes pictures by id, by uri or by filter, and kept uploads that no picture needs any more. Unknown ones are not
-        an error.
+        """Deletes images by id, by uri or by filter, and the stored uploads that no image uses any more. Unknown ids and uris
+        are ignored. INVALID_ARGUMENT: the request names no image.
         """
 
     @_abc_1.abstractmethod
@@ -170,7 +189,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.GetImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.GetImageResponse, _abc.Awaitable[_ingest_pb2.GetImageResponse]]:
-        """Reads one picture's record. NOT_FOUND: unknown picture."""
+        """Returns the record of one image. NOT_FOUND: unknown collection or image."""
 
     @_abc_1.abstractmethod
     def ListImages(
@@ -178,7 +197,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.ListImagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.ListImagesResponse, _abc.Awaitable[_ingest_pb2.ListImagesResponse]]:
-        """Lists pictures by image_id, page by page."""
+        """Returns the images of a collection page by page, sorted by image_id."""
 
     @_abc_1.abstractmethod
     def Reindex(
@@ -186,7 +205,9 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.ReindexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_pb2.ReindexResponse], _abc.AsyncIterator[_ingest_pb2.ReindexResponse]]:
-        """Moves a collection to another encoder: backfill, swap, keep or drop the old one."""
+        """Moves a collection to another encoder: backfill, swap, then keep or drop the old embeddings. UNIMPLEMENTED in this
+        release.
+        """
 
     @_abc_1.abstractmethod
     def Scrub(
@@ -194,6 +215,6 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.ScrubRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_pb2.ScrubResponse], _abc.AsyncIterator[_ingest_pb2.ScrubResponse]]:
-        """Compares Redis and Milvus, reports, and repairs when asked."""
+        """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release."""
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

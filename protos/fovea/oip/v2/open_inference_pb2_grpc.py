@@ -26,7 +26,12 @@ if _version_not_supported:
 
 
 class GRPCInferenceServiceStub:
-    """Serves tensors in and tensors out.
+    """Serves models as functions from tensors to tensors.
+
+    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N], or UINT8 [N, H, W, 3] already resized) or
+    `text` (BYTES [N]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]). Detector bundles are listed; `ModelInfer` on
+    them is UNIMPLEMENTED. Triton's extensions (model configuration, repository, statistics, shared memory, streams) are
+    not served.
     """
 
     def __init__(self, channel):
@@ -68,46 +73,52 @@ class GRPCInferenceServiceStub:
 
 
 class GRPCInferenceServiceServicer:
-    """Serves tensors in and tensors out.
+    """Serves models as functions from tensors to tensors.
+
+    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N], or UINT8 [N, H, W, 3] already resized) or
+    `text` (BYTES [N]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]). Detector bundles are listed; `ModelInfer` on
+    them is UNIMPLEMENTED. Triton's extensions (model configuration, repository, statistics, shared memory, streams) are
+    not served.
     """
 
     def ServerLive(self, request, context):
-        """Is the process alive?
+        """Returns whether the process is alive.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ServerReady(self, request, context):
-        """Are all models ready?
+        """Returns whether all models are ready.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModelReady(self, request, context):
-        """Is one model ready?
+        """Returns whether one model is ready; false for an unknown model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ServerMetadata(self, request, context):
-        """What is the server?
+        """Returns the name and the version of the server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModelMetadata(self, request, context):
-        """What does one model take and give? NOT_FOUND: unknown model.
+        """Returns the inputs and outputs of one model. NOT_FOUND: unknown model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModelInfer(self, request, context):
-        """Runs one model. NOT_FOUND: unknown model. INVALID_ARGUMENT: a wrong tensor.
+        """Runs one model. NOT_FOUND: unknown model. INVALID_ARGUMENT: a wrong tensor, or an input that cannot be embedded: the
+        protocol has no partial failure.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +166,12 @@ def add_GRPCInferenceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GRPCInferenceService:
-    """Serves tensors in and tensors out.
+    """Serves models as functions from tensors to tensors.
+
+    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N], or UINT8 [N, H, W, 3] already resized) or
+    `text` (BYTES [N]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]). Detector bundles are listed; `ModelInfer` on
+    them is UNIMPLEMENTED. Triton's extensions (model configuration, repository, statistics, shared memory, streams) are
+    not served.
     """
 
     @staticmethod

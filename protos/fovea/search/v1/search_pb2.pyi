@@ -36,33 +36,34 @@ class SearchRequest(_message.Message):
     GROUP_BY_IMAGE_FIELD_NUMBER: _builtins.int
     FOLD_COPIES_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
-    """The collection to search."""
+    """The collection to search. Required; in a batch empty or the same as the batch's."""
     limit: _builtins.int
-    """The most hits to return; 0 means 10, more than 1000 is taken as 1000, negative is refused."""
+    """The maximum number of hits to return; 0 means 10, more than 1000 is taken as 1000, negative is an error."""
     offset: _builtins.int
-    """Hits to leave out at the front; default 0, at most 10,000. A page past the end is an empty answer."""
+    """Number of hits to skip. Default 0, at most 10,000. A page behind the last hit is an empty response."""
     filter: _builtins.str
     """A filter over metadata and built-in fields, at most 4,096 characters, for example
-    `colour = "red" and price < 20 and tags has "cat" and $label = "dog"`. Empty: no filter.
+    `colour = "red" and price < 20 and tags has "cat" and $label = "dog"`. Default: no filter.
 
-    Names: a plain name is a metadata key, `a.b` the key b inside of a; any other key is quoted in backticks, as in
-    "`camera make` = 1", with \\` and \\\\ inside. `$uri`, `$image_id`, `$width_px`, `$height_px`, `$label` and `$score` (of the
-    detection) are the built-in fields.
+    Names: a plain name is a metadata key, `a.b` is the key b inside a; any other key is quoted in backticks, as in
+    "`camera make` = 1", with \\` and \\\\ inside. `$uri`, `$image_id`, `$width_px`, `$height_px`, `$label` and `$score` (of
+    the detection) are the built-in fields.
     Conditions: =, !=, <, <=, >, >=, [not] in (1, 2), like "prefix%", has (a list contains), exists; and, or, not, ( ).
-    Literals: "text" or 'text', numbers, true, false, null (an absent key). Integers of 2^53 and more are refused: keep
-    such ids as text. A condition holds only for a present value of the literal's type; != and not are everything else.
+    Literals: "text" or 'text', numbers, true, false, null (an absent key). Integers of 2^53 and more are an error: store
+    such ids as text. A condition holds only for a value that is present and of the literal's type; != and `not` hold for
+    everything else.
     """
     min_score: _builtins.float
-    """Leave out hits whose score is lower, -1..1; default: none is left out."""
+    """Leave out hits with a lower score; scores are -1..1. Default: no hit is left out."""
     exact: _builtins.bool
-    """Compare with every vector instead of the index: slower, for measuring recall. Default false."""
+    """Compare with every embedding instead of using the index: slower, for measuring recall. Default false."""
     group_by_image: _builtins.bool
-    """Return the best region of each image only; default true. Matters in object collections."""
+    """Return only the best region of each image. Default true. Has an effect in object collections."""
     fold_copies: _builtins.bool
-    """Fold images with the same bytes into one hit, see `Hit.copies`; default true."""
+    """Fold images with the same bytes into one hit, see `Hit.copies`. Default true."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryPart]:
-        """What to look for, 1..16 parts, fused as the normalised weighted sum of their unit vectors."""
+        """The parts of the query, 1..16. Their embeddings, which have unit length, are fused as the normalized weighted sum."""
 
     def __init__(
         self,
@@ -111,24 +112,24 @@ class QueryPart(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     DETECT_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """Words that describe the picture."""
+    """Text that describes the image."""
     image: _builtins.bytes
-    """An encoded picture, at most 32 megapixels and 16,384 px a side."""
+    """An encoded image, at most 32,000,000 pixels and 16,384 px a side."""
     sketch: _builtins.bytes
-    """An encoded drawing of dark strokes on white or on a transparent ground."""
+    """An encoded drawing of dark strokes on a white or transparent background, with the limits of an image."""
     image_id: _builtins.str
-    """A picture stored in this collection."""
+    """The id of an image stored in this collection; in an object collection each of its regions is a query."""
     embedding: _builtins.bytes
-    """A vector of the collection's space: float32, little-endian, 4·dimension bytes; it is brought to unit length."""
+    """An embedding in the collection's space: float32, little-endian, 4·dimension bytes. It is normalized to unit length."""
     weight: _builtins.float
-    """How much this part counts; default 1, at most 1000 either way. 0 equals leaving the part out, negative pushes away."""
+    """Weight of this part, -1000..1000. Default 1. 0 equals leaving the part out; a negative weight pushes its target away."""
     detect: _builtins.bool
-    """Make every object found in `image` a query; an image without objects is used whole and a warning says so.
-    Default false. At most one part may ask for it.
+    """Detect the objects of `image`, at most 32, and use each of them as a query. Without any object the whole image is
+    used, with a warning. Default false. At most one part of a query may set it.
     """
     @_builtins.property
     def region(self) -> _types_pb2.Box:
-        """Use this part of `image` only; default: the whole image."""
+        """Use this part of `image` only. Default: the whole image. Not together with `detect`."""
 
     def __init__(
         self,
@@ -170,19 +171,21 @@ class SearchResponse(_message.Message):
     """The embedding space that was searched."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]:
-        """What was found, best first."""
+        """The hits, highest score first."""
 
     @_builtins.property
     def timings(self) -> Global___SearchTimings:
-        """Where the time went."""
+        """Time spent in each stage."""
 
     @_builtins.property
     def query_regions(self) -> _containers.RepeatedCompositeFieldContainer[_detector_pb2.Detection]:
-        """The regions that were queries: the objects found with `detect`, or the regions of a stored image."""
+        """The regions that were used as queries: the objects detected with `detect`, or the regions of a stored image.
+        Default: none.
+        """
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the caller may want to know, for example "no object was found, the whole image is used"."""
+        """Warnings for the caller, for example "no object was found, the whole image is used". Default: none."""
 
     def __init__(
         self,
@@ -203,7 +206,7 @@ Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
 
 @_typing.final
 class Hit(_message.Message):
-    """One picture that was found."""
+    """One image, or one region of an image, that was found."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -219,26 +222,26 @@ class Hit(_message.Message):
     image_id: _builtins.str
     """First 32 hex digits of the SHA-256 of the uri."""
     uri: _builtins.str
-    """Where the picture is: the path or URL it was ingested with."""
+    """The path or URL that the image was ingested with."""
     score: _builtins.float
-    """Cosine of query and picture, -1..1, higher is better."""
+    """Cosine similarity of the query and the image or region, -1..1, higher is better."""
     label: _builtins.str
-    """The label of the region that matched; empty for a whole image."""
+    """The label of the region that matched. Empty for a whole image."""
     query_region: _builtins.int
-    """Index into `SearchResponse.query_regions` of the query region that matched; absent without query regions."""
+    """Position in `SearchResponse.query_regions` of the query region that matched, from 0. Absent without query regions."""
     copy_count: _builtins.int
-    """How many exact copies were folded into this hit; more than `copies` names where there are more than 100."""
+    """The number of exact copies that were folded into this hit; it exceeds the length of `copies` above 100."""
     @_builtins.property
     def region(self) -> _types_pb2.Box:
-        """The region that matched; set in object collections only."""
+        """The region that matched. Set in object collections only."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """What was sent at ingest."""
+        """The metadata that was sent at ingest."""
 
     @_builtins.property
     def copies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Uris of exact copies that were folded into this hit, best first, at most 100."""
+        """The uris of exact copies that were folded into this hit, highest score first, at most 100."""
 
     def __init__(
         self,
@@ -265,7 +268,7 @@ Global___Hit: _TypeAlias = Hit  # noqa: Y015
 
 @_typing.final
 class SearchTimings(_message.Message):
-    """Durations of one query's stages in milliseconds."""
+    """Durations of the stages of one query, in milliseconds."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -274,11 +277,11 @@ class SearchTimings(_message.Message):
     METADATA_MS_FIELD_NUMBER: _builtins.int
     TOTAL_MS_FIELD_NUMBER: _builtins.int
     encode_ms: _builtins.float
-    """Turning the parts into vectors, detection included."""
+    """Embedding the parts, detection included."""
     vector_search_ms: _builtins.float
-    """Milvus."""
+    """Nearest neighbor search in Milvus."""
     metadata_ms: _builtins.float
-    """Redis."""
+    """Reading the records from Redis."""
     total_ms: _builtins.float
     """The whole call inside the server."""
     def __init__(
@@ -304,10 +307,10 @@ class BatchSearchRequest(_message.Message):
     COLLECTION_FIELD_NUMBER: _builtins.int
     QUERIES_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
-    """The collection to search; it also stands for an empty `collection` in `queries`."""
+    """The collection to search. Required; used for every query whose own `collection` is empty."""
     @_builtins.property
     def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchRequest]:
-        """The queries, 1..64; a `collection` of their own must be empty or the same."""
+        """The queries, 1..64."""
 
     def __init__(
         self,
@@ -330,7 +333,7 @@ class BatchSearchResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchSearchResult]:
-        """One result for each query, in the queries' order."""
+        """One result for each query, in the order of the queries."""
 
     def __init__(
         self,
@@ -347,7 +350,7 @@ Global___BatchSearchResponse: _TypeAlias = BatchSearchResponse  # noqa: Y015
 
 @_typing.final
 class BatchSearchResult(_message.Message):
-    """What became of one query of a batch."""
+    """The result of one query of a batch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -355,11 +358,11 @@ class BatchSearchResult(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def response(self) -> Global___SearchResponse:
-        """The answer, as `Search` would give it."""
+        """The response, as `Search` returns it."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why this query alone failed."""
+        """Why this query failed; the other queries are not affected."""
 
     def __init__(
         self,

@@ -26,12 +26,12 @@ if _version_not_supported:
 
 
 class SearchServiceStub:
-    """Finds pictures.
+    """Searches collections of images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
-    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
+    Messages have at most 64 MiB in each direction, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where it
+    exceeds the limit by more than 16 MiB. A larger response is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT: retry after `grpc-retry-pushback-ms`.
     """
 
     def __init__(self, channel):
@@ -53,27 +53,28 @@ class SearchServiceStub:
 
 
 class SearchServiceServicer:
-    """Finds pictures.
+    """Searches collections of images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
-    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
+    Messages have at most 64 MiB in each direction, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where it
+    exceeds the limit by more than 16 MiB. A larger response is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT: retry after `grpc-retry-pushback-ms`.
     """
 
     def Search(self, request, context):
         """Answers one query made of parts.
-        NOT_FOUND: unknown collection or image_id. INVALID_ARGUMENT names the field at fault.
-        FAILED_PRECONDITION: the encoder's space is not the collection's. UNAVAILABLE: a server behind is away.
+
+        NOT_FOUND: unknown collection or image_id. INVALID_ARGUMENT names the field that is wrong. FAILED_PRECONDITION: the
+        encoder's space is not the collection's. UNAVAILABLE: Milvus, Redis or an encoder cannot be reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchSearch(self, request, context):
-        """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
-        in the answer's message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send
-        fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+        """Answers up to 64 queries on one collection in one call. An invalid query fails alone. Results that do not fit into
+        the response message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send fewer queries or a lower
+        `limit`. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for larger responses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,12 +102,12 @@ def add_SearchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SearchService:
-    """Finds pictures.
+    """Searches collections of images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
-    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
+    Messages have at most 64 MiB in each direction, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where it
+    exceeds the limit by more than 16 MiB. A larger response is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT: retry after `grpc-retry-pushback-ms`.
     """
 
     @staticmethod

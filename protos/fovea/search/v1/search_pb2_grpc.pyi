@@ -27,12 +27,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SearchServiceStub:
-    """Finds pictures.
+    """Searches collections of images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
-    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
+    Messages have at most 64 MiB in each direction, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where it
+    exceeds the limit by more than 16 MiB. A larger response is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT: retry after `grpc-retry-pushback-ms`.
     """
 
     @_typing.overload
@@ -41,44 +41,46 @@ class SearchServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SearchServiceAsyncStub: ...
     Search: _grpc.UnaryUnaryMultiCallable[_search_pb2.SearchRequest, _search_pb2.SearchResponse]
     """Answers one query made of parts.
-    NOT_FOUND: unknown collection or image_id. INVALID_ARGUMENT names the field at fault.
-    FAILED_PRECONDITION: the encoder's space is not the collection's. UNAVAILABLE: a server behind is away.
+
+    NOT_FOUND: unknown collection or image_id. INVALID_ARGUMENT names the field that is wrong. FAILED_PRECONDITION: the
+    encoder's space is not the collection's. UNAVAILABLE: Milvus, Redis or an encoder cannot be reached.
     """
     BatchSearch: _grpc.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]
-    """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
-    in the answer's message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send
-    fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    """Answers up to 64 queries on one collection in one call. An invalid query fails alone. Results that do not fit into
+    the response message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send fewer queries or a lower
+    `limit`. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for larger responses.
     """
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
-    """Finds pictures.
+    """Searches collections of images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
-    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
+    Messages have at most 64 MiB in each direction, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where it
+    exceeds the limit by more than 16 MiB. A larger response is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT: retry after `grpc-retry-pushback-ms`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_search_pb2.SearchRequest, _search_pb2.SearchResponse]  # type: ignore[assignment]
     """Answers one query made of parts.
-    NOT_FOUND: unknown collection or image_id. INVALID_ARGUMENT names the field at fault.
-    FAILED_PRECONDITION: the encoder's space is not the collection's. UNAVAILABLE: a server behind is away.
+
+    NOT_FOUND: unknown collection or image_id. INVALID_ARGUMENT names the field that is wrong. FAILED_PRECONDITION: the
+    encoder's space is not the collection's. UNAVAILABLE: Milvus, Redis or an encoder cannot be reached.
     """
     BatchSearch: _aio.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]  # type: ignore[assignment]
-    """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
-    in the answer's message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send
-    fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+    """Answers up to 64 queries on one collection in one call. An invalid query fails alone. Results that do not fit into
+    the response message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send fewer queries or a lower
+    `limit`. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for larger responses.
     """
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Finds pictures.
+    """Searches collections of images.
 
-    Messages have at most 64 MiB either way, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request
-    is INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where
-    it is larger by more than 16 MiB; a larger answer is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
-    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT, and can be retried.
+    Messages have at most 64 MiB in each direction, or what FOVEA_SEARCH_MAX_MESSAGE_MIB sets. A larger request is
+    INVALID_ARGUMENT with reason MESSAGE_TOO_LARGE (google.rpc.ErrorInfo), or RESOURCE_EXHAUSTED without ErrorInfo where it
+    exceeds the limit by more than 16 MiB. A larger response is INVALID_ARGUMENT with reason ANSWER_TOO_LARGE. Overload is
+    RESOURCE_EXHAUSTED with reason IN_FLIGHT_LIMIT: retry after `grpc-retry-pushback-ms`.
     """
 
     @_abc_1.abstractmethod
@@ -88,8 +90,9 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.SearchResponse, _abc.Awaitable[_search_pb2.SearchResponse]]:
         """Answers one query made of parts.
-        NOT_FOUND: unknown collection or image_id. INVALID_ARGUMENT names the field at fault.
-        FAILED_PRECONDITION: the encoder's space is not the collection's. UNAVAILABLE: a server behind is away.
+
+        NOT_FOUND: unknown collection or image_id. INVALID_ARGUMENT names the field that is wrong. FAILED_PRECONDITION: the
+        encoder's space is not the collection's. UNAVAILABLE: Milvus, Redis or an encoder cannot be reached.
         """
 
     @_abc_1.abstractmethod
@@ -98,9 +101,9 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.BatchSearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.BatchSearchResponse, _abc.Awaitable[_search_pb2.BatchSearchResponse]]:
-        """Answers up to 64 queries on one collection in one call; one bad query fails alone. Results for which no room is left
-        in the answer's message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send
-        fewer queries or lower `limit`. Clients take 4 MiB unless told otherwise: set `grpc.max_receive_message_length`.
+        """Answers up to 64 queries on one collection in one call. An invalid query fails alone. Results that do not fit into
+        the response message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send fewer queries or a lower
+        `limit`. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for larger responses.
         """
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,28 +26,30 @@ class _ModalityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Modality.Val
     MODALITY_UNSPECIFIED: _Modality.ValueType  # 0
     """Never sent."""
     MODALITY_IMAGE: _Modality.ValueType  # 1
-    """A photo or any other picture: JPEG, PNG, WebP, GIF, BMP or TIFF."""
+    """An encoded image: JPEG, PNG, WebP, GIF, BMP or TIFF."""
     MODALITY_SKETCH: _Modality.ValueType  # 2
-    """A drawing: dark strokes on white or on a transparent ground."""
+    """An encoded image of a drawing: dark strokes on a white or transparent background."""
     MODALITY_TEXT: _Modality.ValueType  # 3
-    """Words in UTF-8."""
+    """Text in UTF-8."""
 
 class Modality(_Modality, metaclass=_ModalityEnumTypeWrapper):
-    """What kind of content an encoder understands."""
+    """A kind of content that an encoder can embed."""
 
 MODALITY_UNSPECIFIED: Modality.ValueType  # 0
 """Never sent."""
 MODALITY_IMAGE: Modality.ValueType  # 1
-"""A photo or any other picture: JPEG, PNG, WebP, GIF, BMP or TIFF."""
+"""An encoded image: JPEG, PNG, WebP, GIF, BMP or TIFF."""
 MODALITY_SKETCH: Modality.ValueType  # 2
-"""A drawing: dark strokes on white or on a transparent ground."""
+"""An encoded image of a drawing: dark strokes on a white or transparent background."""
 MODALITY_TEXT: Modality.ValueType  # 3
-"""Words in UTF-8."""
+"""Text in UTF-8."""
 Global___Modality: _TypeAlias = Modality  # noqa: Y015
 
 @_typing.final
 class Box(_message.Message):
-    """A rectangle inside a picture, after its EXIF rotation was applied."""
+    """A rectangle in an image, in normalized coordinates: fractions of the width and the height after EXIF rotation, with
+    (0, 0) at the top left and (1, 1) at the bottom right. All four are required; 0 <= min < max <= 1 on both axes.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -56,13 +58,13 @@ class Box(_message.Message):
     X_MAX_FIELD_NUMBER: _builtins.int
     Y_MAX_FIELD_NUMBER: _builtins.int
     x_min: _builtins.float
-    """Left edge as a share of the picture's width, 0..1."""
+    """Left edge, 0..1."""
     y_min: _builtins.float
-    """Top edge as a share of the picture's height, 0..1."""
+    """Top edge, 0..1."""
     x_max: _builtins.float
-    """Right edge as a share of the picture's width, 0..1, greater than x_min."""
+    """Right edge, 0..1, greater than x_min."""
     y_max: _builtins.float
-    """Bottom edge as a share of the picture's height, 0..1, greater than y_min."""
+    """Bottom edge, 0..1, greater than y_min."""
     def __init__(
         self,
         *,
