@@ -59,7 +59,7 @@ check: $(TRAINING) ## format, lint, types, import contracts, the contract's lint
 protos: $(VENV) ## compile the contract to stubs
 	$(BIN)/python protos/compile.py
 
-settings: $(VENV) ## write the README's settings tables from the settings classes
+settings: $(VENV) ## write the tables of docs/settings.md from the settings classes
 	$(BIN)/python -P scripts/settings_tables.py
 
 format: $(VENV) ## let ruff write the format

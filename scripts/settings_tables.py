@@ -1,4 +1,4 @@
-"""Writes the settings tables of the README from the settings classes.
+"""Writes the tables of docs/settings.md from the settings classes.
 
 python scripts/settings_tables.py
 """
@@ -17,14 +17,14 @@ from services.encoder.settings import EncoderSettings
 from services.ingest.settings import IngestSettings
 from services.search.settings import SearchSettings
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 PROCESSES: tuple[type[BaseSettings], ...] = (EncoderSettings, SearchSettings, IngestSettings, GatewaySettings)
 
 _SHARED_PREFIX = "FOVEA_<process>_"
 
 
 def tables() -> dict[str, str]:
-    """Each table by the name that marks its place in the README."""
+    """Each table by the name in the comment that marks it in the page."""
     found = {"shared": _table(_SHARED_PREFIX, ServerSettings.model_fields.items())}
     for settings in PROCESSES:
         prefix = str(settings.model_config["env_prefix"])
@@ -32,14 +32,14 @@ def tables() -> dict[str, str]:
     return found
 
 
-def with_tables(readme: str) -> str:
-    """The README with every table as the classes have it now."""
+def with_tables(page: str) -> str:
+    """The page with every table as the classes have it now."""
     for name, table in tables().items():
         start, end = f"<!-- settings {name} -->\n", "<!-- end -->"
-        before, _, rest = readme.partition(start)
+        before, _, rest = page.partition(start)
         _, _, after = rest.partition(end)
-        readme = f"{before}{start}\n{table}\n{end}{after}"
-    return readme
+        page = f"{before}{start}\n{table}\n{end}{after}"
+    return page
 
 
 def _own_fields(settings: type[BaseSettings]) -> Iterator[tuple[str, FieldInfo]]:
@@ -66,4 +66,4 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text()))
+    PAGE.write_text(with_tables(PAGE.read_text()))

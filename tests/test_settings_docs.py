@@ -1,11 +1,11 @@
-from scripts.settings_tables import PROCESSES, README, with_tables
+from scripts.settings_tables import PAGE, PROCESSES, with_tables
 
 
-def test_the_readmes_tables_are_those_of_the_settings() -> None:
-    """Every setting is in the README as it is in the code; `make settings` writes them again."""
-    readme = README.read_text()
+def test_the_tables_of_the_page_are_those_of_the_settings() -> None:
+    """Every setting is in docs/settings.md as it is in the code; `make settings` writes the tables."""
+    page = PAGE.read_text()
 
-    assert with_tables(readme) == readme
+    assert with_tables(page) == page
 
 
 def test_every_setting_says_what_it_means() -> None:
