@@ -15,7 +15,6 @@ from prometheus_client import REGISTRY
 from domain import reasons
 from gateway.app import API, create_app
 from gateway.settings import GatewaySettings
-from rpc import telemetry
 from tests.cli.running import FOVEA, Up
 from tests.support.pictures import blocks, corners, encoded, plain
 
@@ -176,6 +175,6 @@ def test_every_metric_and_reason_is_on_its_page() -> None:
     named = {value for name, value in vars(reasons).items() if name.isupper()}
     named -= {reasons.NOT_READY}  # is logged and shows in the health of the service, no call ends with it
 
-    assert telemetry.REQUESTS
+    assert metrics
     assert [name for name in metrics if f"`{name}" not in operations] == []
     assert [name for name in named if f"`{name}`" not in calling] == []
