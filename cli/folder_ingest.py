@@ -135,7 +135,7 @@ class FolderIngest:
     async def _prune(self, pruning: Pruning[ingest_pb2.Image]) -> None:
         stored = StoredImages(self.stub, self.collection)
         await pruning.find(stored.all, described=self.folder.sidecar.metadata)
-        inherited = {uri: old.metadata for uri, old in pruning.heirs.items()}
+        inherited = {uri: old.metadata for uri, old in pruning.metadata_from.items()}
         outcomes = ingested(self.stub, self.collection, inherited, inherited, keep=self.folder.copy)
         failed = [outcome.uri async for outcome in outcomes if outcome.status == "failed"] if inherited else []
         deletable = await asyncio.to_thread(lambda: pruning.deletable(failed=failed))

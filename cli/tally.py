@@ -8,7 +8,7 @@ from typing import Any
 
 from cli.answers import console, show
 from cli.ingestion import Outcome
-from sources.findings import Finding, Findings
+from sources.file_groups import FileGroup, FilesByReason
 
 _NAMES_SHOWN = 3
 
@@ -19,8 +19,8 @@ class Tally:
 
     counts: Counter[str] = field(default_factory=Counter)
     failed: dict[str, Outcome] = field(default_factory=dict)
-    warnings: Findings = field(default_factory=Findings)
-    left_out: Findings = field(default_factory=Findings)
+    warnings: FilesByReason = field(default_factory=FilesByReason)
+    left_out: FilesByReason = field(default_factory=FilesByReason)
     pruned: int = 0
     moved: int = 0
     _answered: int = 0
@@ -89,7 +89,7 @@ class Tally:
                 show([_row(heading, finding) for finding in findings.listed()], as_json=False)
 
 
-def _row(heading: str, finding: Finding) -> dict[str, str]:
+def _row(heading: str, finding: FileGroup) -> dict[str, str]:
     names = ", ".join(finding.uris[:_NAMES_SHOWN])
     more = finding.count - min(len(finding.uris), _NAMES_SHOWN)
     return {

@@ -96,10 +96,10 @@ async def _prune(job: Job, pruning: Pruning[ingest_pb2.Image], backends: Backend
     """Gives moved images their former metadata, then deletes what is gone."""
     stored = StoredImages(backends.ingest, job.collection, call.metadata)
     await pruning.find(stored.all)
-    heirs = [ingest_pb2.Item(uri=uri, metadata=old.metadata) for uri, old in pruning.heirs.items()]
+    moved = [ingest_pb2.Item(uri=uri, metadata=old.metadata) for uri, old in pruning.metadata_from.items()]
     failed = [
         response.uri
-        async for response in ingest(backends, job.collection, heirs, call)
+        async for response in ingest(backends, job.collection, moved, call)
         if response.status not in _KINDS
     ]
     deletable = await asyncio.to_thread(lambda: pruning.deletable(failed=failed))

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from rpc.errors import NotFound, Overloaded, ServiceError
-from sources.findings import Finding, Findings
+from sources.file_groups import FileGroup, FilesByReason
 
 _MAX_KEPT = 100
 _MAX_FAILURES = 100
@@ -70,8 +70,8 @@ class JobReport:
     failures: tuple[Failure, ...]
     pruned: int
     moved: int
-    warnings: tuple[Finding, ...]
-    left_out: tuple[Finding, ...]
+    warnings: tuple[FileGroup, ...]
+    left_out: tuple[FileGroup, ...]
     rate: float
     elapsed_s: float
 
@@ -89,8 +89,8 @@ class Job:
     total: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
-    warnings: Findings = field(default_factory=Findings)
-    left_out: Findings = field(default_factory=Findings)
+    warnings: FilesByReason = field(default_factory=FilesByReason)
+    left_out: FilesByReason = field(default_factory=FilesByReason)
     _started_s: float = field(default_factory=time.monotonic)
     _ingested_s: float | None = None
     _ended_s: float | None = None

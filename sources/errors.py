@@ -1,8 +1,8 @@
-"""Why a picture cannot be read from where it lies."""
+"""Errors of reading images from files."""
 
 
 class SourceError(Exception):
-    """The picture cannot be read; the message is for the caller and names no path but the caller's own."""
+    """The image cannot be read; the message is for the caller and names no path but the caller's own."""
 
 
 class OutsideRootsError(SourceError):
@@ -14,8 +14,8 @@ class PatternError(SourceError):
 
 
 class MissingSourceError(SourceError):
-    """There is no such picture."""
+    """There is no such image."""
 
 
 class OversizedSourceError(SourceError):
-    """The picture has more bytes than may be read."""
+    """The image has more bytes than may be read."""

@@ -1,11 +1,9 @@
-"""Image formats by the name of a file: which are taken, and which are images that nothing here decodes.
+"""Image formats by file name: which are supported, and which are image formats that cannot be decoded.
 
-A name is only a first guess. What a file really holds is decided by its first bytes when it is read.
+The name is only a first filter; the first bytes decide when the file is read.
 """
 
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-)
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 _RAW = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
@@ -29,12 +27,12 @@ _FORMAT_OF = {suffix: name for name, suffixes in _UNSUPPORTED.items() for suffix
 
 
 def is_supported(name: str) -> bool:
-    """Whether a file of this name is taken for an image that can be read."""
-    return _suffix(name) in PICTURE_SUFFIXES
+    """Whether a file of this name should be an image that can be decoded."""
+    return _suffix(name) in IMAGE_SUFFIXES
 
 
 def why_unsupported(name: str) -> str:
-    """Why a file of this name is not taken, for the person who put it there."""
+    """Why a file of this name is left out, in words for its owner."""
     kind = _FORMAT_OF.get(_suffix(name))
     if kind is None:
         return "not an image, by the file's name"
@@ -42,5 +40,5 @@ def why_unsupported(name: str) -> str:
 
 
 def _suffix(name: str) -> str:
-    """The part from the last dot on. A PurePath would take ten times as long, for each of many files."""
+    """The part from the last dot on; PurePath takes ten times as long, which counts in folders of a million files."""
     return name[name.rfind(".") :].lower()

@@ -1,4 +1,4 @@
-"""Pruning: which stored images of a folder are gone from it, and which of those live on under another name."""
+"""Pruning: which stored images no longer have a file in their folder, and which of those have moved."""
 
 import asyncio
 import os
@@ -11,12 +11,12 @@ from sources.errors import SourceError
 from sources.scan import FolderScan, below
 
 
-class StoredImage(Protocol):
-    """What a collection tells about one image."""
+class ListedImage(Protocol):
+    """One image in a collection's listing."""
 
     @property
     def uri(self) -> str:
-        """Its path, where it came from a folder."""
+        """Its path, if it came from a folder."""
 
     @property
     def sha256(self) -> str:
@@ -24,66 +24,68 @@ class StoredImage(Protocol):
 
     @property
     def metadata(self) -> Any:
-        """False where there is none."""
+        """False if there is none."""
 
 
-_Image = TypeVar("_Image", bound=StoredImage)
+_Image = TypeVar("_Image", bound=ListedImage)
 
 
 class Pruning(Generic[_Image]):
-    """Compares what a finished scan gave with what is stored; `files` holds it.
+    """Compares the images of a finished scan, in `files`, with a collection.
 
-    Nothing is gone only because it cannot be read: an image is gone when its path names nothing any more, or when the
-    scan passes over its name by rule. Only plain absolute paths below the folder are judged, since a scan gives no
-    other uris.
+    An unreadable file is never a reason to delete: an image is removed when its path no longer exists, or when the
+    scan excludes its name. Only plain absolute paths below the folder are considered, since a scan yields no others.
     """
 
     def __init__(self, scan: FolderScan, files: Container[str], *, empty_ok: bool = False) -> None:
-        """Raises SourceError where the folder held no image, as that of an unmounted disk, unless `empty_ok`."""
+        """Raises SourceError for a folder without images, as an unmounted disk is, unless `empty_ok`."""
         if not scan.found and not empty_ok:
             raise SourceError(
                 f"nothing is pruned, because {scan.folder} holds no image, and an unmounted disk looks the same"
             )
         self._scan = scan
         self._files = files
-        self.gone: dict[str, _Image] = {}
+        self.removed: dict[str, _Image] = {}
         self.moved: set[str] = set()
-        self.heirs: dict[str, _Image] = {}
+        self.metadata_from: dict[str, _Image] = {}
 
     async def find(self, images: Callable[[], AsyncIterator[_Image]], *, described: Container[str] = ()) -> None:
-        """Fills `gone`, by uri; `moved`, those of them whose bytes live on in the folder; and `heirs`.
+        """Fill `removed`, by uri; `moved`, those of them whose bytes are still in the folder; and `metadata_from`.
 
-        Heirs are images without metadata, by uri, each with the image that moved there and whose metadata it takes.
-        `images` lists the collection; it is called a second time where something may have moved. The `described` are
-        given metadata by the caller and inherit none.
+        `metadata_from` maps the uri of an image without metadata to the removed image that moved there. `images` lists
+        the collection, a second time if something may have moved. The caller gives metadata to the `described` ones.
         """
-        suspects = [image async for image in images() if self._is_suspect(image.uri)]
-        self.gone = await asyncio.to_thread(lambda: {each.uri: each for each in suspects if self._is_gone(each.uri)})
-        if not self.gone:
+        candidates = [image async for image in images() if self._is_candidate(image.uri)]
+        self.removed = await asyncio.to_thread(
+            lambda: {image.uri: image for image in candidates if self._is_removed(image.uri)}
+        )
+        if not self.removed:
             return
-        by_content = _by_content(self.gone.values())
+        by_content: defaultdict[str, list[_Image]] = defaultdict(list)
+        for removed in self.removed.values():
+            by_content[removed.sha256].append(removed)
         async for image in images():
             if image.sha256 in by_content and image.uri in self._files:
-                old = _taken(by_content[image.sha256], image.uri)
+                old = _best_match(by_content[image.sha256], image.uri)
                 self.moved.add(old.uri)
                 if old.metadata and not image.metadata and image.uri not in described:
-                    self.heirs[image.uri] = old
+                    self.metadata_from[image.uri] = old
 
     def deletable(self, *, failed: Iterable[str] = ()) -> list[str]:
-        """The uris that are still gone when the disk is asked again, without those that a `failed` heir was to follow.
+        """The removed uris, checked on disk once more, except those whose metadata could not be copied to `failed`.
 
-        Raises SourceError where the folder is not the one that was scanned any more.
+        Raises SourceError if the folder is not the one that was scanned.
         """
         if not self._scan.is_same_folder:
             raise SourceError(f"nothing is pruned, because {self._scan.folder} was replaced or went away meanwhile")
-        kept = {self.heirs[uri].uri for uri in failed}
-        return [uri for uri in self.gone if uri not in kept and self._is_gone(uri)]
+        kept = {self.metadata_from[uri].uri for uri in failed}
+        return [uri for uri in self.removed if uri not in kept and self._is_removed(uri)]
 
-    def _is_suspect(self, uri: str) -> bool:
-        """Whether the uri is one that the scan could have given, and did not."""
+    def _is_candidate(self, uri: str) -> bool:
+        """Whether the scan could have yielded this uri, and did not."""
         return uri not in self._files and uri.startswith(below(self._scan.folder)) and os.path.normpath(uri) == uri
 
-    def _is_gone(self, uri: str) -> bool:
+    def _is_removed(self, uri: str) -> bool:
         try:
             os.lstat(uri)
         except (FileNotFoundError, NotADirectoryError):
@@ -96,18 +98,10 @@ class Pruning(Generic[_Image]):
             return False
 
 
-def _by_content(images: Iterable[_Image]) -> dict[str, list[_Image]]:
-    """Images by their sha256."""
-    found: dict[str, list[_Image]] = defaultdict(list)
-    for image in images:
-        found[image.sha256].append(image)
-    return found
+def _best_match(olds: list[_Image], uri: str) -> _Image:
+    """The removed image that most likely moved to `uri`; it is taken off the list, unless it is the last.
 
-
-def _taken(olds: list[_Image], uri: str) -> _Image:
-    """The one that most likely moved to `uri`; each is taken once, but for the last.
-
-    One with metadata comes first: the bytes are the same, and what is said of them would be lost.
+    One with metadata comes first: the bytes are equal, and only the metadata would be lost.
     """
     name = PurePath(uri).name
     best = min(olds, key=lambda old: (not old.metadata, PurePath(old.uri).name != name, old.uri))

@@ -1,27 +1,30 @@
-"""Image roots: the only folders that pictures are read from by path."""
+"""Image roots: the only folders that images are read from by path."""
 
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
-from domain.limits import MAX_URI_BYTES
+from domain.uri import uri_fault
 from sources.errors import MissingSourceError, OutsideRootsError, OversizedSourceError, SourceError
 
-# Files of the kernel: they look regular, tell secrets and may never end.
+# Kernel files look regular, expose secrets and may never end.
 _KERNEL_FOLDERS = (Path("/proc"), Path("/sys"), Path("/dev"))
+_MISSING = "there is no such file below the image roots"
 
 
 class ImageRoots:
-    """Reads pictures by path, below a few folders and nowhere else.
+    """Reads images by path, below a few folders and nowhere else.
 
-    A uri is an absolute path, a `file://` URL, or a path relative to one of the roots (the first that has it wins).
+    A uri is an absolute path, a `file://` URL, or a path relative to one of the roots; the first root that has the file
+    wins.
     """
 
     def __init__(self, folders: Sequence[Path | str]) -> None:
-        # A root may be named by a link, so a uri may begin with either of its names.
+        # A root may be a link, so a uri may begin with either of its names.
         self._roots = tuple((Path(folder).absolute(), Path(folder).resolve()) for folder in folders)
 
     @property
@@ -31,27 +34,19 @@ class ImageRoots:
 
     def resolve(self, uri: str) -> Path:
         """The real path of a file or folder below a root; raises SourceError."""
-        try:
+        with _source_errors():
             root, path = self._locate(uri)
-        except OSError as error:
-            raise _explain(error) from error
-        return root / path
+            return root / path
 
     def size(self, uri: str) -> int:
-        """The bytes of a file, as the file system tells them; raises SourceError."""
-        try:
-            root, path = self._locate(uri)
-            return (root / path).stat().st_size
-        except OSError as error:
-            raise _explain(error) from error
+        """The size of a file in bytes, from the file system; raises SourceError."""
+        with _source_errors():
+            return self.resolve(uri).stat().st_size
 
     def read(self, uri: str, max_bytes: int) -> bytes:
         """The whole file, at most `max_bytes`; raises SourceError."""
-        try:
-            root, path = self._locate(uri)
-            return _read_below(root, path, max_bytes)
-        except OSError as error:
-            raise _explain(error) from error
+        with _source_errors():
+            return _read_below(*self._locate(uri), max_bytes)
 
     def _locate(self, uri: str) -> tuple[Path, Path]:
         """The root that has the uri, and the link-free path below it."""
@@ -68,23 +63,23 @@ class ImageRoots:
             if real.exists():
                 return root, real.relative_to(root)
         if inside:
-            raise MissingSourceError("there is no such file below the image roots")
+            raise MissingSourceError(_MISSING)
+        # The same for files that exist and files that do not: callers must not learn what is outside.
         raise OutsideRootsError("the path is outside the image roots; send the image's bytes instead")
 
 
 def _path_of(uri: str) -> Path:
-    """The path that a uri names, checked as text only."""
-    if not uri:
-        raise SourceError("a path must not be empty")
-    if "\0" in uri:
-        raise SourceError("a path must not contain a NUL character")
-    if len(uri.encode("utf-8", "surrogatepass")) > MAX_URI_BYTES:
-        raise SourceError(f"a path must not be longer than {MAX_URI_BYTES:,} bytes")
+    """The path that a uri names, without access to the disk."""
+    if fault := uri_fault(uri):
+        raise SourceError(f"a path {fault}")
     scheme, separator, rest = uri.partition("://")
     if separator and scheme.isalnum():
         if scheme.lower() != "file":
             raise SourceError(f"fetching {scheme.lower()} urls is switched off; send the image's bytes instead")
-        uri = _unquoted(rest)
+        try:
+            uri = unquote(rest, errors="strict")
+        except UnicodeDecodeError as error:
+            raise SourceError("the percent-encoded bytes of a file url must be UTF-8") from error
         if not uri.startswith("/") or "\0" in uri:
             raise SourceError("a file url must hold an absolute path without a host, for example file:///photos/a.jpg")
     path = Path(uri)
@@ -93,15 +88,8 @@ def _path_of(uri: str) -> Path:
     return path
 
 
-def _unquoted(path: str) -> str:
-    try:
-        return unquote(path, errors="strict")
-    except UnicodeDecodeError as error:
-        raise SourceError("a file url must be UTF-8 behind its percent signs") from error
-
-
 def _below(path: Path, name: Path, root: Path) -> Path | None:
-    """The path seen from a root; None where it is not below it. Touches no disk."""
+    """The path with its root resolved; None if it is not below that root. No access to the disk."""
     if not path.is_absolute():
         return root / path
     for prefix in (name, root):
@@ -111,49 +99,46 @@ def _below(path: Path, name: Path, root: Path) -> Path | None:
 
 
 def _read_below(root: Path, path: Path, max_bytes: int) -> bytes:
-    """Opens each part of a link-free path without following links, so that a link made meanwhile leads nowhere."""
+    """Open each part of a link-free path without following links: a link that was created meanwhile is refused."""
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in path.parts[:-1]:
             child = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             os.close(folder)
             folder = child
-        # Opening a device or a pipe may block or act: look first, and look again at what was opened.
+        # Opening a device or a pipe may block or have effects: check before opening, and again what was opened.
         _require_regular(os.stat(path.name or ".", dir_fd=folder, follow_symlinks=False))
         file = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     finally:
         os.close(folder)
     with os.fdopen(file, "rb") as stream:
-        return _read_whole(stream.fileno(), max_bytes)
-
-
-def _read_whole(file: int, max_bytes: int) -> bytes:
-    before = os.fstat(file)
-    _require_regular(before)
-    if before.st_size > max_bytes:
-        raise OversizedSourceError(f"the file is larger than {max_bytes:,} bytes")
-    chunks = []
-    left = max_bytes + 1
-    while left and (chunk := os.read(file, left)):
-        chunks.append(chunk)
-        left -= len(chunk)
-    after = os.fstat(file)
-    if not left or (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
+        before = os.fstat(file)
+        _require_regular(before)
+        if before.st_size > max_bytes:
+            raise OversizedSourceError(f"the file is larger than {max_bytes:,} bytes")
+        data = stream.read(max_bytes + 1)
+        after = os.fstat(file)
+    if len(data) > max_bytes or (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
         raise SourceError("the file was changed while it was read; send it again")
-    return b"".join(chunks)
+    return data
 
 
 def _require_regular(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise SourceError("the path names no regular file")
+        raise SourceError("the path is not a regular file")
 
 
-def _explain(error: OSError) -> SourceError:
-    # No file system holds a name that is too long, so there is no such file.
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-        return MissingSourceError("there is no such file below the image roots")
-    if error.errno == errno.ELOOP:
-        return OutsideRootsError("the path was made a link while it was read")
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return SourceError("the file may not be read by the server; check its permissions")
-    return SourceError(f"the file cannot be read: {os.strerror(error.errno or errno.EIO).lower()}")
+@contextmanager
+def _source_errors() -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingSourceError(_MISSING) from error
+    except PermissionError as error:
+        raise SourceError("the file may not be read by the server; check its permissions") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # no file system holds such a file
+            raise MissingSourceError(_MISSING) from error
+        if error.errno == errno.ELOOP:
+            raise OutsideRootsError("the path was replaced by a link while it was read") from error
+        raise SourceError(f"the file cannot be read: {os.strerror(error.errno or errno.EIO).lower()}") from error

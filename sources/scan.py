@@ -1,4 +1,4 @@
-"""Scan: the images in a folder, in an order that does not change from run to run, and what was left out."""
+"""Scan: the images in a folder, in the same order in every run, and the files that are left out."""
 
 import os
 import stat
@@ -6,29 +6,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sources.errors import MissingSourceError, SourceError
-from sources.findings import Findings
+from sources.file_groups import FilesByReason
 from sources.formats import is_supported, why_unsupported
-from sources.ignoring import Ignored
+from sources.ignore_rules import IgnoreRules
 
-# What storage servers, Windows, macOS and file systems keep for themselves beside a person's files.
+# Folders that storage servers, Windows, macOS and file systems create beside a person's files.
 _SYSTEM_FOLDERS = frozenset({"@eadir", "#recycle", "#snapshot", "@recycle", "$recycle.bin", "__macosx", "lost+found"})
 
 
 class FolderScan:
-    """One look at a folder: iterated once, it gives the paths of its images, folder by folder, each sorted by name.
+    """One scan of a folder: iterate it once for the paths of its images, folder by folder, each sorted by name.
 
-    Passed over without a word: hidden files and folders, system folders, and what `exclude` or a `.foveaignore` file
-    names, both in gitignore's syntax. Whatever else is not given is in `left_out`, with the reason; `found` counts what
-    was given, and `unlisted` has the folders that could not be looked into.
+    Skipped without a report: hidden files and folders, system folders, and what `exclude` or a `.foveaignore` file
+    names, both in gitignore's syntax. All other files that are not images are in `left_out`, with the reason; `found`
+    counts the images, and `unlisted` holds the folders that could not be listed.
     """
 
     def __init__(self, folder: Path | str, *, exclude: Sequence[str] = (), missing_ok: bool = False) -> None:
-        """Raises SourceError where there is no such folder, unless `missing_ok`, or where it may not be read."""
+        """Raises SourceError if there is no such folder, unless `missing_ok`, or if it may not be read."""
         self.folder = str(folder)
         self.found = 0
-        self.left_out = Findings()
+        self.left_out = FilesByReason()
         self.unlisted: set[str] = set()
-        self._ignored = Ignored.below(self.folder, exclude)
+        self._rules = IgnoreRules.below(self.folder, exclude)
         self._real_root = os.path.realpath(folder)
         self._identity = _identity(self.folder)
         if self._identity is None:
@@ -39,18 +39,18 @@ class FolderScan:
 
     @property
     def is_same_folder(self) -> bool:
-        """Whether the folder is still the one that was looked at: not away, and no other disk is mounted there."""
+        """Whether the path still names the folder that was scanned: not away, and no other disk is mounted there."""
         return _identity(self.folder) == self._identity
 
     def __iter__(self) -> Iterator[str]:
         if self._identity is None:
             return
-        pending = [(self.folder, self._ignored)]
+        pending = [(self.folder, self._rules)]
         while pending:
-            folder, ignored = pending.pop()
+            folder, rules = pending.pop()
             subfolders = []
             try:
-                ignored = ignored.inside(folder)
+                rules = rules.inside(folder)
                 entries = _listed(folder)
             except (OSError, SourceError) as error:
                 self._leave_out_folder(folder, error)
@@ -59,25 +59,25 @@ class FolderScan:
                 if _is_private(entry.name):
                     continue
                 if _is_folder(entry):
-                    if f"{entry.path}/" not in ignored:
-                        subfolders.append((entry.path, ignored))
-                elif entry.path not in ignored and self._takes(entry):
+                    if not rules.ignores(f"{entry.path}/"):
+                        subfolders.append((entry.path, rules))
+                elif not rules.ignores(entry.path) and self._is_image(entry):
                     self.found += 1
                     yield entry.path
             pending += reversed(subfolders)
 
     def excludes(self, path: str) -> bool:
-        """Whether a file below the folder is passed over by name, whatever it holds; raises SourceError."""
+        """Whether a file below the folder is skipped by its name, whatever it holds; raises SourceError."""
         *folders, name = path.removeprefix(below(self.folder)).split("/")
-        folder, ignored = self.folder, self._ignored.inside(self.folder)
+        folder, rules = self.folder, self._rules.inside(self.folder)
         for part in folders:
             folder = below(folder) + part
-            if _is_private(part) or f"{folder}/" in ignored:
+            if _is_private(part) or rules.ignores(f"{folder}/"):
                 return True
-            ignored = ignored.inside(folder)
-        return _is_private(name) or not is_supported(name) or path in ignored
+            rules = rules.inside(folder)
+        return _is_private(name) or not is_supported(name) or rules.ignores(path)
 
-    def _takes(self, entry: os.DirEntry[str]) -> bool:
+    def _is_image(self, entry: os.DirEntry[str]) -> bool:
         reason = _why_not(entry, self._real_root)
         if reason:
             self.left_out.add(entry.path, reason)
@@ -85,44 +85,42 @@ class FolderScan:
 
     def _leave_out_folder(self, folder: str, error: OSError | SourceError) -> None:
         if folder == self.folder:
-            raise SourceError(f"{folder} cannot be read: {_in_words(error)}") from error
+            raise SourceError(f"{folder} cannot be read: {_message(error)}") from error
         self.unlisted.add(folder)
-        self.left_out.add(folder, f"a folder that cannot be read: {_in_words(error)}")
+        self.left_out.add(folder, f"a folder that cannot be read: {_message(error)}")
 
 
 def below(folder: str) -> str:
-    """How the path of everything below a folder begins."""
+    """The prefix of every path below a folder."""
     return f"{folder.rstrip('/')}/"
 
 
 def _why_not(entry: os.DirEntry[str], real_root: str) -> str:
-    """Why a file is not an image that can be taken; empty where it is."""
+    """Why a file is not an image to ingest; empty if it is one."""
     try:
-        if entry.is_symlink():
-            return _why_not_link(entry, real_root)
+        if entry.is_symlink() and (reason := _why_not_followed(entry, real_root)):
+            return reason
         if not is_supported(entry.name):
             return why_unsupported(entry.name)
-        if not entry.is_file(follow_symlinks=False):
+        if not entry.is_file():
             return "not a regular file but a socket, a pipe or a device"
+        entry.path.encode()
+    except UnicodeEncodeError:
+        return "the name is not UTF-8; rename it"
     except OSError as error:
-        return f"a file that cannot be read: {_in_words(error)}"
-    return "" if _is_utf8(entry.path) else "the name is not UTF-8; rename it"
+        return f"a file that cannot be read: {_message(error)}"
+    return ""
 
 
-def _why_not_link(entry: os.DirEntry[str], real_root: str) -> str:
+def _why_not_followed(link: os.DirEntry[str], real_root: str) -> str:
     try:
-        target = os.path.realpath(entry.path, strict=True)
+        target = os.path.realpath(link.path, strict=True)
     except OSError:
         return "a link that leads nowhere"
-    if entry.is_dir():
+    if link.is_dir():
         return "a link to a folder, which is not followed"
-    if not is_supported(entry.name):
-        return why_unsupported(entry.name)
-    if not target.startswith(below(real_root)):
-        return "a link that leads out of the folder"
-    if not entry.is_file():
-        return "not a regular file but a socket, a pipe or a device"
-    return "" if _is_utf8(entry.path) else "the name is not UTF-8; rename it"
+    leads_out = is_supported(link.name) and not target.startswith(below(real_root))
+    return "a link that leads out of the folder" if leads_out else ""
 
 
 def _listed(folder: str) -> list[os.DirEntry[str]]:
@@ -141,24 +139,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _identity(folder: str) -> tuple[int, int] | None:
-    """Device and inode of a folder; None where there is none."""
+    """Device and inode of a folder; None if it does not exist."""
     try:
         status = Path(folder).stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise SourceError(f"{folder} cannot be read: {_in_words(error)}") from error
+        raise SourceError(f"{folder} cannot be read: {_message(error)}") from error
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _in_words(error: OSError | SourceError) -> str:
+def _message(error: OSError | SourceError) -> str:
     return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)

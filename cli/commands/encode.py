@@ -18,7 +18,7 @@ from cli.running import Running
 from rpc.clients import Embedded, EncoderClient, EncoderInfo, Input
 from rpc.deadline import Deadline
 from rpc.errors import ServiceError
-from sources.formats import PICTURE_SUFFIXES
+from sources.formats import IMAGE_SUFFIXES
 
 EXAMPLE = "Example: fovea encode cat.jpg dog.jpg --encoder general -o pets.npy"
 
@@ -62,7 +62,7 @@ def _input(content: str, *, sketch: bool) -> Input:
         path = path.expanduser()
         return Input(path.read_bytes(), "sketch" if sketch else "image")
     except (OSError, RuntimeError) as error:  # RuntimeError: `~nobody` is the home of nobody
-        if path.suffix.lower() in PICTURE_SUFFIXES or os.path.exists(path):  # noqa: PTH110 - answers for any text
+        if path.suffix.lower() in IMAGE_SUFFIXES or os.path.exists(path):  # noqa: PTH110 - answers for any text
             raise CommandFailed(f"{content} cannot be read: {getattr(error, 'strerror', error)}") from error
     return Input(content, "text")
 

@@ -44,7 +44,7 @@ class Collection:
         """The uris that were deleted."""
         pruning: Pruning[Stored] = Pruning(scan, files)
         await pruning.find(self.all)
-        for uri, old in pruning.heirs.items():
+        for uri, old in pruning.metadata_from.items():
             self.images[uri] = Stored(uri, self.images[uri].sha256, old.metadata)
         deleted = set(pruning.deletable())
         for uri in deleted:
@@ -138,7 +138,7 @@ async def test_metadata_that_is_given_is_kept(tmp_path: Path) -> None:
 
     await pruning.find(collection.all, described={empty})
 
-    assert (pruning.heirs, pruning.moved, pruning.deletable()) == ({}, {old.uri}, [old.uri])
+    assert (pruning.metadata_from, pruning.moved, pruning.deletable()) == ({}, {old.uri}, [old.uri])
 
 
 async def test_what_could_not_follow_keeps_the_old(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from encoders.errors import InvalidContent
 from encoders.image import decode
-from sources.formats import PICTURE_SUFFIXES
+from sources.formats import IMAGE_SUFFIXES
 from training.datasets.fields import is_text
 from training.datasets.report import FaultKind, RecordError
 
@@ -86,7 +86,7 @@ class DatasetRoot:
 
     def pictures(self, pattern: str) -> list[str]:
         """The names below this folder of pictures that match, sorted, so that every machine has one order."""
-        paths = (path for path in self.folder.glob(pattern) if path.suffix.lower() in PICTURE_SUFFIXES)
+        paths = (path for path in self.folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)
         names = (path.relative_to(self.folder) for path in paths)
         return sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
 

@@ -1,4 +1,4 @@
-"""What a scan passes over because somebody asked for it: patterns in gitignore's syntax."""
+"""Ignore rules: which paths a scan skips on request, as patterns in gitignore's syntax."""
 
 import os
 import re
@@ -16,34 +16,34 @@ _MAX_IGNORE_FILE_BYTES = 1 << 20
 _TRAILING_STARS = re.compile(r"(^!?|/)(\*+)(/?) *$")
 
 _Patterns: TypeAlias = tuple[RegexPattern, ...]
-"""The last one first: it decides."""
+"""The last line first, because the last match decides."""
 
 
-class Ignored:
-    """The patterns in force in one folder: first the caller's, then those of `.foveaignore` files, the deepest first.
+class IgnoreRules:
+    """The patterns that apply in one folder: the caller's first, then those of `.foveaignore` files, deepest first.
 
-    The first that has an opinion about a path decides, as git does it. A path is asked about only where none of the
-    folders above it is ignored, so each pattern is compared with the path itself and not with those folders.
+    The first match decides, as in git. A path is tested only when none of the folders above it is ignored, so each
+    pattern is matched against the path itself and not against those folders.
     """
 
     def __init__(self, levels: tuple[tuple[str, _Patterns], ...]) -> None:
         self._levels = levels
 
     @classmethod
-    def below(cls, root: str, patterns: Iterable[str]) -> "Ignored":
-        """A caller's patterns, seen from `root`; raises PatternError for one that means nothing."""
+    def below(cls, root: str, patterns: Iterable[str]) -> "IgnoreRules":
+        """A caller's patterns, relative to `root`; raises PatternError for one that is not valid."""
         return cls(((root, _parsed(patterns)),))
 
-    def inside(self, folder: str) -> "Ignored":
-        """The same with the ignore file of a folder, where there is one; raises SourceError where it is unusable."""
+    def inside(self, folder: str) -> "IgnoreRules":
+        """These rules and the folder's own ignore file, if it has one; raises SourceError if it is unusable."""
         lines = _lines(Path(folder, IGNORE_FILE))
         if not lines:
             return self
         callers, *files = self._levels
-        return Ignored((callers, (folder, _parsed(lines)), *files))
+        return IgnoreRules((callers, (folder, _parsed(lines)), *files))
 
-    def __contains__(self, path: str) -> bool:
-        """Whether a path below all of the folders is ignored; the path of a folder ends with a slash."""
+    def ignores(self, path: str) -> bool:
+        """Whether a path below the folder is ignored; the path of a folder ends with a slash."""
         for folder, patterns in self._levels:
             relative = path[len(folder.rstrip("/")) + 1 :]
             for pattern in patterns:
@@ -61,14 +61,14 @@ def _parsed(lines: Iterable[str]) -> _Patterns:
 
 
 def _explicit(line: str) -> str:
-    """The same pattern with a last part of stars spelt out, because pathspec lets that match a path by its folders."""
+    """The pattern with trailing stars spelled out: pathspec would let them match a path through its parent folders."""
     return _TRAILING_STARS.sub(
         lambda found: f"{found[1]}{'**/' if (found[1], found[2]) == ('/', '**') else ''}?*{found[3]}", line
     )
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of an ignore file, decoded as the names of files are; none where there is no such file."""
+    """The lines of an ignore file, decoded as file names are; none if there is no such file."""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_IGNORE_FILE_BYTES + 1)

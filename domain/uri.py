@@ -1,0 +1,15 @@
+"""The uri of an image: its identity for callers, and for some images the path to read it from."""
+
+from domain.limits import MAX_URI_BYTES
+
+
+def uri_fault(uri: str) -> str:
+    """Why a text cannot be a uri, as the end of a sentence; empty if it can."""
+    if not uri:
+        return "must not be empty"
+    if "\0" in uri:
+        return "must not contain a NUL character"
+    # Half of a surrogate pair is three bytes here; whether such a name exists is for the file system to say.
+    if len(uri.encode("utf-8", "surrogatepass")) > MAX_URI_BYTES:
+        return f"must not be longer than {MAX_URI_BYTES:,} bytes"
+    return ""

@@ -1,0 +1,51 @@
+"""Files grouped by reason, so that a thousand files that are left out for the same reason are one line."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+_MAX_GROUPS = 100
+_MAX_NAMED = 1000
+_OTHER_REASONS = "and more that differ from these"
+
+
+@dataclass(frozen=True, slots=True)
+class FileGroup:
+    """`count` files that share a reason; the first of them are named."""
+
+    reason: str
+    count: int
+    uris: tuple[str, ...]
+
+
+class FilesByReason:
+    """Files with a reason each, in bounded memory: all are counted, the first are named.
+
+    One thread may add while others list.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._uris: defaultdict[str, list[str]] = defaultdict(list)
+
+    @property
+    def count(self) -> int:
+        """How many files were added."""
+        return self._counts.total()
+
+    def add(self, uri: str, reason: str) -> None:
+        """Add one file."""
+        key = reason if reason in self._counts or len(self._counts) < _MAX_GROUPS else _OTHER_REASONS
+        if len(self._uris[key]) < _MAX_NAMED:
+            self._uris[key].append(_printable(uri))
+        # Counted last, so that a thread that lists finds the names of every reason with a count.
+        self._counts[key] += 1
+
+    def listed(self, named: int = _MAX_NAMED) -> tuple[FileGroup, ...]:
+        """The groups, the largest first, with up to `named` files each."""
+        groups = self._counts.most_common()
+        return tuple(FileGroup(reason, count, tuple(self._uris[reason][:named])) for reason, count in groups)
+
+
+def _printable(name: str) -> str:
+    r"""A name that every message and terminal can show; bytes that are not UTF-8 become `\xff`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
