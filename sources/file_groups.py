@@ -18,10 +18,7 @@ class FileGroup:
 
 
 class FilesByReason:
-    """Files with a reason each, in bounded memory: all are counted, the first are named.
-
-    One thread may add while others list.
-    """
+    """Files with a reason each, in bounded memory: all are counted, the first are named. Safe for one writing thread."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -36,7 +33,8 @@ class FilesByReason:
         """Add one file."""
         key = reason if reason in self._counts or len(self._counts) < _MAX_GROUPS else _OTHER_REASONS
         if len(self._uris[key]) < _MAX_NAMED:
-            self._uris[key].append(_printable(uri))
+            # Every message and terminal can show it: bytes that are not UTF-8 become `\xff`.
+            self._uris[key].append(uri.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
         # Counted last, so that a thread that lists finds the names of every reason with a count.
         self._counts[key] += 1
 
@@ -44,8 +42,3 @@ class FilesByReason:
         """The groups, the largest first, with up to `named` files each."""
         groups = self._counts.most_common()
         return tuple(FileGroup(reason, count, tuple(self._uris[reason][:named])) for reason, count in groups)
-
-
-def _printable(name: str) -> str:
-    r"""A name that every message and terminal can show; bytes that are not UTF-8 become `\xff`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

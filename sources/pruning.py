@@ -55,9 +55,9 @@ class Pruning(Generic[_Image]):
         `metadata_from` maps the uri of an image without metadata to the removed image that moved there. `images` lists
         the collection, a second time if something may have moved. The caller gives metadata to the `described` ones.
         """
-        candidates = [image async for image in images() if self._is_candidate(image.uri)]
+        unseen = [image async for image in images() if self._is_candidate(image.uri)]
         self.removed = await asyncio.to_thread(
-            lambda: {image.uri: image for image in candidates if self._is_removed(image.uri)}
+            lambda: {each.uri: each for each in unseen if self._is_removed(each.uri)}
         )
         if not self.removed:
             return
@@ -88,13 +88,10 @@ class Pruning(Generic[_Image]):
     def _is_removed(self, uri: str) -> bool:
         try:
             os.lstat(uri)
+            return self._scan.excludes(uri)
         except (FileNotFoundError, NotADirectoryError):
             return not any(uri.startswith(below(folder)) for folder in self._scan.unlisted)
-        except (OSError, ValueError):
-            return False
-        try:
-            return self._scan.excludes(uri)
-        except SourceError:
+        except (OSError, ValueError, SourceError):
             return False
 
 

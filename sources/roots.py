@@ -19,8 +19,7 @@ _MISSING = "there is no such file below the image roots"
 class ImageRoots:
     """Reads images by path, below a few folders and nowhere else.
 
-    A uri is an absolute path, a `file://` URL, or a path relative to one of the roots; the first root that has the file
-    wins.
+    A uri is an absolute path, a `file://` URL, or a path relative to the first root that has the file.
     """
 
     def __init__(self, folders: Sequence[Path | str]) -> None:
@@ -51,15 +50,8 @@ class ImageRoots:
     def _locate(self, uri: str) -> tuple[Path, Path]:
         """The root that has the uri, and the link-free path below it."""
         path = _path_of(uri)
-        inside = False
-        for name, root in self._roots:
-            candidate = _below(path, name, root)
-            if candidate is None:
-                continue
-            real = Path(os.path.realpath(candidate))
-            if not real.is_relative_to(root) or any(real.is_relative_to(folder) for folder in _KERNEL_FOLDERS):
-                continue
-            inside = True
+        inside = [(root, real) for name, root in self._roots if (real := _real_path(path, name, root))]
+        for root, real in inside:
             if real.exists():
                 return root, real.relative_to(root)
         if inside:
@@ -88,14 +80,16 @@ def _path_of(uri: str) -> Path:
     return path
 
 
-def _below(path: Path, name: Path, root: Path) -> Path | None:
-    """The path with its root resolved; None if it is not below that root. No access to the disk."""
-    if not path.is_absolute():
-        return root / path
-    for prefix in (name, root):
-        if path.is_relative_to(prefix):
-            return root / path.relative_to(prefix)
-    return None
+def _real_path(path: Path, name: Path, root: Path) -> Path | None:
+    """The link-free path below a root; None if it is not below that root."""
+    if path.is_absolute():
+        prefix = next((prefix for prefix in (name, root) if path.is_relative_to(prefix)), None)
+        if prefix is None:
+            return None
+        path = path.relative_to(prefix)
+    real = Path(os.path.realpath(root / path))
+    is_kernel_file = any(real.is_relative_to(folder) for folder in _KERNEL_FOLDERS)
+    return real if real.is_relative_to(root) and not is_kernel_file else None
 
 
 def _read_below(root: Path, path: Path, max_bytes: int) -> bytes:

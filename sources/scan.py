@@ -31,10 +31,9 @@ class FolderScan:
         self._rules = IgnoreRules.below(self.folder, exclude)
         self._real_root = os.path.realpath(folder)
         self._identity = _identity(self.folder)
-        if self._identity is None:
-            if not missing_ok:
-                raise MissingSourceError(f"{folder} is not a folder")
-        elif not os.access(folder, os.R_OK | os.X_OK):
+        if self._identity is None and not missing_ok:
+            raise MissingSourceError(f"{folder} is not a folder")
+        if self._identity is not None and not os.access(folder, os.R_OK | os.X_OK):
             raise SourceError(f"{folder} may not be read; check its permissions")
 
     @property

@@ -6,73 +6,57 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from encoders.libtiff import silence_libtiff
-from fovea.ingest.v1 import ingest_pb2
 from rpc.directory import EncoderDirectory
 from rpc.environment import read_settings
 from rpc.server import AsyncServer
 from rpc.tasks import end
 from rpc.telemetry import configure_logging, start_metrics
-from services.ingest.admission import Admission
+from services.ingest.admission import ItemAdmission
 from services.ingest.collections import Collections
-from services.ingest.decoding import register
-from services.ingest.housekeeper import Housekeeper
-from services.ingest.ingester import Ingester
-from services.ingest.kept_uploads import KeptUploads
-from services.ingest.reader import PictureReader
+from services.ingest.decoding import SERVICE, register
+from services.ingest.maintenance import Maintenance
+from services.ingest.reader import ItemReader
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
+from services.ingest.stream import Ingester
+from services.ingest.upload_cleanup import UploadCleanup
 from services.stores.startup import open_when_up
 from sources.roots import ImageRoots
 from sources.uploads import Uploads
 
-SERVICE = ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name
-
 
 @asynccontextmanager
 async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
-    """The server with everything behind it, not started yet."""
+    """The server and its dependencies, not started yet."""
     directory = EncoderDirectory(settings.encoders)
     await directory.start()
     store = await open_when_up(settings.milvus_uri, settings.redis_url)
     uploads = Uploads(settings.uploads) if settings.uploads else None
-    reader = PictureReader(ImageRoots(settings.roots), uploads, settings.max_image_mib << 20)
-    admission = Admission(
-        reader,
+    admission = ItemAdmission(
+        ItemReader(ImageRoots(settings.roots), uploads, settings.max_image_mib << 20),
         threads=settings.read_threads,
         max_bytes=settings.mib_in_flight << 20,
         max_items=settings.items_in_flight,
     )
-    kept = KeptUploads(store, uploads) if uploads else None
-    housekeeper = Housekeeper(store, kept, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
+    cleanup = UploadCleanup(store, uploads) if uploads else None
+    maintenance = Maintenance(store, cleanup, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
     servicer = IngestServicer(
-        ingester=Ingester(
-            store=store,
-            directory=directory,
-            admission=admission,
-            housekeeper=housekeeper,
-            settings=settings,
-            uploads=uploads,
-        ),
+        ingester=Ingester(store=store, directory=directory, admission=admission, settings=settings),
         collections=Collections(store, directory),
         store=store,
-        housekeeper=housekeeper,
+        maintenance=maintenance,
         max_time_s=settings.max_time_s,
     )
-    keeping_house = asyncio.create_task(housekeeper.run(), name="housekeeper")
+    maintaining = asyncio.create_task(maintenance.run(), name="maintenance")
 
     async def is_ready() -> bool:
         await store.ping()
         return True
 
     try:
-        yield AsyncServer(
-            settings,
-            services=[SERVICE],
-            register=partial(register, servicer),
-            is_ready=is_ready,
-        )
+        yield AsyncServer(settings, services=[SERVICE], register=partial(register, servicer), is_ready=is_ready)
     finally:
-        await end(keeping_house)
+        await end(maintaining)
         admission.close()
         await store.close()
         await directory.close()

@@ -1,122 +1,106 @@
-"""Admission: what an item holds while it is worked on, taken by all streams in one order.
+"""Admission: what an item holds while it is worked on, acquired in one order by the items of all streams.
 
-    key lock  ->  bytes  ->  thread
+    per-key lock  ->  bytes  ->  thread
 
-The key is the image's uri in its collection: items with one key go one after the other, in the order of asking. The
-bytes are the item's size, known from its message or from the file system before anything is read. Threads read and
-check images; what runs on a thread waits for nothing.
+The key is the collection and the image's uri: items with the same key are worked on one after the other, in order of
+arrival. The bytes are the item's size, known from its message or from the file system before anything is read. Threads
+read and check images; what runs on a thread waits for nothing.
 
-Whoever waits holds only what stands further left, and every wait for something further right ends, because the work on
-an item that holds everything is limited in time. So no two items can wait for each other, in one stream or in several.
+A waiting item holds only what comes earlier in this order, and work on an item that holds everything is limited in
+time. So two items never wait for each other, in one stream or in several.
 
-A stream asks for its next message only when its last item was admitted, so at most one message of a stream is not
-counted in the bytes. The server bounds the number of streams.
+A stream asks for its next message only when its last item was admitted, so at most one message of each stream is not
+counted in the bytes. The server limits the number of streams.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from services.ingest.item import Item, Picture
-from services.ingest.reader import PictureReader
+from services.ingest.item import Item, LoadedImage
+from services.ingest.reader import ItemReader
 
 ResultT = TypeVar("ResultT")
 
 
-class Admission:
+class ItemAdmission:
     """Admits the items of all streams and reads the images of admitted items; close it when done.
 
     At most `max_bytes` of images and `max_items` items are held at once, whatever the number of streams.
     """
 
-    def __init__(self, reader: PictureReader, *, threads: int, max_bytes: int, max_items: int) -> None:
+    def __init__(self, reader: ItemReader, *, threads: int, max_bytes: int, max_items: int) -> None:
         self._reader = reader
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="read")
         self._budget = ByteBudget(max_bytes)
-        # Small images count as this much, so that one bound holds for bytes and for items: a wait less in the order.
+        # Small images count as this much, so that one budget limits bytes and items: one wait less in the order above.
         self._least_bytes = max_bytes // max_items
-        # A lock lives as long as somebody holds it or waits for it.
+        # A lock is dropped when no item holds it or waits for it.
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     def close(self) -> None:
-        """Ends the threads; what they still read is dropped."""
+        """Stop the threads; what they still read is dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @asynccontextmanager
     async def admit(self, collection: str, item: Item, *, max_s: float) -> AsyncIterator[int]:
-        """Holds the item's lock and bytes inside the block, which may take `max_s` seconds; gives the size to read.
+        """Hold the item's lock and bytes inside the block, which may take `max_s` seconds; yields the size to read.
 
-        Waiting for the work on other items does not count. Raises ServiceError, and TimeoutError after `max_s`.
+        Waiting for other items does not count. Raises ServiceError, and TimeoutError after `max_s`.
         """
-        uri = item.uri or await self._run(self._reader.uri_of, item, max_s)
-        async with self._lock_of((collection, uri)):
+        uri = item.uri or await self._on_thread(lambda: self._reader.uri_of(item), max_s)
+        async with self._locks.setdefault((collection, uri), asyncio.Lock()):
             size = await self._size_of(item, max_s)
             async with self._budget.hold(max(size, self._least_bytes)), asyncio.timeout(max_s):
                 yield size
 
-    async def read(self, item: Item, size: int) -> Picture:
+    async def read(self, item: Item, size: int) -> LoadedImage:
         """The image of an item that was admitted with this size; raises ServiceError.
 
-        A read whose item was cancelled meanwhile runs on, so each thread may hold one file more than was admitted.
+        A read goes on when its item is cancelled, so each thread may hold one more file than was admitted.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._reader.read, item, size)
+        return await self._on_thread(lambda: self._reader.read(item, size))
 
-    def _lock_of(self, key: tuple[str, str]) -> asyncio.Lock:
-        return self._locks.setdefault(key, asyncio.Lock())
+    async def keep(self, image: LoadedImage) -> None:
+        """Write an upload's bytes unless they are stored; raises Unavailable."""
+        await self._on_thread(lambda: self._reader.keep(image))
 
     async def _size_of(self, item: Item, max_s: float) -> int:
         if item.image is not None:
             return self._reader.size_of(item)
-        return await self._run(self._reader.size_of, item, max_s)
+        return await self._on_thread(lambda: self._reader.size_of(item), max_s)
 
-    async def _run(self, question: Callable[[Item], ResultT], item: Item, max_s: float) -> ResultT:
-        """Asks the reader on a thread; a file system that hangs fails the item."""
+    async def _on_thread(self, call: Callable[[], ResultT], max_s: float | None = None) -> ResultT:
+        """With `max_s`, a file system that hangs fails the item."""
         async with asyncio.timeout(max_s):
-            return await asyncio.get_running_loop().run_in_executor(self._threads, question, item)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
 class ByteBudget:
-    """A fair semaphore over bytes; what is larger than the whole budget passes alone."""
+    """A fair semaphore over bytes; a size above the whole budget is admitted alone."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._free = max_bytes
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        # asyncio.Lock is first in, first out: its holder waits for bytes, the others for the lock. So a small image
+        # does not overtake a large one for ever, and a cancelled wait leaves nothing to undo.
+        self._head_of_line = asyncio.Lock()
+        self._released = asyncio.Event()
 
     @asynccontextmanager
     async def hold(self, size: int) -> AsyncIterator[None]:
-        """Holds `size` bytes inside the block; who comes first is served first."""
+        """Hold `size` bytes inside the block, in order of arrival."""
         size = min(size, self._max_bytes)
-        await self._take(size)
+        async with self._head_of_line:
+            while size > self._free:
+                self._released.clear()
+                await self._released.wait()
+            self._free -= size
         try:
             yield
         finally:
-            self._give_back(size)
-
-    async def _take(self, size: int) -> None:
-        if not self._waiting and size <= self._free:
-            self._free -= size
-            return
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((size, granted))
-        try:
-            await granted
-        except asyncio.CancelledError:
-            # The bytes may have been granted before the cancellation arrived. Either way the next one may fit now.
-            self._give_back(0 if granted.cancelled() else size)
-            raise
-
-    def _give_back(self, size: int) -> None:
-        self._free += size
-        while self._waiting:
-            wanted, granted = self._waiting[0]
-            if not granted.done():
-                if wanted > self._free:
-                    return
-                self._free -= wanted
-                granted.set_result(None)
-            self._waiting.popleft()
+            self._free += size
+            self._released.set()

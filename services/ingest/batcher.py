@@ -1,4 +1,4 @@
-"""Batcher: single requests in, batches out. What waits when a worker is free is the next batch; there is no timer."""
+"""Micro-batches: single requests in, batches out. The requests that wait when a worker is free are the next batch."""
 
 import asyncio
 from collections import deque
@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Self, TypeVar
 
 from rpc.errors import ServiceError
-from rpc.tasks import end
+from rpc.tasks import end, gather
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
 
 
-class Batcher(Generic[RequestT, AnswerT]):
-    """Hands requests to `handle` in batches, at most `calls` at once; an async context manager that owns its workers.
+class MicroBatcher(Generic[RequestT, AnswerT]):
+    """Calls `handle` with batches of requests, `calls` at a time; an async context manager that owns its workers.
 
-    `handle` gives one answer for each request, in order, a ServiceError for a request that fails alone; what it raises
-    fails the whole batch. The queue is as long as the number of callers that wait, which the caller bounds.
+    `handle` returns one answer for each request, in order, a ServiceError for a request that fails alone; an exception
+    fails the whole batch. There is no timer, and the queue is bounded by the number of waiting callers.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Batcher(Generic[RequestT, AnswerT]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(*(end(worker) for worker in self._workers))
+        await gather(*(end(worker) for worker in self._workers))
         while self._waiting:
             self._waiting.popleft()[1].cancel()
 
-    async def ask(self, request: RequestT) -> AnswerT:
-        """The answer to one request; raises what went wrong with it or with its batch."""
+    async def submit(self, request: RequestT) -> AnswerT:
+        """The answer to one request; raises its own error or that of its batch."""
         answer: asyncio.Future[AnswerT] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, answer))
         self._arrived.set()
@@ -55,21 +55,21 @@ class Batcher(Generic[RequestT, AnswerT]):
 
     async def _work(self) -> None:
         while True:
-            batch = self._next_batch()
-            if batch:
+            if batch := self._next_batch():
                 await self._answer(batch)
             else:
                 self._arrived.clear()
                 await self._arrived.wait()
 
     def _next_batch(self) -> list[tuple[RequestT, "asyncio.Future[AnswerT]"]]:
-        """The longest waiting requests that fit into one call; those whose caller has gone are dropped."""
+        """The oldest requests that fit into one call, without those whose caller has left."""
         batch: list[tuple[RequestT, asyncio.Future[AnswerT]]] = []
         size = 0
         while self._waiting and len(batch) < self._max_requests:
             request, answer = self._waiting[0]
             if not answer.done():
                 size += self._size_of(request)
+                # A request above the limit goes alone, so the first one always fits.
                 if batch and size > self._max_bytes > 0:
                     break
                 batch.append((request, answer))
@@ -83,7 +83,7 @@ class Batcher(Generic[RequestT, AnswerT]):
             for _, future in batch:
                 future.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - it is raised again by every caller in the batch
+        except Exception as error:  # noqa: BLE001 - every caller in the batch raises it again
             answers = [error] * len(batch)
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():

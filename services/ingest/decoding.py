@@ -1,4 +1,4 @@
-"""Reading the messages of an `Ingest` stream, so that one item that cannot be decoded does not end the stream."""
+"""Decoding of `Ingest` messages, so that one item that protobuf cannot decode does not end the stream."""
 
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 
 _Server: TypeAlias = "grpc.aio.Server"
 
-_SERVICE = ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name
+SERVICE = ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name
 
 
 def register(servicer: ingest_pb2_grpc.IngestServiceServicer, server: _Server) -> None:
@@ -24,23 +24,25 @@ def register(servicer: ingest_pb2_grpc.IngestServiceServicer, server: _Server) -
         request_deserializer=request_of,
         response_serializer=ingest_pb2.IngestResponse.SerializeToString,
     )
-    # In place of the generated handler of this one method.
-    server.add_registered_method_handlers(_SERVICE, {"Ingest": ingest})  # type: ignore[attr-defined]  # the stubs lag
+    # Replaces the generated handler of this one method.
+    server.add_registered_method_handlers(SERVICE, {"Ingest": ingest})  # type: ignore[attr-defined]  # the stubs lag
 
 
 def request_of(message: bytes) -> ingest_pb2.IngestRequest:
-    """The request; metadata that is too deep for the decoder is put back only as deep as it takes to be refused."""
+    """The request; metadata too deep to decode is replaced by metadata just deep enough to be refused."""
     try:
         return ingest_pb2.IngestRequest.FromString(message)
     except DecodeError as error:
         if "MaxDepth" not in str(error):
             raise
     request = _fields(message)
-    item = _fields(request.get(_number("IngestRequest", "item"), b""))
+    item = _fields(request.get(ingest_pb2.IngestRequest.ITEM_FIELD_NUMBER, b""))
     return ingest_pb2.IngestRequest(
-        collection=request.get(_number("IngestRequest", "collection"), b"").decode(errors="replace"),
+        collection=request.get(ingest_pb2.IngestRequest.COLLECTION_FIELD_NUMBER, b"").decode(errors="replace"),
         item=ingest_pb2.Item(
-            uri=item.get(_number("Item", "uri"), b"").decode(errors="replace"), image=b"", metadata=_too_deep()
+            uri=item.get(ingest_pb2.Item.URI_FIELD_NUMBER, b"").decode(errors="replace"),
+            image=b"",
+            metadata=_too_deep(),
         ),
     )
 
@@ -48,10 +50,6 @@ def request_of(message: bytes) -> ingest_pb2.IngestRequest:
 def _fields(message: bytes) -> dict[int, Any]:
     """The fields of any message by number, not decoded further."""
     return {field.field_number: field.data for field in UnknownFieldSet(Empty.FromString(message))}  # type: ignore[attr-defined]
-
-
-def _number(message: str, field: str) -> int:
-    return ingest_pb2.DESCRIPTOR.message_types_by_name[message].fields_by_name[field].number
 
 
 def _too_deep() -> Struct:

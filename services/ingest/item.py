@@ -1,19 +1,17 @@
-"""One picture on its way in: what the caller sent, what was read, and what became of it."""
+"""One item of an ingest stream: what the caller sent, the image that was loaded, and the outcome."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from rpc.errors import ServiceError
+from rpc.metadata import Metadata
 from services.stores.records import PutStatus
-
-Metadata = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What the caller sent; without an `image` it is read from the uri, without `metadata` the old ones stay.
+    """What the caller sent: without `image` it is read from the uri, without `metadata` the stored ones stay.
 
-    `keep`: bytes with no other home are kept.
+    `keep`: bytes that cannot be read again from the uri are kept as an upload.
     """
 
     uri: str
@@ -23,8 +21,8 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture that was read: its bytes look like a picture, and its name and size are known."""
+class LoadedImage:
+    """An image whose bytes are in memory and whose header was read."""
 
     uri: str
     data: bytes
@@ -32,28 +30,28 @@ class Picture:
     width_px: int
     height_px: int
     metadata: Metadata | None
-    is_kept: bool = False  # among the uploads
+    is_upload: bool = False
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The picture is durable and findable, now or already."""
+    """The image is durable and findable; `replaced_sha256` is of other bytes that had the uri until now."""
 
     uri: str
     image_id: str
     status: PutStatus
     region_count: int
     warnings: tuple[str, ...] = ()
-    replaced_sha256: str = ""  # of other bytes that lived under the uri until now
+    replaced_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The picture was not taken."""
+    """The item was not ingested."""
 
     uri: str
     error: ServiceError
 
 
-Outcome = Added | Failed
+IngestOutcome = Added | Failed

@@ -1,58 +1,37 @@
 """Messages of the ingest service to plain values and back."""
 
-from collections.abc import Mapping
+from typing import Any
 
 from google.protobuf import timestamp_pb2
 
-from domain.limits import MAX_URI_BYTES
+from domain.uri import uri_fault
 from fovea.ingest.v1 import ingest_pb2
-from rpc.errors import InvalidArgument, to_status
+from rpc.errors import InvalidArgument, ServiceError, to_status
 from rpc.messages import detection_message
 from rpc.metadata import metadata_of, struct_of
-from services.ingest.collections import NewCollection
-from services.ingest.item import Failed, Item, Outcome
-from services.stores.records import (
-    Collection,
-    CollectionMode,
-    Counts,
-    ImageRecord,
-    PutStatus,
-    StoredImage,
-    image_id_of,
-)
-
-_MODES = {
-    ingest_pb2.COLLECTION_MODE_UNSPECIFIED: CollectionMode.WHOLE_IMAGE,
-    ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE: CollectionMode.WHOLE_IMAGE,
-    ingest_pb2.COLLECTION_MODE_OBJECTS: CollectionMode.OBJECTS,
-}
-_MODE_NUMBERS: Mapping[CollectionMode, ingest_pb2.CollectionMode.ValueType] = {
-    CollectionMode.WHOLE_IMAGE: ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE,
-    CollectionMode.OBJECTS: ingest_pb2.COLLECTION_MODE_OBJECTS,
-}
-_STATUSES: Mapping[PutStatus, ingest_pb2.IngestStatus.ValueType] = {
-    PutStatus.ADDED: ingest_pb2.INGEST_STATUS_ADDED,
-    PutStatus.UNCHANGED: ingest_pb2.INGEST_STATUS_UNCHANGED,
-    PutStatus.UPDATED: ingest_pb2.INGEST_STATUS_UPDATED,
-}
+from services.ingest.item import Failed, IngestOutcome, Item
+from services.stores.records import Collection, CollectionMode, Counts, ImageRecord, StoredImage, image_id_of
 
 
-def new_collection_of(message: ingest_pb2.Collection) -> NewCollection:
-    """What the caller wants; InvalidArgument for a mode that does not exist."""
-    if message.mode not in _MODES:
-        raise InvalidArgument(f"collection.mode: {message.mode} is not a mode")
-    return NewCollection(message.name, message.encoder, message.detector, _MODES[message.mode], message.index)
+def mode_of(number: int) -> CollectionMode:
+    """The mode of a collection message; whole images unless specified, InvalidArgument for an unknown number."""
+    if number == ingest_pb2.COLLECTION_MODE_UNSPECIFIED:
+        return CollectionMode.WHOLE_IMAGE
+    try:
+        return CollectionMode(ingest_pb2.CollectionMode.Name(number).removeprefix("COLLECTION_MODE_"))
+    except ValueError as error:
+        raise InvalidArgument(f"collection.mode: {number} is not a mode") from error
 
 
 def collection_message(collection: Collection, counts: Counts | None) -> ingest_pb2.Collection:
-    """A collection with its counts, None where they are unknown."""
+    """A collection with its counts, None if they are unknown."""
     known = counts or Counts(0, 0)
     return ingest_pb2.Collection(
         name=collection.name,
         space=collection.space,
         encoder=collection.encoder,
         detector=collection.detector,
-        mode=_MODE_NUMBERS[collection.mode],
+        mode=ingest_pb2.CollectionMode.Value(f"COLLECTION_MODE_{collection.mode}"),
         index=collection.index,
         image_count=known.image_count,
         region_count=known.region_count,
@@ -61,26 +40,30 @@ def collection_message(collection: Collection, counts: Counts | None) -> ingest_
     )
 
 
+def item_or_failure(request: ingest_pb2.IngestRequest, collection: str) -> Item | Failed:
+    """The item of a stream's message; a message that cannot be used is a failed item."""
+    try:
+        if request.collection not in ("", collection):
+            raise InvalidArgument(f"collection: this stream fills {collection!r}; open another one for another")
+        if not request.HasField("item"):
+            raise InvalidArgument("item: it is missing in the message")
+        return item_of(request.item)
+    except ServiceError as error:
+        return Failed(request.item.uri, error)
+
+
 def item_of(message: ingest_pb2.Item) -> Item:
-    """The item; InvalidArgument for a uri or metadata that cannot be kept."""
+    """The item; InvalidArgument for a uri or metadata that cannot be stored."""
     image = message.image if message.HasField("image") else None
     if not message.uri and image is None:
         raise InvalidArgument("item: it needs a uri, an image or both")
-    check_uri("item.uri", message.uri)
+    if message.uri and (fault := uri_fault(message.uri)):
+        raise InvalidArgument(f"item.uri: it {fault}")
     metadata = metadata_of(message.metadata, name="item.metadata") if message.HasField("metadata") else None
-    keep = message.keep or not message.HasField("keep")
-    return Item(message.uri, image, metadata, keep=keep)
+    return Item(message.uri, image, metadata, keep=message.keep or not message.HasField("keep"))
 
 
-def check_uri(field: str, uri: str) -> None:
-    """Refuses uris that are too long or hold NUL."""
-    if len(uri.encode()) > MAX_URI_BYTES:
-        raise InvalidArgument(f"{field}: it is longer than {MAX_URI_BYTES:,} bytes")
-    if "\0" in uri:
-        raise InvalidArgument(f"{field}: it must not contain a NUL character")
-
-
-def outcome_message(outcome: Outcome) -> ingest_pb2.IngestResponse:
+def outcome_message(outcome: IngestOutcome) -> ingest_pb2.IngestResponse:
     """The answer to one item."""
     if isinstance(outcome, Failed):
         return ingest_pb2.IngestResponse(
@@ -92,39 +75,35 @@ def outcome_message(outcome: Outcome) -> ingest_pb2.IngestResponse:
     return ingest_pb2.IngestResponse(
         uri=outcome.uri,
         image_id=outcome.image_id,
-        status=_STATUSES[outcome.status],
+        status=ingest_pb2.IngestStatus.Value(f"INGEST_STATUS_{outcome.status}"),
         region_count=outcome.region_count,
         warnings=outcome.warnings,
     )
 
 
 def stored_image_message(image: StoredImage, mode: CollectionMode) -> ingest_pb2.GetImageResponse:
-    """A picture with its regions, which only objects collections have."""
-    record = image.record
+    """An image with its regions; only collections of objects have regions."""
     regions = image.regions if mode is CollectionMode.OBJECTS else ()
     return ingest_pb2.GetImageResponse(
-        image_id=record.image_id,
-        uri=record.uri,
-        metadata=struct_of(record.metadata),
-        width_px=record.width_px,
-        height_px=record.height_px,
-        regions=[detection_message(region.detection) for region in regions],
-        sha256=record.sha256,
-        update_time=_timestamp(record.update_time_s),
+        **_record_fields(image.record), regions=[detection_message(region.detection) for region in regions]
     )
 
 
 def image_message(record: ImageRecord) -> ingest_pb2.Image:
-    """A picture in a listing."""
-    return ingest_pb2.Image(
-        image_id=record.image_id,
-        uri=record.uri,
-        metadata=struct_of(record.metadata),
-        width_px=record.width_px,
-        height_px=record.height_px,
-        sha256=record.sha256,
-        update_time=_timestamp(record.update_time_s),
-    )
+    """An image in a listing."""
+    return ingest_pb2.Image(**_record_fields(record))
+
+
+def _record_fields(record: ImageRecord) -> dict[str, Any]:
+    return {
+        "image_id": record.image_id,
+        "uri": record.uri,
+        "metadata": struct_of(record.metadata),
+        "width_px": record.width_px,
+        "height_px": record.height_px,
+        "sha256": record.sha256,
+        "update_time": _timestamp(record.update_time_s),
+    }
 
 
 def _timestamp(time_s: float) -> timestamp_pb2.Timestamp:

@@ -1,4 +1,4 @@
-"""Pipeline: one stream's way from a picture that was read to rows that can be found, in batches that overlap."""
+"""Pipeline: the steps of one stream from a loaded image to durable rows, in batches that overlap."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
@@ -12,12 +12,12 @@ from encoders.decoder_revision import DECODER_REVISION, decodes_alike
 from rpc.clients import Embedded, Input, calls_of
 from rpc.deadline import Deadline
 from rpc.directory import DetectorEntry, EncoderEntry
-from rpc.errors import FailedPrecondition, InvalidArgument, ServiceError, Unavailable
+from rpc.errors import FailedPrecondition, InvalidArgument, ServiceError
 from rpc.priority import Priority
 from rpc.telemetry import stage
-from services.ingest.batcher import Batcher
-from services.ingest.item import Added, Picture
-from services.ingest.patience import patiently
+from services.ingest.backoff import retried
+from services.ingest.batcher import MicroBatcher
+from services.ingest.item import Added, LoadedImage
 from services.ingest.settings import IngestSettings
 from services.stores.entries import is_same_metadata
 from services.stores.images import ImageStore
@@ -31,14 +31,12 @@ from services.stores.records import (
     PutStatus,
     Region,
 )
-from sources.errors import SourceError
-from sources.uploads import Uploads
 
 
 class Pipeline:
-    """Looks up, detects, encodes and writes the pictures of one collection; an async context manager.
+    """Looks up, detects, encodes and writes the images of one collection; an async context manager.
 
-    Without a detector each picture is one region, itself.
+    Without a detector each image is one region, itself.
     """
 
     def __init__(
@@ -49,88 +47,80 @@ class Pipeline:
         detector: DetectorEntry | None,
         store: ImageStore,
         settings: IngestSettings,
-        uploads: Uploads | None = None,
     ) -> None:
         self._collection = collection
         self._encoder = encoder
         self._detector = detector
         self._store = store
-        self._uploads = uploads
         self._item_time_s = settings.item_time_s
-        self._detecting = asyncio.Semaphore(settings.detect_calls)
-        self._live: Batcher[str, ImageRecord | None] = Batcher(
+        self._detector_permits = asyncio.Semaphore(settings.detect_calls)
+        self._lookups: MicroBatcher[str, ImageRecord | None] = MicroBatcher(
             self._look_up, max_requests=settings.write_batch, calls=settings.write_calls
         )
-        self._encoded: Batcher[Input, list[Embedded]] = Batcher(
+        self._encodings: MicroBatcher[Input, list[Embedded]] = MicroBatcher(
             self._encode,
             max_requests=settings.encode_batch,
             calls=settings.encode_calls,
             max_bytes=settings.encode_batch_mib << 20,
             size_of=lambda item: len(item.content),
         )
-        self._written: Batcher[NewImage | NewMetadata, PutResult] = Batcher(
+        self._writes: MicroBatcher[NewImage | NewMetadata, PutResult] = MicroBatcher(
             self._write, max_requests=settings.write_batch, calls=settings.write_calls
         )
-        self._workers = AsyncExitStack()
+        self._batchers = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for batcher in (self._live, self._encoded, self._written):
-            await self._workers.enter_async_context(batcher)
+        for batcher in (self._lookups, self._encodings, self._writes):
+            await self._batchers.enter_async_context(batcher)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._workers.aclose()
+        await self._batchers.aclose()
 
-    async def add(self, picture: Picture) -> Added:
-        """Returns when the picture is durable and findable; raises ServiceError."""
-        live = await self._live.ask(picture.uri)
-        if live is not None and await _is_current(live, picture):
-            return await self._keep(live, picture)
-        with _faults_of_the_image():
-            regions, warnings = await self._regions(picture)
+    async def add(self, image: LoadedImage) -> Added:
+        """Returns when the image is durable and findable; raises ServiceError."""
+        live = await self._lookups.submit(image.uri)
+        if live is not None and await _has_current_embeddings(live, image):
+            return await self._update_metadata(live, image)
+        with _image_errors():
+            regions, warnings = await self._regions(image)
             boxes = tuple(region.box for region in regions if region.box is not None)
-            embedded = await self._encoded.ask(Input(picture.data, "image", boxes))
-        written = await _to_the_end(self._written.ask(_new_image(picture, regions, embedded)))
-        warnings = picture.warnings + warnings + tuple(warning for one in embedded for warning in one.warnings)
-        assert written.status is not None, "a write that did not fail has a status"
-        await self._keep_upload(picture)
-        replaced_sha256 = live.sha256 if live is not None and live.sha256 != picture.sha256 else ""
-        return Added(
-            picture.uri,
-            written.image_id,
-            written.status,
-            written.region_count,
-            tuple(dict.fromkeys(warnings)),
-            replaced_sha256,
+            embedded = await self._encodings.submit(Input(image.data, "image", boxes))
+        new = NewImage(
+            uri=image.uri,
+            sha256=image.sha256,
+            width_px=image.width_px,
+            height_px=image.height_px,
+            metadata=image.metadata,
+            regions=regions,
+            embeddings=np.stack([one.embedding for one in embedded]),
+            decoder_revision=DECODER_REVISION,
         )
+        warnings = (*image.warnings, *warnings, *(warning for one in embedded for warning in one.warnings))
+        replaced_sha256 = live.sha256 if live is not None and live.sha256 != image.sha256 else ""
+        return await self._put(new, tuple(dict.fromkeys(warnings)), replaced_sha256)
 
-    async def _keep_upload(self, picture: Picture) -> None:
-        """Keep an upload once more: its file may have been taken away as unused before the picture lived."""
-        if picture.is_kept and self._uploads is not None:
-            try:
-                await asyncio.to_thread(self._uploads.keep, picture.sha256, picture.data)
-            except SourceError as error:
-                raise Unavailable(str(error)) from error
+    async def _update_metadata(self, live: ImageRecord, image: LoadedImage) -> Added:
+        """Keep the embeddings; only metadata that were sent and differ are written."""
+        if image.metadata is None or is_same_metadata(image.metadata, live.metadata):
+            return Added(image.uri, live.image_id, PutStatus.UNCHANGED, live.region_count, image.warnings)
+        return await self._put(NewMetadata(image.uri, image.sha256, image.metadata), image.warnings)
 
-    async def _keep(self, live: ImageRecord, picture: Picture) -> Added:
-        """Keep the embeddings of a live image; only metadata that are sent and differ are written."""
-        if picture.metadata is None or is_same_metadata(picture.metadata, live.metadata):
-            return Added(picture.uri, live.image_id, PutStatus.UNCHANGED, live.region_count, picture.warnings)
-        change = NewMetadata(picture.uri, picture.sha256, picture.metadata)
-        written = await _to_the_end(self._written.ask(change))
+    async def _put(self, change: NewImage | NewMetadata, warnings: tuple[str, ...], replaced_sha256: str = "") -> Added:
+        written = await _uninterrupted(self._writes.submit(change))
         assert written.status is not None, "a write that did not fail has a status"
-        return Added(picture.uri, written.image_id, written.status, written.region_count, picture.warnings)
+        return Added(change.uri, written.image_id, written.status, written.region_count, warnings, replaced_sha256)
 
-    async def _regions(self, picture: Picture) -> tuple[tuple[Region, ...], tuple[str, ...]]:
-        """The objects of a picture and the detector's warnings; the whole picture where no object was found."""
+    async def _regions(self, image: LoadedImage) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+        """The objects of an image and the detector's warnings; the whole image if no object was found."""
         if self._detector is None:
             return (WHOLE_PICTURE,), ()
         detector, deadline = self._detector, Deadline.after(self._item_time_s)
-        async with self._detecting:
+        async with self._detector_permits:
             with stage("detect"):
-                found = await patiently(
+                found = await retried(
                     lambda: detector.client.detect(
-                        picture.data, detector=detector.info.name, deadline=deadline, priority=Priority.BULK
+                        image.data, detector=detector.info.name, deadline=deadline, priority=Priority.BULK
                     ),
                     deadline,
                 )
@@ -141,15 +131,16 @@ class Pipeline:
         return await self._store.lookup(self._collection.name, uris)
 
     async def _encode(self, images: Sequence[Input]) -> list[list[Embedded] | ServiceError]:
-        """The embeddings of each image's regions; an image of which one region fails fails alone."""
+        """The embeddings of each image's regions; if one region fails, its image fails alone."""
         deadline = Deadline.after(self._item_time_s)
+        # One call after the other: a batch with many regions needs several, and only one is in memory at a time.
         outcomes = iter([outcome for call in calls_of(images) for outcome in await self._call(call, deadline)])
         return [_all_or_error(list(islice(outcomes, image.result_count))) for image in images]
 
     async def _call(self, inputs: Sequence[Input], deadline: Deadline) -> Sequence[Embedded | ServiceError]:
         name = self._encoder.info.name
         with stage("encode"):
-            encoded = await patiently(
+            encoded = await retried(
                 lambda: self._encoder.client.encode(inputs, encoder=name, deadline=deadline, priority=Priority.BULK),
                 deadline,
             )
@@ -170,41 +161,28 @@ def _all_or_error(outcomes: Sequence[Embedded | ServiceError]) -> list[Embedded]
     return next((outcome for outcome in outcomes if isinstance(outcome, ServiceError)), embedded)
 
 
-async def _is_current(live: ImageRecord, picture: Picture) -> bool:
-    """Whether the embeddings of a live image are those of the picture."""
-    if live.sha256 != picture.sha256:
+async def _has_current_embeddings(live: ImageRecord, image: LoadedImage) -> bool:
+    """Whether encoding the image again would give the embeddings that are stored."""
+    if live.sha256 != image.sha256:
         return False
-    return await asyncio.to_thread(decodes_alike, picture.data, live.decoder_revision)
+    return await asyncio.to_thread(decodes_alike, image.data, live.decoder_revision)
 
 
-async def _to_the_end(write: Coroutine[Any, Any, PutResult]) -> PutResult:
-    """Finishes a write also when its caller leaves: half a write would lock the picture until its lease runs out."""
+async def _uninterrupted(write: Coroutine[Any, Any, PutResult]) -> PutResult:
+    """Completes a write even if its caller leaves: half a write would block the image until its lease expires."""
     task = asyncio.create_task(write)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()
+            task.exception()  # asyncio logs an exception that nobody retrieves
         raise
 
 
-def _new_image(picture: Picture, regions: tuple[Region, ...], embedded: Sequence[Embedded]) -> NewImage:
-    return NewImage(
-        uri=picture.uri,
-        sha256=picture.sha256,
-        width_px=picture.width_px,
-        height_px=picture.height_px,
-        metadata=picture.metadata,
-        regions=regions,
-        embeddings=np.stack([one.embedding for one in embedded]),
-        decoder_revision=DECODER_REVISION,
-    )
-
-
 @contextmanager
-def _faults_of_the_image() -> Iterator[None]:
-    """What a model server says about the picture is about a field of ours."""
+def _image_errors() -> Iterator[None]:
+    """Errors of model servers about an image, as errors about the item's field."""
     try:
         yield
     except InvalidArgument as error:

@@ -1,4 +1,4 @@
-"""The wire side of ingest: thin RPC methods over the ingester, the collections and the store."""
+"""The gRPC methods of the ingest service."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -9,19 +9,19 @@ import grpc
 from domain.limits import DEFAULT_PAGE_SIZE, MAX_DELETED, MAX_PAGE_SIZE
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from rpc.deadline import Deadline
-from rpc.errors import InvalidArgument, ServiceError, Unimplemented
+from rpc.errors import InvalidArgument, Unimplemented
 from services.ingest.collections import Collections
-from services.ingest.housekeeper import Housekeeper
-from services.ingest.ingester import Ingester
 from services.ingest.item import Failed, Item
+from services.ingest.maintenance import Maintenance
 from services.ingest.messages import (
     collection_message,
     image_message,
-    item_of,
-    new_collection_of,
+    item_or_failure,
+    mode_of,
     outcome_message,
     stored_image_message,
 )
+from services.ingest.stream import Ingester
 from services.stores.conditions import warnings_of
 from services.stores.filter import parse_filter
 from services.stores.images import ImageStore
@@ -39,62 +39,67 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         ingester: Ingester,
         collections: Collections,
         store: ImageStore,
-        housekeeper: Housekeeper,
+        maintenance: Maintenance,
         max_time_s: float,
     ) -> None:
         self._ingester = ingester
         self._collections = collections
         self._store = store
-        self._housekeeper = housekeeper
+        self._maintenance = maintenance
         self._max_time_s = max_time_s
 
     async def CreateCollection(
         self, request: ingest_pb2.CreateCollectionRequest, context: Context
     ) -> ingest_pb2.CreateCollectionResponse:
         """Creates a collection."""
-        created = await self._collections.create(new_collection_of(request.collection))
+        new = request.collection
+        created = await self._collections.create(
+            new.name, encoder=new.encoder, detector=new.detector, mode=mode_of(new.mode), index=new.index
+        )
         return ingest_pb2.CreateCollectionResponse(collection=collection_message(created, Counts(0, 0)))
 
     async def GetCollection(
         self, request: ingest_pb2.GetCollectionRequest, context: Context
     ) -> ingest_pb2.GetCollectionResponse:
         """Reads one collection."""
-        found = await self._collections.get(request.name)
-        return ingest_pb2.GetCollectionResponse(collection=collection_message(*found))
+        collection = await self._store.get(request.name)
+        counts = await self._store.counts(request.name)
+        return ingest_pb2.GetCollectionResponse(collection=collection_message(collection, counts))
 
     async def ListCollections(
         self, request: ingest_pb2.ListCollectionsRequest, context: Context
     ) -> ingest_pb2.ListCollectionsResponse:
         """Reads all collections."""
-        found = await self._collections.list()
-        return ingest_pb2.ListCollectionsResponse(collections=[collection_message(*pair) for pair in found])
+        counted = await self._collections.list()
+        return ingest_pb2.ListCollectionsResponse(collections=[collection_message(*pair) for pair in counted])
 
     async def DeleteCollection(
         self, request: ingest_pb2.DeleteCollectionRequest, context: Context
     ) -> ingest_pb2.DeleteCollectionResponse:
-        """Deletes a collection."""
-        await self._collections.delete(request.name)
-        self._housekeeper.note_dropped()
+        """Deletes a collection with everything in it."""
+        await self._store.drop(request.name)
+        self._maintenance.note_dropped()
         return ingest_pb2.DeleteCollectionResponse()
 
     async def Ingest(
         self, requests: AsyncIterator[ingest_pb2.IngestRequest], context: Context
     ) -> AsyncIterator[ingest_pb2.IngestResponse]:
-        """Adds the stream's pictures."""
+        """Adds the stream's images."""
         first = await anext(aiter(requests), None)
         if first is None or not first.collection:
             raise InvalidArgument("collection: the first message must name the collection to fill")
         collection, items = first.collection, _items(first, requests)
         # A reference here would keep the first image's bytes as long as the stream lasts.
         del first
-        async with aclosing(self._ingester.ingest(collection, items)) as outcomes:
+        async with self._ingester.stream(collection) as stream, aclosing(stream.outcomes(items)) as outcomes:
             async for outcome in outcomes:
+                self._maintenance.note_outcome(collection, outcome)
                 yield outcome_message(outcome)
 
     async def DeleteImages(
         self, request: ingest_pb2.DeleteImagesRequest, context: Context
     ) -> ingest_pb2.DeleteImagesResponse:
-        """Deletes pictures by id, uri or filter."""
+        """Deletes images by id, uri or filter."""
         for field, given in (("image_ids", request.image_ids), ("uris", request.uris)):
             if len(given) > MAX_DELETED:
                 raise InvalidArgument(f"{field}: send at most {MAX_DELETED:,} in one call, not {len(given):,}")
@@ -105,14 +110,14 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             raise InvalidArgument("image_ids, uris, filter: say what to delete with at least one of them")
         deadline = Deadline.of(context, max_s=self._max_time_s)
         deleted = await self._store.delete(request.collection, list(image_ids), deadline)
-        self._housekeeper.note_deleted(deleted.sha256s)
+        self._maintenance.note_deleted(deleted.sha256s)
         return ingest_pb2.DeleteImagesResponse(deleted_count=deleted.image_count, warnings=_warnings(request.filter))
 
     async def GetImage(self, request: ingest_pb2.GetImageRequest, context: Context) -> ingest_pb2.GetImageResponse:
-        """Reads one picture."""
+        """Reads one image."""
         key = request.WhichOneof("key")
         if key is None or not getattr(request, key):
-            raise InvalidArgument("image_id, uri: say which picture with one of them")
+            raise InvalidArgument("image_id, uri: say which image with one of them")
         collection = await self._store.get(request.collection)
         image_id = request.image_id if key == "image_id" else image_id_of(request.uri)
         return stored_image_message(await self._store.image(collection.name, image_id), collection.mode)
@@ -120,7 +125,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def ListImages(
         self, request: ingest_pb2.ListImagesRequest, context: Context
     ) -> ingest_pb2.ListImagesResponse:
-        """Lists pictures page by page."""
+        """Lists images page by page."""
         if request.page_size < 0:
             raise InvalidArgument(f"page_size: it must not be negative; 0 means {DEFAULT_PAGE_SIZE}")
         records, next_page_token = await self._store.page(
@@ -140,14 +145,14 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     ) -> AsyncIterator[ingest_pb2.ReindexResponse]:
         """Not in this release."""
         raise Unimplemented("Reindex comes in a later release; ingest into a new collection with the new encoder")
-        yield ingest_pb2.ReindexResponse()  # makes this a stream, as the contract has it
+        yield ingest_pb2.ReindexResponse()  # makes this a stream
 
     async def Scrub(
         self, request: ingest_pb2.ScrubRequest, context: Context
     ) -> AsyncIterator[ingest_pb2.ScrubResponse]:
         """Not in this release."""
         raise Unimplemented("Scrub comes in a later release; unfinished writes are swept by themselves every minute")
-        yield ingest_pb2.ScrubResponse()  # makes this a stream, as the contract has it
+        yield ingest_pb2.ScrubResponse()  # makes this a stream
 
 
 def _warnings(filter_text: str) -> tuple[str, ...]:
@@ -157,21 +162,9 @@ def _warnings(filter_text: str) -> tuple[str, ...]:
 async def _items(
     first: ingest_pb2.IngestRequest, requests: AsyncIterator[ingest_pb2.IngestRequest]
 ) -> AsyncIterator[Item | Failed]:
-    """The items of a stream; a message that cannot be used is an item that failed."""
     collection = first.collection
     if first.HasField("item"):
-        yield _item(first, collection)
+        yield item_or_failure(first, collection)
     del first
     async for request in requests:
-        yield _item(request, collection)
-
-
-def _item(request: ingest_pb2.IngestRequest, collection: str) -> Item | Failed:
-    try:
-        if request.collection not in ("", collection):
-            raise InvalidArgument(f"collection: this stream fills {collection!r}; open another one for another")
-        if not request.HasField("item"):
-            raise InvalidArgument("item: the message holds none")
-        return item_of(request.item)
-    except ServiceError as error:
-        return Failed(request.item.uri, error)
+        yield item_or_failure(request, collection)

@@ -1,4 +1,4 @@
-"""What the ingest process can be told."""
+"""Settings of the ingest process."""
 
 from pathlib import Path
 
@@ -21,30 +21,26 @@ class IngestSettings(ServerSettings):
     milvus_uri: str = Field("http://127.0.0.1:19530", description="Where Milvus answers.")
     redis_url: str = Field("redis://127.0.0.1:6379", description="Where Redis answers.")
     roots: tuple[Path, ...] = Field(
-        (), description="The folders that pictures may be read from by path, as a JSON list; none switches it off."
+        (), description="The folders that images may be read from by path, as a JSON list; none switches it off."
     )
     uploads: Path | None = Field(
         None,
-        description="The folder that keeps pictures sent as bytes, so that they can be shown later; none keeps none.",
+        description="The folder that keeps images sent as bytes, so that they can be shown later; none keeps none.",
     )
-    max_image_mib: int = Field(32, ge=1, le=60, description="The largest picture file that is taken, in MiB.")
+    max_image_mib: int = Field(32, ge=1, le=60, description="The largest image file that is accepted, in MiB.")
     items_in_flight: int = Field(
         256, ge=1, description="Images of all streams worked on at once, and images of one stream not yet answered."
     )
     mib_in_flight: int = Field(128, ge=1, description="Bytes of images of all streams held at once, in MiB.")
-    read_threads: int = Field(4, ge=1, description="Threads that read, hash and check picture files.")
+    read_threads: int = Field(4, ge=1, description="Threads that read, hash and check image files.")
     encode_batch: int = Field(64, ge=1, le=64, description="The most images in one call to an encoder.")
     encode_batch_mib: int = Field(16, ge=1, le=60, description="The most bytes in one call to an encoder, in MiB.")
     encode_calls: int = Field(3, ge=1, description="Calls to the encoder at once, for each stream.")
     detect_calls: int = Field(16, ge=1, description="Calls to the detector at once, for each stream.")
-    write_batch: int = Field(64, ge=1, description="The most pictures written to the stores in one go.")
+    write_batch: int = Field(64, ge=1, description="The most images written to the stores at once.")
     write_calls: int = Field(2, ge=1, description="Writes to the stores at once, for each stream.")
     item_time_s: float = Field(
         120.0, gt=0, description="The longest that one image may be worked on once it is admitted, in seconds."
     )
-    sweep_period_s: float = Field(
-        60.0, gt=0, description="Time between two searches for unfinished writes, in seconds."
-    )
-    quiet_s: float = Field(
-        2.0, gt=0, description="A collection is settled when nothing was written for so long, in seconds."
-    )
+    sweep_period_s: float = Field(60.0, gt=0, description="Time between two sweeps for unfinished writes, in seconds.")
+    quiet_s: float = Field(2.0, gt=0, description="How long after the last write a collection is flushed, in seconds.")

@@ -1,52 +1,93 @@
-"""Stream: items are admitted one after the other, worked on side by side, and answered as they finish."""
+"""Streams: items are admitted one after the other, worked on concurrently, and answered as they finish."""
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 
-from rpc.errors import DeadlineExceeded, Internal, ServiceError
+from rpc.directory import EncoderDirectory
+from rpc.errors import DeadlineExceeded, Internal, NotFound, ServiceError, Unavailable
 from rpc.tasks import end
-from services.ingest.admission import Admission
-from services.ingest.item import Failed, Item, Outcome
+from services.ingest.admission import ItemAdmission
+from services.ingest.item import Added, Failed, IngestOutcome, Item
 from services.ingest.pipeline import Pipeline
+from services.ingest.settings import IngestSettings
+from services.stores.images import ImageStore
+from services.stores.records import CollectionMode
 
 logger = logging.getLogger(__name__)
 
 
-class IngestStream:
-    """One `Ingest` call; at most `max_items` are taken and not yet answered."""
+class Ingester:
+    """Opens streams into collections, each with the encoder and detector of its collection."""
 
     def __init__(
-        self, collection: str, *, admission: Admission, pipeline: Pipeline, max_items: int, item_time_s: float
+        self, *, store: ImageStore, directory: EncoderDirectory, admission: ItemAdmission, settings: IngestSettings
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._admission = admission
+        self._settings = settings
+
+    @asynccontextmanager
+    async def stream(self, name: str) -> "AsyncIterator[IngestStream]":
+        """A stream into the collection called `name`; raises ServiceError if it cannot be filled."""
+        collection, detector = await self._store.get(name), None
+        try:
+            encoder = await self._directory.checked(collection.encoder, collection.space)
+            if collection.mode is CollectionMode.OBJECTS:
+                detector = await self._directory.detector(collection.detector)
+        except NotFound as error:
+            raise Unavailable(f"collection {name!r} cannot be filled now: {error}") from error
+        async with Pipeline(
+            collection, encoder=encoder, detector=detector, store=self._store, settings=self._settings
+        ) as pipeline:
+            yield IngestStream(
+                name,
+                admission=self._admission,
+                pipeline=pipeline,
+                max_items=self._settings.items_in_flight,
+                item_time_s=self._settings.item_time_s,
+            )
+
+
+class IngestStream:
+    """One `Ingest` call, in which at most `max_items` are read and not yet answered."""
+
+    def __init__(
+        self, collection: str, *, admission: ItemAdmission, pipeline: Pipeline, max_items: int, item_time_s: float
     ) -> None:
         self._collection = collection
         self._admission = admission
         self._pipeline = pipeline
-        self._room = asyncio.Semaphore(max_items)
+        self._permits = asyncio.Semaphore(max_items)
         self._item_time_s = item_time_s
         self._tasks: set[asyncio.Task[None]] = set()
-        # Bounded by the room: an item leaves it only when its outcome was handed over.
-        self._finished: asyncio.Queue[Outcome | None] = asyncio.Queue()
+        # Bounded by the permits: one is released only when its item's outcome was yielded.
+        self._finished: asyncio.Queue[IngestOutcome | None] = asyncio.Queue()
 
-    async def outcomes(self, items: AsyncIterator[Item | Failed]) -> AsyncGenerator[Outcome, None]:
-        """One outcome for each item, in order of completion; closing it cancels what still runs."""
+    async def outcomes(self, items: AsyncIterator[Item | Failed]) -> AsyncGenerator[IngestOutcome, None]:
+        """One outcome for each item, in order of completion.
+
+        Use it inside `aclosing`: closing cancels what still runs, and an unanswered item may or may not be stored.
+        """
         feeder = asyncio.create_task(self._feed(items))
         try:
             while (outcome := await self._finished.get()) is not None:
                 yield outcome
-                self._room.release()
+                self._permits.release()
             await feeder
         finally:
             await end(feeder)
             for task in self._tasks:
                 task.cancel()
-            # Asked once only: a write that has begun goes on to its end, see Pipeline.
+            # Cancelled once only: a write that has begun is completed, see Pipeline.
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _feed(self, items: AsyncIterator[Item | Failed]) -> None:
         try:
             async for item in items:
-                await self._room.acquire()
+                await self._permits.acquire()
                 if isinstance(item, Failed):
                     self._finished.put_nowait(item)
                 else:
@@ -65,20 +106,26 @@ class IngestStream:
         await admitted.wait()
 
     async def _work(self, item: Item, admitted: asyncio.Event) -> None:
-        outcome = await self._outcome(item, admitted)
+        """Only a cancellation leaves as an exception; every other error is the outcome of the item."""
+        outcome: IngestOutcome
+        try:
+            outcome = await self._ingest(item, admitted)
+        except ServiceError as error:
+            outcome = Failed(item.uri, error)
+        except TimeoutError:
+            outcome = Failed(item.uri, DeadlineExceeded(f"the image took longer than {self._item_time_s:g} s"))
+        except Exception:
+            logger.exception("an item failed", extra={"collection": self._collection})
+            outcome = Failed(item.uri, Internal("an internal error; see the server's log"))
         admitted.set()
         self._finished.put_nowait(outcome)
 
-    async def _outcome(self, item: Item, admitted: asyncio.Event) -> Outcome:
-        """What became of the item; nothing but a cancellation leaves as an exception."""
-        try:
-            async with self._admission.admit(self._collection, item, max_s=self._item_time_s) as size:
-                admitted.set()
-                return await self._pipeline.add(await self._admission.read(item, size))
-        except ServiceError as error:
-            return Failed(item.uri, error)
-        except TimeoutError:
-            return Failed(item.uri, DeadlineExceeded(f"the image took longer than {self._item_time_s:g} s"))
-        except Exception:
-            logger.exception("an item failed", extra={"collection": self._collection})
-            return Failed(item.uri, Internal("an internal error; see the server's log"))
+    async def _ingest(self, item: Item, admitted: asyncio.Event) -> Added:
+        async with self._admission.admit(self._collection, item, max_s=self._item_time_s) as size:
+            admitted.set()
+            image = await self._admission.read(item, size)
+            added = await self._pipeline.add(image)
+            if image.is_upload:
+                # Until the image was durable, its file may have been removed as unused.
+                await self._admission.keep(image)
+            return added

@@ -22,7 +22,7 @@ SERVICE = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
 
 @asynccontextmanager
 async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
-    """The server with everything behind it, not started yet."""
+    """The server and its dependencies, not started yet."""
     directory = EncoderDirectory(settings.encoders)
     await directory.start()
     store = await open_when_up(settings.milvus_uri, settings.redis_url)
@@ -33,13 +33,9 @@ async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
         await store.ping_index()
         return True
 
+    register = partial(search_pb2_grpc.add_SearchServiceServicer_to_server, servicer)
     try:
-        yield AsyncServer(
-            settings,
-            services=[SERVICE],
-            register=partial(search_pb2_grpc.add_SearchServiceServicer_to_server, servicer),
-            is_ready=is_ready,
-        )
+        yield AsyncServer(settings, services=[SERVICE], register=register, is_ready=is_ready)
     finally:
         await store.close()
         await directory.close()

@@ -1,109 +1,117 @@
-"""Queries in, query vectors out: every encoder is asked at once, for all parts of all queries together."""
+"""Embedding of queries: every encoder is called once for all parts of all queries, and all encoders concurrently."""
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 
-from rpc.clients import Embedded
+from rpc.clients import Embedded, Input, calls_of
 from rpc.deadline import Deadline
-from rpc.errors import InvalidArgument, ServiceError
-from services.search.fanout import Outcome, encode_all
+from rpc.directory import EncoderEntry
+from rpc.errors import FailedPrecondition, InvalidArgument, ServiceError
+from rpc.tasks import gather
 from services.search.fusion import Embeddings, fuse
-from services.search.planner import EncodedPart, KnownPart, PartPlanner, PlannedPart
-from services.search.query import Part, Query
-from services.stores.records import Collection, Region
+from services.search.planner import EncodedPart, PartPlanner, PlannedPart, QueryEmbeddings
+from services.search.query import QueryPart, SearchQuery
+from services.stores.records import Collection
 
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedQuery:
-    """A query as vectors: `embeddings` is `(Q, D)`, one row for each region, or a single row."""
-
-    embeddings: Embeddings
-    regions: tuple[Region, ...] = ()
-    warnings: tuple[str, ...] = ()
+_Outcome: TypeAlias = Embedded | ServiceError
 
 
 class QueryEmbedder:
-    """Turns queries into vectors of their collection's space."""
+    """Embeds queries into the space of their collection."""
 
     def __init__(self, planner: PartPlanner) -> None:
         self._planner = planner
 
     async def embed(
-        self, collection: Collection, queries: Sequence[Query], deadline: Deadline
-    ) -> list[EmbeddedQuery | ServiceError]:
+        self, collection: Collection, queries: Sequence[SearchQuery], deadline: Deadline
+    ) -> list[QueryEmbeddings | ServiceError]:
         """One outcome for each query, in order; a query that cannot be embedded fails alone."""
-        plans = await asyncio.gather(*(self._plan(collection, query, deadline) for query in queries))
-        requests = [
-            (part.encoder, part.input)
-            for plan in plans
-            if not isinstance(plan, ServiceError)
-            for part in plan
-            if isinstance(part, EncodedPart)
-        ]
-        outcomes = iter(await encode_all(requests, space=collection.space, deadline=deadline))
-        answered = [
-            plan
-            if isinstance(plan, ServiceError)
-            else [(part, next(outcomes) if isinstance(part, EncodedPart) else []) for part in plan]
-            for plan in plans
-        ]
+        plans = await gather(*(self._plan(collection, query, deadline) for query in queries))
+        planned = [part for plan in plans if not isinstance(plan, ServiceError) for part in plan]
+        to_encode = [part for part in planned if isinstance(part, EncodedPart)]
+        outcomes = iter(await _encode_all(to_encode, space=collection.space, deadline=deadline))
         return [
-            parts if isinstance(parts, ServiceError) else _assembled(query, parts)
-            for query, parts in zip(queries, answered, strict=True)
+            plan if isinstance(plan, ServiceError) else _assembled(query, plan, outcomes)
+            for query, plan in zip(queries, plans, strict=True)
         ]
 
-    async def _plan(self, collection: Collection, query: Query, deadline: Deadline) -> list[PlannedPart] | ServiceError:
-        plans = [self._planner.plan(collection, part, deadline) for part in query.parts]
-        outcomes = await asyncio.gather(*plans, return_exceptions=True)
-        planned: list[PlannedPart] = []
-        for outcome in outcomes:
-            if isinstance(outcome, ServiceError):
-                return outcome
-            if isinstance(outcome, BaseException):
-                raise outcome
-            planned.append(outcome)
-        return planned
+    async def _plan(
+        self, collection: Collection, query: SearchQuery, deadline: Deadline
+    ) -> list[PlannedPart] | ServiceError:
+        try:
+            return await gather(*(self._planner.plan(collection, part, deadline) for part in query.parts))
+        except ServiceError as error:
+            return error
 
 
-def _assembled(query: Query, parts: Sequence[tuple[PlannedPart, Sequence[Outcome]]]) -> EmbeddedQuery | ServiceError:
+async def _encode_all(parts: Sequence[EncodedPart], *, space: str, deadline: Deadline) -> list[list[_Outcome]]:
+    """The outcomes of each part, in order; an encoder that fails as a whole fails its own parts only."""
+    encoders = {part.encoder.info.name: part.encoder for part in parts}
+    answers = await gather(
+        *(
+            _encode(encoder, [part.input for part in parts if part.encoder.info.name == name], space, deadline)
+            for name, encoder in encoders.items()
+        )
+    )
+    outcomes = {name: iter(answer) for name, answer in zip(encoders, answers, strict=True)}
+    return [list(islice(outcomes[part.encoder.info.name], part.input.result_count)) for part in parts]
+
+
+async def _encode(encoder: EncoderEntry, inputs: Sequence[Input], space: str, deadline: Deadline) -> list[_Outcome]:
+    """One call after the other, so that only one call's messages are in memory at a time."""
+    name, outcomes = encoder.info.name, list[_Outcome]()
+    for call in calls_of(inputs):
+        try:
+            encoded = await encoder.client.encode(call, encoder=name, deadline=deadline)
+            if encoded.space != space:
+                message = f"encoder {name!r} now embeds into space {encoded.space}, the collection holds {space}"
+                raise FailedPrecondition(message)
+            outcomes += encoded.outcomes
+        except ServiceError as error:
+            outcomes += [error] * sum(item.result_count for item in call)
+    return outcomes
+
+
+def _assembled(
+    query: SearchQuery, plan: Sequence[PlannedPart], outcomes: Iterator[Sequence[_Outcome]]
+) -> QueryEmbeddings | ServiceError:
+    # All outcomes of the query are consumed before one can raise: the next query's follow.
+    encoded = [next(outcomes) if isinstance(part, EncodedPart) else () for part in plan]
     try:
-        return _assemble(query, parts)
+        return _fused(query.parts, [_embedded(*part) for part in zip(query.parts, plan, encoded, strict=True)])
     except ServiceError as error:
         return error
 
 
-def _assemble(query: Query, parts: Sequence[tuple[PlannedPart, Sequence[Outcome]]]) -> EmbeddedQuery:
-    warnings: list[str] = []
-    embeddings: list[Embeddings] = []
-    for part, (planned, outcomes) in zip(query.parts, parts, strict=True):
-        embeddings.append(_rows(part, planned, outcomes))
-        warnings += planned.warnings
-        warnings += (w for outcome in outcomes if isinstance(outcome, Embedded) for w in outcome.warnings)
-    _check_widths(query.parts, embeddings)
-    widest = max(range(len(parts)), key=lambda i: (len(embeddings[i]), bool(parts[i][0].regions)))
-    fused = fuse(embeddings, [part.weight for part in query.parts])
-    return EmbeddedQuery(fused, parts[widest][0].regions, tuple(dict.fromkeys(warnings)))
-
-
-def _rows(part: Part, planned: PlannedPart, outcomes: Sequence[Outcome]) -> Embeddings:
-    """The part's vectors, `(R, D)`; raises the first error among its outcomes, naming the part."""
-    if isinstance(planned, KnownPart):
-        return planned.embeddings
-    rows = []
+def _embedded(part: QueryPart, planned: PlannedPart, outcomes: Sequence[_Outcome]) -> QueryEmbeddings:
+    """The part's embeddings; raises the first error among its outcomes, which names the part."""
+    if isinstance(planned, QueryEmbeddings):
+        return planned
+    rows: list[Embeddings] = []
+    warnings = list(planned.warnings)
     for outcome in outcomes:
         if isinstance(outcome, InvalidArgument):
             raise part.fault(part.kind, outcome.message, reason=outcome.reason) from outcome
         if isinstance(outcome, ServiceError):
             raise outcome
         rows.append(outcome.embedding)
-    return np.stack(rows)
+        warnings += outcome.warnings
+    return QueryEmbeddings(np.stack(rows), planned.regions, tuple(warnings))
 
 
-def _check_widths(parts: Sequence[Part], embeddings: Sequence[Embeddings]) -> None:
-    """Regions of two parts would have to be crossed, and pushing away from one of several may pull to another."""
+def _fused(parts: Sequence[QueryPart], embedded: Sequence[QueryEmbeddings]) -> QueryEmbeddings:
+    embeddings = [each.embeddings for each in embedded]
+    _check_widths(parts, embeddings)
+    widest = max(embedded, key=lambda each: (len(each.embeddings), bool(each.regions)))
+    warnings = dict.fromkeys(warning for each in embedded for warning in each.warnings)
+    return QueryEmbeddings(fuse(embeddings, [part.weight for part in parts]), widest.regions, tuple(warnings))
+
+
+def _check_widths(parts: Sequence[QueryPart], embeddings: Sequence[Embeddings]) -> None:
+    """Two parts with regions would have to be crossed, and pushing away from one region may pull towards another."""
     wide = [part for part, rows in zip(parts, embeddings, strict=True) if len(rows) > 1]
     if len(wide) > 1:
         raise InvalidArgument(f"parts: {wide[0].name} and {wide[1].name} both stand for several regions; only one may")

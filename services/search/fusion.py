@@ -1,7 +1,7 @@
-"""Fusion: several embeddings and their weights become one, as the normalised weighted sum.
+"""Fusion: several embeddings become one, their normalized weighted sum.
 
-The laws: a weight of 0 equals leaving the embedding out; one embedding stays itself; a negative weight never raises
-the score of what it pushes away.
+The laws: a weight of 0 equals leaving the embedding out; one embedding is unchanged; a negative weight never raises the
+score of its target.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from rpc.errors import InvalidArgument
 
 Embeddings = npt.NDArray[np.float32]
 
-# Below this share of the weights' sum, what is left is rounding error and points nowhere.
+# A shorter sum, at weights scaled to a sum of 1, is rounding error and has no direction.
 _CANCELLED = 1e-5
 
 
 def fuse(parts: Sequence[Embeddings], weights: Sequence[float]) -> Embeddings:
-    """Fuses unit vectors `(1, D)` or `(R, D)`, all R equal, into `(R, D)` unit vectors; single rows go with each row.
+    """Fuse embeddings `(1, D)` or `(R, D)`, all R equal, into `(R, D)` of unit length; a single row goes with each row.
 
-    Raises InvalidArgument when the parts cancel each other.
+    Raises InvalidArgument if the parts cancel each other.
     """
     kept = [(part, weight) for part, weight in zip(parts, weights, strict=True) if weight]
     if len(kept) == 1 and kept[0][1] > 0:
@@ -36,8 +36,8 @@ def fuse(parts: Sequence[Embeddings], weights: Sequence[float]) -> Embeddings:
     return np.asarray(fused / norms, dtype=np.float32)
 
 
-def unit_vector(data: bytes, dimension: int) -> Embeddings:
-    """Reads a caller's float32 little-endian vector as `(1, D)` of unit length; raises ValueError saying what is wrong."""
+def parse_embedding(data: bytes, dimension: int) -> Embeddings:
+    """A caller's little-endian float32 embedding as `(1, D)` of unit length; ValueError says what is wrong with it."""
     if len(data) != 4 * dimension:
         raise ValueError(
             f"it must be {4 * dimension:,} bytes, {dimension:,} float32 values, but is {len(data):,} bytes"

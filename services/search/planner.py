@@ -1,4 +1,4 @@
-"""What each part of a query stands for: vectors that are known already, or inputs for an encoder."""
+"""Planning: each part of a query becomes embeddings that are known already, or an input for an encoder."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,15 @@ from rpc.clients import Input
 from rpc.deadline import Deadline
 from rpc.directory import EncoderDirectory, EncoderEntry
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from services.search.fusion import Embeddings, unit_vector
-from services.search.query import Part
+from services.search.fusion import Embeddings, parse_embedding
+from services.search.query import QueryPart
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode, Region
 
-# A query is compared once for each of its regions; the surest objects are the ones that people mean.
-
 
 @dataclass(frozen=True, slots=True)
-class KnownPart:
-    """A part whose vectors are known: `embeddings` is `(R, D)`, one row for each region or a single row."""
+class QueryEmbeddings:
+    """A query or one of its parts as embeddings `(R, D)`, one row for each region or a single row."""
 
     embeddings: Embeddings
     regions: tuple[Region, ...] = ()
@@ -27,7 +25,7 @@ class KnownPart:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPart:
-    """A part that an encoder turns into vectors, one for each region of the input or a single one."""
+    """A part that is still to be encoded: an input with one embedding for each region, or a single one."""
 
     encoder: EncoderEntry
     input: Input
@@ -35,18 +33,18 @@ class EncodedPart:
     warnings: tuple[str, ...] = ()
 
 
-PlannedPart = KnownPart | EncodedPart
+PlannedPart = QueryEmbeddings | EncodedPart
 
 
 class PartPlanner:
-    """Finds out what a part stands for; asks the store, the directory and the detector, never an encoder."""
+    """Plans the parts of queries; calls the store, the directory and the detector, but no encoder."""
 
     def __init__(self, directory: EncoderDirectory, store: ImageStore) -> None:
         self._directory = directory
         self._store = store
 
-    async def plan(self, collection: Collection, part: Part, deadline: Deadline) -> PlannedPart:
-        """Raises a ServiceError that names the part's field where the caller is at fault."""
+    async def plan(self, collection: Collection, part: QueryPart, deadline: Deadline) -> PlannedPart:
+        """Raises a ServiceError, which names the part's field if the caller is at fault."""
         match part.kind, part.content:
             case "embedding", bytes(data):
                 return _known_embedding(collection, part, data)
@@ -59,19 +57,17 @@ class PartPlanner:
                 regions = () if part.region is None else (part.region,)
                 return EncodedPart(encoder, Input(image, "image", regions))
             case ("text" | "sketch") as modality, content:
-                encoder = await self._encoder_of_kind(collection, part, modality)
+                encoder = await self._encoder_of(collection, part, modality)
                 return EncodedPart(encoder, Input(content, modality))
         raise AssertionError(f"a part of kind {part.kind} cannot hold {type(part.content)}")
 
-    async def _stored_image(self, collection: Collection, part: Part, image_id: str) -> KnownPart:
+    async def _stored_image(self, collection: Collection, part: QueryPart, image_id: str) -> QueryEmbeddings:
         try:
             stored = await self._store.image(collection.name, image_id)
         except NotFound as error:
-            raise NotFound(
-                f"{part.name}.image_id: collection {collection.name!r} has no image {image_id[:64]!r}"
-            ) from error
-        regions = stored.regions if collection.mode is CollectionMode.OBJECTS else ()
-        return KnownPart(stored.embeddings, tuple(regions))
+            message = f"{part.name}.image_id: collection {collection.name!r} has no image {image_id[:64]!r}"
+            raise NotFound(message) from error
+        return QueryEmbeddings(stored.embeddings, stored.regions if collection.mode is CollectionMode.OBJECTS else ())
 
     async def _image_encoder(self, collection: Collection) -> EncoderEntry:
         try:
@@ -81,21 +77,20 @@ class PartPlanner:
                 f"encoder {collection.encoder!r} of collection {collection.name!r} is not served; start it"
             ) from error
 
-    async def _encoder_of_kind(self, collection: Collection, part: Part, modality: Modality) -> EncoderEntry:
+    async def _encoder_of(self, collection: Collection, part: QueryPart, modality: Modality) -> EncoderEntry:
         encoder = await self._directory.for_space(collection.space, modality)
-        if encoder is None:
-            raise part.fault(modality, f"collection {collection.name!r} {await self._what_can_be_asked(collection)}")
-        return encoder
+        if encoder is not None:
+            return encoder
+        served = await self._directory.in_space(collection.space)
+        kinds = [*sorted({str(kind) for encoder in served for kind in encoder.info.modalities}), "image_id"]
+        message = f"collection {collection.name!r} can be searched by {', '.join(kinds)} or embedding only"
+        raise part.fault(modality, message)
 
-    async def _what_can_be_asked(self, collection: Collection) -> str:
-        encoders = await self._directory.in_space(collection.space)
-        modalities = sorted({str(modality) for encoder in encoders for modality in encoder.info.modalities})
-        return f"can be searched by {', '.join([*modalities, 'image_id'])} or embedding only"
-
-    async def _detected(self, collection: Collection, part: Part, image: bytes, deadline: Deadline) -> EncodedPart:
+    async def _detected(self, collection: Collection, part: QueryPart, image: bytes, deadline: Deadline) -> EncodedPart:
         encoder = await self._image_encoder(collection)
         try:
             detector = await self._directory.detector(collection.detector)
+            # The stores compare a query once for each region, so only the detections with the best scores are used.
             found = await detector.client.detect(
                 image, detector=detector.info.name, limit=MAX_QUERY_OBJECTS, deadline=deadline
             )
@@ -111,8 +106,8 @@ class PartPlanner:
         return EncodedPart(encoder, Input(image, "image", boxes), regions, found.warnings)
 
 
-def _known_embedding(collection: Collection, part: Part, data: bytes) -> KnownPart:
+def _known_embedding(collection: Collection, part: QueryPart, data: bytes) -> QueryEmbeddings:
     try:
-        return KnownPart(unit_vector(data, collection.dimension))
+        return QueryEmbeddings(parse_embedding(data, collection.dimension))
     except ValueError as error:
         raise part.fault("embedding", str(error)) from error

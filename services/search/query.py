@@ -1,4 +1,4 @@
-"""A query made of parts, checked: what the searcher takes and what it answers."""
+"""A search query and its parts, validated on creation, and the answer to a query."""
 
 import math
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ ContentKind = Literal["text", "image", "sketch", "image_id", "embedding"]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a query; `index` is its place in the request, for messages."""
+class QueryPart:
+    """One part of a query; `position` is its position in the request, for error messages."""
 
-    index: int
+    position: int
     kind: ContentKind
     content: str | bytes
     weight: float = 1.0
@@ -24,46 +24,37 @@ class Part:
     detect: bool = False
 
     def __post_init__(self) -> None:
-        check_weight(self.index, self.weight)
+        if not math.isfinite(self.weight):
+            raise self.fault("weight", "it must be a finite number")
+        if abs(self.weight) > MAX_WEIGHT:
+            raise self.fault("weight", f"it must be between -{MAX_WEIGHT:.0f} and {MAX_WEIGHT:.0f}")
         if not self.content or (isinstance(self.content, str) and not self.content.strip()):
             raise self.fault(self.kind, "it is empty")
-        if self.region is not None:
-            self._check_region(self.region)
+        if self.region is not None and self.kind != "image":
+            raise self.fault("region", "only an image has regions")
+        if self.region is not None and not is_inside(self.region):
+            raise self.fault("region", "it must lie inside the image: 0 <= min < max <= 1 for x and for y")
         if self.detect and self.kind != "image":
-            raise self.fault("detect", "objects are looked for in an image only")
+            raise self.fault("detect", "objects are detected in an image only")
         if self.detect and self.region is not None:
             raise self.fault("detect", "choose either a region or detect")
 
-    def fault(self, field: str, message: str, *, reason: str = "") -> InvalidArgument:
-        """The error that names one field of this part."""
-        return InvalidArgument(f"{self.name}.{field}: {message}", reason=reason)
-
     @property
     def name(self) -> str:
-        """How messages call this part."""
-        return f"parts[{self.index}]"
+        """The part's name in messages."""
+        return f"parts[{self.position}]"
 
-    def _check_region(self, box: Box) -> None:
-        if self.kind != "image":
-            raise self.fault("region", "only an image has regions")
-        if not is_inside(box):
-            raise self.fault("region", "it must lie inside the image: 0 <= min < max <= 1 for x and for y")
-
-
-def check_weight(index: int, weight: float) -> None:
-    """Refuses a weight that is no number or too large."""
-    if not math.isfinite(weight):
-        raise InvalidArgument(f"parts[{index}].weight: it must be a finite number")
-    if abs(weight) > MAX_WEIGHT:
-        raise InvalidArgument(f"parts[{index}].weight: it must be between -{MAX_WEIGHT:.0f} and {MAX_WEIGHT:.0f}")
+    def fault(self, field: str, message: str, *, reason: str = "") -> InvalidArgument:
+        """An error about one field of this part."""
+        return InvalidArgument(f"{self.name}.{field}: {message}", reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class SearchQuery:
     """One query on one collection; `parts` holds no part of weight 0."""
 
     collection: str
-    parts: tuple[Part, ...]
+    parts: tuple[QueryPart, ...]
     limit: int = DEFAULT_HITS
     offset: int = 0
     filter: str = ""
@@ -93,21 +84,14 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
-    """Durations of one query's stages in milliseconds."""
+class SearchAnswer:
+    """The hits of one query, best first, and the time that its stages took."""
 
+    hits: tuple[Hit, ...]
+    space: str
     encode_ms: float
     vector_search_ms: float
     metadata_ms: float
     total_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What was found, best first."""
-
-    hits: tuple[Hit, ...]
-    space: str
-    timings: Timings
     query_regions: tuple[Region, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The wire side of search: messages to queries, answers to messages."""
+"""The gRPC methods of the search service: messages to queries, answers to messages."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -12,13 +12,13 @@ from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError, to_status
 from rpc.messages import box_message, box_of, detection_message
 from rpc.metadata import struct_of
-from services.search.query import Answer, Part, Query, check_weight
+from services.search.query import QueryPart, SearchAnswer, SearchQuery
 from services.search.searcher import Searcher
 from services.stores.records import Hit
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-
+# The tag and length of a result inside its batch.
 _FRAME_BYTES = 8
 
 
@@ -45,14 +45,14 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         if not 1 <= len(request.queries) <= MAX_QUERIES:
             raise InvalidArgument(f"queries: send 1 to {MAX_QUERIES}, not {len(request.queries)}")
         queries = [_batch_query(item, request.collection) for item in request.queries]
-        good = [query for query in queries if isinstance(query, Query)]
+        good = [query for query in queries if isinstance(query, SearchQuery)]
         answers = iter(await self._searcher.search_batch(request.collection, good, deadline))
         outcomes = [query if isinstance(query, ServiceError) else next(answers) for query in queries]
         results = _fitting([_result(outcome) for outcome in outcomes], self._max_message_bytes)
         return search_pb2.BatchSearchResponse(results=results)
 
 
-def _batch_query(request: search_pb2.SearchRequest, collection: str) -> Query | ServiceError:
+def _batch_query(request: search_pb2.SearchRequest, collection: str) -> SearchQuery | ServiceError:
     try:
         if request.collection not in ("", collection):
             raise InvalidArgument("collection: all queries of a batch are on the batch's collection; leave it empty")
@@ -61,8 +61,8 @@ def _batch_query(request: search_pb2.SearchRequest, collection: str) -> Query | 
         return error
 
 
-def _query(request: search_pb2.SearchRequest, collection: str = "") -> Query:
-    return Query(
+def _query(request: search_pb2.SearchRequest, collection: str = "") -> SearchQuery:
+    return SearchQuery(
         collection=collection or request.collection,
         parts=_parts(request.parts),
         limit=request.limit,
@@ -75,39 +75,39 @@ def _query(request: search_pb2.SearchRequest, collection: str = "") -> Query:
     )
 
 
-def _parts(messages: Sequence[search_pb2.QueryPart]) -> tuple[Part, ...]:
-    """The parts that count: weight 0 equals absence, whatever the part holds."""
+def _parts(messages: Sequence[search_pb2.QueryPart]) -> tuple[QueryPart, ...]:
+    """The parts without those of weight 0, which equal absence whatever they hold."""
     if not 1 <= len(messages) <= MAX_PARTS:
         raise InvalidArgument(f"parts: a query needs 1 to {MAX_PARTS} parts, not {len(messages)}")
-    weights = [message.weight if message.HasField("weight") else 1.0 for message in messages]
-    for index, weight in enumerate(weights):
-        check_weight(index, weight)
-    weighted = enumerate(zip(messages, weights, strict=True))
-    return tuple(_part(index, message, weight) for index, (message, weight) in weighted if weight)
+    return tuple(_part(position, message) for position, message in enumerate(messages) if _weight(message))
 
 
-def _part(index: int, message: search_pb2.QueryPart, weight: float) -> Part:
+def _weight(message: search_pb2.QueryPart) -> float:
+    return message.weight if message.HasField("weight") else 1.0
+
+
+def _part(position: int, message: search_pb2.QueryPart) -> QueryPart:
     kind = message.WhichOneof("content")
     if kind is None:
-        raise InvalidArgument(f"parts[{index}]: give it a text, image, sketch, image_id or embedding")
-    return Part(
-        index=index,
+        raise InvalidArgument(f"parts[{position}]: give it a text, image, sketch, image_id or embedding")
+    return QueryPart(
+        position=position,
         kind=kind,
         content=getattr(message, kind),
-        weight=weight,
+        weight=_weight(message),
         region=box_of(message.region) if message.HasField("region") else None,
         detect=message.detect,
     )
 
 
-def _result(outcome: Answer | ServiceError) -> search_pb2.BatchSearchResult:
+def _result(outcome: SearchAnswer | ServiceError) -> search_pb2.BatchSearchResult:
     if isinstance(outcome, ServiceError):
         return search_pb2.BatchSearchResult(error=to_status(outcome))
     return search_pb2.BatchSearchResult(response=_response(outcome))
 
 
 def _fitting(results: Sequence[search_pb2.BatchSearchResult], max_bytes: int) -> Iterator[search_pb2.BatchSearchResult]:
-    """The results as one message holds them: in order, those for which no room is left become errors."""
+    """The results in order; those that no longer fit into one message become errors."""
     refusal = _result(
         InvalidArgument(
             "the batch's answer is too large for one message; send fewer queries in one call or ask for fewer hits",
@@ -121,16 +121,15 @@ def _fitting(results: Sequence[search_pb2.BatchSearchResult], max_bytes: int) ->
         room -= size if size <= room else 0
 
 
-def _response(answer: Answer) -> search_pb2.SearchResponse:
-    timings = answer.timings
+def _response(answer: SearchAnswer) -> search_pb2.SearchResponse:
     return search_pb2.SearchResponse(
         hits=[_hit(hit, has_regions=bool(answer.query_regions)) for hit in answer.hits],
         space=answer.space,
         timings=search_pb2.SearchTimings(
-            encode_ms=timings.encode_ms,
-            vector_search_ms=timings.vector_search_ms,
-            metadata_ms=timings.metadata_ms,
-            total_ms=timings.total_ms,
+            encode_ms=answer.encode_ms,
+            vector_search_ms=answer.vector_search_ms,
+            metadata_ms=answer.metadata_ms,
+            total_ms=answer.total_ms,
         ),
         query_regions=[detection_message(region.detection) for region in answer.query_regions],
         warnings=answer.warnings,
@@ -138,17 +137,14 @@ def _response(answer: Answer) -> search_pb2.SearchResponse:
 
 
 def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
-    message = search_pb2.Hit(
+    return search_pb2.Hit(
         image_id=hit.record.image_id,
         uri=hit.record.uri,
         score=hit.score,
+        region=box_message(hit.region.detection.box) if hit.region else None,
+        label=hit.region.label if hit.region else "",
+        metadata=struct_of(hit.record.metadata),
+        query_region=hit.query_index if has_regions else None,
         copies=hit.copies,
         copy_count=hit.copy_count,
     )
-    message.metadata.CopyFrom(struct_of(hit.record.metadata))
-    if hit.region is not None:
-        message.label = hit.region.label
-        message.region.CopyFrom(box_message(hit.region.detection.box))
-    if has_regions:
-        message.query_region = hit.query_index
-    return message

@@ -1,4 +1,4 @@
-"""What the search process can be told."""
+"""Settings of the search process."""
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict

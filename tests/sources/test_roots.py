@@ -1,4 +1,4 @@
-"""Image roots read pictures below themselves and nothing else."""
+"""Image roots read images below themselves and nothing else."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "photos"
     (root / "sub").mkdir(parents=True)
-    (root / "sub" / "a.jpg").write_bytes(b"picture")
+    (root / "sub" / "a.jpg").write_bytes(b"image")
     (tmp_path / "secret.txt").write_bytes(b"secret")
     return root
 
@@ -29,7 +29,7 @@ def test_reads_absolute_relative_and_file_urls(root: Path, roots: ImageRoots) ->
     """A path below a root can be named in three ways."""
     path = root / "sub" / "a.jpg"
     for uri in (str(path), "sub/a.jpg", path.as_uri()):
-        assert roots.read(uri, MIB) == b"picture"
+        assert roots.read(uri, MIB) == b"image"
         assert roots.resolve(uri) == path.resolve()
 
 
@@ -71,7 +71,7 @@ def test_refuses_what_is_outside(roots: ImageRoots, uri: str) -> None:
     "uri", ["", "a\0.jpg", "x" * 5000, "http://host/a.jpg", "s3://bucket/a.jpg", "file://host/a.jpg"]
 )
 def test_refuses_what_is_no_path(roots: ImageRoots, uri: str) -> None:
-    """A uri that is no path is refused with one sentence."""
+    """A uri that is not a path is refused with one sentence."""
     with pytest.raises(SourceError, match=r"path|url"):
         roots.read(uri, MIB)
 
@@ -90,12 +90,12 @@ def test_names_missing_files(roots: ImageRoots) -> None:
 
 
 def test_links_inside_are_followed_and_links_out_are_not(tmp_path: Path, root: Path, roots: ImageRoots) -> None:
-    """A link may rename a picture, not lead out."""
+    """A link may rename an image, not lead out."""
     (root / "inside.jpg").symlink_to("sub/a.jpg")
     (root / "outside.jpg").symlink_to(tmp_path / "secret.txt")
     (root / "outfolder").symlink_to(tmp_path)
     (root / "loop.jpg").symlink_to("loop.jpg")
-    assert roots.read("inside.jpg", MIB) == b"picture"
+    assert roots.read("inside.jpg", MIB) == b"image"
     for uri in ("outside.jpg", "outfolder/secret.txt"):
         with pytest.raises(OutsideRootsError):
             roots.read(uri, MIB)
@@ -108,8 +108,8 @@ def test_a_root_may_be_a_link(tmp_path: Path, root: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(root)
     roots = ImageRoots([link])
-    assert roots.read(str(link / "sub" / "a.jpg"), MIB) == b"picture"
-    assert roots.read(str(root / "sub" / "a.jpg"), MIB) == b"picture"
+    assert roots.read(str(link / "sub" / "a.jpg"), MIB) == b"image"
+    assert roots.read(str(root / "sub" / "a.jpg"), MIB) == b"image"
 
 
 def test_kernel_files_are_refused_below_any_root() -> None:
@@ -119,7 +119,7 @@ def test_kernel_files_are_refused_below_any_root() -> None:
 
 
 def test_reads_regular_files_only(root: Path, roots: ImageRoots) -> None:
-    """A pipe does not hang the reader, and a folder is no picture."""
+    """A pipe does not hang the reader, and a folder is not an image."""
     os.mkfifo(root / "pipe.jpg")
     for uri in ("pipe.jpg", "sub", str(root)):
         with pytest.raises(SourceError, match="regular"):
@@ -128,13 +128,13 @@ def test_reads_regular_files_only(root: Path, roots: ImageRoots) -> None:
 
 def test_caps_the_size(roots: ImageRoots) -> None:
     """A file may have the allowed size and not a byte more."""
-    assert roots.read("sub/a.jpg", 7) == b"picture"
+    assert roots.read("sub/a.jpg", 7) == b"image"
     with pytest.raises(SourceError, match="larger than 6 bytes"):
         roots.read("sub/a.jpg", 6)
 
 
 def test_tells_the_size_without_reading(root: Path, roots: ImageRoots) -> None:
-    """The size of a file is known beforehand; what has none is told apart as in reading."""
+    """The size of a file is known beforehand; a path without one fails as in reading."""
     assert roots.size("sub/a.jpg") == 7
     with pytest.raises(MissingSourceError):
         roots.size("none.jpg")

@@ -126,13 +126,13 @@ def test_links_are_followed_inside_only(tmp_path: Path) -> None:
     assert _names(FolderScan(folder)) == ["a.jpg", "in.jpg"]
 
 
-def test_a_folder_that_is_none_is_told_at_once(tmp_path: Path) -> None:
+def test_a_missing_folder_fails_at_once(tmp_path: Path) -> None:
     """The error comes with the call, not with the first image."""
     with pytest.raises(SourceError, match="not a folder"):
         FolderScan(tmp_path / "none")
 
 
-def test_a_pattern_that_means_nothing_is_told_at_once(tmp_path: Path) -> None:
+def test_an_invalid_pattern_fails_at_once(tmp_path: Path) -> None:
     """A mistake in an exclusion must not take in what was to stay out."""
     with pytest.raises(PatternError, match="gitignore"):
         FolderScan(tmp_path, exclude=["!"])
@@ -150,7 +150,7 @@ def test_a_folder_with_an_unusable_ignore_file_is_left_out(tmp_path: Path) -> No
 
 
 def test_ignore_files_are_read_as_people_save_them(tmp_path: Path) -> None:
-    """A byte order mark and line ends of Windows are no part of a pattern."""
+    """A byte order mark and line ends of Windows are not part of a pattern."""
     _touch(tmp_path / ".foveaignore", "\ufeff*.png\r\n/drafts/\r\n# a comment\r\n!keep.png\r\n".encode())
     for name in ("a.jpg", "b.png", "keep.png", "drafts/c.jpg", "sub/drafts/d.jpg"):
         _touch(tmp_path / name)
@@ -188,8 +188,8 @@ def test_patterns_mean_what_they_mean_to_git(
     for file in files:
         _touch(root / file)
     folders = sorted({root, *(path for path in root.rglob("*") if path.is_dir())})
-    for place, patterns in ignored.items():
-        _touch(folders[place % len(folders)] / ".foveaignore", "\n".join(patterns).encode())
+    for position, patterns in ignored.items():
+        _touch(folders[position % len(folders)] / ".foveaignore", "\n".join(patterns).encode())
     scan = FolderScan(root, exclude=exclude)
 
     found = set(_names(scan))
@@ -200,7 +200,7 @@ def test_patterns_mean_what_they_mean_to_git(
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository that can be told to look at any folder."""
+    """A repository that can look at any folder."""
     repository = tmp_path_factory.mktemp("git")
     subprocess.run(["git", "init", "--quiet", "--bare", str(repository)], check=True)
     return repository

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from rpc.errors import InvalidArgument, NotFound
-from services.ingest.admission import Admission, ByteBudget
+from services.ingest.admission import ByteBudget, ItemAdmission
 from services.ingest.item import Item
-from services.ingest.reader import PictureReader
+from services.ingest.reader import ItemReader
 from sources.roots import ImageRoots
 from tests.support.pictures import encoded, plain
 
@@ -21,13 +21,13 @@ MAX_ITEMS = 10
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> PictureReader:
-    return PictureReader(ImageRoots([tmp_path]), None, max_bytes=1 << 20)
+def reader(tmp_path: Path) -> ItemReader:
+    return ItemReader(ImageRoots([tmp_path]), None, max_bytes=1 << 20)
 
 
 @pytest.fixture
-async def admission(reader: PictureReader) -> AsyncIterator[Admission]:
-    admission = Admission(reader, threads=2, max_bytes=BUDGET, max_items=MAX_ITEMS)
+async def admission(reader: ItemReader) -> AsyncIterator[ItemAdmission]:
+    admission = ItemAdmission(reader, threads=2, max_bytes=BUDGET, max_items=MAX_ITEMS)
     yield admission
     admission.close()
 
@@ -37,14 +37,14 @@ def bytes_item(uri: str, size: int) -> Item:
 
 
 class Holder:
-    """An item on its way through admission, until it is told to end."""
+    """An item on its way through admission, until `end` is called."""
 
-    def __init__(self, admission: Admission, item: Item) -> None:
+    def __init__(self, admission: ItemAdmission, item: Item) -> None:
         self.is_admitted = asyncio.Event()
         self._ends = asyncio.Event()
         self.task = asyncio.create_task(self._hold(admission, item))
 
-    async def _hold(self, admission: Admission, item: Item) -> None:
+    async def _hold(self, admission: ItemAdmission, item: Item) -> None:
         async with admission.admit("c", item, max_s=60):
             self.is_admitted.set()
             await self._ends.wait()
@@ -55,7 +55,7 @@ class Holder:
         await self.task
 
 
-async def started(admission: Admission, *items: Item) -> list[Holder]:
+async def started(admission: ItemAdmission, *items: Item) -> list[Holder]:
     """Items that asked one after the other and went as far as they can without a thread."""
     holders = []
     for item in items:
@@ -73,7 +73,7 @@ def stubborn(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return answers
 
 
-async def test_one_key_goes_in_the_order_of_asking(admission: Admission) -> None:
+async def test_one_key_goes_in_the_order_of_asking(admission: ItemAdmission) -> None:
     """The second item of a uri waits for the first; the same uri elsewhere, and other uris, wait for nobody."""
     first, second, third, other = await started(admission, *(bytes_item(uri, 1) for uri in ("a", "a", "a", "b")))
     assert [holder.is_admitted.is_set() for holder in (first, second, third, other)] == [True, False, False, True]
@@ -87,7 +87,7 @@ async def test_one_key_goes_in_the_order_of_asking(admission: Admission) -> None
     await asyncio.gather(third.end(), other.end())
 
 
-async def test_bytes_without_a_uri_are_keyed_as_they_are_stored(admission: Admission) -> None:
+async def test_bytes_without_a_uri_are_keyed_as_they_are_stored(admission: ItemAdmission) -> None:
     """Nameless bytes wait for the same bytes under the name that they will get."""
     uri = f"sha256:{hashlib.sha256(b'x').hexdigest()}"
     (named,) = await started(admission, bytes_item(uri, 1))
@@ -97,7 +97,7 @@ async def test_bytes_without_a_uri_are_keyed_as_they_are_stored(admission: Admis
     await asyncio.gather(named.end(), other.end(), nameless.end())
 
 
-async def test_who_waits_for_a_key_holds_no_bytes(admission: Admission) -> None:
+async def test_who_waits_for_a_key_holds_no_bytes(admission: ItemAdmission) -> None:
     """An item that stands behind its uri leaves the bytes to others, even if it will need all of them."""
     first, second = await started(admission, bytes_item("a", 100), bytes_item("a", BUDGET))
     (other,) = await started(admission, bytes_item("b", BUDGET - 100))
@@ -106,7 +106,7 @@ async def test_who_waits_for_a_key_holds_no_bytes(admission: Admission) -> None:
     await asyncio.gather(first.end(), other.end(), second.end())
 
 
-async def test_items_of_any_size_are_bounded_in_number(admission: Admission) -> None:
+async def test_items_of_any_size_are_bounded_in_number(admission: ItemAdmission) -> None:
     """Small images count as their share of the bytes, so that no more than `max_items` are held."""
     *held, late = await started(admission, *(bytes_item(str(number), 1) for number in range(MAX_ITEMS + 1)))
     assert all(holder.is_admitted.is_set() for holder in held)
@@ -116,7 +116,7 @@ async def test_items_of_any_size_are_bounded_in_number(admission: Admission) -> 
     await asyncio.gather(*(holder.end() for holder in (*held[1:], late)))
 
 
-async def test_a_file_counts_before_it_is_read(admission: Admission, tmp_path: Path) -> None:
+async def test_a_file_counts_before_it_is_read(admission: ItemAdmission, tmp_path: Path) -> None:
     """The size comes from the file system, so that a file waits for its room unread."""
     (tmp_path / "a.png").write_bytes(RED + bytes(BUDGET))
     (held,) = await started(admission, bytes_item("b", 1))
@@ -126,7 +126,7 @@ async def test_a_file_counts_before_it_is_read(admission: Admission, tmp_path: P
     await asyncio.gather(held.end(), waiting.end())
 
 
-async def test_a_file_that_grew_fails_alone(admission: Admission, tmp_path: Path) -> None:
+async def test_a_file_that_grew_fails_alone(admission: ItemAdmission, tmp_path: Path) -> None:
     """No more is read than was admitted; a file that shrank, or was made anew, is read."""
     path, item = tmp_path / "a.png", Item("a.png", None, {})
     path.write_bytes(RED)
@@ -139,7 +139,7 @@ async def test_a_file_that_grew_fails_alone(admission: Admission, tmp_path: Path
         assert (await admission.read(item, size)).data == RED
 
 
-async def test_what_cannot_be_read_is_not_admitted(admission: Admission) -> None:
+async def test_what_cannot_be_read_is_not_admitted(admission: ItemAdmission) -> None:
     """A missing file and too many bytes are said before anything is held."""
     with pytest.raises(NotFound):
         async with admission.admit("c", Item("none.png", None, {}), max_s=60):
@@ -149,7 +149,7 @@ async def test_what_cannot_be_read_is_not_admitted(admission: Admission) -> None
             pass
 
 
-async def test_a_file_system_that_hangs_fails_the_item(admission: Admission, stubborn: threading.Event) -> None:
+async def test_a_file_system_that_hangs_fails_the_item(admission: ItemAdmission, stubborn: threading.Event) -> None:
     """The size is asked for with a time limit, and the uri is free afterwards."""
     with pytest.raises(TimeoutError):
         async with admission.admit("c", Item("a.png", None, {}), max_s=0.05):
@@ -159,7 +159,7 @@ async def test_a_file_system_that_hangs_fails_the_item(admission: Admission, stu
         pass
 
 
-async def test_work_is_limited_in_time_and_waiting_is_not(admission: Admission) -> None:
+async def test_work_is_limited_in_time_and_waiting_is_not(admission: ItemAdmission) -> None:
     """The clock of an item starts when it holds all that it needs."""
     (first,) = await started(admission, bytes_item("a", 1))
 
@@ -176,7 +176,7 @@ async def test_work_is_limited_in_time_and_waiting_is_not(admission: Admission) 
 
 
 class Taker:
-    """Somebody who holds bytes of a budget until told to end."""
+    """Somebody who holds bytes of a budget until `ends` is set."""
 
     def __init__(self, budget: ByteBudget, size: int) -> None:
         self.has_taken = asyncio.Event()
@@ -204,7 +204,7 @@ async def test_bytes_are_given_in_the_order_of_asking() -> None:
 
 
 @pytest.mark.parametrize("moment", ["waiting", "granted"])
-async def test_who_leaves_the_queue_takes_nothing_along(moment: str) -> None:
+async def test_a_cancelled_wait_holds_nothing(moment: str) -> None:
     """A cancelled wait neither blocks the others nor keeps bytes, also when it was just granted."""
     budget = ByteBudget(10)
     async with budget.hold(10):

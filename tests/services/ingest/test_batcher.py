@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from rpc.errors import InvalidArgument, ServiceError, Unavailable
-from services.ingest.batcher import Batcher
+from services.ingest.batcher import MicroBatcher
 
 
 class Gate:
@@ -30,10 +30,10 @@ class Gate:
 async def test_what_waits_is_the_next_batch() -> None:
     """The first request goes at once; the others ride together as soon as the worker is free."""
     gate = Gate()
-    async with Batcher(gate.handle, max_requests=3, calls=1) as batcher:
-        first = asyncio.create_task(batcher.ask(0))
+    async with MicroBatcher(gate.handle, max_requests=3, calls=1) as batcher:
+        first = asyncio.create_task(batcher.submit(0))
         await gate.entered.wait()
-        others = [asyncio.create_task(batcher.ask(number)) for number in (2, 4, 6, 8)]
+        others = [asyncio.create_task(batcher.submit(number)) for number in (2, 4, 6, 8)]
         await asyncio.sleep(0)
         gate.opened.set()
         assert await asyncio.gather(first, *others) == [0, 4, 8, 12, 16]
@@ -43,10 +43,10 @@ async def test_what_waits_is_the_next_batch() -> None:
 async def test_batches_are_bounded_by_bytes() -> None:
     """A batch stops before its bytes exceed the bound; a request above the bound goes alone."""
     gate = Gate()
-    async with Batcher(gate.handle, max_requests=9, calls=1, max_bytes=10, size_of=int) as batcher:
-        first = asyncio.create_task(batcher.ask(2))
+    async with MicroBatcher(gate.handle, max_requests=9, calls=1, max_bytes=10, size_of=int) as batcher:
+        first = asyncio.create_task(batcher.submit(2))
         await gate.entered.wait()
-        others = [asyncio.create_task(batcher.ask(number)) for number in (4, 6, 8, 20, 2)]
+        others = [asyncio.create_task(batcher.submit(number)) for number in (4, 6, 8, 20, 2)]
         await asyncio.sleep(0)
         gate.opened.set()
         await asyncio.gather(first, *others)
@@ -57,8 +57,8 @@ async def test_one_request_fails_alone() -> None:
     """An error among the answers belongs to one request."""
     gate = Gate()
     gate.opened.set()
-    async with Batcher(gate.handle, max_requests=3, calls=1) as batcher:
-        answers = await asyncio.gather(*(batcher.ask(number) for number in (0, 1, 2)), return_exceptions=True)
+    async with MicroBatcher(gate.handle, max_requests=3, calls=1) as batcher:
+        answers = await asyncio.gather(*(batcher.submit(number) for number in (0, 1, 2)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [int, InvalidArgument, int]
     assert len(gate.batches) == 1
 
@@ -67,17 +67,17 @@ async def test_a_failed_batch_answers_everybody_and_the_next_one_works() -> None
     """Nobody waits for an answer that never comes."""
     gate = Gate()
     gate.opened.set()
-    async with Batcher(gate.handle, max_requests=3, calls=1) as batcher:
-        answers = await asyncio.gather(*(batcher.ask(number) for number in (13, 2)), return_exceptions=True)
+    async with MicroBatcher(gate.handle, max_requests=3, calls=1) as batcher:
+        answers = await asyncio.gather(*(batcher.submit(number) for number in (13, 2)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [Unavailable, Unavailable]
-        assert await batcher.ask(2) == 4
+        assert await batcher.submit(2) == 4
 
 
 async def test_batches_overlap() -> None:
     """As many batches are under way as there are calls."""
     gate = Gate()
-    async with Batcher(gate.handle, max_requests=1, calls=2) as batcher:
-        asks = [asyncio.create_task(batcher.ask(number)) for number in (0, 2, 4)]
+    async with MicroBatcher(gate.handle, max_requests=1, calls=2) as batcher:
+        asks = [asyncio.create_task(batcher.submit(number)) for number in (0, 2, 4)]
         for _ in range(5):
             await asyncio.sleep(0)
         assert gate.batches == [[0], [2]]
@@ -88,10 +88,10 @@ async def test_batches_overlap() -> None:
 async def test_requests_of_callers_that_left_are_dropped() -> None:
     """Nothing is computed for nobody."""
     gate = Gate()
-    async with Batcher(gate.handle, max_requests=3, calls=1) as batcher:
-        first = asyncio.create_task(batcher.ask(0))
+    async with MicroBatcher(gate.handle, max_requests=3, calls=1) as batcher:
+        first = asyncio.create_task(batcher.submit(0))
         await gate.entered.wait()
-        gone, stays = asyncio.create_task(batcher.ask(2)), asyncio.create_task(batcher.ask(4))
+        gone, stays = asyncio.create_task(batcher.submit(2)), asyncio.create_task(batcher.submit(4))
         await asyncio.sleep(0)
         gone.cancel()
         await asyncio.sleep(0)
@@ -103,8 +103,8 @@ async def test_requests_of_callers_that_left_are_dropped() -> None:
 async def test_closing_answers_those_who_wait() -> None:
     """A closed batcher leaves nobody waiting."""
     gate = Gate()
-    async with Batcher(gate.handle, max_requests=1, calls=1) as batcher:
-        asks = [asyncio.create_task(batcher.ask(number)) for number in (0, 2)]
+    async with MicroBatcher(gate.handle, max_requests=1, calls=1) as batcher:
+        asks = [asyncio.create_task(batcher.submit(number)) for number in (0, 2)]
         await gate.entered.wait()
     with pytest.raises(asyncio.CancelledError):
         await asks[0]

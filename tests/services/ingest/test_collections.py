@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 RED = encoded(plain("red"))
 
 
-async def test_a_collection_takes_the_space_of_its_encoder(ingest: "IngestServiceAsyncStub", name: str) -> None:
+async def test_a_collection_has_the_space_of_its_encoder(ingest: "IngestServiceAsyncStub", name: str) -> None:
     """What was created is what is read back, with counts and a time."""
     created = await create(ingest, name)
     assert (created.name, created.encoder, created.detector) == (name, "tiny", "")

@@ -1,4 +1,4 @@
-"""A stream of pictures goes in: each is answered, durable and findable, and none stops the others."""
+"""A stream of images goes in: each is answered, durable and findable, and none stops the others."""
 
 import asyncio
 import hashlib
@@ -31,7 +31,7 @@ def statuses(answers: list[ingest_pb2.IngestResponse]) -> list[str]:
     return [ingest_pb2.IngestStatus.Name(answer.status).removeprefix("INGEST_STATUS_") for answer in answers]
 
 
-async def test_pictures_are_added_and_read_back(ingest: "IngestServiceAsyncStub", name: str, root: Path) -> None:
+async def test_images_are_added_and_read_back(ingest: "IngestServiceAsyncStub", name: str, root: Path) -> None:
     """Files by path and bytes by any uri go in with their metadata and come back with it."""
     await create(ingest, name)
     path = root / "sub" / "röd 赤.png"
@@ -55,14 +55,14 @@ async def test_pictures_are_added_and_read_back(ingest: "IngestServiceAsyncStub"
 async def test_plain_names_of_built_in_fields_are_warned_of(ingest: "IngestServiceAsyncStub", name: str) -> None:
     """Listings and deletions by a filter say that a plain name is metadata now, and how the built-in field is called."""
     await create(ingest, name)
-    told = ["filter: label is the metadata key label; for the built-in field write $label"]
+    expected = ["filter: label is the metadata key label; for the built-in field write $label"]
     page = await ingest.ListImages(ingest_pb2.ListImagesRequest(collection=name, filter="label = 'x'"))
     gone = await ingest.DeleteImages(ingest_pb2.DeleteImagesRequest(collection=name, filter="label = 'x'"))
-    assert list(page.warnings) == list(gone.warnings) == told
+    assert list(page.warnings) == list(gone.warnings) == expected
 
 
 async def test_a_rerun_changes_nothing(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """The same pictures again are all unchanged, and the counts stay."""
+    """The same images again are all unchanged, and the counts stay."""
     await create(ingest, name)
     items = [item("a", RED, n=1), item("b", GREEN), item("c", BLUE, tags=["x", None])]
     assert statuses(await add(ingest, name, *items)) == ["ADDED"] * 3
@@ -71,7 +71,7 @@ async def test_a_rerun_changes_nothing(ingest: "IngestServiceAsyncStub", name: s
 
 
 async def test_changed_bytes_or_metadata_replace(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """A changed picture is the same picture in a new version."""
+    """A changed image is the same image in a new version."""
     await create(ingest, name)
     await add(ingest, name, item("a", RED, n=1))
     assert statuses(await add(ingest, name, item("a", GREEN, n=1))) == ["UPDATED"]
@@ -151,29 +151,29 @@ async def test_bad_items_fail_alone(ingest: "IngestServiceAsyncStub", name: str,
     assert await counts(ingest, name) == (3, 3)
 
 
-async def test_pictures_of_every_kind_go_in(ingest: "IngestServiceAsyncStub", name: str) -> None:
+async def test_images_of_every_kind_go_in(ingest: "IngestServiceAsyncStub", name: str) -> None:
     """Every format that people have is taken, and what was done to it is said."""
     await create(ingest, name)
-    picture = plain("red")
+    image = plain("red")
     frames = [plain(colour) for colour in ("green", "blue")]
     items = [
-        item("jpeg", encoded(picture, "JPEG")),
-        item("cmyk", encoded(picture.convert("CMYK"), "JPEG")),
-        item("palette", encoded(picture.convert("P"), "PNG")),
-        item("grey", encoded(picture.convert("L"), "PNG")),
-        item("16 bit", encoded(picture.convert("I;16"), "PNG")),
-        item("webp", encoded(picture, "WEBP")),
-        item("bmp", encoded(picture, "BMP")),
-        item("tiff", encoded(picture, "TIFF")),
-        item("animated", encoded(picture, "GIF", save_all=True, append_images=frames)),
+        item("jpeg", encoded(image, "JPEG")),
+        item("cmyk", encoded(image.convert("CMYK"), "JPEG")),
+        item("palette", encoded(image.convert("P"), "PNG")),
+        item("grey", encoded(image.convert("L"), "PNG")),
+        item("16 bit", encoded(image.convert("I;16"), "PNG")),
+        item("webp", encoded(image, "WEBP")),
+        item("bmp", encoded(image, "BMP")),
+        item("tiff", encoded(image, "TIFF")),
+        item("animated", encoded(image, "GIF", save_all=True, append_images=frames)),
     ]
     answers = await add(ingest, name, *items)
     assert statuses(answers) == ["ADDED"] * len(items), [answer.error.message for answer in answers]
     assert "first frame" in " ".join(answers[-1].warnings)
 
 
-async def test_objects_mode_has_a_vector_for_each_object(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """Each object is a region; a picture without objects is one region, itself, and never dropped."""
+async def test_objects_mode_has_an_embedding_for_each_object(ingest: "IngestServiceAsyncStub", name: str) -> None:
+    """Each object is a region; an image without objects is one region, itself, and never dropped."""
     await create(ingest, name, objects=True)
     two = encoded(blocks({"red": (0.1, 0.1, 0.4, 0.5), "blue": (0.6, 0.5, 0.9, 0.9)}))
     none = encoded(plain("white"))
@@ -191,7 +191,7 @@ async def test_objects_mode_has_a_vector_for_each_object(ingest: "IngestServiceA
 
 
 async def test_listing_and_deleting(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """Pictures are listed page by page and deleted by id, uri and filter."""
+    """Images are listed page by page and deleted by id, uri and filter."""
     await create(ingest, name)
     answers = await add(ingest, name, *(item(f"{n}", RED, n=n, even=n % 2 == 0) for n in range(10)))
     ids = {answer.uri: answer.image_id for answer in answers}
@@ -238,7 +238,7 @@ async def test_listing_and_deleting(ingest: "IngestServiceAsyncStub", name: str)
         ("ListImages", ingest_pb2.ListImagesRequest(filter="a = 'b"), "INVALID_ARGUMENT"),
     ],
 )
-async def test_bad_requests_are_told_apart(
+async def test_bad_requests_have_errors_of_their_own(
     ingest: "IngestServiceAsyncStub",
     name: str,
     method: str,
@@ -317,7 +317,7 @@ async def test_an_encoder_that_goes_away_fails_the_items_only(stores: Stores, na
 
 
 async def test_a_full_encoder_queue_is_waited_for(stores: Stores, name: str, tmp_path: Path) -> None:
-    """Bulk ingest survives an encoder that refuses, by coming back when it was told to."""
+    """Bulk ingest survives an encoder that refuses, by coming back when the encoder asks for it."""
     bundle = tiny_image_bundle(tmp_path / "tiny")
     with encoder_process(tmp_path / "log", bundle.folder, queue_limit="64", max_batch="8") as address:
         async with ingest_stub(stores, address, encode_batch=60, encode_calls=8) as ingest:

@@ -4,7 +4,7 @@ import pytest
 
 from fovea.ingest.v1 import ingest_pb2
 from rpc.errors import InvalidArgument
-from services.ingest.messages import item_of, new_collection_of
+from services.ingest.messages import item_of, mode_of
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_bad_items_name_the_field(item: ingest_pb2.Item, field: str) -> None:
 
 
 def test_empty_bytes_are_bytes() -> None:
-    """A zero-byte upload is a bad picture, not a wish to read the uri."""
+    """A zero-byte upload is a bad image, not a wish to read the uri."""
     assert item_of(ingest_pb2.Item(uri="a", image=b"")).image == b""
     assert item_of(ingest_pb2.Item(uri="a")).image is None
 
@@ -35,7 +35,5 @@ def test_bytes_are_kept_unless_refused() -> None:
 
 def test_a_mode_must_exist() -> None:
     """A number from a newer contract is refused instead of guessed."""
-    message = ingest_pb2.Collection(name="a")
-    message.mode = 7  # type: ignore[assignment]
     with pytest.raises(InvalidArgument, match=r"collection\.mode"):
-        new_collection_of(message)
+        mode_of(7)

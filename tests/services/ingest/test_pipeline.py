@@ -13,7 +13,7 @@ from domain.detection import Detection
 from rpc.clients import Detected, Embedded, Encoded, Input
 from rpc.errors import InvalidArgument, Overloaded, ServiceError
 from rpc.priority import Priority
-from services.ingest.item import Added, Picture
+from services.ingest.item import Added, LoadedImage
 from services.ingest.pipeline import Pipeline
 from services.ingest.settings import IngestSettings
 from services.stores.records import Collection, CollectionMode, NewImage, PutResult, PutStatus
@@ -37,7 +37,7 @@ class Models:
         return Detected(tuple(Detection(box, "thing", 0.9, 0) for box in boxes), 10, 10, ())
 
     async def encode(self, inputs: Sequence[Input], *, priority: Priority, **_: Any) -> Encoded:
-        """Embeds, refuses when told to, and fails over the second region of images that end with an exclamation mark."""
+        """Embeds, refuses as often as `refusals` says, and fails over the second region of images that end with an exclamation mark."""
         if self.refusals:
             self.refusals -= 1
             raise Overloaded("full", retry_after_s=0.001)
@@ -73,14 +73,14 @@ def _outcomes(item: Input) -> list[Embedded | ServiceError]:
 
 
 async def ingest(models: Models, store: Store, *contents: bytes) -> list[Added | BaseException]:
-    """Adds images, each under its place as uri, at once."""
+    """Adds images, each under its position as uri, at once."""
     client: Any = SimpleNamespace(client=models, info=SimpleNamespace(name="tiny"))
     pipeline = Pipeline(
         COLLECTION, encoder=client, detector=client, store=cast("Any", store), settings=IngestSettings(encode_calls=1)
     )
-    pictures = [Picture(str(place), content, "0" * 64, 10, 10, {}) for place, content in enumerate(contents)]
+    images = [LoadedImage(str(position), content, "0" * 64, 10, 10, {}) for position, content in enumerate(contents)]
     async with pipeline:
-        return await asyncio.gather(*(pipeline.add(picture) for picture in pictures), return_exceptions=True)
+        return await asyncio.gather(*(pipeline.add(image) for image in images), return_exceptions=True)
 
 
 async def test_each_image_gets_the_embeddings_of_its_own_regions() -> None:
@@ -91,8 +91,8 @@ async def test_each_image_gets_the_embeddings_of_its_own_regions() -> None:
     answers = await ingest(models, store, *contents)
 
     assert [type(answer) for answer in answers] == [Added, InvalidArgument, Added, Added, InvalidArgument, Added]
-    for place in (0, 2, 3, 5):
-        count, image = contents[place][0], store.images[str(place)]
+    for position in (0, 2, 3, 5):
+        count, image = contents[position][0], store.images[str(position)]
         assert image.embeddings[:, 0].tolist() == [count] * count
         assert image.embeddings[:, 1].tolist() == pytest.approx(range(1, count + 1))
     assert models.priorities == {Priority.BULK}

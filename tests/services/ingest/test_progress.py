@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from rpc.errors import InvalidArgument
-from services.ingest.admission import Admission
-from services.ingest.item import Added, Failed, Item, Outcome, Picture
+from services.ingest.admission import ItemAdmission
+from services.ingest.item import Added, Failed, IngestOutcome, Item, LoadedImage
 from services.ingest.pipeline import Pipeline
-from services.ingest.reader import PictureReader
+from services.ingest.reader import ItemReader
 from services.ingest.stream import IngestStream
 from services.stores.records import PutStatus, image_id_of
 from sources.roots import ImageRoots
@@ -60,31 +60,31 @@ class Stream:
 class SlowPipeline:
     """Works on an image as its metadata say, and sees that no bound and no order is broken."""
 
-    inside: list[Picture] = field(default_factory=list)
+    inside: list[LoadedImage] = field(default_factory=list)
     order: list[tuple[int, str, int]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
 
-    async def add(self, picture: Picture) -> Added:
+    async def add(self, image: LoadedImage) -> Added:
         """Takes a while, for ever, or fails."""
-        with self._counted(picture):
-            assert picture.metadata is not None
-            work = picture.metadata["work"]
+        with self._counted(image):
+            assert image.metadata is not None
+            work = image.metadata["work"]
             if work == "hang":
                 await asyncio.Event().wait()
             if work == "fail":
                 raise InvalidArgument("it is broken")
             await asyncio.sleep(work)
-            self.order.append((picture.metadata["stream"], picture.uri, picture.metadata["number"]))
-        return Added(picture.uri, image_id_of(picture.uri), PutStatus.ADDED, 1)
+            self.order.append((image.metadata["stream"], image.uri, image.metadata["number"]))
+        return Added(image.uri, image_id_of(image.uri), PutStatus.ADDED, 1)
 
     @contextmanager
-    def _counted(self, picture: Picture) -> Iterator[None]:
-        self.inside.append(picture)
+    def _counted(self, image: LoadedImage) -> Iterator[None]:
+        self.inside.append(image)
         self._check()
         try:
             yield
         finally:
-            self.inside.remove(picture)
+            self.inside.remove(image)
 
     def _check(self) -> None:
         """Notes what is broken: an assertion here would only be the failure of an item."""
@@ -110,7 +110,9 @@ def image(size: int) -> bytes:
     return IMAGE.ljust(size, b"\0")
 
 
-async def outcomes(stream: Stream, number: int, admission: Admission, pipeline: SlowPipeline) -> list[Outcome]:
+async def outcomes(
+    stream: Stream, number: int, admission: ItemAdmission, pipeline: SlowPipeline
+) -> list[IngestOutcome]:
     """All that a caller is answered who does not leave."""
     running = IngestStream(
         "c",
@@ -123,7 +125,7 @@ async def outcomes(stream: Stream, number: int, admission: Admission, pipeline: 
         return [outcome async for outcome in answers]
 
 
-async def run(stream: Stream, number: int, admission: Admission, pipeline: SlowPipeline) -> None:
+async def run(stream: Stream, number: int, admission: ItemAdmission, pipeline: SlowPipeline) -> None:
     """Runs one stream to its end, and checks what became of its items."""
     task = asyncio.create_task(outcomes(stream, number, admission, pipeline))
     if stream.leaves_after is not None:
@@ -138,7 +140,7 @@ async def run(stream: Stream, number: int, admission: Admission, pipeline: SlowP
         assert found == Counter((sent.uri, sent.work != "fail") for sent in stream.sent)
 
 
-async def everything_is_free(admission: Admission) -> None:
+async def everything_is_free(admission: ItemAdmission) -> None:
     """Each uri's lock, all bytes and a thread can be had."""
     for uri in URIS:
         item = Item(uri, image(BUDGET), {})
@@ -147,8 +149,8 @@ async def everything_is_free(admission: Admission) -> None:
 
 
 async def all_finish(mix: list[Stream], root: Path) -> None:
-    admission = Admission(
-        PictureReader(ImageRoots([root]), None, max_bytes=1 << 20),
+    admission = ItemAdmission(
+        ItemReader(ImageRoots([root]), None, max_bytes=1 << 20),
         threads=2,
         max_bytes=BUDGET,
         max_items=MAX_ITEMS,

@@ -1,4 +1,4 @@
-"""The reader takes pictures from requests and from the roots, and nothing else."""
+"""The reader takes images from requests and from the roots, and nothing else."""
 
 import hashlib
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from rpc.errors import InvalidArgument, NotFound, PermissionDenied, ServiceError
-from services.ingest.item import Item, Picture
-from services.ingest.reader import PictureReader
+from services.ingest.item import Item, LoadedImage
+from services.ingest.reader import ItemReader
 from sources.roots import ImageRoots
 from sources.uploads import Uploads
 from tests.support.pictures import encoded, plain
@@ -29,11 +29,11 @@ def uploads(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def reader(root: Path, uploads: Path) -> PictureReader:
-    return PictureReader(ImageRoots([root]), Uploads(uploads), max_bytes=1 << 20)
+def reader(root: Path, uploads: Path) -> ItemReader:
+    return ItemReader(ImageRoots([root]), Uploads(uploads), max_bytes=1 << 20)
 
 
-def read(reader: PictureReader, item: Item) -> Picture:
+def read(reader: ItemReader, item: Item) -> LoadedImage:
     """Reads as much as was asked for before."""
     return reader.read(item, reader.size_of(item))
 
@@ -42,39 +42,39 @@ def kept(uploads: Path) -> list[str]:
     return [path.name for path in uploads.rglob("*") if path.is_file()]
 
 
-def test_reads_a_file_below_a_root(reader: PictureReader, root: Path, uploads: Path) -> None:
-    """A picture without bytes is read from its uri, measured and hashed; it need not be kept."""
-    picture = read(reader, Item(str(root / "red.png"), None, {"a": 1}))
-    assert (picture.data, picture.width_px, picture.height_px) == (RED, 30, 20)
-    assert picture.sha256 == hashlib.sha256(RED).hexdigest()
-    assert picture.metadata == {"a": 1}
+def test_reads_a_file_below_a_root(reader: ItemReader, root: Path, uploads: Path) -> None:
+    """An image without bytes is read from its uri, measured and hashed; it need not be kept."""
+    image = read(reader, Item(str(root / "red.png"), None, {"a": 1}))
+    assert (image.data, image.width_px, image.height_px) == (RED, 30, 20)
+    assert image.sha256 == hashlib.sha256(RED).hexdigest()
+    assert image.metadata == {"a": 1}
     assert kept(uploads) == []
 
 
-def test_keeps_bytes_that_lie_nowhere(reader: PictureReader, uploads: Path) -> None:
+def test_keeps_bytes_that_lie_nowhere(reader: ItemReader, uploads: Path) -> None:
     """Bytes under a foreign uri are kept, so that they can be shown later."""
-    picture = read(reader, Item("https://host/red.png", RED, {}))
-    assert picture.uri == "https://host/red.png"
-    assert kept(uploads) == [picture.sha256]
+    image = read(reader, Item("https://host/red.png", RED, {}))
+    assert image.uri == "https://host/red.png"
+    assert kept(uploads) == [image.sha256]
 
 
-def test_bytes_of_a_file_below_a_root_are_not_kept_twice(reader: PictureReader, root: Path, uploads: Path) -> None:
-    """The same file needs no copy; another picture under its name does."""
+def test_bytes_of_a_file_below_a_root_are_not_kept_twice(reader: ItemReader, root: Path, uploads: Path) -> None:
+    """The same file needs no copy; another image under its name does."""
     read(reader, Item(str(root / "red.png"), RED, {}))
     assert kept(uploads) == []
     other = read(reader, Item(str(root / "red.png"), encoded(plain("blue", size=(99, 99))), {}))
     assert kept(uploads) == [other.sha256]
 
 
-def test_bytes_are_not_kept_against_the_callers_wish(reader: PictureReader, root: Path, uploads: Path) -> None:
+def test_bytes_are_not_kept_against_the_callers_wish(reader: ItemReader, root: Path, uploads: Path) -> None:
     """An image that is not to be copied is taken with a warning that says what to do, unless it needs no copy."""
-    picture = read(reader, Item("/elsewhere/red.png", RED, {}, keep=False))
+    image = read(reader, Item("/elsewhere/red.png", RED, {}, keep=False))
     assert kept(uploads) == []
-    assert "--copy" in picture.warnings[0]
+    assert "--copy" in image.warnings[0]
     assert read(reader, Item(str(root / "red.png"), RED, {}, keep=False)).warnings == ()
 
 
-def test_an_upload_without_a_uri_is_named_by_its_bytes(reader: PictureReader) -> None:
+def test_an_upload_without_a_uri_is_named_by_its_bytes(reader: ItemReader) -> None:
     """The hash is the identity where there is no other."""
     assert read(reader, Item("", RED, {})).uri == f"sha256:{hashlib.sha256(RED).hexdigest()}"
 
@@ -90,22 +90,22 @@ def test_an_upload_without_a_uri_is_named_by_its_bytes(reader: PictureReader) ->
         (".", InvalidArgument),
     ],
 )
-def test_what_cannot_be_read_names_the_uri(reader: PictureReader, uri: str, error: type[ServiceError]) -> None:
+def test_what_cannot_be_read_names_the_uri(reader: ItemReader, uri: str, error: type[ServiceError]) -> None:
     """Each reason has its status and one sentence."""
     with pytest.raises(error, match=r"^item\.uri: "):
         read(reader, Item(uri, None, {}))
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html></html>"])
-def test_what_is_no_picture_is_refused(reader: PictureReader, uploads: Path, data: bytes) -> None:
-    """Bytes that are no picture are refused before anything is kept."""
+@pytest.mark.parametrize("data", [b"", b"no image", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html></html>"])
+def test_what_is_no_image_is_refused(reader: ItemReader, uploads: Path, data: bytes) -> None:
+    """Bytes that are not an image are refused before anything is kept."""
     with pytest.raises(InvalidArgument, match=r"^item\.image: ") as refused:
         read(reader, Item("a", data, {}))
     assert refused.value.reason == "UNSUPPORTED_PICTURE"
     assert kept(uploads) == []
 
 
-def test_a_picture_over_the_limit_is_refused(reader: PictureReader, root: Path) -> None:
+def test_a_image_over_the_limit_is_refused(reader: ItemReader, root: Path) -> None:
     """The limit holds for files and for bytes."""
     (root / "large.png").write_bytes(RED + b"\0" * (1 << 20))
     for item in (Item("large.png", None, {}), Item("large.png", RED + b"\0" * (1 << 20), {})):

@@ -1,4 +1,4 @@
-"""A picture that comes again: what is sent replaces, what is not sent stays, and nothing is encoded without need."""
+"""An image that comes again: what is sent replaces, what is not sent stays, and nothing is encoded without need."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -83,10 +83,10 @@ async def test_metadata_absent_keep_and_present_replace(
     assert len(encoded_count) > once
 
 
-async def test_pictures_of_an_old_decoder_are_encoded_again_once(
+async def test_images_of_an_old_decoder_are_encoded_again_once(
     ingest: "IngestServiceAsyncStub", store: ImageStore, name: str, encoded_count: list[int]
 ) -> None:
-    """A picture with a colour profile whose record names no decoder is encoded anew, one without is not."""
+    """An image with a colour profile whose record names no decoder is encoded anew, one without is not."""
     await create(ingest, name)
     await add(ingest, name, item("profiled", PROFILED, n=1), item("plain", RED))
     collection = await store.get(name)

@@ -8,10 +8,10 @@ from typing import cast
 import pytest
 
 from rpc.errors import InvalidArgument
-from services.ingest.admission import Admission
-from services.ingest.item import Added, Failed, Item, Picture
+from services.ingest.admission import ItemAdmission
+from services.ingest.item import Added, Failed, Item, LoadedImage
 from services.ingest.pipeline import Pipeline
-from services.ingest.reader import PictureReader
+from services.ingest.reader import ItemReader
 from services.ingest.stream import IngestStream
 from services.stores.records import PutStatus, image_id_of
 from sources.roots import ImageRoots
@@ -21,26 +21,26 @@ RED = encoded(plain("red"))
 
 
 class Gate:
-    """A pipeline whose pictures wait until each is let through; it counts who is inside."""
+    """A pipeline whose images wait until each is let through; it counts who is inside."""
 
     def __init__(self) -> None:
         self.inside: dict[str, asyncio.Event] = {}
         self.changed = asyncio.Event()
 
-    async def add(self, picture: Picture) -> Added:
-        """Waits for the picture's turn."""
-        if picture.uri == "bug":
+    async def add(self, image: LoadedImage) -> Added:
+        """Waits for the image's turn."""
+        if image.uri == "bug":
             raise ZeroDivisionError
-        self.inside[picture.uri] = asyncio.Event()
+        self.inside[image.uri] = asyncio.Event()
         self.changed.set()
         try:
-            await self.inside[picture.uri].wait()
+            await self.inside[image.uri].wait()
         finally:
-            del self.inside[picture.uri]
-        return Added(picture.uri, image_id_of(picture.uri), PutStatus.ADDED, 1)
+            del self.inside[image.uri]
+        return Added(image.uri, image_id_of(image.uri), PutStatus.ADDED, 1)
 
     async def until(self, *uris: str) -> None:
-        """Waits until just these pictures are inside."""
+        """Waits until just these images are inside."""
         while set(self.inside) != set(uris):
             self.changed.clear()
             await self.changed.wait()
@@ -74,20 +74,20 @@ def gate() -> Gate:
 
 
 @pytest.fixture
-async def admission() -> AsyncIterator[Admission]:
-    reader = PictureReader(ImageRoots([]), None, 1 << 20)
-    admission = Admission(reader, threads=2, max_bytes=1 << 20, max_items=99)
+async def admission() -> AsyncIterator[ItemAdmission]:
+    reader = ItemReader(ImageRoots([]), None, 1 << 20)
+    admission = ItemAdmission(reader, threads=2, max_bytes=1 << 20, max_items=99)
     yield admission
     admission.close()
 
 
-def stream(gate: Gate, admission: Admission, *, max_items: int = 2, item_time_s: float = 60) -> IngestStream:
+def stream(gate: Gate, admission: ItemAdmission, *, max_items: int = 2, item_time_s: float = 60) -> IngestStream:
     return IngestStream(
         "photos", admission=admission, pipeline=cast("Pipeline", gate), max_items=max_items, item_time_s=item_time_s
     )
 
 
-async def test_items_are_taken_while_there_is_room(gate: Gate, admission: Admission) -> None:
+async def test_items_are_taken_while_there_is_room(gate: Gate, admission: ItemAdmission) -> None:
     """No more items are taken than may be in flight; an answer that is not read holds its place."""
     source = Source(*(Item(uri, RED, {}) for uri in "abcd"))
     async with aclosing(stream(gate, admission).outcomes(source.items())) as outcomes:
@@ -106,7 +106,7 @@ async def test_items_are_taken_while_there_is_room(gate: Gate, admission: Admiss
 @pytest.mark.parametrize(
     "waiting", [Item("a", RED, {}), Item("b", RED.ljust(1 << 20, b"\0"), {})], ids=["for its uri", "for bytes"]
 )
-async def test_no_more_is_read_while_an_item_waits(gate: Gate, admission: Admission, waiting: Item) -> None:
+async def test_no_more_is_read_while_an_item_waits(gate: Gate, admission: ItemAdmission, waiting: Item) -> None:
     """Of one stream at most one message waits whose bytes are not counted, and it goes on as soon as it can."""
     source = Source(Item("a", RED, {}), waiting, Item("c", RED, {}))
     async with aclosing(stream(gate, admission, max_items=9).outcomes(source.items())) as outcomes:
@@ -118,11 +118,11 @@ async def test_no_more_is_read_while_an_item_waits(gate: Gate, admission: Admiss
         await source.until(3)
 
 
-async def test_failures_of_every_kind_are_answers(gate: Gate, admission: Admission) -> None:
-    """A bad message, a bad picture, a bug and a picture that takes too long each fail alone."""
+async def test_failures_of_every_kind_are_answers(gate: Gate, admission: ItemAdmission) -> None:
+    """A bad message, a bad image, a bug and an image that takes too long each fail alone."""
     items: list[Item | Failed] = [
         Failed("message", InvalidArgument("bad")),
-        Item("picture", b"none", {}),
+        Item("image", b"none", {}),
         Item("bug", RED, {}),
         Item("slow", RED, {}),
     ]
@@ -135,14 +135,14 @@ async def test_failures_of_every_kind_are_answers(gate: Gate, admission: Admissi
     codes = {uri: answer.error.code.name for uri, answer in answers.items()}
     assert codes == {
         "message": "INVALID_ARGUMENT",
-        "picture": "INVALID_ARGUMENT",
+        "image": "INVALID_ARGUMENT",
         "bug": "INTERNAL",
         "slow": "DEADLINE_EXCEEDED",
     }
     assert "ZeroDivision" not in answers["bug"].error.message
 
 
-async def test_closing_cancels_what_runs_and_gives_the_bytes_back(gate: Gate, admission: Admission) -> None:
+async def test_closing_cancels_what_runs_and_releases_the_bytes(gate: Gate, admission: ItemAdmission) -> None:
     """Nothing of a stream whose caller left stays behind."""
     outcomes = stream(gate, admission).outcomes(Source(*(Item(uri, RED, {}) for uri in "abcd")).items())
     waiting = asyncio.ensure_future(anext(outcomes))
@@ -156,8 +156,8 @@ async def test_closing_cancels_what_runs_and_gives_the_bytes_back(gate: Gate, ad
         """Nothing else is held."""
 
 
-async def test_a_source_that_breaks_ends_the_stream(gate: Gate, admission: Admission) -> None:
-    """What ends the reading is told after the answers that were ready."""
+async def test_a_source_that_breaks_ends_the_stream(gate: Gate, admission: ItemAdmission) -> None:
+    """An error of the source is raised after the answers that were ready."""
 
     async def broken() -> AsyncIterator[Item | Failed]:
         yield Failed("message", InvalidArgument("bad"))

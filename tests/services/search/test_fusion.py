@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from rpc.errors import InvalidArgument
-from services.search.fusion import Embeddings, fuse, unit_vector
+from services.search.fusion import Embeddings, fuse, parse_embedding
 
 DIMENSION = 8
 TOLERANCE = 1e-5
@@ -38,7 +38,7 @@ def test_weight_0_is_absence(a: Embeddings, b: Embeddings, c: Embeddings, first:
 
 
 @given(unit_rows(), unit_rows(), weights, weights)
-def test_fused_vectors_have_unit_length(a: Embeddings, b: Embeddings, first: float, last: float) -> None:
+def test_fused_embeddings_have_unit_length(a: Embeddings, b: Embeddings, first: float, last: float) -> None:
     """The score of a fused query is a cosine."""
     assume(np.linalg.norm(first * a + last * b) > 0.01 * (first + last))
     assert np.linalg.norm(fuse([a, b], [first, last])) == pytest.approx(1, abs=TOLERANCE)
@@ -82,7 +82,7 @@ def test_a_single_part_goes_with_each_region(regions: Embeddings, other: Embeddi
 
 @given(unit_rows(), weights)
 def test_parts_that_cancel_are_refused(part: Embeddings, weight: float) -> None:
-    """Nothing is left to look for, and the caller is told so."""
+    """A query without a direction is refused with the reason."""
     with pytest.raises(InvalidArgument, match="cancel"):
         fuse([part, part], [weight, -weight])
 
@@ -91,7 +91,7 @@ def test_an_embedding_is_brought_to_unit_length() -> None:
     """Only the direction of a caller's vector counts, from the smallest to the largest floats."""
     for scale in (2e-38, 1.0, 3e38):
         data = np.array([scale, 0, 0, 0], dtype="<f4").tobytes()
-        assert unit_vector(data, 4).tolist() == [[1, 0, 0, 0]]
+        assert parse_embedding(data, 4).tolist() == [[1, 0, 0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ def test_an_embedding_is_brought_to_unit_length() -> None:
 def test_an_embedding_that_is_none_is_refused(data: bytes, message: str) -> None:
     """A vector of another length, with NaN, or without a direction cannot be searched."""
     with pytest.raises(ValueError, match=message):
-        unit_vector(data, 4)
+        parse_embedding(data, 4)

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from rpc.errors import InvalidArgument
-from services.search.query import Part, Query
+from services.search.query import QueryPart, SearchQuery
 
-PART = Part(0, "text", "red")
+PART = QueryPart(0, "text", "red")
 
 
-def query(**fields: Any) -> Query:
-    return Query(**{"collection": "photos", "parts": (PART,), **fields})
+def query(**fields: Any) -> SearchQuery:
+    return SearchQuery(**{"collection": "photos", "parts": (PART,), **fields})
 
 
 def test_limits_have_a_default_and_a_maximum() -> None:
@@ -58,11 +58,11 @@ def test_bad_queries_name_the_field(fields: dict[str, Any], field: str) -> None:
 def test_bad_parts_name_the_field(fields: dict[str, Any], field: str) -> None:
     """The message says which part and which of its fields."""
     with pytest.raises(InvalidArgument, match=rf"^parts\[3\]\.{field}: "):
-        Part(index=3, **fields)
+        QueryPart(position=3, **fields)
 
 
 def test_one_part_may_ask_for_objects() -> None:
-    """The objects of two pictures would have to be crossed."""
-    parts = tuple(Part(index, "image", b"x", detect=True) for index in range(2))
+    """The objects of two images would have to be crossed."""
+    parts = tuple(QueryPart(index, "image", b"x", detect=True) for index in range(2))
     with pytest.raises(InvalidArgument, match="detect"):
         query(parts=parts)

@@ -1,4 +1,4 @@
-"""Queries by picture, by stored picture, by words, by vector, by region, and mixtures of them find the right pictures."""
+"""Queries by image, by stored image, by words, by embedding, by region, and mixtures of them find the right images."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ PLAIN = {colour: encoded(plain(colour)) for colour in COLOURS}
 
 
 async def fill(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """Make a collection of a plain picture of each colour and one with a colour in each corner."""
+    """Make a collection of a plain image of each colour and one with a colour in each corner."""
     await create(ingest, name)
     items = [item(colour, data, colour=colour, number=n) for n, (colour, data) in enumerate(PLAIN.items())]
     answers = await add(ingest, name, *items, item("corners", encoded(corners())))
@@ -77,7 +77,7 @@ async def refusal(search: "SearchServiceAsyncStub", request: search_pb2.SearchRe
     return refused.value.code().name, str(refused.value.details())
 
 
-async def test_a_picture_finds_itself_first(search: "SearchServiceAsyncStub", photos: str) -> None:
+async def test_a_image_finds_itself_first(search: "SearchServiceAsyncStub", photos: str) -> None:
     """The stored copy of a query scores 1, everything else less, and the answer says where the time went."""
     response = await found(search, photos, part(image=PLAIN["red"]))
     assert response.hits[0].uri == "red"
@@ -96,7 +96,7 @@ async def test_a_picture_finds_itself_first(search: "SearchServiceAsyncStub", ph
 
 
 async def test_every_kind_of_part_asks_the_same_question(search: "SearchServiceAsyncStub", photos: str) -> None:
-    """Bytes, a stored picture, a vector and a word for it find the same picture first."""
+    """Bytes, a stored image, an embedding and a word for it find the same image first."""
     for colour in ("red", "green", "blue"):
         ranking = await uris(search, photos, part(image=PLAIN[colour]))
         assert ranking[0] == colour
@@ -104,18 +104,18 @@ async def test_every_kind_of_part_asks_the_same_question(search: "SearchServiceA
         assert (await uris(search, photos, part(text=colour)))[0] == colour
 
 
-async def test_a_vector_is_searched_by_its_direction(
+async def test_an_embedding_is_searched_by_its_direction(
     search: "SearchServiceAsyncStub", photos: str, encoder: str
 ) -> None:
-    """A caller's own vector of any length asks for its direction; one that cannot be compared is refused."""
-    vector = np.zeros(16, dtype="<f4")
-    vector[3] = 7.0
-    response = await found(search, photos, part(embedding=vector.tobytes()))
+    """A caller's own embedding of any length asks for its direction; one that cannot be compared is refused."""
+    embedding = np.zeros(16, dtype="<f4")
+    embedding[3] = 7.0
+    response = await found(search, photos, part(embedding=embedding.tobytes()))
     assert len(response.hits) == 7
     assert all(-1.001 <= hit.score <= 1.001 for hit in response.hits)
-    unit = await found(search, photos, part(embedding=(vector / 7).tobytes()))
+    unit = await found(search, photos, part(embedding=(embedding / 7).tobytes()))
     assert [(hit.uri, hit.score) for hit in unit.hits] == [(hit.uri, hit.score) for hit in response.hits]
-    for data, words in ((vector.tobytes()[:-1], "64 bytes"), (b"\0" * 64, "zeros"), (b"\xff" * 64, "finite")):
+    for data, words in ((embedding.tobytes()[:-1], "64 bytes"), (b"\0" * 64, "zeros"), (b"\xff" * 64, "finite")):
         request = search_pb2.SearchRequest(collection=photos, parts=[part(embedding=data)])
         code, sentence = await refusal(search, request)
         assert code == "INVALID_ARGUMENT"
@@ -124,7 +124,7 @@ async def test_a_vector_is_searched_by_its_direction(
 
 
 async def test_a_region_is_a_query_of_its_own(search: "SearchServiceAsyncStub", photos: str) -> None:
-    """The green corner of a picture finds green."""
+    """The green corner of an image finds green."""
     box = types_pb2.Box(x_min=0.55, y_min=0.05, x_max=0.95, y_max=0.45)
     assert (await uris(search, photos, part(image=encoded(corners()), region=box)))[0] == "green"
 
@@ -138,7 +138,7 @@ async def test_weight_0_is_absence_whatever_the_part_holds(search: "SearchServic
 
 
 async def test_parts_are_fused(search: "SearchServiceAsyncStub", photos: str) -> None:
-    """Words and pictures mix, and a negative weight pushes its target down."""
+    """Words and images mix, and a negative weight pushes its target down."""
     mixed = await uris(search, photos, part(image=PLAIN["red"]), part(text="green"))
     assert {"red", "green"} < set(mixed[:3])
     both = await found(search, photos, part(image=encoded(corners())))
@@ -167,9 +167,9 @@ async def test_parts_are_fused(search: "SearchServiceAsyncStub", photos: str) ->
         ({"parts": [part(image=PLAIN["red"]), part(text="mauve taupe")]}, "INVALID_ARGUMENT", "(mauve, taupe)"),
         ({"filter": "id = 9007199254740993"}, "INVALID_ARGUMENT", "as text"),
         ({"parts": [part(image=b"")]}, "INVALID_ARGUMENT", "parts[0].image"),
-        ({"parts": [part(text="red"), part(image=b"no picture")]}, "INVALID_ARGUMENT", "parts[1].image"),
+        ({"parts": [part(text="red"), part(image=b"no image")]}, "INVALID_ARGUMENT", "parts[1].image"),
         ({"parts": [part(image=PLAIN["red"][:-40])]}, "INVALID_ARGUMENT", "parts[0].image"),
-        ({"parts": [part(image=b"no picture", detect=True)]}, "INVALID_ARGUMENT", "parts[0].image"),
+        ({"parts": [part(image=b"no image", detect=True)]}, "INVALID_ARGUMENT", "parts[0].image"),
         ({"parts": [part(sketch=encoded(drawing()))]}, "INVALID_ARGUMENT", "image, text, image_id or embedding"),
         ({"parts": [part(image_id="f" * 32)]}, "NOT_FOUND", "parts[0].image_id"),
         ({"parts": [part(image_id="../../etc")]}, "NOT_FOUND", "parts[0].image_id"),
@@ -212,7 +212,7 @@ async def test_unknown_words_and_plain_names_of_built_in_fields_are_warned_of(
 async def test_an_id_of_another_collection_is_not_found(
     search: "SearchServiceAsyncStub", ingest: "IngestServiceAsyncStub", photos: str, name: str
 ) -> None:
-    """Collections do not see each other's pictures."""
+    """Collections do not see each other's images."""
     await create(ingest, name)
     await add(ingest, name, item("elsewhere", PLAIN["red"]))
     request = search_pb2.SearchRequest(collection=photos, parts=[part(image_id=image_id("elsewhere"))])
@@ -263,7 +263,7 @@ async def test_pages_follow_each_other_and_end(search: "SearchServiceAsyncStub",
 async def test_copies_are_folded_into_one_hit(
     search: "SearchServiceAsyncStub", ingest: "IngestServiceAsyncStub", own_photos: str
 ) -> None:
-    """The same bytes under two paths are two pictures and one hit, unless told not to."""
+    """The same bytes under two paths are two images and one hit, unless `fold_copies` is off."""
     await add(ingest, own_photos, item("red again", PLAIN["red"]))
     folded = await found(search, own_photos, part(image=PLAIN["red"]))
     assert len(folded.hits) == 7
@@ -310,7 +310,7 @@ async def test_objects_are_found_by_object(
 async def test_detect_makes_each_object_a_query(
     search: "SearchServiceAsyncStub", ingest: "IngestServiceAsyncStub", name: str
 ) -> None:
-    """Each hit says which object of the query it matched; a picture without objects is used whole, with a warning."""
+    """Each hit says which object of the query it matched; an image without objects is used whole, with a warning."""
     await create(ingest, name, objects=True)
     for colour in ("red", "blue"):
         await add(ingest, name, item(colour, encoded(blocks({colour: (0.2, 0.2, 0.7, 0.7)}))))
@@ -332,9 +332,9 @@ async def test_several_regions_stand_in_one_part_only(
 ) -> None:
     """Crossing the regions of two parts, or pushing away from several, is refused with a sentence."""
     await create(ingest, name, objects=True)
-    picture = encoded(blocks({"red": (0.1, 0.1, 0.4, 0.5), "blue": (0.6, 0.5, 0.9, 0.9)}))
-    await add(ingest, name, item("a", picture))
-    stored, detected = part(image_id=image_id("a")), part(image=picture, detect=True)
+    image = encoded(blocks({"red": (0.1, 0.1, 0.4, 0.5), "blue": (0.6, 0.5, 0.9, 0.9)}))
+    await add(ingest, name, item("a", image))
+    stored, detected = part(image_id=image_id("a")), part(image=image, detect=True)
     code, sentence = await refusal(search, search_pb2.SearchRequest(collection=name, parts=[stored, detected]))
     assert (code, "several regions" in sentence) == ("INVALID_ARGUMENT", True)
     stored.weight = -1
@@ -351,7 +351,7 @@ async def test_a_batch_answers_each_query_as_alone(search: "SearchServiceAsyncSt
     ]
     bad = [
         search_pb2.SearchRequest(),
-        search_pb2.SearchRequest(parts=[part(image=b"no picture")]),
+        search_pb2.SearchRequest(parts=[part(image=b"no image")]),
         search_pb2.SearchRequest(parts=[part(text="red")], filter="x ="),
         search_pb2.SearchRequest(collection="other", parts=[part(text="red")]),
     ]
@@ -400,7 +400,7 @@ async def test_a_deadline_is_kept(search: "SearchServiceAsyncStub", photos: str)
 
 
 async def test_too_many_callers_are_refused_at_once(stores: Stores, encoder: str, photos: str) -> None:
-    """Over the limit a call is answered at once and told when to come back; the others are served."""
+    """Over the limit a call is refused at once with a time to come back; the others are served."""
     async with search_stub(stores, encoder, max_in_flight=2) as search:
         request = search_pb2.SearchRequest(collection=photos, parts=[part(image=PLAIN["red"])])
         await search.Search(request)
@@ -434,7 +434,7 @@ async def test_another_model_under_the_same_name_is_refused(
 async def test_an_encoder_that_is_away_is_unavailable(
     search: "SearchServiceAsyncStub", stores: Stores, photos: str
 ) -> None:
-    """Without its encoder a picture cannot be asked with; a stored one can."""
+    """Without its encoder an image cannot be asked with; a stored one can."""
     async with search_stub(stores, "127.0.0.1:1") as lonely:
         request = search_pb2.SearchRequest(collection=photos, parts=[part(image=PLAIN["red"])])
         assert (await refusal(lonely, request))[0] == "UNAVAILABLE"

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from rpc.deadline import Deadline
-from services.search.embedding import EmbeddedQuery
-from services.search.query import Part, Query
+from services.search.planner import QueryEmbeddings
+from services.search.query import QueryPart, SearchQuery
 from services.search.searcher import FINDS_AT_ONCE, Searcher
 from services.stores.records import Found
 from tests.services.stores.making import a_collection
@@ -36,16 +36,18 @@ class Store:
 class Embedder:
     """Embeds whatever it is given."""
 
-    async def embed(self, _: object, queries: list[Query], __: object) -> list[EmbeddedQuery]:
+    async def embed(self, _: object, queries: list[SearchQuery], __: object) -> list[QueryEmbeddings]:
         """One embedding for each query."""
-        return [EmbeddedQuery(np.ones((1, 4), np.float32)) for _ in queries]
+        return [QueryEmbeddings(np.ones((1, 4), np.float32)) for _ in queries]
 
 
 async def test_a_large_batch_asks_the_stores_in_turns() -> None:
     """The stores' time budgets hold for a few searches at once, however many a batch has; the order is kept."""
     store = Store()
     searcher = Searcher(store, Embedder())  # type: ignore[arg-type]
-    queries = [Query("c", (Part(0, "text", "red"),), limit=number + 1) for number in range(4 * FINDS_AT_ONCE)]
+    queries = [
+        SearchQuery("c", (QueryPart(0, "text", "red"),), limit=number + 1) for number in range(4 * FINDS_AT_ONCE)
+    ]
 
     answers = await searcher.search_batch("c", queries, Deadline.after(10))
 

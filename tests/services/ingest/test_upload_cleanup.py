@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fovea.ingest.v1 import ingest_pb2
-from services.ingest.kept_uploads import KeptUploads
+from services.ingest.upload_cleanup import UploadCleanup
 from services.stores.images import ImageStore
 from sources.uploads import Uploads
 from tests.support.pictures import encoded
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A picture that no other test has."""
+    """An image that no other test has."""
 
     data: bytes
     sha256: str
@@ -42,10 +42,10 @@ def uploads(tmp_path: Path) -> Uploads:
 
 
 @pytest.fixture
-async def kept(stores: Stores, uploads: Uploads) -> AsyncIterator[KeptUploads]:
+async def cleanup(stores: Stores, uploads: Uploads) -> AsyncIterator[UploadCleanup]:
     """What removes them, beside the ingest server's own."""
     store = await ImageStore.open(stores.milvus_uri, stores.redis_url)
-    yield KeptUploads(store, uploads)
+    yield UploadCleanup(store, uploads)
     await store.close()
 
 
@@ -59,8 +59,8 @@ async def delete(ingest: "IngestServiceAsyncStub", name: str, *uris: str) -> Non
     await ingest.DeleteImages(ingest_pb2.DeleteImagesRequest(collection=name, uris=uris))
 
 
-async def test_the_last_image_takes_its_upload_along(
-    ingest: "IngestServiceAsyncStub", kept: KeptUploads, uploads: Uploads, name: str
+async def test_an_upload_is_removed_with_its_last_image(
+    ingest: "IngestServiceAsyncStub", cleanup: UploadCleanup, uploads: Uploads, name: str
 ) -> None:
     """The bytes stay while any image of any collection has them, and go with the last, however it goes."""
     red, green = new_upload(), new_upload()
@@ -73,16 +73,14 @@ async def test_the_last_image_takes_its_upload_along(
     assert uploads.read(red.sha256) == red.data
 
     await add(ingest, name, item("b", green.data))
-    await kept.collect_all()
+    await cleanup.clean_all()
     assert uploads.read(red.sha256) == red.data
     await ingest.DeleteCollection(ingest_pb2.DeleteCollectionRequest(name=f"{name}_b"))
     await until_gone(uploads, red.sha256)
     assert uploads.read(green.sha256) == green.data
 
 
-async def test_an_update_takes_the_old_bytes_along(
-    ingest: "IngestServiceAsyncStub", uploads: Uploads, name: str
-) -> None:
+async def test_an_update_removes_the_old_bytes(ingest: "IngestServiceAsyncStub", uploads: Uploads, name: str) -> None:
     """Bytes that were replaced are not kept."""
     red, green = new_upload(), new_upload()
     await create(ingest, name)
@@ -94,7 +92,7 @@ async def test_an_update_takes_the_old_bytes_along(
 
 @pytest.mark.parametrize("lives", [False, True])
 async def test_what_a_crash_set_aside_is_settled(
-    ingest: "IngestServiceAsyncStub", kept: KeptUploads, uploads: Uploads, name: str, *, lives: bool
+    ingest: "IngestServiceAsyncStub", cleanup: UploadCleanup, uploads: Uploads, name: str, *, lives: bool
 ) -> None:
     """A file that is set aside comes back when an image has its bytes, and goes otherwise."""
     red = new_upload()
@@ -104,7 +102,7 @@ async def test_what_a_crash_set_aside_is_settled(
         await add(ingest, name, item("a", red.data))
     uploads.set_aside(red.sha256)
 
-    await kept.collect_all()
+    await cleanup.clean_all()
     assert uploads.has(red.sha256) == lives
     if lives:
         assert uploads.read(red.sha256) == red.data
@@ -124,7 +122,7 @@ async def test_what_a_crash_set_aside_is_settled(
 )
 async def test_the_same_bytes_may_come_in_at_any_moment(
     ingest: "IngestServiceAsyncStub",
-    kept: KeptUploads,
+    cleanup: UploadCleanup,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
     *,
@@ -135,20 +133,20 @@ async def test_the_same_bytes_may_come_in_at_any_moment(
     """An upload that is acknowledged while the same bytes are taken away keeps its file."""
     red = new_upload()
     await create(ingest, name)
-    store, uploads = kept._store, kept._uploads
+    store, uploads = cleanup._store, cleanup._uploads
     uploads.keep(red.sha256, red.data)
     loop, calls = asyncio.get_running_loop(), 0
 
     async def put() -> None:
         await add(ingest, name, item("a", red.data))
 
-    def takes_its_turn() -> bool:
+    def is_the_call() -> bool:
         nonlocal calls
         calls += 1
         return calls == call + 1
 
     async def with_put(ask: Callable[[], Awaitable[Any]]) -> Any:
-        is_now = takes_its_turn()
+        is_now = is_the_call()
         if is_now and is_before:
             await put()
         answer = await ask()
@@ -168,7 +166,7 @@ async def test_the_same_bytes_may_come_in_at_any_moment(
             asyncio.run_coroutine_threadsafe(with_put(lambda: in_thread(sha256)), loop).result()
 
         monkeypatch.setattr(uploads, step, from_thread)
-    await kept.collect([red.sha256])
+    await cleanup.clean([red.sha256])
     monkeypatch.undo()
 
     if calls <= call:

@@ -6,7 +6,7 @@ import pytest
 
 from rpc.deadline import Deadline
 from rpc.errors import Overloaded, Unavailable
-from services.ingest.patience import patiently
+from services.ingest.backoff import retried
 
 
 class Busy:
@@ -26,14 +26,14 @@ class Busy:
 
 async def test_a_busy_server_is_asked_again() -> None:
     """Refusals are waited out."""
-    assert await patiently(Busy(3).call, Deadline.after(10)) == "done"
+    assert await retried(Busy(3).call, Deadline.after(10)) == "done"
 
 
-async def test_the_deadline_ends_the_patience() -> None:
+async def test_the_deadline_ends_the_backoff() -> None:
     """There is no waiting for a try that would come too late."""
     started_s = time.monotonic()
     with pytest.raises(Overloaded):
-        await patiently(Busy(3, retry_after_s=60).call, Deadline.after(10))
+        await retried(Busy(3, retry_after_s=60).call, Deadline.after(10))
     assert time.monotonic() - started_s < 5
 
 
@@ -44,4 +44,4 @@ async def test_other_errors_pass_at_once() -> None:
         raise Unavailable("away")
 
     with pytest.raises(Unavailable):
-        await patiently(away, Deadline.after(10))
+        await retried(away, Deadline.after(10))
