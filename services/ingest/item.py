@@ -22,7 +22,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """An image whose bytes are in memory and whose header was read."""
+    """An image whose bytes are in memory and whose header was read; `is_upload`: they are kept among the uploads."""
 
     uri: str
     data: bytes

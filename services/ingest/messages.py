@@ -13,14 +13,14 @@ from services.ingest.item import Failed, IngestOutcome, Item
 from services.stores.records import Collection, CollectionMode, Counts, ImageRecord, StoredImage, image_id_of
 
 
-def mode_of(number: int) -> CollectionMode:
-    """The mode of a collection message; whole images unless specified, InvalidArgument for an unknown number."""
-    if number == ingest_pb2.COLLECTION_MODE_UNSPECIFIED:
+def mode_of(message: ingest_pb2.Collection) -> CollectionMode:
+    """The mode of a collection, whole images unless specified; InvalidArgument for an unknown number."""
+    if message.mode == ingest_pb2.COLLECTION_MODE_UNSPECIFIED:
         return CollectionMode.WHOLE_IMAGE
     try:
-        return CollectionMode(ingest_pb2.CollectionMode.Name(number).removeprefix("COLLECTION_MODE_"))
+        return CollectionMode(ingest_pb2.CollectionMode.Name(message.mode).removeprefix("COLLECTION_MODE_"))
     except ValueError as error:
-        raise InvalidArgument(f"collection.mode: {number} is not a mode") from error
+        raise InvalidArgument(f"collection.mode: {message.mode} is not a mode") from error
 
 
 def collection_message(collection: Collection, counts: Counts | None) -> ingest_pb2.Collection:

@@ -53,6 +53,7 @@ class Pipeline:
         self._detector = detector
         self._store = store
         self._item_time_s = settings.item_time_s
+        # The detector takes one image a call, so it has permits where the other steps have a batcher.
         self._detector_permits = asyncio.Semaphore(settings.detect_calls)
         self._lookups: MicroBatcher[str, ImageRecord | None] = MicroBatcher(
             self._look_up, max_requests=settings.write_batch, calls=settings.write_calls
@@ -84,6 +85,7 @@ class Pipeline:
             return await self._update_metadata(live, image)
         with _image_errors():
             regions, warnings = await self._regions(image)
+            # Without boxes the encoder embeds the whole image.
             boxes = tuple(region.box for region in regions if region.box is not None)
             embedded = await self._encodings.submit(Input(image.data, "image", boxes))
         new = NewImage(

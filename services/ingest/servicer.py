@@ -54,7 +54,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """Creates a collection."""
         new = request.collection
         created = await self._collections.create(
-            new.name, encoder=new.encoder, detector=new.detector, mode=mode_of(new.mode), index=new.index
+            new.name, encoder=new.encoder, detector=new.detector, mode=mode_of(new), index=new.index
         )
         return ingest_pb2.CreateCollectionResponse(collection=collection_message(created, Counts(0, 0)))
 

@@ -35,5 +35,7 @@ def test_bytes_are_kept_unless_refused() -> None:
 
 def test_a_mode_must_exist() -> None:
     """A number from a newer contract is refused instead of guessed."""
+    message = ingest_pb2.Collection(name="a")
+    message.mode = 7  # type: ignore[assignment]
     with pytest.raises(InvalidArgument, match=r"collection\.mode"):
-        mode_of(7)
+        mode_of(message)
