@@ -128,14 +128,14 @@ def test_reads_regular_files_only(root: Path, roots: ImageRoots) -> None:
 
 def test_caps_the_size(roots: ImageRoots) -> None:
     """A file may have the allowed size and not a byte more."""
-    assert roots.read("sub/a.jpg", 7) == b"image"
-    with pytest.raises(SourceError, match="larger than 6 bytes"):
-        roots.read("sub/a.jpg", 6)
+    assert roots.read("sub/a.jpg", 5) == b"image"
+    with pytest.raises(SourceError, match="larger than 4 bytes"):
+        roots.read("sub/a.jpg", 4)
 
 
 def test_tells_the_size_without_reading(root: Path, roots: ImageRoots) -> None:
     """The size of a file is known beforehand; a path without one fails as in reading."""
-    assert roots.size("sub/a.jpg") == 7
+    assert roots.size("sub/a.jpg") == 5
     with pytest.raises(MissingSourceError):
         roots.size("none.jpg")
     with pytest.raises(OutsideRootsError):
