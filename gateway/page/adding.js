@@ -1,4 +1,4 @@
-// Adding pictures: uploads from this device, and folders on the server with their progress.
+// Adding images: uploads from this device, and folders on the server with their progress.
 
 import * as api from "./api.js";
 import { byId, closable, count, droppable } from "./elements.js";
@@ -7,7 +7,7 @@ import { ProgressCard } from "./progress.js";
 const UPLOADS_AT_ONCE = 3;
 
 export class Adding {
-  /** `onAdded(collection, isAtEnd)` is told now and then while pictures come in, and at the end. */
+  /** `onAdded(collection, isAtEnd)` is called now and then while images are ingested, and at the end. */
   constructor(onAdded) {
     this.onAdded = onAdded;
     this.dialog = byId("add-dialog");
@@ -26,12 +26,12 @@ export class Adding {
 
   open(collection) {
     this.collection = collection;
-    byId("add-title").textContent = `Add pictures to ${collection}`;
+    byId("add-title").textContent = `Add images to ${collection}`;
     byId("folder-error").textContent = "";
     this.dialog.showModal();
   }
 
-  /** Shows the jobs that run already, for example after the page was loaded again. */
+  /** Shows the jobs that already run, for example after a reload. */
   async resume() {
     for (const job of await api.jobs()) {
       if (job.state === "running") this.#follow(job);
@@ -60,7 +60,7 @@ export class Adding {
     });
   }
 
-  /** Uploads a few at a time, one request each, so that one bad picture fails alone. */
+  /** Uploads a few at a time, each in its own request, so that one bad image fails alone. */
   async #upload(files) {
     if (!files.length) return;
     this.dialog.close();
@@ -78,7 +78,7 @@ export class Adding {
     const waiting = [...files];
     const work = async () => {
       while (waiting.length && !stop.signal.aborted) {
-        await take(job, collection, waiting.shift(), stop.signal);
+        await uploadOne(job, collection, waiting.shift(), stop.signal);
         if (!stop.signal.aborted) show("running");
       }
     };
@@ -91,8 +91,8 @@ export class Adding {
 
 const lastPart = (path) => path.split("/").filter(Boolean).pop() ?? path;
 
-/** Uploads one file and counts what became of it. */
-async function take(job, collection, file, signal) {
+/** Uploads one file and counts the result in the job. */
+async function uploadOne(job, collection, file, signal) {
   try {
     const { status, warnings } = await api.upload(collection, file, signal);
     job.warnings.push(...warnings.map((reason) => ({ reason, count: 1, uris: [file.name] })));

@@ -2,7 +2,7 @@
 
 const API = "/api/v1";
 
-/** What the gateway said when something failed (RFC 9457). */
+/** A problem document of the gateway (RFC 9457) as an error. */
 export class Problem extends Error {
   constructor(status, detail, body = {}) {
     super(detail);
@@ -12,18 +12,18 @@ export class Problem extends Error {
 }
 
 const RETRY_MS = 300;
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const delay = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Fetches, and once more after a cut connection where asking twice is harmless. */
+/** Fetches; retries once after a lost connection where the request changes nothing. */
 async function reach(path, options) {
-  const isQuestion = (options.method ?? "GET") === "GET" || /\/(search|detect)$/.test(path);
-  for (let tries = isQuestion ? 2 : 1; ; tries -= 1) {
+  const isSafe = (options.method ?? "GET") === "GET" || /\/(search|detect)$/.test(path);
+  for (let tries = isSafe ? 2 : 1; ; tries -= 1) {
     try {
       return await fetch(API + path, options);
     } catch (error) {
       if (error.name === "AbortError") throw error;
       if (tries === 1) throw new Problem(0, "The server cannot be reached. Is Fovea still running?");
-      await pause(RETRY_MS);
+      await delay(RETRY_MS);
     }
   }
 }
@@ -42,10 +42,10 @@ const json = (body) => ({
   body: JSON.stringify(body),
 });
 
-// The filter stays named: of what people enter, it alone can be wrong beside other inputs that are right.
+// The filter's name is kept: without it people could not tell which of their inputs is wrong.
 const FIELD = /^(?!filter:)[a-z_]+(\[\d+\])?(\.[a-z_]+)*: /;
 
-/** Services name the field first and write without a capital or a full stop; people get a plain sentence. */
+/** A service's message as a sentence: without the name of the field, with a capital and a full stop. */
 export function sentence(text) {
   const plain = text.replace(FIELD, "");
   const start = plain.charAt(0).toUpperCase() + plain.slice(1);
@@ -68,14 +68,14 @@ export function images(collection, { filter, limit, pageToken, signal }) {
   return request(`/collections/${collection}/images?${query}`, { signal });
 }
 
-/** The bytes of a stored picture, so that a part of it can be looked for. */
+/** The bytes of a stored image, so that a part of it can be searched for. */
 export async function content(collection, imageId) {
   const response = await reach(`${imagePath(collection, imageId)}/content`, {});
-  if (!response.ok) throw new Problem(response.status, "The picture's file cannot be read.");
+  if (!response.ok) throw new Problem(response.status, "The image's file cannot be read.");
   return response.blob();
 }
 
-/** Searches with what the query holds; absent parts are left out. */
+/** Searches with the parts that the query has. */
 export function search(collection, query, { limit, offset, signal }) {
   const form = new FormData();
   if (query.imageId) form.set("image_id", query.imageId);
@@ -98,7 +98,7 @@ export function detect(blob, { detector, signal }) {
   return request("/detect", { method: "POST", body: form, signal });
 }
 
-/** Uploads one picture under its file's name; a Problem says why it was not taken. */
+/** Uploads one image under its file's name; a Problem says why it was not ingested. */
 export async function upload(collection, file, signal) {
   const form = new FormData();
   form.set("images", file);
@@ -110,7 +110,7 @@ export const ingestFolder = (collection, folder) => request(`/collections/${coll
 export const jobs = async () => (await request("/jobs")).jobs;
 export const cancelJob = (id) => request(`/jobs/${id}`, { method: "DELETE" });
 
-/** Calls back with the job at each change, the last time in its final state. */
+/** Calls back with the job after each change, and at last in its final state. */
 export function followJob(id, onChange) {
   const events = new EventSource(`${API}/jobs/${id}/events`);
   events.addEventListener("progress", (event) => onChange(JSON.parse(event.data)));
@@ -119,7 +119,7 @@ export function followJob(id, onChange) {
     onChange(JSON.parse(event.data));
   });
   events.addEventListener("error", () => {
-    // While it reconnects by itself there is nothing to say; a gateway that forgot the job refuses for good.
+    // EventSource reconnects by itself, except where the gateway answers that it does not know the job.
     if (events.readyState === EventSource.CLOSED) {
       onChange({ id, state: "failed", detail: "The server lost track of this job.", lost: true });
     }

@@ -1,8 +1,8 @@
-// Asking before something is gone.
+// A question before something is deleted.
 
 import { byId } from "./elements.js";
 
-/** Resolves to whether people said yes. */
+/** Resolves to whether the answer is yes. */
 export function confirmed({ title, text, yes }) {
   const dialog = byId("confirm-dialog");
   byId("confirm-title").textContent = title;

@@ -1,4 +1,4 @@
-// Making a collection: a name, the bundle that embeds, and what is compared.
+// The dialog for a new collection: its name, its encoder, and what is compared.
 
 import * as api from "./api.js";
 import { byId, closable, el } from "./elements.js";
@@ -6,7 +6,7 @@ import { byId, closable, el } from "./elements.js";
 const NAME = /^[a-z][a-z0-9_]{0,62}$/;
 
 export class Creating {
-  /** `onCreated(collection)` is told about the new collection. */
+  /** `onCreated(collection)` is called with the new collection. */
   constructor(onCreated) {
     this.onCreated = onCreated;
     this.dialog = byId("create-dialog");
@@ -19,17 +19,17 @@ export class Creating {
     });
   }
 
-  /** Opens with what the servers offer. */
+  /** Opens with the models that are served. */
   open({ encoders, detectors }) {
-    const embedders = encoders.filter((each) => each.modalities.includes("image"));
-    byId("create-encoder").replaceChildren(...embedders.map((each) =>
+    const imageEncoders = encoders.filter((each) => each.modalities.includes("image"));
+    byId("create-encoder").replaceChildren(...imageEncoders.map((each) =>
       el("option", { value: each.name }, `${each.name} (${each.dimension} dimensions, reads ${each.modalities.join(", ")})`)));
     byId("create-detector").replaceChildren(...detectors.map((each) => el("option", { value: each.name }, each.name)));
     const objects = this.dialog.querySelector("input[value=objects]");
     objects.disabled = !detectors.length;
     if (objects.disabled) this.dialog.querySelector("input[value=whole_image]").checked = true;
     objects.closest("label").title = detectors.length ? "" : "No detector is served.";
-    byId("create-error").textContent = embedders.length ? "" : "No encoder for pictures is served; start one first.";
+    byId("create-error").textContent = imageEncoders.length ? "" : "No encoder for images is served; start one first.";
     this.#showDetectors();
     this.dialog.showModal();
   }

@@ -1,12 +1,12 @@
-// One picture in full: its facts, and what can be done with it.
+// The dialog with one image: its facts, and actions on it.
 
 import * as api from "./api.js";
 import { confirmed } from "./confirm.js";
-import { announce, byId, closable, count, el, place } from "./elements.js";
+import { announce, byId, closable, count, el, position } from "./elements.js";
 import { nameOf } from "./results.js";
 
 export class Details {
-  /** `onSimilar(imageId)` looks for more like it, `onDeleted(imageId)` is told that it is gone. */
+  /** `onSimilar(imageId)` searches for similar images, `onDeleted(imageId)` is called after a deletion. */
   constructor({ onSimilar, onDeleted }) {
     this.onSimilar = onSimilar;
     this.onDeleted = onDeleted;
@@ -19,7 +19,7 @@ export class Details {
     byId("details-delete").addEventListener("click", () => this.#delete());
   }
 
-  /** Opens at once with what the hit tells; the record follows. */
+  /** Opens at once with the hit; adds the record when it arrives. */
   async open(collection, hit) {
     this.collection = collection;
     this.hit = hit;
@@ -27,7 +27,7 @@ export class Details {
     byId("details-error").textContent = "";
     byId("details-open").href = api.contentUrl(collection, hit.image_id);
     byId("details-facts").replaceChildren(...facts(hit, null));
-    this.#showPicture(hit.region ? [{ box: hit.region, label: hit.label, isMatch: true }] : []);
+    this.#showImage(hit.region ? [{ box: hit.region, label: hit.label, isMatch: true }] : []);
     this.dialog.showModal();
     try {
       const record = await api.image(collection, hit.image_id);
@@ -38,27 +38,27 @@ export class Details {
     }
   }
 
-  #showPicture(regions) {
-    const picture = el("img", {
+  #showImage(regions) {
+    const image = el("img", {
       src: api.thumbnailUrl(this.collection, this.hit.image_id, 1024),
       alt: nameOf(this.hit),
     });
-    const frame = el("div", { className: "whole" }, picture);
-    picture.addEventListener("error", () => {
-      frame.replaceChildren(el("p", { className: "hint" }, "The picture cannot be shown; its file may have been moved."));
+    const frame = el("div", { className: "whole" }, image);
+    image.addEventListener("error", () => {
+      frame.replaceChildren(el("p", { className: "hint" }, "The image cannot be shown; its file may have been moved."));
     });
     for (const region of regions) {
       const box = el("span", { className: "match" });
-      place(box, region.box);
+      position(box, region.box);
       frame.append(box);
     }
-    byId("details-picture").replaceChildren(frame);
+    byId("details-image").replaceChildren(frame);
   }
 
   async #delete() {
     const { collection, hit } = this;
     const isSure = await confirmed({
-      title: "Delete this picture?",
+      title: "Delete this image?",
       text: `${nameOf(hit)} will no longer be found in ${collection}. Its file stays where it is.`,
       yes: "Delete",
     });
@@ -77,20 +77,20 @@ export class Details {
 
 const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
-/** Words with how often they come: 2 × boat, 3 × balloon, dog. */
+/** Words with their counts: 2 × boat, 3 × balloon, dog. */
 function tally(words) {
   const counts = new Map();
   for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
   return [...counts].map(([word, times]) => (times > 1 ? `${times} × ${word}` : word)).join(", ");
 }
 
-/** The copies that the hit names, and how many more there are. */
+/** The copies that the hit lists, and how many more there are. */
 function copiesOf({ copies, copy_count: all }) {
   const more = all - copies.length;
   return [...copies, ...(more > 0 ? [`and ${count(more, "other")}`] : [])].join("\n");
 }
 
-/** Pairs of dt and dd: what the hit says, then the record, then all metadata. */
+/** Pairs of dt and dd: the hit, its record where it is known, and all metadata. */
 function facts(hit, record) {
   const rows = [];
   if (hit.score !== undefined) rows.push(["Score", hit.score.toFixed(4)]);

@@ -1,4 +1,4 @@
-// Starts Swagger UI on our OpenAPI document; a file of its own, because our CSP allows no inline script.
+// Starts Swagger UI on our OpenAPI document; in a file of its own, because our CSP forbids inline scripts.
 "use strict";
 
 window.SwaggerUIBundle({

@@ -1,4 +1,4 @@
-// Making DOM nodes: text goes in as text, never as markup.
+// DOM nodes: text is inserted as text, never as markup.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -14,27 +14,27 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-/** Places a node over a picture; the box is in shares of the picture's sides. */
-export function place(node, box) {
+/** Positions a node over an image; the box is in normalized coordinates. */
+export function position(node, box) {
   node.style.left = `${box.x_min * 100}%`;
   node.style.top = `${box.y_min * 100}%`;
   node.style.width = `${(box.x_max - box.x_min) * 100}%`;
   node.style.height = `${(box.y_max - box.y_min) * 100}%`;
 }
 
-/** Says something to screen readers. */
+/** Announces text to screen readers. */
 export function announce(text) {
   byId("announcer").textContent = text;
 }
 
 const counts = new Intl.NumberFormat("en");
 
-/** A count with its word: 1 picture, 1,234 pictures. */
+/** A count with its word: 1 image, 1,234 images. */
 export function count(number, word, plural = `${word}s`) {
   return `${counts.format(number)} ${number === 1 ? word : plural}`;
 }
 
-/** Ends a dialog by its own Close and Cancel buttons, and by a click beside it. */
+/** Lets a dialog be closed by its Close and Cancel buttons, and by a click outside. */
 export function closable(dialog) {
   for (const button of dialog.querySelectorAll("[data-close]")) {
     button.addEventListener("click", () => dialog.close());
@@ -44,7 +44,7 @@ export function closable(dialog) {
   });
 }
 
-/** Takes files that are dropped on a node, and shows that it would. */
+/** Accepts files that are dropped on a node, and highlights it while they are above it. */
 export function droppable(node, onFiles) {
   const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
   let depth = 0;
@@ -64,7 +64,7 @@ export function droppable(node, onFiles) {
     if (!carriesFiles(event)) return;
     depth = 0;
     node.classList.remove("over");
-    if (event.defaultPrevented) return; // a node inside this one took them
+    if (event.defaultPrevented) return; // A node inside this one has accepted them.
     event.preventDefault();
     if (event.dataTransfer.files.length) onFiles([...event.dataTransfer.files]);
   });

@@ -1,4 +1,4 @@
-// The page: which collection is looked at, and how the query, the results and the dialogs hang together.
+// The page: the current collection, and the wiring of query, results and dialogs.
 
 import { Adding } from "./adding.js";
 import * as api from "./api.js";
@@ -20,7 +20,7 @@ class Page {
     this.running = new AbortController();
     this.results = new Results({ onOpen: (hit) => this.details.open(this.current.name, hit), onMore: () => this.#run({ isNextPage: true }) });
     this.details = new Details({
-      onSimilar: (imageId) => this.#lookLike(imageId),
+      onSimilar: (imageId) => this.#searchSimilar(imageId),
       onDeleted: () => this.#refresh(),
     });
     this.creating = new Creating((created) => this.#refresh(created.name));
@@ -46,20 +46,20 @@ class Page {
     byId("delete-collection").addEventListener("click", () => this.#deleteCollection());
   }
 
-  /** Reads anew what there is; the wanted collection is chosen, else the one that was. */
-  async #refresh(wanted = this.current?.name, { isQuiet = false } = {}) {
+  /** Reloads the collections and shows the one of this name, else the first. */
+  async #refresh(name = this.current?.name, { isQuiet = false } = {}) {
     try {
       [this.collections, this.served] = await Promise.all([api.collections(), api.capabilities()]);
     } catch (error) {
-      this.#showProblem(error, () => this.#refresh(wanted));
+      this.#showProblem(error, () => this.#refresh(name));
       return;
     }
-    const known = this.collections.find(({ name }) => name === wanted) ?? this.collections[0];
+    const known = this.collections.find((each) => each.name === name) ?? this.collections[0];
     byId("picker").hidden = !known;
     byId("query").hidden = !known;
     byId("add").disabled = !known;
     byId("collection").replaceChildren(...this.collections.map(({ name, image_count }) =>
-      el("option", { value: name }, `${name} · ${count(image_count, "picture")}`)));
+      el("option", { value: name }, `${name} · ${count(image_count, "image")}`)));
     if (known) this.#show(known, { isQuiet });
     else this.#welcome();
   }
@@ -80,7 +80,7 @@ class Page {
       hasSketch: this.#canRead("sketch", collection),
       detector: this.#detectorOf(collection),
     });
-    // A new collection clears the panel, and that asks already.
+    // For a new collection the panel is cleared, which starts a search by itself.
     if (!isNew) this.#run({ isQuiet });
   }
 
@@ -88,7 +88,7 @@ class Page {
     return this.served.encoders.some((encoder) => encoder.space === space && encoder.modalities.includes(modality));
   }
 
-  /** The detector that finds boxes in a query picture; null where none is served. */
+  /** The detector for query images; null where none is served. */
   #detectorOf(collection) {
     const names = this.served.detectors.map(({ name }) => name);
     return names.includes(collection.detector) ? collection.detector : (names[0] ?? null);
@@ -98,7 +98,7 @@ class Page {
     this.current = null;
     this.results.showState({
       title: "Nothing to search yet",
-      text: "A collection is a set of pictures that is searched together. Make one, then add a folder of pictures.",
+      text: "A collection is a set of images that is searched together. Make one, then add a folder of images.",
       actions: [["New collection", () => this.#create()]],
     });
   }
@@ -113,10 +113,10 @@ class Page {
   }
 
   async #deleteCollection() {
-    const { name, image_count: pictures } = this.current;
+    const { name, image_count: imageCount } = this.current;
     const isSure = await confirmed({
       title: `Delete ${name}?`,
-      text: `The collection and what was learnt of its ${count(pictures, "picture")} will be gone. The picture files stay where they are.`,
+      text: `The collection and everything stored about its ${count(imageCount, "image")} will be deleted. The image files stay where they are.`,
       yes: "Delete collection",
     });
     if (!isSure) return;
@@ -129,19 +129,19 @@ class Page {
     }
   }
 
-  /** Shows new pictures at the end, and the first ones as soon as there are some. */
+  /** Shows new images at the end, and the first ones as soon as there are some. */
   async #added(collection, isAtEnd) {
     if (collection !== this.current?.name) return;
     if (isAtEnd || !this.current.image_count) await this.#refresh(collection, { isQuiet: true });
   }
 
-  #lookLike(imageId) {
+  #searchSimilar(imageId) {
     this.panel.useStored(imageId);
     scrollTo({ top: 0, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
     byId("results").focus({ preventScroll: true });
   }
 
-  /** Asks the query of this moment, or for the next page of its answer; an older question is dropped. */
+  /** Runs the current query, or gets its next page; a query that still runs is aborted. */
   async #run({ isNextPage = false, isQuiet = false } = {}) {
     this.running.abort();
     this.running = new AbortController();
@@ -155,20 +155,20 @@ class Page {
       const answer = this.query.isEmpty ? await this.#browse(signal) : await this.#search(signal);
       if (!signal.aborted) this.results.show({ collection: this.current.name, isNextPage, ...answer });
     } catch (error) {
-      const isGone = error.status === 404 && (await this.#isGone());
+      const isDeleted = error.status === 404 && (await this.#isDeleted());
       if (signal.aborted) return;
-      if (isGone) this.#showGone();
+      if (isDeleted) this.#showDeleted();
       else this.#showProblem(error, () => this.#run());
     }
   }
 
-  /** Whether the collection that is shown was deleted meanwhile, here or by somebody else. */
-  async #isGone() {
+  /** Whether the current collection was deleted, perhaps by another client. */
+  async #isDeleted() {
     const known = await api.collections().catch(() => this.collections);
     return !known.some(({ name }) => name === this.current.name);
   }
 
-  #showGone() {
+  #showDeleted() {
     this.results.showState({
       title: `${this.current.name} was deleted`,
       text: "The collection does not exist any more.",
@@ -184,8 +184,8 @@ class Page {
     const kind = this.current.mode === OBJECTS ? `, ${count(this.current.region_count, "object")}` : "";
     return {
       hits: images,
-      title: filter ? "Pictures that match" : `All of ${this.current.name}`,
-      note: filter ? filter : count(this.current.image_count, "picture") + kind,
+      title: filter ? "Images that match" : `All of ${this.current.name}`,
+      note: filter ? filter : count(this.current.image_count, "image") + kind,
       warnings,
       hasMore: Boolean(next),
       empty: filter ? this.#nothingMatches() : this.#emptyCollection(),
@@ -198,7 +198,7 @@ class Page {
     const isFirst = this.offset === 0;
     this.offset += limit;
     return {
-      // Nobody who asks for more like a picture wants to see it again.
+      // "More like this" leaves out the image itself.
       hits: answer.hits.filter((hit) => hit.image_id !== this.query.sourceId),
       title: "Best matches",
       note: isFirst ? `found in ${answer.timings.total_ms.toFixed(0)} ms` : `the first ${this.offset}`,
@@ -211,26 +211,26 @@ class Page {
   #emptyCollection() {
     return {
       title: `${this.current.name} is empty`,
-      text: "Add a folder of pictures, or upload a few.",
-      actions: [["Add pictures", () => this.adding.open(this.current.name)]],
+      text: "Add a folder of images, or upload a few.",
+      actions: [["Add images", () => this.adding.open(this.current.name)]],
     };
   }
 
   #nothingMatches() {
-    return { title: "Nothing found", text: "Try another picture, another part of it, or a wider filter.", actions: [] };
+    return { title: "Nothing found", text: "Try another image, another part of it, or a wider filter.", actions: [] };
   }
 
-  #showProblem(error, again) {
+  #showProblem(error, retry) {
     this.results.showState({
-      title: error.status === 415 ? "This picture cannot be read" : "That did not work",
+      title: error.status === 415 ? "This image cannot be read" : "That did not work",
       text: error.message,
-      actions: isWorthTrying(error) ? [["Try again", again]] : [],
+      actions: isRetryable(error) ? [["Try again", retry]] : [],
       isError: true,
     });
   }
 }
 
-/** The collection that an address names after its #; none where people typed what cannot be decoded. */
+/** The collection after the # of an address; empty where it cannot be decoded. */
 function named(hash) {
   try {
     return decodeURIComponent(hash.slice(1));
@@ -239,7 +239,7 @@ function named(hash) {
   }
 }
 
-/** Whether the same question may have an answer a moment later: not when the question itself is at fault. */
-const isWorthTrying = ({ status }) => status === 0 || status === 429 || status >= 500;
+/** Whether the same request may succeed later: not where the request itself is wrong. */
+const isRetryable = ({ status }) => status === 0 || status === 429 || status >= 500;
 
 new Page().start();

@@ -1,4 +1,4 @@
-// Cards that show work under way: how far, how fast, what failed and why, and a way to stop it.
+// Cards with the progress of a job: how far, how fast, what failed and why, and a button to cancel it.
 
 import { sentence } from "./api.js";
 import { byId, count, el } from "./elements.js";
@@ -7,7 +7,7 @@ const NAMES_SHOWN = 5;
 const STATES = { done: "Done", failed: "Stopped", cancelled: "Cancelled" };
 
 export class ProgressCard {
-  /** `explanation` stands behind the title; `onCancel` stops the work; the card can be dismissed once it is over. */
+  /** `explanation` is the tooltip of the title; `onCancel` stops the work; a card whose work has ended can be dismissed. */
   constructor(title, explanation, onCancel) {
     this.isAtEnd = false;
     this.bar = el("progress", { "aria-label": title });
@@ -21,7 +21,7 @@ export class ProgressCard {
     byId("progress").prepend(this.node);
   }
 
-  /** Shows a job, as its route tells it. */
+  /** Shows a job as the gateway reports it. */
   show(job) {
     const answered = job.done + job.failed;
     const isRunning = job.state === "running";
@@ -29,10 +29,10 @@ export class ProgressCard {
     else Object.assign(this.bar, { max: Math.max(1, job.total), value: isRunning ? answered : job.total ? answered : 1 });
     this.line.textContent = isRunning ? underWay(job, answered) : summary(job);
     this.node.dataset.state = job.failed && job.state === "done" ? "partial" : job.state;
-    const untold = job.failed - job.failures.length;
+    const unlisted = job.failed - job.failures.length;
     const failures = job.failures.map(failureLine);
-    fill(this.failures, job.failed, "picture", "not taken", untold > 0 ? [...failures, el("li", {}, `and ${untold} more`)] : failures);
-    fill(this.warnings, total(job.warnings), "picture", "with a remark", job.warnings?.map(findingLine));
+    fill(this.failures, job.failed, "image", "not taken", unlisted > 0 ? [...failures, el("li", {}, `and ${unlisted} more`)] : failures);
+    fill(this.warnings, total(job.warnings), "image", "with a remark", job.warnings?.map(findingLine));
     fill(this.leftOut, total(job.left_out), "file", "left out", job.left_out?.map(findingLine));
     if (isRunning) return;
     this.isAtEnd = true;
@@ -56,29 +56,29 @@ const fileName = (uri) => el("strong", { title: uri }, uri.split("/").pop());
 const failureLine = ({ uri, reason }) => el("li", {}, fileName(uri), ` ${sentence(reason)}`);
 const total = (findings) => (findings ?? []).reduce((sum, finding) => sum + finding.count, 0);
 
-/** Shows lines about `number` things that were `what`, or hides them where there is nothing to say. */
+/** Shows lines about `number` things that were `what`; hides the node where there are none. */
 function fill(node, number, word, what, lines = []) {
   node.hidden = !number;
   node.querySelector("summary").textContent = `${count(number, word)} ${what}`;
   node.querySelector("ul").replaceChildren(...lines);
 }
 
-/** One reason with the files that it holds for. */
+/** One reason with the first of its files. */
 function findingLine({ reason, count: number, uris }) {
-  const names = uris.slice(0, NAMES_SHOWN).flatMap((uri, place) => [place ? ", " : " ", fileName(uri)]);
+  const names = uris.slice(0, NAMES_SHOWN).flatMap((uri, position) => [position ? ", " : " ", fileName(uri)]);
   const more = number > NAMES_SHOWN ? ` and ${number - NAMES_SHOWN} more` : "";
   return el("li", {}, `${number} × ${sentence(reason)}`, names, more);
 }
 
 function underWay(job, answered) {
-  if (job.phase === "pruning") return "Looking for pictures whose files are gone…";
-  if (job.phase === "scanning") return `Looking for pictures… ${job.total} so far`;
+  if (job.phase === "pruning") return "Looking for images whose files are gone…";
+  if (job.phase === "scanning") return `Looking for images… ${job.total} so far`;
   const failed = job.failed ? ` · ${job.failed} failed` : "";
-  return `${answered} of ${count(job.total, "picture")} · ${job.rate.toFixed(job.rate < 10 ? 1 : 0)} a second${failed}`;
+  return `${answered} of ${count(job.total, "image")} · ${job.rate.toFixed(job.rate < 10 ? 1 : 0)} a second${failed}`;
 }
 
 function summary(job) {
-  if (job.state === "done" && !job.total && !job.pruned) return "There is no picture in this folder.";
+  if (job.state === "done" && !job.total && !job.pruned) return "There is no image in this folder.";
   const kinds = ["added", "updated", "unchanged"].filter((kind) => job[kind]).map((kind) => `${job[kind]} ${kind}`);
   if (job.failed) kinds.push(`${job.failed} not taken`);
   if (job.pruned) kinds.push(`${job.pruned} removed, as their files are gone`);

@@ -1,14 +1,14 @@
-// The query panel: a picture, a part of it, words, a sketch, and how they count.
+// The query panel: an image or a region of it, words, a sketch, and their weights.
 
 import * as api from "./api.js";
 import { announce, byId, count, droppable } from "./elements.js";
 import { Sketch } from "./sketch.js";
 import { Stage } from "./stage.js";
 
-const WORDS_PAUSE_MS = 400;
+const TYPING_PAUSE_MS = 400;
 
 export class QueryPanel {
-  /** `onChange(query)` is called with every new query; null when there is none. */
+  /** `onChange(query)` is called with every new query; `query.isEmpty` where nothing is searched for. */
   constructor(onChange) {
     this.onChange = onChange;
     this.stage = new Stage((choice) => this.#update(choice));
@@ -21,34 +21,34 @@ export class QueryPanel {
     this.#listen();
   }
 
-  /** Says what the chosen collection can be asked. */
+  /** Shows the inputs that the collection can be searched with. */
   setCollection({ collection, hasText, hasSketch, detector }) {
     const isNew = this.collection?.name !== collection.name;
     this.collection = collection;
     this.detector = detector;
     byId("words-form").hidden = !hasText;
     byId("sketch-field").hidden = !hasSketch;
-    byId("query-title").textContent = hasText || hasSketch ? "Find pictures" : "Find pictures like…";
+    byId("query-title").textContent = hasText || hasSketch ? "Find images" : "Find images like…";
     if (isNew) this.clear();
   }
 
-  /** Looks for a picture from this device. */
-  usePicture(blob) {
-    this.picture = { blob };
-    this.#showPicture(blob);
-    this.#update(this.#wholly());
+  /** Searches for an image from this device. */
+  useImage(blob) {
+    this.image = { blob };
+    this.#showImage(blob);
+    this.#update(this.#defaultChoice());
   }
 
-  /** Looks for a stored picture; its bytes are fetched so that a part of it can be chosen too. */
+  /** Searches for a stored image; its bytes are fetched so that a region of it can be chosen too. */
   async useStored(imageId) {
-    this.picture = { imageId };
+    this.image = { imageId };
     this.stage.clear();
-    this.#update(this.#wholly());
-    const { picture, collection } = this;
+    this.#update(this.#defaultChoice());
+    const { image, collection } = this;
     const blob = await api.content(collection.name, imageId).catch(() => null);
-    if (this.picture !== picture || !blob) return;
-    this.picture.blob = blob;
-    this.#showPicture(blob);
+    if (this.image !== image || !blob) return;
+    this.image.blob = blob;
+    this.#showImage(blob);
   }
 
   clear() {
@@ -57,28 +57,28 @@ export class QueryPanel {
     this.stage.clear();
     this.board.clear();
     byId("words").value = "";
-    byId("picture").value = "";
+    byId("image").value = "";
     this.#update({});
   }
 
   #reset() {
-    this.picture = null;
+    this.image = null;
     this.sketch = null;
     this.choice = { region: null, detect: false };
   }
 
-  /** What is looked for before people choose: every object where objects are compared, else the whole picture. */
-  #wholly() {
+  /** The choice before people make one: every object where objects are compared, else the whole image. */
+  #defaultChoice() {
     const comparesObjects = this.collection.mode === "COLLECTION_MODE_OBJECTS";
     return { region: null, detect: comparesObjects && this.detector !== null };
   }
 
   #listen() {
     const isReady = () => !byId("query").hidden && !document.querySelector("dialog[open]");
-    const takeFirst = (files) => files[0] && isReady() && this.usePicture(files[0]);
-    const input = byId("picture");
+    const takeFirst = (files) => files[0] && isReady() && this.useImage(files[0]);
+    const input = byId("image");
     input.addEventListener("change", () => takeFirst([...input.files]));
-    // Anywhere on the page, also where a browser would leave it to show the file.
+    // The whole page accepts files; elsewhere the browser would leave the page to show the file.
     droppable(document.documentElement, takeFirst);
     addEventListener("paste", (event) => {
       const file = [...(event.clipboardData?.files ?? [])].find((each) => each.type.startsWith("image/"));
@@ -90,12 +90,12 @@ export class QueryPanel {
     });
     byId("clear").addEventListener("click", () => {
       this.clear();
-      byId("picture").focus();
+      byId("image").focus();
     });
     let pause = 0;
     byId("words").addEventListener("input", () => {
       clearTimeout(pause);
-      pause = setTimeout(() => this.#update({}), WORDS_PAUSE_MS);
+      pause = setTimeout(() => this.#update({}), TYPING_PAUSE_MS);
     });
     for (const form of [byId("words-form"), byId("options-form")]) {
       form.addEventListener("submit", (event) => {
@@ -107,8 +107,8 @@ export class QueryPanel {
     for (const id of ["balance", "filter", "limit"]) byId(id).addEventListener("change", () => this.#update({}));
   }
 
-  #showPicture(blob) {
-    this.stage.show(blob, this.#wholly().detect);
+  #showImage(blob) {
+    this.stage.show(blob, this.#defaultChoice().detect);
     this.#detect(blob);
   }
 
@@ -127,9 +127,9 @@ export class QueryPanel {
         ? "Choose an object, or drag a box around one."
         : "No object was recognised. Drag a box around what you look for.";
       byId("stage-hint").textContent = [hint, ...warnings.map(api.sentence)].join(" ");
-      announce(`${count(detections.length, "object")} found in your picture`);
+      announce(`${count(detections.length, "object")} found in your image`);
     } catch (error) {
-      // The search itself goes on without boxes, and says what is wrong with the picture if that is it.
+      // The search runs without boxes; if the image itself is bad, its own error says so.
       if (error.name !== "AbortError") byId("stage-hint").textContent = "Drag a box around what you look for.";
     }
   }
@@ -137,33 +137,33 @@ export class QueryPanel {
   #update(choice) {
     this.choice = { ...this.choice, ...choice };
     const words = byId("words-form").hidden ? "" : byId("words").value.trim();
-    byId("drop").hidden = Boolean(this.picture);
-    byId("chosen").hidden = !this.picture;
-    byId("balance-field").hidden = !((this.picture || this.sketch) && words);
-    byId("balance-seen").textContent = this.picture ? "More picture" : "More sketch";
+    byId("drop").hidden = Boolean(this.image);
+    byId("chosen").hidden = !this.image;
+    byId("balance-field").hidden = !((this.image || this.sketch) && words);
+    byId("balance-seen").textContent = this.image ? "More image" : "More sketch";
     this.onChange(this.#query(words));
   }
 
   #query(words) {
     const query = { filter: byId("filter").value.trim(), limit: Number(byId("limit").value), words };
-    query.isEmpty = !this.picture && !this.sketch && !words;
+    query.isEmpty = !this.image && !this.sketch && !words;
     if (this.sketch) query.sketch = this.sketch;
-    if (this.picture) Object.assign(query, this.#pictureQuery(), { sourceId: this.picture.imageId });
-    if (words && (this.picture || this.sketch)) query.weights = this.#weights(query);
+    if (this.image) Object.assign(query, this.#imageQuery(), { sourceId: this.image.imageId });
+    if (words && (this.image || this.sketch)) query.weights = this.#weights(query);
     return query;
   }
 
-  #pictureQuery() {
+  #imageQuery() {
     const { region, detect } = this.choice;
-    // A stored picture is looked for by its id; only for a choice within it are its bytes sent.
-    const isStored = this.picture.imageId && !region && detect === this.#wholly().detect;
-    return isStored ? { imageId: this.picture.imageId } : { blob: this.picture.blob, region, detect };
+    // A stored image is searched by its id; its bytes are sent only for a choice within it.
+    const isStored = this.image.imageId && !region && detect === this.#defaultChoice().detect;
+    return isStored ? { imageId: this.image.imageId } : { blob: this.image.blob, region, detect };
   }
 
-  /** Words have the balance's share, what is seen has the rest. */
+  /** The balance is the weight of the words; image and sketch share the rest. */
   #weights({ imageId, sketch }) {
-    const share = Number(byId("balance").value);
-    const seen = [...(this.picture ? [imageId ? "image_id" : "image"] : []), ...(sketch ? ["sketch"] : [])];
-    return { text: share, ...Object.fromEntries(seen.map((part) => [part, (1 - share) / seen.length])) };
+    const balance = Number(byId("balance").value);
+    const seen = [...(this.image ? [imageId ? "image_id" : "image"] : []), ...(sketch ? ["sketch"] : [])];
+    return { text: balance, ...Object.fromEntries(seen.map((part) => [part, (1 - balance) / seen.length])) };
   }
 }

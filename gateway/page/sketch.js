@@ -1,8 +1,8 @@
-// The drawing board: strokes on white, handed on as a PNG when the pen rests.
+// The drawing board: strokes on white, passed on as a PNG after a pause in the drawing.
 
 import { announce, byId, count } from "./elements.js";
 
-const REST_MS = 350;
+const PAUSE_MS = 350;
 const PEN_PX = 5;
 
 export class Sketch {
@@ -21,11 +21,11 @@ export class Sketch {
     return this.strokes.length === 0;
   }
 
-  /** Wipes the board without a word to anyone. */
+  /** Clears the board without calling `onChange`. */
   clear() {
     this.strokes = [];
     this.version += 1;
-    clearTimeout(this.rest);
+    clearTimeout(this.pause);
     this.#paint();
   }
 
@@ -36,14 +36,14 @@ export class Sketch {
       if (event.button !== 0 || stroke) return;
       event.preventDefault();
       canvas.setPointerCapture(event.pointerId);
-      clearTimeout(this.rest);
+      clearTimeout(this.pause);
       stroke = [this.#at(event)];
       this.strokes.push(stroke);
       this.#paint();
     });
     canvas.addEventListener("pointermove", (event) => {
       if (!stroke) return;
-      // Between two frames a quick hand leaves several points.
+      // A fast pointer makes several points between two frames.
       const events = event.getCoalescedEvents?.() ?? [];
       stroke.push(...(events.length ? events : [event]).map((each) => this.#at(each)));
       this.#paint();
@@ -63,7 +63,7 @@ export class Sketch {
     byId("board-clear").addEventListener("click", () => {
       this.clear();
       this.onChange(null);
-      announce("The drawing is gone");
+      announce("The drawing was cleared");
     });
   }
 
@@ -83,7 +83,7 @@ export class Sketch {
     for (const [first, ...others] of this.strokes) {
       pen.beginPath();
       pen.moveTo(...first);
-      // A dot is a stroke that goes nowhere.
+      // A dot is a stroke of one point.
       for (const point of others.length ? others : [first]) pen.lineTo(...point);
       pen.stroke();
     }
@@ -92,12 +92,12 @@ export class Sketch {
   }
 
   #changed() {
-    clearTimeout(this.rest);
+    clearTimeout(this.pause);
     this.version += 1;
     const { version } = this;
-    this.rest = setTimeout(() => {
+    this.pause = setTimeout(() => {
       if (this.isEmpty) this.onChange(null);
       else this.canvas.toBlob((blob) => version === this.version && this.onChange(blob), "image/png");
-    }, REST_MS);
+    }, PAUSE_MS);
   }
 }

@@ -1,14 +1,15 @@
-// The query picture with its boxes: objects that were found, and a box that people drag themselves.
+// The query image with its boxes: detected objects, and a box that people drag.
 
-import { byId, el, place } from "./elements.js";
+import { byId, el, position } from "./elements.js";
 
-const SMALLEST_SHARE = 0.03;
-const EDGE_SHARE = 0.12;
+// In normalized coordinates.
+const MIN_SIDE = 0.03;
+const EDGE = 0.12;
 
 const percent = (score) => `${Math.round(score * 100)} %`;
 
 export class Stage {
-  /** `onChoose({region, detect})` is called when people choose what to look for. */
+  /** `onChoose({region, detect})` is called when people choose what to search for. */
   constructor(onChoose) {
     this.onChoose = onChoose;
     this.boxes = byId("boxes");
@@ -22,7 +23,7 @@ export class Stage {
     this.boxes.addEventListener("pointerdown", (event) => this.#startDrag(event));
   }
 
-  /** Shows a picture; with `offerAll` all its objects are looked for until people choose, else the whole of it. */
+  /** Shows an image; until people choose, all its objects are searched for with `offerAll`, else the whole image. */
   show(blob, offerAll) {
     this.clear();
     this.offerAll = offerAll;
@@ -40,18 +41,18 @@ export class Stage {
     this.chips.replaceChildren();
   }
 
-  /** Shows the objects that were found. */
+  /** Shows the objects that were detected. */
   setDetections(detections) {
     const custom = this.boxes.querySelector(".box.custom");
-    const choices = [{ title: "Whole picture", region: null, detect: false }];
+    const choices = [{ title: "Whole image", region: null, detect: false }];
     if (this.offerAll) choices.unshift({ title: "Every object", region: null, detect: true });
     for (const found of detections) {
       choices.push({ title: found.label || "object", score: found.score, region: found.box, detect: false });
     }
     this.chips.replaceChildren(...choices.map((choice) => this.#chip(choice)));
-    // The largest first, so that a small box inside a large one stays within reach.
-    const inSight = choices.filter((choice) => choice.region).sort((one, other) => area(other.region) - area(one.region));
-    this.boxes.replaceChildren(...inSight.map((choice) => this.#box(choice)));
+    // The largest first, so that a small box inside a large one can still be clicked.
+    const withRegion = choices.filter((choice) => choice.region).sort((one, other) => area(other.region) - area(one.region));
+    this.boxes.replaceChildren(...withRegion.map((choice) => this.#box(choice)));
     if (custom) this.boxes.append(custom);
     else this.#mark(choices[0]);
     for (const choice of choices) choice.chip.addEventListener("click", () => this.#choose(choice));
@@ -72,10 +73,10 @@ export class Stage {
       "aria-pressed": "false",
       onclick: () => this.#choose(choice),
     }, el("span", {}, choice.title));
-    place(choice.box, choice.region);
-    choice.box.classList.toggle("at-top", choice.region.y_min < EDGE_SHARE);
-    choice.box.classList.toggle("at-right", choice.region.x_max > 1 - EDGE_SHARE);
-    // Several objects may have the same name: pointing at a chip shows which one is meant.
+    position(choice.box, choice.region);
+    choice.box.classList.toggle("at-top", choice.region.y_min < EDGE);
+    choice.box.classList.toggle("at-right", choice.region.x_max > 1 - EDGE);
+    // Several objects may have the same label: pointing at a chip highlights its box.
     choice.chip.addEventListener("pointerenter", () => choice.box.classList.add("pointed"));
     choice.chip.addEventListener("pointerleave", () => choice.box.classList.remove("pointed"));
     return choice.box;
@@ -97,15 +98,15 @@ export class Stage {
   #startDrag(event) {
     if (event.button !== 0) return;
     const frame = this.boxes.getBoundingClientRect();
-    const share = (at) => ({
+    const pointOf = (at) => ({
       x: Math.min(1, Math.max(0, (at.clientX - frame.left) / frame.width)),
       y: Math.min(1, Math.max(0, (at.clientY - frame.top) / frame.height)),
     });
-    const start = share(event);
+    const start = pointOf(event);
     let drawn = null;
     let region = null;
     const move = (at) => {
-      region = between(start, share(at));
+      region = between(start, pointOf(at));
       if (!drawn && !isLarge(region)) return;
       if (!drawn) {
         this.boxes.querySelector(".box.custom")?.remove();
@@ -113,7 +114,7 @@ export class Stage {
         this.boxes.append(drawn);
         this.dragged = true;
       }
-      place(drawn, region);
+      position(drawn, region);
     };
     const end = () => {
       removeEventListener("pointermove", move);
@@ -134,7 +135,7 @@ export class Stage {
 
 const area = (box) => (box.x_max - box.x_min) * (box.y_max - box.y_min);
 
-const isLarge = (box) => box.x_max - box.x_min >= SMALLEST_SHARE && box.y_max - box.y_min >= SMALLEST_SHARE;
+const isLarge = (box) => box.x_max - box.x_min >= MIN_SIDE && box.y_max - box.y_min >= MIN_SIDE;
 
 const between = (one, other) => ({
   x_min: Math.min(one.x, other.x),

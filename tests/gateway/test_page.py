@@ -78,9 +78,9 @@ def objects(api: httpx.Client, name: str) -> str:
     """An objects collection of four scenes."""
     _create(api, name, mode="objects", detector="tiny_detector")
     for scene, placed in SCENES.items():
-        picture = {"file": (f"{scene}.png", encoded(blocks(placed, (480, 360))))}
+        image = {"file": (f"{scene}.png", encoded(blocks(placed, (480, 360))))}
         metadata = {"metadata": f'{{"filename": "{scene}.png", "shop": "north"}}'}
-        assert api.post(f"/collections/{name}/images", files=picture, data=metadata).status_code == 200
+        assert api.post(f"/collections/{name}/images", files=image, data=metadata).status_code == 200
     return name
 
 
@@ -94,13 +94,13 @@ def _file(filename: str, content: bytes) -> Any:
 
 
 def _open(page: Page, collection: str) -> None:
-    """The collection's pictures are shown."""
+    """The collection's images are shown."""
     page.goto(f"/#{collection}")
     expect(page.locator(".tile")).to_have_count(len(SCENES))
 
 
 def _look(page: Page, name: str) -> None:
-    """No state may scroll sideways on a phone; pictures of it are kept when FOVEA_SCREENSHOTS names a folder."""
+    """No state may scroll sideways on a phone; images of it are kept when FOVEA_SCREENSHOTS names a folder."""
     folder = os.environ.get("FOVEA_SCREENSHOTS")
     for viewport in (PHONE, DESKTOP):
         page.set_viewport_size(viewport)
@@ -112,11 +112,11 @@ def _look(page: Page, name: str) -> None:
 
 
 def test_upload_search_box_details_and_more_like_this(page: Page, objects: str) -> None:
-    """The whole way: a picture finds, one of its objects finds better, a hit shows its facts and leads on."""
+    """The whole way: an image finds, one of its objects finds better, a hit shows its facts and leads on."""
     _open(page, objects)
     _look(page, "browse")
 
-    page.set_input_files("#picture", [_file("query.png", encoded(blocks(SCENES["red_and_blue"])))])
+    page.set_input_files("#image", [_file("query.png", encoded(blocks(SCENES["red_and_blue"])))])
     expect(page.locator("#boxes .box")).to_have_count(2)
     expect(page.locator("#results-title")).to_have_text("Best matches")
     page.get_by_role("button", name="Look for this blue").click()
@@ -153,8 +153,8 @@ def test_any_fragment_opens_the_page(page: Page, objects: str, fragment: str) ->
 
 
 @pytest.mark.parametrize("target", ["body", ".bar", "#grid", "#query", "html"])
-def test_picture_is_dropped_anywhere(page: Page, objects: str, target: str) -> None:
-    """The whole page takes a picture; a browser would leave it to show the file."""
+def test_image_is_dropped_anywhere(page: Page, objects: str, target: str) -> None:
+    """The whole page takes an image; a browser would leave it to show the file."""
     _open(page, objects)
     page.evaluate(
         """([target, bytes]) => {
@@ -180,7 +180,7 @@ def test_nothing_violates_accessibility_rules(page: Page, objects: str, scheme: 
     page.emulate_media(color_scheme=scheme)
     _open(page, objects)
     _require_accessible(page)
-    page.set_input_files("#picture", [_file("query.png", encoded(blocks(SCENES["red_and_blue"])))])
+    page.set_input_files("#image", [_file("query.png", encoded(blocks(SCENES["red_and_blue"])))])
     expect(page.locator("#boxes .box")).to_have_count(2)
     expect(page.locator("#results-title")).to_have_text("Best matches")
     expect(page.locator(".frame .match").first).to_be_visible()
@@ -199,7 +199,7 @@ def _require_accessible(page: Page) -> None:
 def test_dragged_box_is_looked_for(page: Page, objects: str) -> None:
     """People may draw a box where no object was recognised."""
     _open(page, objects)
-    page.set_input_files("#picture", [_file("query.png", encoded(blocks(SCENES["red_and_blue"])))])
+    page.set_input_files("#image", [_file("query.png", encoded(blocks(SCENES["red_and_blue"])))])
     expect(page.locator("#boxes .box")).to_have_count(2)
     frame = page.locator("#boxes").bounding_box()
     assert frame is not None
@@ -233,18 +233,18 @@ def test_collection_is_created_and_a_folder_ingested_with_progress(
     page.get_by_role("button", name="Create").click()
     expect(page.locator(".empty")).to_contain_text(f"{name} is empty")
 
-    page.locator(".empty").get_by_role("button", name="Add pictures").click()
+    page.locator(".empty").get_by_role("button", name="Add images").click()
     page.get_by_label("A folder on the server").fill(str(folder))
     _look(page, "add")
     page.get_by_role("button", name="Ingest").click()
     card = page.locator(".progress")
     expect(card.get_by_role("progressbar")).to_be_visible()
     expect(card).to_contain_text("Done: 40 added, 1 not taken")
-    card.get_by_text("1 picture not taken").click()
+    card.get_by_text("1 image not taken").click()
     expect(card).to_contain_text("broken.jpg")
     card.get_by_text("1 file left out").click()
     expect(card).to_contain_text("HEIC files cannot be read; convert them to JPEG, PNG, WebP or TIFF. IMG_1.HEIC")
-    expect(page.locator("#collection option:checked")).to_have_text(f"{name} · 40 pictures")
+    expect(page.locator("#collection option:checked")).to_have_text(f"{name} · 40 images")
     expect(page.locator(".tile")).to_have_count(24)
     _look(page, "ingested")
     page.get_by_role("button", name="Show more").click()
@@ -254,7 +254,7 @@ def test_collection_is_created_and_a_folder_ingested_with_progress(
 def test_folder_outside_the_roots_is_explained(page: Page, objects: str, complaints: list[str]) -> None:
     """What the server refuses is said where people typed it."""
     _open(page, objects)
-    page.get_by_role("button", name="Add pictures").click()
+    page.get_by_role("button", name="Add images").click()
     page.get_by_label("A folder on the server").fill("/etc")
     page.get_by_role("button", name="Ingest").click()
 
@@ -265,7 +265,7 @@ def test_folder_outside_the_roots_is_explained(page: Page, objects: str, complai
 def test_uploads_fail_alone(page: Page, objects: str, complaints: list[str]) -> None:
     """Of several uploads a broken one is named, the others are found."""
     _open(page, objects)
-    page.get_by_role("button", name="Add pictures").click()
+    page.get_by_role("button", name="Add images").click()
     page.set_input_files("#upload", [_file("new.png", encoded(plain("red"))), _file("broken.png", b"<html>")])
 
     expect(page.locator(".progress")).to_contain_text("Done: 1 added, 1 not taken")
@@ -309,22 +309,22 @@ def test_drawn_sketch_is_looked_for(page: Page, objects: str) -> None:
 
 
 def _stroke(page: Page, *points: tuple[float, float]) -> None:
-    """Draws through points in shares of the board."""
+    """Draws through points in normalized coordinates of the board."""
     frame = page.locator("#board").bounding_box()
     assert frame is not None
-    places = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in points]
-    page.mouse.move(*places[0])
+    pixels = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in points]
+    page.mouse.move(*pixels[0])
     page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=4)
+    for pixel in pixels[1:]:
+        page.mouse.move(*pixel, steps=4)
     page.mouse.up()
 
 
-def test_unreadable_picture_is_explained(page: Page, objects: str, complaints: list[str]) -> None:
-    """A page renamed to a picture gets one clear sentence, and the next picture works."""
+def test_unreadable_image_is_explained(page: Page, objects: str, complaints: list[str]) -> None:
+    """A page renamed to an image gets one clear sentence, and the next image works."""
     _open(page, objects)
-    page.set_input_files("#picture", [_file("query.png", b"<html></html>")])
-    expect(page.locator(".is-error")).to_contain_text("This picture cannot be read")
+    page.set_input_files("#image", [_file("query.png", b"<html></html>")])
+    expect(page.locator(".is-error")).to_contain_text("This image cannot be read")
     _look(page, "unreadable")
     complaints.clear()
 
@@ -332,8 +332,8 @@ def test_unreadable_picture_is_explained(page: Page, objects: str, complaints: l
     expect(page.locator(".tile")).to_have_count(4)
 
 
-def test_picture_is_deleted_after_a_question(page: Page, objects: str) -> None:
-    """Deleting asks first, and the picture is gone from the grid."""
+def test_image_is_deleted_after_a_question(page: Page, objects: str) -> None:
+    """Deleting asks first, and the image is gone from the grid."""
     _open(page, objects)
     page.get_by_role("button", name="green.png").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
@@ -380,7 +380,7 @@ def test_a_wrong_filter_is_named(page: Page, objects: str, complaints: list[str]
     """A sentence about a filter says that it is about the filter."""
     _open(page, objects)
     page.get_by_text("Options").click()
-    page.get_by_label("Only pictures whose metadata match").fill("year >")
+    page.get_by_label("Only images whose metadata match").fill("year >")
     page.keyboard.press("Enter")
 
     expect(page.locator(".is-error")).to_contain_text("Filter: expected a quoted text")
@@ -403,7 +403,7 @@ def test_all_copies_are_counted(page: Page, objects: str) -> None:
 
 
 def test_keyboard_reaches_everything(page: Page, objects: str) -> None:
-    """Without a mouse: skip to the results, open a picture, leave it, and be where one was."""
+    """Without a mouse: skip to the results, open an image, leave it, and be where one was."""
     _open(page, objects)
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
