@@ -1,4 +1,4 @@
-"""Pruning deletes what is gone, keeps what cannot be read, and hands the metadata of moved files on."""
+"""Pruning deletes images whose files were removed, keeps those that cannot be read, and moves metadata along with files."""
 
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -35,7 +35,7 @@ class Collection:
             yield self.images[uri]
 
     def take(self, files: Mapping[str, None]) -> None:
-        """Ingest files, whose content stands for its own hash; what is known keeps its metadata."""
+        """Ingest files, whose content stands for its own hash; known images keep their metadata."""
         for file in files:
             known = self.images.get(file)
             self.images[file] = Stored(file, Path(file).read_text(), known.metadata if known else {})
@@ -166,7 +166,7 @@ async def _deletable(folder: Path, *uris: str, changed: object = None) -> list[s
 
 
 async def test_other_spellings_of_a_path_are_not_judged(tmp_path: Path) -> None:
-    """A scan gives plain absolute paths only, so it cannot tell whether any other uri is gone."""
+    """A scan yields plain absolute paths only, so images with other uris are kept."""
     _write(tmp_path, "a.png", "1")
     others = [f"{tmp_path}/./gone.png", f"{tmp_path}//gone.png", f"{tmp_path}/sub/../gone.png", "gone.png"]
     others += [f"file://{tmp_path}/gone.png", f"{tmp_path}2/gone.png", f"{tmp_path}/../gone.png", "sha256:00"]

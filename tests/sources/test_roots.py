@@ -104,7 +104,7 @@ def test_links_inside_are_followed_and_links_out_are_not(tmp_path: Path, root: P
 
 
 def test_a_root_may_be_a_link(tmp_path: Path, root: Path) -> None:
-    """A root named by a link answers to both of its names."""
+    """A root that is a link has both of its names."""
     link = tmp_path / "link"
     link.symlink_to(root)
     roots = ImageRoots([link])
@@ -113,7 +113,7 @@ def test_a_root_may_be_a_link(tmp_path: Path, root: Path) -> None:
 
 
 def test_kernel_files_are_refused_below_any_root() -> None:
-    """A root as wide as the disk still keeps /proc out."""
+    """Even the root / does not include /proc."""
     with pytest.raises(OutsideRootsError):
         ImageRoots(["/"]).read("/proc/self/environ", MIB)
 

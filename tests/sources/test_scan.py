@@ -40,7 +40,7 @@ def test_finds_images_below_in_order(tmp_path: Path) -> None:
 
 
 def test_every_name_of_a_jpeg_is_taken(tmp_path: Path) -> None:
-    """What browsers and old programs call a JPEG is one."""
+    """All suffixes that browsers and old programs use for JPEG are known."""
     names = ["a.jfif", "b.jpe", "c.JIF"]
     for name in names:
         _touch(tmp_path / name)
@@ -68,7 +68,7 @@ def test_every_name_of_a_jpeg_is_taken(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path, name: str, said: str) -> None:
-    """No file is left out without a word, whatever the reason."""
+    """Every file that is left out is listed with its reason."""
     folder = tmp_path / "in"
     for kept in ("IMG_1.HEIC", "photo.avif", "DSC.NEF", "a.jxl", "notes.txt", "no_suffix", "fine.jpg"):
         _touch(folder / kept)
@@ -133,13 +133,13 @@ def test_a_missing_folder_fails_at_once(tmp_path: Path) -> None:
 
 
 def test_an_invalid_pattern_fails_at_once(tmp_path: Path) -> None:
-    """A mistake in an exclusion must not take in what was to stay out."""
+    """A mistake in an exclusion must not include what was to be left out."""
     with pytest.raises(PatternError, match="gitignore"):
         FolderScan(tmp_path, exclude=["!"])
 
 
 def test_a_folder_with_an_unusable_ignore_file_is_left_out(tmp_path: Path) -> None:
-    """What cannot be read might have said that the folder is private."""
+    """An ignore file that cannot be read may exclude the folder."""
     _touch(tmp_path / "a.jpg")
     _touch(tmp_path / "sub/b.jpg")
     (tmp_path / "sub/.foveaignore").mkdir()
@@ -183,7 +183,7 @@ def test_patterns_mean_what_they_mean_to_git(
     ignored: dict[int, list[str]],
     exclude: list[str],
 ) -> None:
-    """Nested ignore files and a caller's patterns leave exactly what git would leave, and pruning knows the same."""
+    """Nested ignore files and a caller's patterns leave exactly what git would leave, and pruning agrees."""
     root = tmp_path_factory.mktemp("tree")
     for file in files:
         _touch(root / file)

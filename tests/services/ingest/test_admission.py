@@ -1,4 +1,4 @@
-"""Items are admitted in one order, and what an item holds is free again however the item ends."""
+"""Items acquire what they hold in one order, and release it however they end."""
 
 import asyncio
 import hashlib
@@ -50,13 +50,13 @@ class Holder:
             await self._ends.wait()
 
     async def end(self) -> None:
-        """Lets go of everything."""
+        """Releases everything."""
         self._ends.set()
         await self.task
 
 
 async def started(admission: ItemAdmission, *items: Item) -> list[Holder]:
-    """Items that asked one after the other and went as far as they can without a thread."""
+    """Items that arrived one after the other and came as far as they can without a thread."""
     holders = []
     for item in items:
         holders.append(Holder(admission, item))
@@ -74,7 +74,7 @@ def stubborn(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 async def test_one_key_goes_in_the_order_of_asking(admission: ItemAdmission) -> None:
-    """The second item of a uri waits for the first; the same uri elsewhere, and other uris, wait for nobody."""
+    """The second item of a uri waits for the first; the same uri in another collection, and other uris, do not wait."""
     first, second, third, other = await started(admission, *(bytes_item(uri, 1) for uri in ("a", "a", "a", "b")))
     assert [holder.is_admitted.is_set() for holder in (first, second, third, other)] == [True, False, False, True]
     async with asyncio.timeout(10), admission.admit("another collection", bytes_item("a", 1), max_s=60):
@@ -88,7 +88,7 @@ async def test_one_key_goes_in_the_order_of_asking(admission: ItemAdmission) -> 
 
 
 async def test_bytes_without_a_uri_are_keyed_as_they_are_stored(admission: ItemAdmission) -> None:
-    """Nameless bytes wait for the same bytes under the name that they will get."""
+    """Bytes without a uri wait for the same bytes under the uri that they will get."""
     uri = f"sha256:{hashlib.sha256(b'x').hexdigest()}"
     (named,) = await started(admission, bytes_item(uri, 1))
     nameless, other = Holder(admission, bytes_item("", 1)), Holder(admission, bytes_item("", 2))
@@ -98,7 +98,7 @@ async def test_bytes_without_a_uri_are_keyed_as_they_are_stored(admission: ItemA
 
 
 async def test_who_waits_for_a_key_holds_no_bytes(admission: ItemAdmission) -> None:
-    """An item that stands behind its uri leaves the bytes to others, even if it will need all of them."""
+    """An item that waits for its uri holds no bytes, even if it will need all of them."""
     first, second = await started(admission, bytes_item("a", 100), bytes_item("a", BUDGET))
     (other,) = await started(admission, bytes_item("b", BUDGET - 100))
     assert other.is_admitted.is_set()
@@ -117,7 +117,7 @@ async def test_items_of_any_size_are_bounded_in_number(admission: ItemAdmission)
 
 
 async def test_a_file_counts_before_it_is_read(admission: ItemAdmission, tmp_path: Path) -> None:
-    """The size comes from the file system, so that a file waits for its room unread."""
+    """The size comes from the file system, so that a file waits for its bytes unread."""
     (tmp_path / "a.png").write_bytes(RED + bytes(BUDGET))
     (held,) = await started(admission, bytes_item("b", 1))
     waiting = Holder(admission, Item("a.png", None, {}))
@@ -140,7 +140,7 @@ async def test_a_file_that_grew_fails_alone(admission: ItemAdmission, tmp_path: 
 
 
 async def test_what_cannot_be_read_is_not_admitted(admission: ItemAdmission) -> None:
-    """A missing file and too many bytes are said before anything is held."""
+    """A missing file and a file that is too large fail before anything is held."""
     with pytest.raises(NotFound):
         async with admission.admit("c", Item("none.png", None, {}), max_s=60):
             pass
@@ -176,7 +176,7 @@ async def test_work_is_limited_in_time_and_waiting_is_not(admission: ItemAdmissi
 
 
 class Taker:
-    """Somebody who holds bytes of a budget until `ends` is set."""
+    """A task that holds bytes of a budget until `ends` is set."""
 
     def __init__(self, budget: ByteBudget, size: int) -> None:
         self.has_taken = asyncio.Event()

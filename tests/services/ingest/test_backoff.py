@@ -25,12 +25,12 @@ class Busy:
 
 
 async def test_a_busy_server_is_asked_again() -> None:
-    """Refusals are waited out."""
+    """The call is repeated after each refusal."""
     assert await retried(Busy(3).call, Deadline.after(10)) == "done"
 
 
 async def test_the_deadline_ends_the_backoff() -> None:
-    """There is no waiting for a try that would come too late."""
+    """An attempt that would come after the deadline is not waited for."""
     started_s = time.monotonic()
     with pytest.raises(Overloaded):
         await retried(Busy(3, retry_after_s=60).call, Deadline.after(10))
@@ -38,7 +38,7 @@ async def test_the_deadline_ends_the_backoff() -> None:
 
 
 async def test_other_errors_pass_at_once() -> None:
-    """Only a full queue is worth waiting for."""
+    """Only Overloaded is retried."""
 
     async def away() -> str:
         raise Unavailable("away")

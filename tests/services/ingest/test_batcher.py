@@ -1,4 +1,4 @@
-"""A batcher hands on what waits, answers everybody, and waits for nothing."""
+"""A batcher passes on the waiting requests, answers every caller, and has no timer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from services.ingest.batcher import MicroBatcher
 
 
 class Gate:
-    """A handler that keeps its batches back until it is opened, and doubles numbers."""
+    """A handler that doubles numbers and holds its batches until it is opened."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -28,7 +28,7 @@ class Gate:
 
 
 async def test_what_waits_is_the_next_batch() -> None:
-    """The first request goes at once; the others ride together as soon as the worker is free."""
+    """The first request goes at once; the others go together as soon as the worker is free."""
     gate = Gate()
     async with MicroBatcher(gate.handle, max_requests=3, calls=1) as batcher:
         first = asyncio.create_task(batcher.submit(0))
@@ -64,7 +64,7 @@ async def test_one_request_fails_alone() -> None:
 
 
 async def test_a_failed_batch_answers_everybody_and_the_next_one_works() -> None:
-    """Nobody waits for an answer that never comes."""
+    """Every caller gets the error of its batch."""
     gate = Gate()
     gate.opened.set()
     async with MicroBatcher(gate.handle, max_requests=3, calls=1) as batcher:
@@ -86,7 +86,7 @@ async def test_batches_overlap() -> None:
 
 
 async def test_requests_of_callers_that_left_are_dropped() -> None:
-    """Nothing is computed for nobody."""
+    """A request whose caller has left is not computed."""
     gate = Gate()
     async with MicroBatcher(gate.handle, max_requests=3, calls=1) as batcher:
         first = asyncio.create_task(batcher.submit(0))
@@ -101,7 +101,7 @@ async def test_requests_of_callers_that_left_are_dropped() -> None:
 
 
 async def test_closing_answers_those_who_wait() -> None:
-    """A closed batcher leaves nobody waiting."""
+    """A closed batcher cancels the waiting callers."""
     gate = Gate()
     async with MicroBatcher(gate.handle, max_requests=1, calls=1) as batcher:
         asks = [asyncio.create_task(batcher.submit(number)) for number in (0, 2)]

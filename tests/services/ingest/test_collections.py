@@ -1,4 +1,4 @@
-"""Collections are made for an encoder that is served, once, under a good name."""
+"""Collections are created for an encoder that is served, once, under a valid name."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ async def test_a_deleted_collection_is_gone_and_its_name_is_free(ingest: "Ingest
 
 
 async def test_a_name_is_taken_once(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """The second one of a name is refused."""
+    """A second collection of the same name is refused."""
     await create(ingest, name)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await create(ingest, name)
@@ -85,7 +85,7 @@ async def test_what_cannot_be_created_says_why(
 
 
 async def test_reindex_and_scrub_are_not_there_yet(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """The contract's later RPCs answer with one clear sentence."""
+    """The RPCs of a later release answer with one clear sentence."""
     for call in (
         ingest.Reindex(ingest_pb2.ReindexRequest(collection=name)),
         ingest.Scrub(ingest_pb2.ScrubRequest(collection=name)),

@@ -1,4 +1,4 @@
-"""Metadata of any depth is that item's failure: the stream goes on, and nobody else's answers suffer."""
+"""Metadata that is nested too deep fails its own item; the stream and the other items go on."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,7 +21,7 @@ INGEST = "/fovea.ingest.v1.IngestService/Ingest"
 
 
 def field(number: int, content: bytes) -> bytes:
-    """A length-delimited field as it stands on the wire."""
+    """A length-delimited field in wire format."""
     length, digits = len(content), bytearray()
     while length > 0x7F:
         digits.append(length & 0x7F | 0x80)
@@ -56,7 +56,7 @@ def test_what_can_be_decoded_is_untouched() -> None:
 
 
 async def test_a_deep_item_fails_alone(stores: Stores, encoder: str, name: str, tmp_path: Path) -> None:
-    """Items before and behind one that is too deep are added."""
+    """Items before and after one that is too deep are added."""
     settings = IngestSettings(
         milvus_uri=stores.milvus_uri, redis_url=stores.redis_url, encoders=(encoder,), uploads=tmp_path
     )

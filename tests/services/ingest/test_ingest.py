@@ -1,4 +1,4 @@
-"""A stream of images goes in: each is answered, durable and findable, and none stops the others."""
+"""Each image of a stream is answered when it is durable and findable, and none stops the others."""
 
 import asyncio
 import hashlib
@@ -32,7 +32,7 @@ def statuses(answers: list[ingest_pb2.IngestResponse]) -> list[str]:
 
 
 async def test_images_are_added_and_read_back(ingest: "IngestServiceAsyncStub", name: str, root: Path) -> None:
-    """Files by path and bytes by any uri go in with their metadata and come back with it."""
+    """Files by path and bytes by any uri are stored and read back with their metadata."""
     await create(ingest, name)
     path = root / "sub" / "röd 赤.png"
     path.parent.mkdir()
@@ -57,8 +57,8 @@ async def test_plain_names_of_built_in_fields_are_warned_of(ingest: "IngestServi
     await create(ingest, name)
     expected = ["filter: label is the metadata key label; for the built-in field write $label"]
     page = await ingest.ListImages(ingest_pb2.ListImagesRequest(collection=name, filter="label = 'x'"))
-    gone = await ingest.DeleteImages(ingest_pb2.DeleteImagesRequest(collection=name, filter="label = 'x'"))
-    assert list(page.warnings) == list(gone.warnings) == expected
+    deleted = await ingest.DeleteImages(ingest_pb2.DeleteImagesRequest(collection=name, filter="label = 'x'"))
+    assert list(page.warnings) == list(deleted.warnings) == expected
 
 
 async def test_a_rerun_changes_nothing(ingest: "IngestServiceAsyncStub", name: str) -> None:
@@ -82,7 +82,7 @@ async def test_changed_bytes_or_metadata_replace(ingest: "IngestServiceAsyncStub
 
 
 async def test_one_uri_many_times_in_one_stream(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """Each is answered, the last one lives."""
+    """Each is answered, and the last one is live."""
     await create(ingest, name)
     answers = await add(ingest, name, *(item("a", data) for data in (RED, RED, GREEN, BLUE)))
     assert sorted(statuses(answers)) == ["ADDED", "UNCHANGED", "UPDATED", "UPDATED"]
@@ -107,7 +107,7 @@ async def test_uploads_without_uri_are_named_by_their_bytes(
 
 
 async def test_bad_items_fail_alone(ingest: "IngestServiceAsyncStub", name: str, root: Path) -> None:
-    """Whatever is wrong with an item is said in its own answer, and its neighbours are taken."""
+    """An item's error is in its own answer, and the other items are added."""
     await create(ingest, name)
     (root / "broken.jpg").write_bytes(RED[: len(RED) // 2])
     (root / "empty.jpg").write_bytes(b"")
@@ -152,7 +152,7 @@ async def test_bad_items_fail_alone(ingest: "IngestServiceAsyncStub", name: str,
 
 
 async def test_images_of_every_kind_go_in(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """Every format that people have is taken, and what was done to it is said."""
+    """Every common format is accepted, with a warning about what was changed."""
     await create(ingest, name)
     image = plain("red")
     frames = [plain(colour) for colour in ("green", "blue")]
@@ -245,7 +245,7 @@ async def test_bad_requests_have_errors_of_their_own(
     request_: ingest_pb2.DeleteImagesRequest | ingest_pb2.GetImageRequest | ingest_pb2.ListImagesRequest,
     code: str,
 ) -> None:
-    """Each bad request has its status, and on an unknown collection that is not found."""
+    """Each bad request has its status; for an unknown collection it is NOT_FOUND."""
     await create(ingest, name)
     request_.collection = name
     with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -255,7 +255,7 @@ async def test_bad_requests_have_errors_of_their_own(
 
 
 async def test_a_stream_names_its_collection_first(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """A stream without a collection, or with an unknown one, ends; a foreign name later fails alone."""
+    """A stream without a collection, or with an unknown one, ends; another name on a later message fails alone."""
     for first, code in (("", grpc.StatusCode.INVALID_ARGUMENT), (name, grpc.StatusCode.NOT_FOUND)):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await add(ingest, first, item("a", RED))
@@ -272,7 +272,7 @@ async def test_a_stream_names_its_collection_first(ingest: "IngestServiceAsyncSt
     assert statuses([answers[uri] for uri in ("a", "b", "", "c")]) == ["ADDED", "FAILED", "FAILED", "ADDED"]
 
 
-async def test_a_caller_that_leaves_harms_nobody(ingest: "IngestServiceAsyncStub", name: str) -> None:
+async def test_a_caller_that_leaves_changes_nothing(ingest: "IngestServiceAsyncStub", name: str) -> None:
     """A stream cut in the middle leaves the server as it was, and sending again is safe."""
     await create(ingest, name)
     items = [item(f"{number}", RED) for number in range(50)]
@@ -298,18 +298,18 @@ async def test_an_encoder_that_goes_away_fails_the_items_only(stores: Stores, na
         address = running.enter_context(encoder_process(tmp_path / "log", bundle.folder))
         async with ingest_stub(stores, address, item_time_s=10) as ingest:
             await create(ingest, name)
-            gone = asyncio.Event()
+            stopped = asyncio.Event()
 
             async def requests() -> AsyncIterator[ingest_pb2.IngestRequest]:
                 yield ingest_pb2.IngestRequest(collection=name, item=item("before", RED))
-                await gone.wait()
+                await stopped.wait()
                 yield ingest_pb2.IngestRequest(item=item("after", GREEN))
                 yield ingest_pb2.IngestRequest(item=item("before", RED))
 
             call = ingest.Ingest(requests())
             before = await anext(aiter(call))
             running.close()
-            gone.set()
+            stopped.set()
             answers = {answer.uri: answer async for answer in call}
             assert statuses([before, answers["after"], answers["before"]]) == ["ADDED", "FAILED", "UNCHANGED"]
             assert answers["after"].error.code == grpc.StatusCode.UNAVAILABLE.value[0]
@@ -317,7 +317,7 @@ async def test_an_encoder_that_goes_away_fails_the_items_only(stores: Stores, na
 
 
 async def test_a_full_encoder_queue_is_waited_for(stores: Stores, name: str, tmp_path: Path) -> None:
-    """Bulk ingest survives an encoder that refuses, by coming back when the encoder asks for it."""
+    """Bulk ingest survives an encoder that refuses: it calls again after the time that the encoder asks for."""
     bundle = tiny_image_bundle(tmp_path / "tiny")
     with encoder_process(tmp_path / "log", bundle.folder, queue_limit="64", max_batch="8") as address:
         async with ingest_stub(stores, address, encode_batch=60, encode_calls=8) as ingest:
@@ -327,7 +327,7 @@ async def test_a_full_encoder_queue_is_waited_for(stores: Stores, name: str, tmp
 
 
 async def test_another_model_under_the_same_name_is_refused(stores: Stores, name: str, tmp_path: Path) -> None:
-    """Vectors of another space never get into a collection."""
+    """Embeddings of another space are never stored in a collection."""
     first, second = (tiny_image_bundle(tmp_path / f"d{size}", "tiny", size) for size in (16, 12))
     with encoder_process(tmp_path / "log", first.folder) as address:
         async with ingest_stub(stores, address) as ingest:

@@ -1,4 +1,4 @@
-"""Items are checked where they come in."""
+"""Items are checked when their message is read."""
 
 import pytest
 
@@ -22,13 +22,13 @@ def test_bad_items_name_the_field(item: ingest_pb2.Item, field: str) -> None:
 
 
 def test_empty_bytes_are_bytes() -> None:
-    """A zero-byte upload is a bad image, not a wish to read the uri."""
+    """A zero-byte upload is a bad image, and does not mean that the uri is to be read."""
     assert item_of(ingest_pb2.Item(uri="a", image=b"")).image == b""
     assert item_of(ingest_pb2.Item(uri="a")).image is None
 
 
 def test_bytes_are_kept_unless_refused() -> None:
-    """Callers of before the field keep what they had."""
+    """Callers that do not know the field keep their bytes."""
     kept = [item_of(ingest_pb2.Item(uri="a", image=b"", keep=asked)).keep for asked in (None, True, False)]
     assert kept == [True, True, False]
 

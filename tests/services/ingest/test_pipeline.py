@@ -1,4 +1,4 @@
-"""The pipeline's way from regions to embeddings, with model servers that remember what they were asked."""
+"""The pipeline from regions to embeddings, with model servers that record their calls."""
 
 import asyncio
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Models:
         return Detected(tuple(Detection(box, "thing", 0.9, 0) for box in boxes), 10, 10, ())
 
     async def encode(self, inputs: Sequence[Input], *, priority: Priority, **_: Any) -> Encoded:
-        """Embeds, refuses as often as `refusals` says, and fails over the second region of images that end with an exclamation mark."""
+        """Embeds, refuses `refusals` times, and fails for the second region of images that end with an exclamation mark."""
         if self.refusals:
             self.refusals -= 1
             raise Overloaded("full", retry_after_s=0.001)
@@ -84,7 +84,7 @@ async def ingest(models: Models, store: Store, *contents: bytes) -> list[Added |
 
 
 async def test_each_image_gets_the_embeddings_of_its_own_regions() -> None:
-    """Whatever shares a call with it, and also where a neighbour's region fails."""
+    """Whatever shares a call with it, and also if a region of another image fails."""
     models, store = Models(), Store()
     contents = [b"\3", b"\5!", b"\2", b"\xfa", b"\7!", b"\1"]
 

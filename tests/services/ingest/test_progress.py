@@ -1,4 +1,4 @@
-"""Streams always make progress: whatever is mixed, every item is answered and nothing stays held."""
+"""Streams always make progress: in any mix, every item is answered and everything is released."""
 
 import asyncio
 from collections import Counter
@@ -58,7 +58,7 @@ class Stream:
 
 @dataclass(slots=True)
 class SlowPipeline:
-    """Works on an image as its metadata say, and sees that no bound and no order is broken."""
+    """Works on an image as its metadata say, and checks every bound and the order."""
 
     inside: list[LoadedImage] = field(default_factory=list)
     order: list[tuple[int, str, int]] = field(default_factory=list)
@@ -113,7 +113,7 @@ def image(size: int) -> bytes:
 async def outcomes(
     stream: Stream, number: int, admission: ItemAdmission, pipeline: SlowPipeline
 ) -> list[IngestOutcome]:
-    """All that a caller is answered who does not leave."""
+    """All outcomes of a caller that does not leave."""
     running = IngestStream(
         "c",
         admission=admission,
@@ -126,7 +126,7 @@ async def outcomes(
 
 
 async def run(stream: Stream, number: int, admission: ItemAdmission, pipeline: SlowPipeline) -> None:
-    """Runs one stream to its end, and checks what became of its items."""
+    """Runs one stream to its end, and checks the outcomes of its items."""
     task = asyncio.create_task(outcomes(stream, number, admission, pipeline))
     if stream.leaves_after is not None:
         for _ in range(stream.leaves_after):
@@ -141,7 +141,7 @@ async def run(stream: Stream, number: int, admission: ItemAdmission, pipeline: S
 
 
 async def everything_is_free(admission: ItemAdmission) -> None:
-    """Each uri's lock, all bytes and a thread can be had."""
+    """Each uri's lock, all bytes and a thread can be acquired."""
     for uri in URIS:
         item = Item(uri, image(BUDGET), {})
         async with admission.admit("c", item, max_s=LONG_S) as size:

@@ -1,4 +1,4 @@
-"""The reader takes images from requests and from the roots, and nothing else."""
+"""The reader reads images from requests and from the roots, and nothing else."""
 
 import hashlib
 from pathlib import Path
@@ -34,7 +34,7 @@ def reader(root: Path, uploads: Path) -> ItemReader:
 
 
 def read(reader: ItemReader, item: Item) -> LoadedImage:
-    """Reads as much as was asked for before."""
+    """Reads with the size that was asked for before."""
     return reader.read(item, reader.size_of(item))
 
 
@@ -52,7 +52,7 @@ def test_reads_a_file_below_a_root(reader: ItemReader, root: Path, uploads: Path
 
 
 def test_keeps_bytes_that_lie_nowhere(reader: ItemReader, uploads: Path) -> None:
-    """Bytes under a foreign uri are kept, so that they can be shown later."""
+    """Bytes whose uri cannot be read are kept, so that they can be shown later."""
     image = read(reader, Item("https://host/red.png", RED, {}))
     assert image.uri == "https://host/red.png"
     assert kept(uploads) == [image.sha256]
@@ -67,7 +67,7 @@ def test_bytes_of_a_file_below_a_root_are_not_kept_twice(reader: ItemReader, roo
 
 
 def test_bytes_are_not_kept_against_the_callers_wish(reader: ItemReader, root: Path, uploads: Path) -> None:
-    """An image that is not to be copied is taken with a warning that says what to do, unless it needs no copy."""
+    """An image that is not to be copied is accepted with a warning that says what to do, unless it needs no copy."""
     image = read(reader, Item("/elsewhere/red.png", RED, {}, keep=False))
     assert kept(uploads) == []
     assert "--copy" in image.warnings[0]
@@ -75,7 +75,7 @@ def test_bytes_are_not_kept_against_the_callers_wish(reader: ItemReader, root: P
 
 
 def test_an_upload_without_a_uri_is_named_by_its_bytes(reader: ItemReader) -> None:
-    """The hash is the identity where there is no other."""
+    """The hash is the identity if there is no uri."""
     assert read(reader, Item("", RED, {})).uri == f"sha256:{hashlib.sha256(RED).hexdigest()}"
 
 

@@ -1,4 +1,4 @@
-"""An image that comes again: what is sent replaces, what is not sent stays, and nothing is encoded without need."""
+"""An image that is sent again: what is sent replaces, what is not sent stays, and nothing is encoded without need."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -57,7 +57,7 @@ async def metadata_of(ingest: "IngestServiceAsyncStub", name: str, uri: str) -> 
 async def test_metadata_absent_keep_and_present_replace(
     ingest: "IngestServiceAsyncStub", name: str, encoded_count: list[int], *, objects: bool
 ) -> None:
-    """The same bytes are encoded once, whatever is said of the metadata; empty metadata that are sent are empty."""
+    """The same bytes are encoded once, whatever the metadata; empty metadata that are sent replace the old ones."""
     await create(ingest, name, objects=objects)
     [added] = await add(ingest, name, item("a", RED, n=1))
     once = len(encoded_count)

@@ -1,4 +1,4 @@
-"""Streams that share one ingest server: none keeps another from its end."""
+"""Streams that share one ingest server do not block each other."""
 
 import asyncio
 from collections import Counter

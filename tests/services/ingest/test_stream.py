@@ -1,4 +1,4 @@
-"""A stream takes items while there is room, and answers each as it finishes."""
+"""A stream reads items while it has permits, and answers each as it finishes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,14 +21,14 @@ RED = encoded(plain("red"))
 
 
 class Gate:
-    """A pipeline whose images wait until each is let through; it counts who is inside."""
+    """A pipeline whose images wait until each is released; it counts those inside."""
 
     def __init__(self) -> None:
         self.inside: dict[str, asyncio.Event] = {}
         self.changed = asyncio.Event()
 
     async def add(self, image: LoadedImage) -> Added:
-        """Waits for the image's turn."""
+        """Waits until the image is released."""
         if image.uri == "bug":
             raise ZeroDivisionError
         self.inside[image.uri] = asyncio.Event()
@@ -88,12 +88,12 @@ def stream(gate: Gate, admission: ItemAdmission, *, max_items: int = 2, item_tim
 
 
 async def test_items_are_taken_while_there_is_room(gate: Gate, admission: ItemAdmission) -> None:
-    """No more items are taken than may be in flight; an answer that is not read holds its place."""
+    """No more items are read than may be in flight; an answer that is not read holds its permit."""
     source = Source(*(Item(uri, RED, {}) for uri in "abcd"))
     async with aclosing(stream(gate, admission).outcomes(source.items())) as outcomes:
         first = asyncio.ensure_future(anext(outcomes))
         await gate.until("a", "b")
-        assert source.taken == 3, "one more is at the door"
+        assert source.taken == 3, "one more was read and waits for a permit"
         gate.inside["b"].set()
         assert (await first).uri == "b"
         assert list(gate.inside) == ["a"], "the place of b is free only when the next answer is asked for"
@@ -143,7 +143,7 @@ async def test_failures_of_every_kind_are_answers(gate: Gate, admission: ItemAdm
 
 
 async def test_closing_cancels_what_runs_and_releases_the_bytes(gate: Gate, admission: ItemAdmission) -> None:
-    """Nothing of a stream whose caller left stays behind."""
+    """A stream whose caller left releases everything."""
     outcomes = stream(gate, admission).outcomes(Source(*(Item(uri, RED, {}) for uri in "abcd")).items())
     waiting = asyncio.ensure_future(anext(outcomes))
     await gate.until("a", "b")

@@ -1,4 +1,4 @@
-"""Kept uploads go when no image needs them, and never before."""
+"""Uploads are removed when no image needs them, and never before."""
 
 import asyncio
 import hashlib
@@ -43,7 +43,7 @@ def uploads(tmp_path: Path) -> Uploads:
 
 @pytest.fixture
 async def cleanup(stores: Stores, uploads: Uploads) -> AsyncIterator[UploadCleanup]:
-    """What removes them, beside the ingest server's own."""
+    """A cleanup beside the ingest server's own."""
     store = await ImageStore.open(stores.milvus_uri, stores.redis_url)
     yield UploadCleanup(store, uploads)
     await store.close()
@@ -62,7 +62,7 @@ async def delete(ingest: "IngestServiceAsyncStub", name: str, *uris: str) -> Non
 async def test_an_upload_is_removed_with_its_last_image(
     ingest: "IngestServiceAsyncStub", cleanup: UploadCleanup, uploads: Uploads, name: str
 ) -> None:
-    """The bytes stay while any image of any collection has them, and go with the last, however it goes."""
+    """The bytes stay while any image of any collection has them, and are removed with the last, however it is removed."""
     red, green = new_upload(), new_upload()
     await create(ingest, name)
     await create(ingest, f"{name}_b")
@@ -94,7 +94,7 @@ async def test_an_update_removes_the_old_bytes(ingest: "IngestServiceAsyncStub",
 async def test_what_a_crash_set_aside_is_settled(
     ingest: "IngestServiceAsyncStub", cleanup: UploadCleanup, uploads: Uploads, name: str, *, lives: bool
 ) -> None:
-    """A file that is set aside comes back when an image has its bytes, and goes otherwise."""
+    """A file that was set aside is restored if an image has its bytes, and removed otherwise."""
     red = new_upload()
     await create(ingest, name)
     uploads.keep(red.sha256, red.data)
@@ -130,7 +130,7 @@ async def test_the_same_bytes_may_come_in_at_any_moment(
     call: int,
     is_before: bool,
 ) -> None:
-    """An upload that is acknowledged while the same bytes are taken away keeps its file."""
+    """An upload that is acknowledged during the removal of the same bytes keeps its file."""
     red = new_upload()
     await create(ingest, name)
     store, uploads = cleanup._store, cleanup._uploads

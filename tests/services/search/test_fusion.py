@@ -1,4 +1,4 @@
-"""The laws of fusion, tried on vectors of all kinds."""
+"""The laws of fusion, for embeddings of all kinds."""
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ def test_parts_that_cancel_are_refused(part: Embeddings, weight: float) -> None:
 
 
 def test_an_embedding_is_brought_to_unit_length() -> None:
-    """Only the direction of a caller's vector counts, from the smallest to the largest floats."""
+    """Only the direction of a caller's embedding counts, from the smallest to the largest floats."""
     for scale in (2e-38, 1.0, 3e38):
         data = np.array([scale, 0, 0, 0], dtype="<f4").tobytes()
         assert parse_embedding(data, 4).tolist() == [[1, 0, 0, 0]]
@@ -106,6 +106,6 @@ def test_an_embedding_is_brought_to_unit_length() -> None:
     ],
 )
 def test_an_embedding_that_is_none_is_refused(data: bytes, message: str) -> None:
-    """A vector of another length, with NaN, or without a direction cannot be searched."""
+    """An embedding of another length, with NaN, or without a direction cannot be searched."""
     with pytest.raises(ValueError, match=message):
         parse_embedding(data, 4)

@@ -1,4 +1,4 @@
-"""A query that cannot be answered is refused by the name of its field."""
+"""A query that cannot be answered is refused with the name of its field."""
 
 import math
 from typing import Any

@@ -197,7 +197,7 @@ async def test_bad_queries_get_one_useful_sentence(
 async def test_unknown_words_and_plain_names_of_built_in_fields_are_warned_of(
     search: "SearchServiceAsyncStub", photos: str
 ) -> None:
-    """Words that the text tower lacks are named beside the answer, and so is a filter's name that changed its meaning."""
+    """Unknown words are named in the warnings, and so is a filter's name that changed its meaning."""
     request = search_pb2.SearchRequest(
         collection=photos, parts=[part(text="red mauve")], filter="$uri = 'red' or label = 'x'"
     )
@@ -239,7 +239,7 @@ async def test_filters_choose_by_metadata_and_cannot_be_broken_out_of(
 async def uris_or_none(
     search: "SearchServiceAsyncStub", name: str, query: search_pb2.QueryPart, text: str
 ) -> list[str]:
-    """What a filter finds; nothing where it is refused as a bad filter."""
+    """What a filter finds; nothing if it is refused as a bad filter."""
     try:
         return await uris(search, name, query, filter=text)
     except grpc.aio.AioRpcError as refused:
@@ -373,7 +373,7 @@ async def test_a_batch_answers_each_query_as_alone(search: "SearchServiceAsyncSt
 async def test_answers_over_the_message_limit_are_refused_with_what_to_do(
     ingest: "IngestServiceAsyncStub", stores: Stores, encoder: str, name: str
 ) -> None:
-    """A search too large for one message says so; in a batch, the results for which no room is left say so alone."""
+    """An answer too large for one message is an error; in a batch, only the results that no longer fit are errors."""
     await create(ingest, name)
     answers = await add(ingest, name, *(item(f"{n}", PLAIN["red"], note="x" * 14_000) for n in range(90)))
     assert all(not answer.HasField("error") for answer in answers)
@@ -417,7 +417,7 @@ async def test_too_many_callers_are_refused_at_once(stores: Stores, encoder: str
 async def test_another_model_under_the_same_name_is_refused(
     stores: Stores, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Vectors of different spaces are never compared; a query that needs no encoder still works."""
+    """Embeddings of different spaces are never compared; a query that needs no encoder still works."""
     folder = tmp_path_factory.mktemp("swapped")
     first, second = (tiny_image_bundle(folder / f"d{size}", "tiny", size) for size in (16, 12))
     with encoder_process(folder / "first", first.folder) as address:
@@ -434,8 +434,8 @@ async def test_another_model_under_the_same_name_is_refused(
 async def test_an_encoder_that_is_away_is_unavailable(
     search: "SearchServiceAsyncStub", stores: Stores, photos: str
 ) -> None:
-    """Without its encoder an image cannot be asked with; a stored one can."""
-    async with search_stub(stores, "127.0.0.1:1") as lonely:
+    """Without its encoder an image cannot be a query; a stored one can."""
+    async with search_stub(stores, "127.0.0.1:1") as cut_off:
         request = search_pb2.SearchRequest(collection=photos, parts=[part(image=PLAIN["red"])])
-        assert (await refusal(lonely, request))[0] == "UNAVAILABLE"
-        assert (await uris(lonely, photos, part(image_id=image_id("red"))))[0] == "red"
+        assert (await refusal(cut_off, request))[0] == "UNAVAILABLE"
+        assert (await uris(cut_off, photos, part(image_id=image_id("red"))))[0] == "red"

@@ -25,7 +25,7 @@ class Store:
         return a_collection(name)
 
     async def find(self, *_: object, **options: Any) -> Found:
-        """No hits, after the others had their turn; the limit stands in a warning."""
+        """No hits, after the other tasks ran; the limit is in a warning."""
         self._now += 1
         self.most = max(self.most, self._now)
         await asyncio.sleep(0)
