@@ -76,7 +76,7 @@ def _raw(bundle: Path, seconds: float) -> float:
 
 
 def _infer_request(bundle: Bundle) -> bytes:
-    width_px, height_px = bundle.picture_preprocessing.size
+    width_px, height_px = bundle.image_preprocessing.size
     tensor = oip.ModelInferRequest.InferInputTensor(name="image", datatype="UINT8", shape=[1, height_px, width_px, 3])
     pixels = noise((width_px, height_px), 1).tobytes()
     request = oip.ModelInferRequest(model_name=bundle.name, inputs=[tensor], raw_input_contents=[pixels])

@@ -19,7 +19,8 @@ import numpy.typing as npt
 import onnxruntime
 
 from encoders.bundle import Bundle, Preprocessing
-from encoders.image import decode, enough_px, probe, resize
+from encoders.images.decoding import decode, probe
+from encoders.images.resizing import enough_px, resize
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -90,7 +91,7 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle = Bundle.load(arguments.bundle)
     model = open_model(bundle, threads=arguments.threads)
-    preprocessing = bundle.picture_preprocessing
+    preprocessing = bundle.image_preprocessing
     batch = best_batch(model, preprocessing.size)
     if arguments.pictures is None:
         per_s = _rate(model, noise(preprocessing.size, batch), seconds=arguments.seconds)

@@ -5,12 +5,11 @@ from pathlib import Path
 
 from cli.failure import CommandFailed
 from encoders.bundle import Bundle
-from encoders.importers.darknet import import_darknet
+from encoders.importers.darknet.detector import import_darknet
 from encoders.importers.model_file import read_labels
-from encoders.importers.onnx_model import import_onnx
-from encoders.importers.published_model import NETWORKS, import_published
-from encoders.importers.spec import ImageSpec
-from encoders.importers.torchvision_model import import_torchvision
+from encoders.importers.onnx.embedder import import_onnx
+from encoders.importers.onnx.spec import ImageSpec
+from encoders.importers.torch_models import NETWORKS, import_published, import_torchvision
 
 _CHECKPOINTS = (".pth", ".pt", ".tar", ".safetensors")
 

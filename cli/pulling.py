@@ -8,7 +8,7 @@ from cli.download import WebFile
 from cli.failure import CommandFailed
 from cli.importing import Told, import_file, import_network
 from encoders.bundle import Bundle
-from encoders.importers.published_model import import_published
+from encoders.importers.torch_models import import_published
 
 _DARKNET = "https://raw.githubusercontent.com/pjreddie/darknet/f6afaabcdf85f77e7aff2ec55c020c0e297c77f9"
 _YOLO_CFG = WebFile(

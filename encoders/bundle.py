@@ -1,4 +1,4 @@
-"""The bundle: a folder with a model and everything that decides its vectors, described by `bundle.json`."""
+"""The bundle: a folder with a model and everything that decides its embeddings, described by `bundle.json`."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from domain.modality import Modality
-from encoders.errors import BundleError
+from encoders.errors import BundleError, first_line
 
 DESCRIPTION_FILE = "bundle.json"
 
@@ -48,11 +48,11 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """From an upright picture to the model's uint8 input; scale, mean and std are inside the graph.
+    """From an upright image to the model's uint8 input; scale, mean and std are inside the graph.
 
     `size` is (width, height) of the input. `shortest_crop` makes the shorter side `shorter_side_px` long (default: as
-    long as the input's) and keeps the middle; `letterbox` keeps the whole picture and pads it with `fill`: a colour, or
-    "blur" for the picture's own edges, blurred. `background` is what shows through transparent pixels.
+    long as the input's) and keeps the middle; `letterbox` keeps the whole image and pads it with `fill`: a colour, or
+    "blur" for the image's own edges, blurred. `background` is what shows through transparent pixels.
     """
 
     size: tuple[int, int]
@@ -75,7 +75,7 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True)
 class Tower:
-    """What decides the vectors of one of the models that share a space: its reference file and its preprocessing."""
+    """What decides the embeddings of one of the models that share a space: its reference file and its preprocessing."""
 
     model_sha256: str
     preprocessing: Preprocessing | None = None
@@ -84,25 +84,27 @@ class Tower:
 
 
 def space_of(dimension: int, *towers: Tower) -> str:
-    """Name the space of unit vectors that these towers share: 16 hex digits, the same in any order of towers."""
-    parts = sorted(json.dumps(_deciding(tower), sort_keys=True) for tower in towers)
+    """Name the space of embeddings that these towers share: 16 hex digits, the same in any order of towers."""
+    deciding = [dataclasses.asdict(tower) for tower in towers]
+    for tower in deciding:
+        # Names of spaces are stored in collections, and those of towers without cleaning are older than the field.
+        if tower["text_cleaning"] is None:
+            del tower["text_cleaning"]
+    parts = sorted(json.dumps(tower, sort_keys=True) for tower in deciding)
     return hashlib.sha256(json.dumps([dimension, "unit length", *parts]).encode()).hexdigest()[:16]
-
-
-def _deciding(tower: Tower) -> dict[str, Any]:
-    """What decides a tower's vectors; without a cleaning the same as before there was one, so that spaces stay."""
-    described = dataclasses.asdict(tower)
-    return described if tower.text_cleaning else {key: described[key] for key in described if key != "text_cleaning"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
     """One model that can be served.
 
-    Graphs by kind: `image` and `sketch` take `image` uint8 (N, H, W, 3) and give `embedding` float32 (N, D) of unit
-    length; `text` takes `tokens` int64 (N, T) and `lengths` int64 (N) and gives the same; `detector` takes `image` and
-    gives `boxes` float32 (N, K, 4) as shares of its input (x_min, y_min, x_max, y_max) and `scores` float32 (N, K, C).
-    `text_cleaning` is what happens to a text before its tokenizer.
+    Inputs and outputs of its graph by kind:
+
+        image, sketch  image uint8 (N, H, W, 3)                       embedding float32 (N, D) of unit length
+        text           tokens int64 (N, T), lengths int64 (N)         embedding float32 (N, D) of unit length
+        detector       image uint8 (N, H, W, 3)                       boxes float32 (N, K, 4), scores float32 (N, K, C)
+
+    Boxes are x_min, y_min, x_max, y_max in normalized coordinates of the input. `text_cleaning` precedes the tokenizer.
     """
 
     folder: Path
@@ -141,7 +143,7 @@ class Bundle:
         except OSError as error:
             raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
         except (ValueError, TypeError) as error:
-            raise BundleError(f"{path} is not a bundle's description: {_first_line(error)}.") from error
+            raise BundleError(f"{path} is not a bundle's description: {_problem_of(error)}.") from error
         except BundleError as error:
             raise BundleError(f"{path}: {error}") from error
         if verify:
@@ -159,11 +161,11 @@ class Bundle:
         unfinished.replace(folder / DESCRIPTION_FILE)
 
     def files(self) -> tuple[ModelFile, ...]:
-        """Every file that the bundle consists of, besides its description."""
+        """Every file of the bundle besides its description."""
         return (*self.precisions.values(), *((self.tokenizer,) if self.tokenizer else ()))
 
     def verify(self) -> None:
-        """Raise `BundleError` naming the first file whose bytes are not those that were described."""
+        """Raise `BundleError` naming the first file whose bytes differ from its description."""
         for model_file in self.files():
             path = self.folder / model_file.file
             try:
@@ -174,19 +176,17 @@ class Bundle:
                 raise BundleError(f"{path} is damaged or was changed: its SHA-256 is {found}, not {model_file.sha256}.")
 
     @property
-    def picture_preprocessing(self) -> Preprocessing:
-        """How pictures are prepared; every bundle that is not for text has it."""
-        assert self.preprocessing is not None, f"{self.name} reads no pictures"
+    def image_preprocessing(self) -> Preprocessing:
+        """How images are prepared; every bundle that is not for text has it."""
+        assert self.preprocessing is not None, f"{self.name} reads no images"
         return self.preprocessing
 
     def path_of(self, precision: str) -> Path:
         """Where the model file of one precision lies."""
-        try:
-            return self.folder / self.precisions[precision].file
-        except KeyError:
-            raise BundleError(
-                f"Bundle {self.name!r} has no precision {precision!r}, only {', '.join(self.precisions)}."
-            ) from None
+        if precision not in self.precisions:
+            known = ", ".join(self.precisions)
+            raise BundleError(f"Bundle {self.name!r} has no precision {precision!r}, only {known}.")
+        return self.folder / self.precisions[precision].file
 
 
 def _problems(bundle: Bundle) -> dict[str, bool]:
@@ -198,7 +198,7 @@ def _problems(bundle: Bundle) -> dict[str, bool]:
         and not (bundle.modalities and bundle.space and bundle.dimension > 0),
         "a text bundle reads text and nothing else reads it": embeds and ("text" in bundle.modalities) != reads_text,
         "a text bundle needs a tokenizer and max_tokens": reads_text and not (bundle.tokenizer and bundle.max_tokens),
-        "a bundle that reads pictures needs preprocessing": not reads_text and bundle.preprocessing is None,
+        "a bundle that reads images needs preprocessing": not reads_text and bundle.preprocessing is None,
         "a detector needs labels": not embeds and not bundle.labels,
         "max_batch must be at least 1": bundle.max_batch is not None and bundle.max_batch < 1,
     }
@@ -209,8 +209,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _first_line(error: Exception) -> str:
+def _problem_of(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    return str(error).splitlines()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return first_line(error)

@@ -2,15 +2,15 @@
 
 
 class InvalidContent(ValueError):
-    """The caller's picture or text cannot be used; the message says why, for the caller to read."""
+    """The caller's image or text cannot be used; the message says why, for the caller to read."""
 
 
-class UnsupportedPicture(InvalidContent):
-    """The bytes are no picture that is read here, or a damaged or too large one."""
+class UnsupportedImage(InvalidContent):
+    """The bytes are not an image that can be read, or are a damaged or too large one."""
 
 
 class DecodingCancelled(Exception):
-    """The caller has gone while its image was decoded; nobody waits for a result."""
+    """The caller left while its image was decoded; nobody waits for a result."""
 
 
 class BundleError(Exception):
@@ -18,4 +18,9 @@ class BundleError(Exception):
 
 
 class ModelError(Exception):
-    """The model ran and failed, or gave no usable answer for one input; nothing of it may be stored."""
+    """The model ran and failed, or computed no usable output for one input; nothing of it may be stored."""
+
+
+def first_line(error: Exception) -> str:
+    """What a library's exception says, in one line of a message."""
+    return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from encoders.libtiff import silence_libtiff
+from encoders.images.libtiff import silence_libtiff
 from gateway.app import create_app
 from gateway.protocol import TimedProtocol
 from gateway.settings import GatewaySettings

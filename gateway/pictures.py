@@ -12,9 +12,9 @@ from typing import TypeVar
 from PIL import Image
 
 from domain.reasons import CHANGED_SINCE_INGEST, UNSUPPORTED_PICTURE
-from encoders.decode_cost import DecodeBudget
 from encoders.errors import InvalidContent
-from encoders.image import open_picture, probe
+from encoders.images.decode_memory import DecodeBudget
+from encoders.images.decoding import open_image, probe
 from gateway.settings import GatewaySettings
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Overloaded, PermissionDenied
 from sources.errors import MissingSourceError, OutsideRootsError, SourceError
@@ -99,7 +99,7 @@ class Pictures:
                 raise error from None
 
     def _thumbnail(self, data: bytes, size_px: int) -> Content:
-        opened, box_px = open_picture(data), (size_px, size_px)
+        opened, box_px = open_image(data), (size_px, size_px)
         with self._memory.reserve(opened.decode_bytes(enough_px=box_px), self._wait_s):
             image = Image.fromarray(opened.decode(enough_px=box_px).pixels)
             image.thumbnail(box_px)

@@ -16,7 +16,7 @@ from domain import reasons
 from gateway.app import API, create_app
 from gateway.settings import GatewaySettings
 from tests.cli.running import FOVEA, Up
-from tests.support.pictures import blocks, corners, encoded, plain
+from tests.support.images import blocks, corners, encoded, plain
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from domain.box import Box
-from encoders.detection import Detection
+from domain.detection import Detection
 from training.datasets.annotated import AnnotatedPicture
 
 MOST_DETECTIONS = 100

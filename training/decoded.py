@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from encoders.bundle import Preprocessing
-from encoders.image import resize
+from encoders.images.resizing import resize
 from training.datasets.pictures import PictureError, open_picture
 
 Pixels = NDArray[np.uint8]

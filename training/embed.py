@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.bundle import Bundle
-from encoders.session import EmbeddingSession, ModelInput
+from encoders.serving.session import EmbeddingSession, ModelInput
 
 BATCH = 16
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from encoders.image import decode
+from encoders.images.decoding import decode
 
 PHOTOS = (
     "GroceryStoreDataset by Marcus Klasson (MIT), the 2,640 photos of its training split; "

@@ -17,7 +17,7 @@ import grpc
 from google.protobuf import json_format, struct_pb2
 
 from domain.box import Box
-from encoders.detection import Detection
+from domain.detection import Detection
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from fovea.search.v1 import search_pb2, search_pb2_grpc
@@ -121,7 +121,9 @@ class Served:
         request = detector_pb2.DetectRequest(detector=detector, image=picture, min_score=min_score, limit=limit)
         answer = self._detectors[detector].Detect(request)
         return [
-            Detection((item.box.x_min, item.box.y_min, item.box.x_max, item.box.y_max), item.class_id, item.score)
+            Detection(
+                (item.box.x_min, item.box.y_min, item.box.x_max, item.box.y_max), item.label, item.score, item.class_id
+            )
             for item in answer.detections
         ]
 

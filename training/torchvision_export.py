@@ -4,7 +4,7 @@
     python -m training.torchvision_export resnet18 --online --out resnet18.onnx
 
 Writes `resnet18.onnx` (`image` float32 (N, 3, H, W) -> `embedding` (N, D), what the classifier would see) and
-`resnet18.json` beside it, both of which `encoders.importers.onnx_model` takes.
+`resnet18.json` beside it, both of which `encoders.importers.onnx.embedder` reads.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from torchvision import models
 
 from encoders.errors import BundleError
 from encoders.importers.model_file import check_model_file
-from encoders.importers.spec import ImageSpec
+from encoders.importers.onnx.spec import ImageSpec
 from training.checkpoints.tensors import CheckpointError, load_strictly, read_checkpoint, tensors_of
 
 _OPSET = 17

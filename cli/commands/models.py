@@ -15,7 +15,7 @@ from cli.paths import expanded
 from cli.pulling import is_address, pull
 from encoders.bundle import DESCRIPTION_FILE, Bundle
 from encoders.errors import BundleError
-from encoders.importers.published_model import NETWORKS
+from encoders.importers.torch_models import NETWORKS
 
 NewName = Annotated[str, typer.Option(metavar="NAME", help="What the bundle is called from now on.")]
 Out = Annotated[

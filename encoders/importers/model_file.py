@@ -1,4 +1,4 @@
-"""Files that people bring: their bytes, once it is sure that they are no web page, no Git LFS pointer and not too big."""
+"""Files of models from any source: read only if they are not a web page, a Git LFS pointer or too large."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ _LFS_POINTER = b"version https://git-lfs"
 
 
 def read_model_file(path: Path) -> bytes:
-    """The bytes of a model or weights file; raises `BundleError` for whatever can be told from its first bytes."""
+    """The bytes of a model or weights file; raises `BundleError` where its first bytes show that it is something else."""
     data = _read(path, MAX_MODEL_BYTES)
     _refuse_impostors(path, data)
     return data

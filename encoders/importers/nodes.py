@@ -1,4 +1,4 @@
-"""ONNX nodes and constants in the making: what the importers build their graphs from."""
+"""ONNX nodes and constants under construction: what the importers build their graphs from."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -6,6 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+Reduction = Literal["ReduceMean", "ReduceMax", "ReduceSum"]
 
 
 class Nodes:
@@ -17,7 +19,7 @@ class Nodes:
         self.constants: list[TensorProto] = []
 
     def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        """Append a node with one output and give back the output's name."""
+        """Append a node with one output and return the name of the output."""
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
@@ -27,7 +29,7 @@ class Nodes:
         self.nodes.append(helper.make_node("Split", inputs, outputs, name=f"{outputs[0]}/split", axis=axis))
 
     def constant(self, name: str, values: NDArray[Any]) -> str:
-        """Append a constant tensor and give back its name."""
+        """Append a constant tensor and return its name."""
         self.constants.append(numpy_helper.from_array(values, name))
         return name
 
@@ -40,16 +42,9 @@ class Nodes:
         """An int64 constant: a shape, axes or indices."""
         return self.constant(name, np.array(values, np.int64))
 
-    def reduce(
-        self, operator: Literal["ReduceMean", "ReduceMax"], name: str, output: str, *, axes: Sequence[int]
-    ) -> str:
-        """Reduce over axes, which vanish."""
-        if self.opset < 18:
-            return self.add(operator, [name], output, axes=list(axes), keepdims=0)
-        return self.add(operator, [name, self.integers(f"{output}_axes", axes)], output, keepdims=0)
-
-    def sum(self, name: str, output: str, *, axis: int) -> str:
-        """Sum along one axis, which stays as an axis of length 1."""
-        if self.opset < 13:
-            return self.add("ReduceSum", [name], output, axes=[axis], keepdims=1)
-        return self.add("ReduceSum", [name, self.integers(f"{output}_axes", [axis])], output, keepdims=1)
+    def reduce(self, operator: Reduction, name: str, output: str, *, axes: Sequence[int], keepdims: int) -> str:
+        """Reduce over axes, which vanish or, with `keepdims` 1, stay with length 1."""
+        # ONNX made the axes an input: of ReduceSum in opset 13, of the others in opset 18.
+        if self.opset < (13 if operator == "ReduceSum" else 18):
+            return self.add(operator, [name], output, axes=list(axes), keepdims=keepdims)
+        return self.add(operator, [name, self.integers(f"{output}_axes", axes)], output, keepdims=keepdims)

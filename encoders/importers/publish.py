@@ -1,4 +1,4 @@
-"""A new bundle's folder: it appears whole and tried, or not at all."""
+"""A new bundle's folder: it appears complete and tried, or not at all."""
 
 import shutil
 import tempfile
@@ -10,12 +10,12 @@ import onnx
 from onnx import ModelProto
 
 from encoders.bundle import ModelFile
-from encoders.errors import BundleError
+from encoders.errors import BundleError, first_line
 
 
 @contextmanager
 def new_folder(out: Path, name: str) -> Iterator[Path]:
-    """A folder to write a bundle in, which becomes `out/name` when the block ends well and vanishes otherwise."""
+    """A folder to write a bundle in; it becomes `out/name` when the block ends without an error, and is deleted otherwise."""
     if (out / name).exists():
         raise BundleError(f"{out / name} exists already: choose another name, or delete that bundle first.")
     try:
@@ -39,7 +39,7 @@ def save_model(model: ModelProto, path: Path) -> ModelFile:
         onnx.checker.check_model(model)
         path.write_bytes(model.SerializeToString(deterministic=True))
     except onnx.checker.ValidationError as error:
-        raise BundleError(f"The graph is not valid ONNX: {str(error).strip().splitlines()[0]}") from error
+        raise BundleError(f"The graph is not valid ONNX: {first_line(error)}") from error
     except ValueError as error:
         raise BundleError("The model is larger than 2 GiB, the most that one ONNX file can hold.") from error
     return ModelFile.of(path)

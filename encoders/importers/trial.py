@@ -1,4 +1,4 @@
-"""Trial runs of graphs that nobody has run here before, on pictures that are made for it."""
+"""Trial runs of graphs that were never run here before, on images that are made for it."""
 
 from pathlib import Path
 
@@ -7,9 +7,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from encoders.errors import BundleError
-
-Arrays = dict[str, NDArray[np.float32]]
+from encoders.errors import BundleError, first_line
 
 
 class Trial:
@@ -22,27 +20,22 @@ class Trial:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions share no base class but this one
-            raise BundleError(f"ONNX Runtime cannot load the model: {_reason(error)}") from error
+            raise BundleError(f"ONNX Runtime cannot load the model: {first_line(error)}") from error
 
-    def run(self, pictures: NDArray[np.uint8]) -> Arrays:
-        """Outputs by name for pictures (N, H, W, 3)."""
+    def run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Outputs by name for images (N, H, W, 3)."""
         names = [output.name for output in self._session.get_outputs()]
         try:
-            return dict(zip(names, self._session.run(names, {"image": pictures}), strict=True))
+            return dict(zip(names, self._session.run(names, {"image": images}), strict=True))
         except Exception as error:  # as above
-            raise BundleError(f"The model fails on a picture: {_reason(error)}") from error
+            raise BundleError(f"The model fails on an image: {first_line(error)}") from error
 
 
-def trial_pictures(size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Three pictures (3, H, W, 3) that no network takes for one another: noise, a ramp of colours, stripes."""
+def trial_images(size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Three images (3, H, W, 3) that every network tells apart: noise, a ramp of colours, stripes."""
     width_px, height_px = size
     y, x = np.mgrid[:height_px, :width_px]
     noise = np.random.default_rng(0).integers(0, 256, (height_px, width_px, 3))
     ramp = np.stack([255 * x // width_px, 255 * y // height_px, np.full_like(x, 40)], axis=-1)
     stripes = np.repeat((255 * ((x + y) // 8 % 2))[..., None], 3, axis=-1)
     return np.stack([noise, ramp, stripes]).astype(np.uint8)
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

@@ -4,7 +4,7 @@ import logging
 import sys
 
 from encoders.errors import BundleError
-from encoders.libtiff import silence_libtiff
+from encoders.images.libtiff import silence_libtiff
 from rpc.environment import read_settings
 from rpc.telemetry import configure_logging, start_metrics
 from services.encoder.models import Models

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from domain.reasons import UNSUPPORTED_PICTURE
-from encoders.errors import InvalidContent, ModelError, UnsupportedPicture
+from encoders.errors import InvalidContent, ModelError, UnsupportedImage
 from fovea.encoder.v1 import encoder_pb2
 from rpc import telemetry
 from rpc.errors import Internal, InvalidArgument, NotFound, ServiceError
@@ -29,7 +29,7 @@ def service_error(error: InvalidContent | ModelError) -> ServiceError:
     """Translate what is wrong with one input."""
     if isinstance(error, ModelError):
         return Internal("the model gave no usable answer for this input")
-    return InvalidArgument(str(error), reason=UNSUPPORTED_PICTURE if isinstance(error, UnsupportedPicture) else "")
+    return InvalidArgument(str(error), reason=UNSUPPORTED_PICTURE if isinstance(error, UnsupportedImage) else "")
 
 
 def timings_message(timings: Timings, total_s: float) -> encoder_pb2.Timings:

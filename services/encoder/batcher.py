@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from domain.reasons import SHUTTING_DOWN
-from encoders.session import ModelInput, Session
+from encoders.serving.session import ModelInput, Session
 from rpc.errors import Internal, Overloaded, Unavailable
 from rpc.priority import Priority
 from services.encoder import metrics

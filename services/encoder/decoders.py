@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
-from encoders.decode_cost import DecodeBudget
+from encoders.images.decode_memory import DecodeBudget
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded
 

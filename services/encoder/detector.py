@@ -3,9 +3,10 @@
 import time
 from dataclasses import dataclass
 
-from encoders.detection import Detection, postprocess
+from domain.detection import Detection
 from encoders.errors import DecodingCancelled, InvalidContent, ModelError
-from encoders.session import DetectorSession, RawDetections
+from encoders.serving.detection import postprocess
+from encoders.serving.session import DetectorSession, RawDetections
 from services.encoder.batcher import Batcher
 from services.encoder.call import Call
 from services.encoder.reading import Content, PictureReader, PictureSize
@@ -47,8 +48,9 @@ class Detector:
             raise raw
         detections = postprocess(
             raw,
-            picture_px=(size.width_px, size.height_px),
-            preprocessing=self.bundle.picture_preprocessing,
+            labels=self.bundle.labels,
+            image_px=(size.width_px, size.height_px),
+            preprocessing=self.bundle.image_preprocessing,
             min_score=min_score,
             limit=limit,
         )

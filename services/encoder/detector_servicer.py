@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import grpc
 
-from domain.detection import Detection
 from domain.limits import DEFAULT_DETECTIONS, DEFAULT_MIN_SCORE, MAX_DETECTIONS
 from encoders.errors import InvalidContent, ModelError
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
@@ -34,10 +33,7 @@ class DetectorServicer(detector_pb2_grpc.DetectorServiceServicer):
         except (InvalidContent, ModelError) as error:
             raise service_error(error) from error
         return detector_pb2.DetectResponse(
-            detections=[
-                detection_message(Detection(item.box, detector.bundle.labels[item.class_id], item.score, item.class_id))
-                for item in found.detections
-            ],
+            detections=[detection_message(detection) for detection in found.detections],
             width_px=found.size.width_px,
             height_px=found.size.height_px,
             timings=timings_message(call.timings, time.perf_counter() - started_s),

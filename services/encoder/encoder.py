@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from encoders.errors import DecodingCancelled, InvalidContent, ModelError
-from encoders.pixels import Pixels
-from encoders.session import Embedding, EmbeddingSession
+from encoders.images.pixels import Pixels
+from encoders.serving.session import Embedding, EmbeddingSession
 from rpc.errors import Internal, ServiceError
 from rpc.priority import Priority
 from services.encoder.batcher import Batcher

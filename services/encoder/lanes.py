@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Generic, TypeVar
 
-from encoders.session import ModelInput
+from encoders.serving.session import ModelInput
 from rpc.priority import Priority
 from services.encoder.call import Call
 

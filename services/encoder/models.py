@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from encoders.bundle import Bundle
 from encoders.errors import BundleError
-from encoders.session import DetectorSession, EmbeddingSession, Session
-from encoders.text import Tokenizer
+from encoders.serving.session import DetectorSession, EmbeddingSession, Session
+from encoders.serving.text import Tokenizer
 from rpc.priority import Priority
 from services.encoder.batcher import Batcher
 from services.encoder.decoders import Decoders
@@ -67,7 +67,7 @@ class Models:
         return TextReader(Tokenizer(bundle)) if bundle.kind == "text" else self._picture_reader(bundle)
 
     def _picture_reader(self, bundle: Bundle) -> PictureReader:
-        return PictureReader(bundle.picture_preprocessing, self._decoders)
+        return PictureReader(bundle.image_preprocessing, self._decoders)
 
     def _batcher(self, session: Session[Any]) -> Batcher[Any]:
         session.warm_up()

@@ -9,7 +9,7 @@ import numpy as np
 from domain.limits import MAX_INPUTS
 from encoders.bundle import Bundle
 from encoders.errors import InvalidContent, ModelError
-from encoders.session import Embedding
+from encoders.serving.session import Embedding
 from fovea.oip.v2 import open_inference_pb2 as oip
 from fovea.oip.v2 import open_inference_pb2_grpc as oip_grpc
 from rpc.errors import InvalidArgument, NotFound, Unimplemented
@@ -125,7 +125,7 @@ def _infer(request: oip.ModelInferRequest, encoder: Encoder, call: Call[Embeddin
     tensor, raw = only_input(request)
     bundle = encoder.bundle
     if tensor.datatype == "UINT8" and bundle.kind != "text":
-        return encoder.encode_pixels(pixel_elements(tensor, raw, bundle.picture_preprocessing.size), call)
+        return encoder.encode_pixels(pixel_elements(tensor, raw, bundle.image_preprocessing.size), call)
     if tensor.datatype != "BYTES":
         raise InvalidArgument(f"{tensor.name}: its datatype is not {tensor.datatype!r}; see ModelMetadata")
     return encoder.encode(_contents(bundle, byte_elements(tensor, raw)), call)
@@ -179,7 +179,7 @@ def _metadata(bundle: Bundle) -> oip.ModelMetadataResponse:
     outputs = [_TensorMetadata(name=OUTPUT, datatype="FP32", shape=[-1, bundle.dimension])]
     properties = {"kind": bundle.kind, "space": bundle.space}
     if bundle.kind not in {"text", "detector"}:
-        width_px, height_px = bundle.picture_preprocessing.size
+        width_px, height_px = bundle.image_preprocessing.size
         properties["image"] = f"also UINT8 [-1, {height_px}, {width_px}, 3], already resized"
     return oip.ModelMetadataResponse(
         name=bundle.name,

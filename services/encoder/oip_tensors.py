@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from encoders.pixels import Pixels
+from encoders.images.pixels import Pixels
 from fovea.oip.v2 import open_inference_pb2 as oip
 from rpc.errors import InvalidArgument
 

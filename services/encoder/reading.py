@@ -7,10 +7,11 @@ from typing import Any, Literal, Protocol
 from domain.box import Box
 from encoders.bundle import Preprocessing
 from encoders.errors import InvalidContent
-from encoders.image import check_box, crop, enough_px, is_blank, open_picture, resize
-from encoders.pixels import Pixels
-from encoders.session import ModelInput
-from encoders.text import Tokenizer
+from encoders.images.decoding import open_image
+from encoders.images.pixels import Pixels
+from encoders.images.resizing import check_box, crop, enough_px, is_blank, resize
+from encoders.serving.session import ModelInput
+from encoders.serving.text import Tokenizer
 from rpc.priority import Priority
 from services.encoder.call import Call
 from services.encoder.decoders import Decoders
@@ -91,7 +92,7 @@ class PictureReader:
         problems = [_problem(region) for region in content.parts]
         usable = [region for region, problem in zip(content.parts, problems, strict=True) if problem is None]
         with decoders.permit(call.deadline):
-            opened = open_picture(data, is_cancelled=lambda: call.is_over)
+            opened = open_image(data, is_cancelled=lambda: call.is_over)
             enough = enough_px(opened.header, usable, preprocessing)
             memory = opened.decode_bytes(enough_px=enough)
             with decoders.memory(memory, call.deadline, lambda: call.is_over):

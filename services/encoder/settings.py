@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from domain.limits import MAX_INPUTS
-from encoders.providers import Provider, SessionOptions
+from encoders.serving.providers import Provider, SessionOptions
 from rpc.settings import ServerSettings
 
 

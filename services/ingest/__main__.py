@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from encoders.libtiff import silence_libtiff
+from encoders.images.libtiff import silence_libtiff
 from rpc.directory import EncoderDirectory
 from rpc.environment import read_settings
 from rpc.server import AsyncServer

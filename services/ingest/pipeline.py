@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from encoders.decoder_revision import DECODER_REVISION, decodes_alike
+from encoders.images.decoding import DECODER_REVISION, decodes_alike
 from rpc.clients import Embedded, Input, calls_of
 from rpc.deadline import Deadline
 from rpc.directory import DetectorEntry, EncoderEntry

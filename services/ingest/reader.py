@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from domain.reasons import UNSUPPORTED_PICTURE
-from encoders.errors import UnsupportedPicture
-from encoders.image import probe
+from encoders.errors import UnsupportedImage
+from encoders.images.decoding import probe
 from rpc.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
 from services.ingest.item import Item, LoadedImage
 from sources.errors import MissingSourceError, OutsideRootsError, OversizedSourceError, SourceError
@@ -94,5 +94,5 @@ def _service_errors() -> Iterator[None]:
         raise InvalidArgument("item.uri: the file grew before it was read; send it again") from error
     except SourceError as error:
         raise InvalidArgument(f"item.uri: {error}") from error
-    except UnsupportedPicture as error:
+    except UnsupportedImage as error:
         raise InvalidArgument(f"item.image: {error}", reason=UNSUPPORTED_PICTURE) from error

@@ -78,7 +78,7 @@ WHOLE_PICTURE = Region(box=None)
 class NewImage:
     """An image to put: `embeddings` is (R, D), one unit vector for each region; without `metadata` the old ones stay.
 
-    `decoder_revision` tells which decoder made the pixels that were encoded, see encoders/decoder_revision.py.
+    `decoder_revision` tells which decoder made the pixels that were encoded, see encoders/images/decoding.py.
     """
 
     uri: str

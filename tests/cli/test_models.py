@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from encoders.bundle import Bundle
-from encoders.importers.spec import ImageSpec
+from encoders.importers.onnx.spec import ImageSpec
 from testbed.servers import free_port
 from tests.cli.running import answer, fovea
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
@@ -129,7 +129,7 @@ def test_import_takes_darknets_way_of_resizing(tmp_path: Path, flag: str, resize
         *("--name", "mine", "--out", tmp_path / "models", flag),
     )
 
-    assert Bundle.load(Path(imported["folder"])).picture_preprocessing.resize == resize
+    assert Bundle.load(Path(imported["folder"])).image_preprocessing.resize == resize
 
 
 @pytest.fixture

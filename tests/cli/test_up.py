@@ -15,7 +15,7 @@ from cli.orphans import MARK
 from testbed.servers import small_disk
 from tests.cli.running import FOVEA, Up, alive, answer, eventually, fovea
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
-from tests.support.pictures import COLOURS, encoded, plain
+from tests.support.images import COLOURS, encoded, plain
 
 
 @pytest.fixture(scope="module")

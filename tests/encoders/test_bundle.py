@@ -20,13 +20,13 @@ def test_bundles_survive_the_disk(tmp_path: Path) -> None:
         assert Bundle.load(bundle.folder) == bundle
 
 
-@pytest.mark.parametrize("place", [0, 1000, -1])
-def test_a_changed_byte_is_refused_by_name(tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize("position", [0, 1000, -1])
+def test_a_changed_byte_is_refused_by_name(tmp_path: Path, position: int) -> None:
     """A bundle with any byte changed does not load, and the error names the file."""
     bundle = tiny_image_bundle(tmp_path)
     path = bundle.path_of("fp32")
     content = bytearray(path.read_bytes())
-    content[place] ^= 1
+    content[position] ^= 1
     path.write_bytes(content)
 
     with pytest.raises(BundleError, match=r"model_fp32\.onnx is damaged"):
@@ -72,7 +72,7 @@ def test_a_bad_description_says_what_is_wrong(tmp_path: Path, change: dict[str, 
 
 
 def test_a_folder_without_a_bundle_is_named(tmp_path: Path) -> None:
-    """A wrong folder or a text that is no JSON is told in one line."""
+    """A wrong folder or a text that is not JSON is named in one line."""
     with pytest.raises(BundleError, match="cannot be read"):
         Bundle.load(tmp_path / "nowhere")
     (tmp_path / DESCRIPTION_FILE).write_text("<html>")
@@ -80,7 +80,7 @@ def test_a_folder_without_a_bundle_is_named(tmp_path: Path) -> None:
         Bundle.load(tmp_path)
 
 
-def test_a_space_is_decided_by_all_that_decides_vectors() -> None:
+def test_a_space_is_decided_by_all_that_decides_embeddings() -> None:
     """Towers in any order share a space; other weights, preprocessing or dimension make another."""
     image, text = Tower("aa", Preprocessing(size=(8, 8))), Tower("bb", tokenizer_sha256="cc")
     space = space_of(16, image, text)

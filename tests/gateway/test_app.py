@@ -16,7 +16,7 @@ from gateway.problems import error_response, status_of
 from gateway.settings import GatewaySettings
 from rpc import errors
 from tests.gateway.system import System, server_process
-from tests.support.pictures import blocks, encoded
+from tests.support.images import blocks, encoded
 
 Alone = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from tests.gateway.system import System
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 
 RED = encoded(plain("red", (600, 400)), "JPEG")
 # Never uploaded, so that the uploads hold no copy of it.

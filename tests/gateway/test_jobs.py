@@ -11,7 +11,7 @@ from gateway.jobs import Job, JobRegistry, JobState
 from rpc.channel import open_channel
 from rpc.errors import NotFound, Overloaded, Unavailable
 from tests.gateway.system import System
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 
 
 @pytest.fixture

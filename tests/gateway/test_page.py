@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, ViewportSize, expect, sync_playwright
 
 from tests.gateway.system import System
-from tests.support.pictures import blocks, encoded, plain
+from tests.support.images import blocks, encoded, plain
 
 pytestmark = pytest.mark.browser
 

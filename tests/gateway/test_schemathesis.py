@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.gateway.system import System
-from tests.support.pictures import blocks, encoded
+from tests.support.images import blocks, encoded
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ROOT / ".venv" / "peers" / "schemathesis" / "bin" / "schemathesis"

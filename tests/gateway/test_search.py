@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.pictures import blocks, drawing, encoded, plain
+from tests.support.images import blocks, drawing, encoded, plain
 
 RED, GREEN, BLUE = (encoded(plain(colour)) for colour in ("red", "green", "blue"))
 COLOURS = {"red": RED, "green": GREEN, "blue": BLUE}

@@ -2,7 +2,7 @@ import json
 
 import httpx
 
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 
 RED = encoded(plain("red"))
 BLUE = encoded(plain("blue"), "JPEG")

@@ -24,7 +24,7 @@ from rpc.directory import EncoderDirectory
 from rpc.errors import ServiceError
 from testbed.servers import free_port
 from tests.support.bundles import tiny_image_bundle
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 from tests.support.services import REPOSITORY
 
 IMAGE = Input(encoded(plain()))

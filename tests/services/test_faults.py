@@ -11,7 +11,7 @@ import pytest
 
 from fovea.search.v1 import search_pb2
 from testbed.servers import EmbeddedServer, embedded_milvus, embedded_redis
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 from tests.support.services import Stores, add, create, ingest_stub, item, search_stub
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from services.ingest.__main__ import ingest_server
 from services.ingest.settings import IngestSettings
 from services.search.__main__ import search_server
 from services.search.settings import SearchSettings
-from tests.support.pictures import drawing, encoded, plain
+from tests.support.images import drawing, encoded, plain
 from tests.support.services import Stores
 
 END = getattr(grpc.aio, "EOF")  # noqa: B009 - the type stubs lack it

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from encoders.importers.onnx_model import import_onnx
-from encoders.importers.spec import ImageSpec
+from encoders.importers.onnx.embedder import import_onnx
+from encoders.importers.onnx.spec import ImageSpec
 from fovea.search.v1 import search_pb2
 from tests.support.services import Stores, add, create, encoder_process, ingest_stub, item, search_stub
 

@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
-from encoders.detection import Detection
-from encoders.image import OpenedPicture, open_picture
+from domain.detection import Detection
+from encoders.images.decoding import OpenedImage, open_image
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from fovea.search.v1 import search_pb2, search_pb2_grpc
 from services.encoder import detector, reading
@@ -22,7 +22,7 @@ from services.encoder.servicer import EncoderServicer
 from services.encoder.settings import EncoderSettings
 from tests.services.test_processes import logged, process, wait_until_ready
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
-from tests.support.pictures import corners, encoded
+from tests.support.images import corners, encoded
 from tests.support.services import Stores, create
 
 OBJECTS = 100
@@ -44,9 +44,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """Counts requests and decodes of the encoder in this process, whose detector finds 100 objects anywhere."""
     seen = Seen()
 
-    def opened(data: bytes, **options: Any) -> OpenedPicture:
+    def opened(data: bytes, **options: Any) -> OpenedImage:
         seen.decodes += 1
-        return open_picture(data, **options)
+        return open_image(data, **options)
 
     def spied(method: Any) -> Any:
         def spy(servicer: Any, request: Any, context: Any) -> Any:
@@ -58,9 +58,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
     def objects(*_: Any, limit: int, **__: Any) -> list[Detection]:
         boxes = [(0.1, 0.1, 0.5, 0.2 + number / 200) for number in range(min(limit, OBJECTS))]
-        return [Detection(box, 0, 0.9) for box in boxes]
+        return [Detection(box, "thing", 0.9, 0) for box in boxes]
 
-    monkeypatch.setattr(reading, "open_picture", opened)
+    monkeypatch.setattr(reading, "open_image", opened)
     monkeypatch.setattr(detector, "postprocess", objects)
     monkeypatch.setattr(EncoderServicer, "Encode", spied(EncoderServicer.Encode))
     monkeypatch.setattr(DetectorServicer, "Detect", spied(DetectorServicer.Detect))

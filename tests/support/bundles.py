@@ -1,4 +1,4 @@
-"""Tiny bundles, made in a second, that really look at the picture and really read the words."""
+"""Tiny bundles, made in a second, that really look at the image and really read the words."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from domain.modality import Modality
 from encoders.bundle import Bundle, ModelFile, Preprocessing, Tower, space_of
-from tests.support.pictures import COLOURS
+from tests.support.images import COLOURS
 
 INPUT_PX = 16
 DETECTOR_INPUT_PX = 64
@@ -28,7 +28,7 @@ def tiny_image_bundle(
     modalities: tuple[Modality, ...] = ("image",),
     max_batch: int | None = None,
 ) -> Bundle:
-    """Write a bundle whose embedding is the coarse colour layout: two pictures are near when their quarters agree.
+    """Write a bundle whose embedding is the coarse colour layout: two images are near when their quarters agree.
 
     `modalities=("image", "sketch")` makes it read drawings too; `("sketch",)` makes a sketch bundle of the same space.
     `folder` becomes the bundle's folder.
@@ -48,7 +48,7 @@ def tiny_image_bundle(
 
 
 def tiny_text_bundle(folder: Path, name: str = "tiny_text", dimension: int = 16, max_tokens: int = 8) -> Bundle:
-    """Write a bundle of the same space as `tiny_image_bundle`: "red" is near red pictures; it knows colours only."""
+    """Write a bundle of the same space as `tiny_image_bundle`: "red" is near red images; it knows colours only."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = folder / "tokenizer.json"
     tokenizer.write_bytes(_tokenizer_json())
@@ -149,7 +149,7 @@ def _image_model(dimension: int, batch: int | None) -> onnx.ModelProto:
 
 def _text_model(dimension: int) -> onnx.ModelProto:
     projection = _projection(dimension)
-    # A word is the layout of its colour in all four quarters, planes first as the picture's graph has them.
+    # A word is the layout of its colour in all four quarters, planes first as the image's graph has them.
     rows = [np.zeros(12), *(np.repeat(np.asarray(colour) / 255 - 0.5, 4) for colour in COLOURS.values())]
     table = np.stack(rows) @ projection[:12] + 0.25 * projection[12]
     nodes = [
@@ -203,7 +203,7 @@ def _detector_model() -> onnx.ModelProto:
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["planes", "wanted"], ["low"]),
+        helper.make_node("Conv", ["planes", "expected"], ["low"]),
         helper.make_node("Conv", ["planes", "unwanted"], ["high"]),
         helper.make_node("Less", ["low", "low_limit"], ["lacks_wanted"]),
         helper.make_node("Greater", ["high", "high_limit"], ["has_unwanted"]),
@@ -225,10 +225,10 @@ def _detector_model() -> onnx.ModelProto:
         helper.make_node("Mul", ["fullness", "own_class"], ["scores"]),
     ]
     # Yellow wants red and green, so its conv takes their mean; the others want one channel.
-    wanted = np.asarray([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0]])
+    expected = np.asarray([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0]])
     unwanted = np.asarray([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0], [0, 0, 1]])
     constants = [
-        _constant("wanted", wanted.reshape(4, 3, 1, 1)),
+        _constant("expected", expected.reshape(4, 3, 1, 1)),
         _constant("unwanted", unwanted.reshape(4, 3, 1, 1)),
         _constant("low_limit", 160.0),
         _constant("high_limit", 80.0),
@@ -247,7 +247,7 @@ def _detector_model() -> onnx.ModelProto:
 
 
 def _extent(occupied: str, axis: str) -> list[onnx.NodeProto]:
-    """Find the first and one past the last occupied place as shares of the side, (N, 4, 1) each."""
+    """Find the first and one past the last occupied row or column in normalized coordinates, (N, 4, 1) each."""
     return [
         helper.make_node("ArgMax", [occupied], [f"{axis}_first"], axis=2, keepdims=1),
         helper.make_node("ArgMax", [occupied], [f"{axis}_last"], axis=2, keepdims=1, select_last_index=1),

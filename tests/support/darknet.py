@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.importers.darknet_cfg import parse_cfg
-from encoders.importers.darknet_weights import float_count
+from encoders.importers.darknet.cfg import parse_cfg
+from encoders.importers.darknet.weights import float_count
 
 
 def write_network(folder: Path, cfg: str) -> tuple[Path, Path, NDArray[np.float32]]:

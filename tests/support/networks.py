@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from encoders.importers.spec import ImageSpec
+from encoders.importers.onnx.spec import ImageSpec
 
 Ending = Literal["flatten", "reshape", "reshape with -1", "stubborn", "mixing"]
 
@@ -26,7 +26,7 @@ def tiny_network(
     width_px, height_px = spec.size
     channels = spec.channels
     shape = [batch, channels, height_px, width_px] if spec.layout == "NCHW" else [batch, height_px, width_px, channels]
-    nodes = [helper.make_node("Cast", ["picture"], ["floats"], to=TensorProto.FLOAT)]
+    nodes = [helper.make_node("Cast", ["pixels_in"], ["floats"], to=TensorProto.FLOAT)]
     turn = [0, 1, 2, 3] if spec.layout == "NCHW" else [0, 3, 1, 2]
     nodes.append(helper.make_node("Transpose", ["floats"], ["nchw"], perm=turn))
     nodes.append(helper.make_node("AveragePool", ["nchw"], ["pooled"], kernel_shape=[4, 4], strides=[4, 4]))
@@ -51,8 +51,8 @@ def tiny_network(
         constants.append(numpy_helper.from_array(np.ones((DIMENSION, 1000), np.float32), "classifier"))
         nodes.append(helper.make_node("MatMul", ["vector_out", "classifier"], ["logits"]))
         outputs.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, None))
-    picture = helper.make_tensor_value_info("picture", _TYPES[spec.dtype], shape)
-    graph = helper.make_graph(nodes, "tiny", [picture], outputs, constants)
+    image = helper.make_tensor_value_info("pixels_in", _TYPES[spec.dtype], shape)
+    graph = helper.make_graph(nodes, "tiny", [image], outputs, constants)
     model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)])
     onnx.save(model, path)
     return path
@@ -65,7 +65,7 @@ def projection(spec: ImageSpec) -> NDArray[np.float32]:
 
 
 def expected_embedding(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float64]:
-    """What the network must give for one picture (H, W, 3) that was prepared as the spec says: (DIMENSION,)."""
+    """What the network must give for one image (H, W, 3) that was prepared as the spec says: (DIMENSION,)."""
     channels = pixels
     if spec.color == "BGR":
         channels = pixels[..., ::-1]
@@ -74,6 +74,6 @@ def expected_embedding(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np
     prepared = (channels * spec.scale - np.array(spec.mean)) / np.array(spec.std)
     height, width = _CELLS[1], _CELLS[0]
     pooled = prepared.reshape(height, 4, width, 4, spec.channels).mean(axis=(1, 3)).transpose(2, 0, 1)
-    vector = pooled.ravel() @ projection(spec)
-    unit: NDArray[np.float64] = vector / np.linalg.norm(vector)
+    embedding = pooled.ravel() @ projection(spec)
+    unit: NDArray[np.float64] = embedding / np.linalg.norm(embedding)
     return unit

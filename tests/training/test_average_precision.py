@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from domain.box import Box
-from encoders.detection import Detection
+from domain.detection import Detection
 from training.average_precision import average_precision
 from training.datasets.annotated import AnnotatedPicture, TrueObject
 
@@ -21,7 +21,14 @@ PICTURES = (picture(TrueObject("ball", (0.0, 0.0, 0.5, 0.5)), TrueObject("boat",
 
 def test_what_is_found_counts_once() -> None:
     """A box found twice counts once, a weaker double costs nothing; a class that never occurs does not count."""
-    found = [[Detection(RIGHT, 0, 0.9), Detection(RIGHT, 0, 0.8), Detection((0.5, 0.5, 1.0, 1.0), 1, 0.7)], []]
+    found = [
+        [
+            Detection(RIGHT, LABELS[0], 0.9, 0),
+            Detection(RIGHT, LABELS[0], 0.8, 0),
+            Detection((0.5, 0.5, 1.0, 1.0), LABELS[1], 0.7, 1),
+        ],
+        [],
+    ]
     precision = average_precision(found, PICTURES, LABELS)
     assert precision.at_half == pytest.approx(1.0)
     # A box of IoU .96 is right up to .95.
@@ -30,7 +37,7 @@ def test_what_is_found_counts_once() -> None:
 
 def test_wrong_and_missing_ones_cost() -> None:
     """A wrong box above the right one halves the class; a class not found counts 0."""
-    found = [[Detection(RIGHT, 0, 0.5)], [Detection(WRONG, 0, 0.9)]]
+    found = [[Detection(RIGHT, LABELS[0], 0.5, 0)], [Detection(WRONG, LABELS[0], 0.9, 0)]]
     assert average_precision(found, PICTURES, LABELS).at_half == pytest.approx(0.25)
 
 
@@ -42,6 +49,8 @@ def test_nothing_found_is_nought() -> None:
 def test_difficult_objects_do_not_count() -> None:
     """Neither missed when they are not found nor wrong when they are."""
     hard = picture(TrueObject("ball", RIGHT), TrueObject("ball", WRONG, is_difficult=True))
-    easy = [Detection(RIGHT, 0, 0.5)]
+    easy = [Detection(RIGHT, LABELS[0], 0.5, 0)]
     assert average_precision([easy], [hard], LABELS).at_half == pytest.approx(1.0)
-    assert average_precision([[*easy, Detection(WRONG, 0, 0.9)]], [hard], LABELS).at_half == pytest.approx(1.0)
+    assert average_precision([[*easy, Detection(WRONG, LABELS[0], 0.9, 0)]], [hard], LABELS).at_half == pytest.approx(
+        1.0
+    )

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from encoders.bundle import Bundle, ModelFile, Preprocessing, Tower, space_of
-from encoders.providers import SessionOptions
-from encoders.session import EmbeddingSession
+from encoders.serving.providers import SessionOptions
+from encoders.serving.session import EmbeddingSession
 from training.gate import Candidate, Gated, GateError, Inputs, Outputs, closeness, gate, require_close
 from training.models.dcmpl import Dcmpl, DcmplConfig
 from training.models.served import DCMPL_SCALING, PictureEncoder, TextEncoder

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from encoders.bundle import Bundle
-from encoders.image import resize
+from encoders.images.resizing import resize
 from training.config import read_config
 from training.embed import embed
 from training.general import evaluate as general
@@ -67,7 +67,7 @@ def test_general_tells_drawn_objects_apart() -> None:
         for item in scene.objects:
             x_min, y_min, x_max, y_max = np.asarray(item.box) * (scene.picture.size * 2)
             crop = scene.picture.crop((int(x_min), int(y_min), int(x_max), int(y_max)))
-            inputs.append(resize(np.asarray(crop), bundle.picture_preprocessing))
+            inputs.append(resize(np.asarray(crop), bundle.image_preprocessing))
             labels.append(item.label)
 
     assert leave_one_out(embed(bundle, inputs), labels).recall(1) >= 0.80

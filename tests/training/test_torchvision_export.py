@@ -9,11 +9,12 @@ from torch import nn
 from torchvision import models
 
 from encoders.errors import BundleError
-from encoders.image import decode, resize
-from encoders.importers.spec import ImageSpec
-from encoders.importers.torchvision_model import import_torchvision
-from encoders.session import EmbeddingSession
-from tests.support.pictures import corners, encoded
+from encoders.images.decoding import decode
+from encoders.images.resizing import resize
+from encoders.importers.onnx.spec import ImageSpec
+from encoders.importers.torch_models import import_torchvision
+from encoders.serving.session import EmbeddingSession
+from tests.support.images import corners, encoded
 from training.checkpoints.tensors import CheckpointError
 from training.torchvision_export import export_network, main, remove_head
 

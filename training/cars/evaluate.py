@@ -59,7 +59,7 @@ def offline(
 ) -> dict[str, float]:
     """Search in this process by the bundle's own preprocessing; figures of LOPQ codes begin with `lopq_`."""
     photos, bundle = load_test_photos(data, protocol, allow_incomplete=allow_incomplete), Bundle.load(models / NAME)
-    preprocessing = bundle.picture_preprocessing
+    preprocessing = bundle.image_preprocessing
     gallery, queries = (
         embed(bundle, list(decoded([car.path for car in cars], preprocessing)))
         for cars in (photos.gallery, photos.queries)

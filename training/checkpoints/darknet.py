@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from encoders.errors import BundleError
-from encoders.importers.darknet_weights import ConvolutionWeights, read_weights
+from encoders.importers.darknet.weights import ConvolutionWeights, read_weights
 from training.checkpoints.tensors import CheckpointError
 from training.models.yolo import YoloNetwork
 
@@ -34,7 +34,7 @@ def save_darknet(network: YoloNetwork, path: Path, *, pictures_seen: int = 0) ->
     with path.open("wb") as out:
         out.write(_HEADER.pack(*_VERSION, pictures_seen))
         for layer in network.network.convolutions:
-            for tensor in _tensors(network, layer.index):
+            for tensor in _tensors(network, layer.number):
                 out.write(tensor.detach().cpu().numpy().astype("<f4").tobytes())
 
 
@@ -53,7 +53,7 @@ def _tensors(network: YoloNetwork, index: int) -> Iterator[Tensor]:
 
 def _values(layer: ConvolutionWeights) -> Iterator[Tensor]:
     norm = layer.batch_norm
-    before = (layer.bias,) if norm is None else (norm.bias, norm.scale, norm.mean, norm.variance)
+    before = (layer.bias,) if norm is None else (layer.bias, norm.scale, norm.mean, norm.variance)
     for values in (*before, layer.kernel):
         assert values is not None
         # The file's bytes cannot be written to; torch wants a copy of its own.

@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from encoders.errors import InvalidContent
-from encoders.image import decode
+from encoders.images.decoding import decode
 
 
 class PictureError(Exception):

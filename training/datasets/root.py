@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders.errors import InvalidContent
-from encoders.image import decode
+from encoders.images.decoding import decode
 from sources.formats import IMAGE_SUFFIXES
 from training.datasets.fields import is_text
 from training.datasets.report import FaultKind, RecordError

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from encoders.bundle import Bundle
-from encoders.image import decode, resize
+from encoders.images.decoding import decode
+from encoders.images.resizing import resize
 from training.embed import embed
 from training.general.export import NAME
 from training.general.validation import KS, grocery_figures, leave_one_out
@@ -31,7 +32,7 @@ def prepare(data: Path, realdata: Path) -> None:
 def offline(models: Path, data: Path) -> dict[str, float]:
     """Each photo looks for all the others of its product, by the bundle's own preprocessing; shares of 0..1."""
     bundle, photos = Bundle.load(models / NAME), _photos(data)
-    pixels = [resize(decode(photo.path.read_bytes()).pixels, bundle.picture_preprocessing) for photo in photos]
+    pixels = [resize(decode(photo.path.read_bytes()).pixels, bundle.image_preprocessing) for photo in photos]
     return grocery_figures(leave_one_out(embed(bundle, pixels), [photo.fine for photo in photos]))
 
 

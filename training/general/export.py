@@ -57,7 +57,7 @@ def export(run: Path, realdata: Path, out: Path, *, fewest_inputs: int = FEWEST_
 def regate(out: Path, realdata: Path) -> Bundle:
     """Write the smaller precisions of the bundle `out`/general anew, from its fp32 file."""
     bundle = Bundle.load(out / NAME)
-    size_px, _ = bundle.picture_preprocessing.size
+    size_px, _ = bundle.image_preprocessing.size
     return regated(bundle, candidate(bundle.path_of("fp32"), size_px, realdata))
 
 

@@ -21,9 +21,9 @@ from rich.progress import track
 
 from encoders.bundle import Bundle, Preprocessing
 from encoders.errors import ModelError
-from encoders.image import resize
-from encoders.providers import SessionOptions
-from encoders.session import EmbeddingSession
+from encoders.images.resizing import resize
+from encoders.serving.providers import SessionOptions
+from encoders.serving.session import EmbeddingSession
 from training.photos import Photo, clothing_photos, grocery_photos
 from training.random_crop import random_crop
 from training.world.scene import draw_scene
@@ -141,7 +141,7 @@ def _embed(bundle: Bundle, cuts: Sequence[Cut], threads: int, *, stream: int) ->
         rng = np.random.default_rng([SEED, stream, position])
         cut = cuts[position]
         picture = cut.picture.open()
-        views = [_view(picture, rng, bundle.picture_preprocessing) for _ in range(cut.views)]
+        views = [_view(picture, rng, bundle.image_preprocessing) for _ in range(cut.views)]
         embeddings = []
         for answer in session.run(views).answers:
             if isinstance(answer, ModelError):

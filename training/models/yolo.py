@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from encoders.importers.darknet_layers import (
+from encoders.importers.darknet.layers import (
     Activation,
     Convolutional,
     Layer,
@@ -50,7 +50,7 @@ class YoloNetwork(nn.Module):
         self.anchors = tuple(_shares(head, network.input) for head in network.heads)
         self.class_count = network.heads[0].classes
         for head in network.heads:
-            before = next(self.layers[head.index - 1].children(), None)
+            before = next(self.layers[head.number - 1].children(), None)
             if isinstance(before, nn.Conv2d) and before.bias is not None:
                 expect_few_objects(before, head.classes)
 

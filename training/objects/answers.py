@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.detection import Detection
 from encoders.bundle import Preprocessing
-from encoders.detection import Detection, postprocess
-from encoders.session import RawDetections
+from encoders.serving.detection import postprocess
+from encoders.serving.session import RawDetections
 from training.average_precision import MOST_DETECTIONS
 from training.datasets.annotated import AnnotatedPicture
 
@@ -20,13 +21,18 @@ Raw = NDArray[np.float32]
 
 
 def detections_of(
-    boxes: Raw, scores: Raw, pictures: Sequence[AnnotatedPicture], preprocessing: Preprocessing
+    boxes: Raw,
+    scores: Raw,
+    pictures: Sequence[AnnotatedPicture],
+    labels: Sequence[str],
+    preprocessing: Preprocessing,
 ) -> list[list[Detection]]:
     """The objects found in each of N pictures, from boxes (N, K, 4) and scores (N, K, C)."""
     return [
         postprocess(
             RawDetections(own_boxes, own_scores),
-            picture_px=(picture.width_px, picture.height_px),
+            labels=labels,
+            image_px=(picture.width_px, picture.height_px),
             preprocessing=preprocessing,
             min_score=LEAST_SCORE,
             limit=MOST_DETECTIONS,

@@ -1,6 +1,6 @@
 """Owns the fitting of a published `.cfg` to another dataset: its classes and its input size."""
 
-from encoders.importers.darknet_sections import Section, parse_sections
+from encoders.importers.darknet.sections import Section, parse_sections
 
 
 def fitted_cfg(text: str, *, class_count: int, size_px: int) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from encoders.importers.darknet_cfg import parse_cfg
+from encoders.importers.darknet.cfg import parse_cfg
 from training.checkpoints.darknet import load_darknet
 from training.checkpoints.tensors import CheckpointError, load_strictly, read_checkpoint
 from training.config import build

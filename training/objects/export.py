@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from encoders.bundle import Bundle, Preprocessing
-from encoders.image import resize
-from encoders.pixels import Pixels
+from encoders.images.pixels import Pixels
+from encoders.images.resizing import resize
 from training.average_precision import average_precision
 from training.datasets.annotated import AnnotatedPicture
 from training.datasets.pictures import open_picture
@@ -75,7 +75,9 @@ def _candidate(
 
     def quality(outputs: Outputs) -> dict[str, float]:
         boxes, scores = outputs
-        found = detections_of(boxes[: len(held_out)], scores[: len(held_out)], held_out, data.preprocessing)
+        found = detections_of(
+            boxes[: len(held_out)], scores[: len(held_out)], held_out, data.labels, data.preprocessing
+        )
         figures = {"held_out_map50": average_precision(found, held_out, data.labels).at_half}
         if empty:
             strongest = scores[len(held_out) :].max(axis=(1, 2))

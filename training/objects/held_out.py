@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.detection import Detection
+from domain.detection import Detection
 from training.average_precision import average_precision
 from training.datasets.annotated import AnnotatedPicture, TrueObject
 from training.metrics import Flags, evaluate_scores, shared_label

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.box import WHOLE_IMAGE, Box
+from domain.detection import Detection
 from encoders.bundle import Bundle
-from encoders.detection import Detection, postprocess
-from encoders.image import crop, enough_px, open_picture, resize
-from encoders.session import DetectorSession, EmbeddingSession, RawDetections
+from encoders.images.decoding import open_image
+from encoders.images.resizing import crop, enough_px, resize
+from encoders.serving.detection import postprocess
+from encoders.serving.session import DetectorSession, EmbeddingSession, RawDetections
 from training.average_precision import MOST_DETECTIONS
 from training.objects.answers import SHOWN_SCORE
 
@@ -24,13 +26,14 @@ class InProcess:
 
     def detect(self, picture: bytes, *, min_score: float) -> list[Detection]:
         """The objects of a picture, best first."""
-        opened, preprocessing = open_picture(picture), self._detector.bundle.picture_preprocessing
+        opened, preprocessing = open_image(picture), self._detector.bundle.image_preprocessing
         decoded = opened.decode(enough_px=enough_px(opened.header, [None], preprocessing))
         (raw,) = self._detector.run([resize(decoded.pixels, preprocessing)]).answers
         assert isinstance(raw, RawDetections), raw
         return postprocess(
             raw,
-            picture_px=(decoded.width_px, decoded.height_px),
+            labels=self._detector.bundle.labels,
+            image_px=(decoded.width_px, decoded.height_px),
             preprocessing=preprocessing,
             min_score=min_score,
             limit=MOST_DETECTIONS,
@@ -53,7 +56,7 @@ class InProcess:
         return np.asarray(self._embed(picture, [box])[0])
 
     def _embed(self, picture: bytes, boxes: Sequence[Box]) -> NDArray[np.float32]:
-        opened, preprocessing = open_picture(picture), self._encoder.bundle.picture_preprocessing
+        opened, preprocessing = open_image(picture), self._encoder.bundle.image_preprocessing
         pixels = opened.decode(enough_px=enough_px(opened.header, boxes, preprocessing)).pixels
         inputs = [resize(crop(pixels, box), preprocessing) for box in boxes]
         embeddings = list[NDArray[np.float32]]()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.bundle import Preprocessing
-from encoders.fit import fit
+from encoders.images.resizing import fit
 from training.datasets.annotated import AnnotatedPictures
 from training.decoded import Pixels, cached
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from encoders.detection import Detection
+from domain.detection import Detection
 from training.average_precision import average_precision
 from training.datasets.annotated import AnnotatedPictures
 from training.losses.yolo import yolo_loss
@@ -72,6 +72,6 @@ class ObjectsTask(Task):
             part = slice(start, start + EVALUATED_AT_ONCE)
             answers = network(torch.from_numpy(np.array(self.held_out.pixels[part])).to(self.device))
             boxes, scores = (answer.cpu().numpy() for answer in answers)
-            found += detections_of(boxes, scores, pictures[part], data.preprocessing)
+            found += detections_of(boxes, scores, pictures[part], data.labels, data.preprocessing)
         precision = average_precision(found, pictures, data.labels)
         return {"map50": precision.at_half, "map": precision.mean}

@@ -6,8 +6,9 @@ import numpy as np
 from PIL import Image
 
 from encoders.bundle import Bundle
-from encoders.image import decode, resize
-from encoders.text import Tokenizer
+from encoders.images.decoding import decode
+from encoders.images.resizing import resize
+from encoders.serving.text import Tokenizer
 from training.datasets.pedestrians import LISTS
 from training.embed import embed
 from training.metrics import evaluate_scores, same_label
@@ -37,7 +38,7 @@ def offline(models: Path, data: Path, *, allow_incomplete: bool = False) -> dict
     people = load_people(data, allow_incomplete=allow_incomplete)
     image, text = Bundle.load(models / IMAGE), Bundle.load(models / TEXT)
     tokenizer = Tokenizer(text)
-    preprocessing = image.picture_preprocessing
+    preprocessing = image.image_preprocessing
     pictures, queries = people.of("test"), people.queries("test")
     pixels = [resize(decode(picture.path.read_bytes()).pixels, preprocessing) for picture in pictures]
     tokens = [tokenizer.encode(query.caption).ids for query in queries]

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from encoders.bundle import Bundle, ModelFile, Tower, space_of
 from encoders.errors import BundleError
 from encoders.importers.publish import new_folder
-from encoders.importers.trial import trial_pictures
+from encoders.importers.trial import trial_images
 from training.gate import LEAST_COSINE, closeness
 from training.onnx_graph import Inputs, onnx_outputs, torch_outputs, write_onnx
 from training.published.part import Part
@@ -94,7 +94,7 @@ def _write_files(part: Part, folder: Path) -> _Files:
 
 def _trial_inputs(part: Part) -> Inputs:
     if part.preprocessing is not None:
-        return {"image": trial_pictures(part.preprocessing.size)}
+        return {"image": trial_images(part.preprocessing.size)}
     tokenizer = Tokenizer.from_str(part.tokenizer_json)
     texts = [tokenizer.encode(text).ids for text in _TRIAL_TEXTS]
     lengths = [len(text) for text in texts]

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encoders.bundle import Bundle
-from encoders.image import decode, resize
-from encoders.session import ModelInput
-from encoders.text import Tokenizer
+from encoders.images.decoding import decode
+from encoders.images.resizing import resize
+from encoders.serving.session import ModelInput
+from encoders.serving.text import Tokenizer
 from training.datasets.coco_karpathy import LIST, CaptionedPhoto, load_coco_karpathy
 from training.embed import embed
 from training.metrics import evaluate_scores, same_label
@@ -38,7 +39,7 @@ def offline(models: Path, data: Path, *, allow_incomplete: bool = False) -> dict
     """Every mode, with placeholders too, by the bundles' own preprocessing and tokenizer; shares of 0..1."""
     photos = _held_out(data, allow_incomplete=allow_incomplete)
     picture, text = Bundle.load(models / PICTURE), Bundle.load(models / TEXT)
-    preprocessing, tokenizer = picture.picture_preprocessing, Tokenizer(text)
+    preprocessing, tokenizer = picture.image_preprocessing, Tokenizer(text)
 
     def read(path: Path) -> ModelInput:
         return resize(decode(path.read_bytes()).pixels, preprocessing)

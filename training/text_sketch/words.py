@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from encoders.bundle import TextCleaning
-from encoders.text_cleaning import cleaner_of
+from encoders.serving.text import cleaner_of
 from training.tokens.captions import Vocabulary
 from training.tokens.clip import CLEANING, clip_tokenizer_json, published_merges
 

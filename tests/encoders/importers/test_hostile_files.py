@@ -8,9 +8,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from encoders.errors import BundleError
 from encoders.importers import model_file
 from encoders.importers.model_file import read_labels, read_model_file
-from encoders.importers.onnx_file import read_onnx
-from encoders.importers.onnx_model import import_onnx
-from encoders.importers.spec import ImageSpec
+from encoders.importers.onnx.embedder import import_onnx
+from encoders.importers.onnx.file import read_onnx
+from encoders.importers.onnx.spec import ImageSpec
 from tests.support.networks import SIZE, tiny_network
 
 SPEC = ImageSpec(size=SIZE, output="vector_out")
@@ -60,7 +60,7 @@ def test_truncated_model_is_refused(tmp_path: Path, share: float) -> None:
         import_onnx(path, name="a", spec=SPEC, out=tmp_path / "models")
 
 
-def test_missing_file_and_folder_are_told_apart(tmp_path: Path) -> None:
+def test_missing_file_and_folder_differ(tmp_path: Path) -> None:
     """A path that is wrong says how."""
     with pytest.raises(BundleError, match="does not exist"):
         read_onnx(tmp_path / "nowhere.onnx")
@@ -152,7 +152,9 @@ def test_opset_of_the_future_is_refused(tmp_path: Path, model: ModelProto) -> No
 
 
 @pytest.mark.parametrize(("value", "words"), [(np.nan, "NaN"), (0, "only zeros")])
-def test_weights_that_give_no_vectors_are_refused(tmp_path: Path, model: ModelProto, value: float, words: str) -> None:
+def test_weights_without_usable_embeddings_are_refused(
+    tmp_path: Path, model: ModelProto, value: float, words: str
+) -> None:
     """A model that gives NaN, or nothing but zeros, never becomes a bundle."""
     weights = model.graph.initializer[0]
     weights.CopyFrom(numpy_helper.from_array(np.full_like(numpy_helper.to_array(weights), value), weights.name))

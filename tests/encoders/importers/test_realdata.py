@@ -9,13 +9,14 @@ import pytest
 from numpy.typing import NDArray
 
 from encoders.bundle import Bundle
-from encoders.detection import postprocess
-from encoders.image import decode, resize
-from encoders.importers.darknet import import_darknet
+from encoders.images.decoding import decode
+from encoders.images.resizing import resize
+from encoders.importers.darknet.detector import import_darknet
 from encoders.importers.model_file import read_labels
-from encoders.importers.onnx_model import import_onnx
-from encoders.importers.spec import ImageSpec
-from encoders.session import DetectorSession, EmbeddingSession, RawDetections
+from encoders.importers.onnx.embedder import import_onnx
+from encoders.importers.onnx.spec import ImageSpec
+from encoders.serving.detection import postprocess
+from encoders.serving.session import DetectorSession, EmbeddingSession, RawDetections
 from tests.support.darknet import write_network
 
 REALDATA = Path(__file__).parents[4] / "shared" / "realdata"
@@ -59,7 +60,7 @@ def prepared(bundle: Bundle, path: Path) -> NDArray[np.uint8]:
     return resize(decode(path.read_bytes()).pixels, bundle.preprocessing)
 
 
-def test_mobilenet_gives_what_the_plain_model_gives(mobilenet: Bundle) -> None:
+def test_mobilenet_computes_what_the_plain_model_computes(mobilenet: Bundle) -> None:
     """The imported graph on raw pixels agrees with the original one on pixels prepared in numpy."""
     plain = onnxruntime.InferenceSession(MOBILENET, providers=["CPUExecutionProvider"])
     session = EmbeddingSession(mobilenet)
@@ -95,28 +96,29 @@ def test_mobilenet_finds_groceries_as_well_as_it_should(mobilenet: Bundle) -> No
 
 @pytest.mark.parametrize("photo", ["dog", "eagle", "giraffe", "horses", "person"])
 def test_detector_finds_what_an_independent_reader_finds(detector: Bundle, photo: str) -> None:
-    """Boxes within 2 pixels and scores within .01 of the published ones, clipped to the picture."""
+    """Boxes within 2 pixels and scores within .01 of the published ones, clipped to the image."""
     expected = json.loads((DETECTOR / "expected_boxes.json").read_text())["detections"][photo]
-    picture = decode((DETECTOR / f"{photo}.jpg").read_bytes())
-    height_px, width_px = picture.pixels.shape[:2]
+    image = decode((DETECTOR / f"{photo}.jpg").read_bytes())
+    height_px, width_px = image.pixels.shape[:2]
     assert detector.preprocessing is not None
-    answer = DetectorSession(detector).run([resize(picture.pixels, detector.preprocessing)]).answers[0]
+    answer = DetectorSession(detector).run([resize(image.pixels, detector.preprocessing)]).answers[0]
     assert isinstance(answer, RawDetections)
 
     found = postprocess(
         answer,
-        picture_px=(width_px, height_px),
+        labels=detector.labels,
+        image_px=(width_px, height_px),
         preprocessing=detector.preprocessing,
         min_score=0.25,
         limit=100,
     )
 
-    assert [detector.labels[detection.class_id] for detection in found] == [box["cls"] for box in expected]
-    picture_px = np.array([width_px, height_px] * 2)
+    assert [detection.label for detection in found] == [box["cls"] for box in expected]
+    image_px = np.array([width_px, height_px] * 2)
     for detection, box in zip(found, expected, strict=True):
         assert detection.score == pytest.approx(box["score"], abs=0.01)
-        corners = np.clip(box["xyxy"], 0, picture_px)
-        np.testing.assert_allclose(np.array(detection.box) * picture_px, corners, atol=2)
+        corners = np.clip(box["xyxy"], 0, image_px)
+        np.testing.assert_allclose(np.array(detection.box) * image_px, corners, atol=2)
 
 
 @pytest.mark.parametrize("name", ["yolov3-tiny", "yolov3", "yolov3-spp"])

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from encoders.errors import InvalidContent, ModelError
-from encoders.providers import SessionOptions
-from encoders.session import BatchAnswer, Embedding, EmbeddingSession, ModelInput
+from encoders.serving.providers import SessionOptions
+from encoders.serving.session import BatchAnswer, Embedding, EmbeddingSession, ModelInput
 from rpc.deadline import Deadline
 from rpc.errors import Cancelled, DeadlineExceeded, Internal, Overloaded, ServiceError, Unavailable
 from rpc.priority import Priority

@@ -3,11 +3,12 @@
 import grpc
 import pytest
 
+from domain.box import Box
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from rpc.clients import Detected, DetectorClient
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, NotFound, ServiceError
-from tests.support.pictures import HOSTILE, Box, blocks, corners, encoded, plain, turned
+from tests.support.images import HOSTILE, blocks, corners, encoded, plain, turned
 
 PLACED: dict[str, Box] = {"red": (0.1, 0.2, 0.4, 0.6), "blue": (0.5, 0.5, 0.9, 0.9)}
 

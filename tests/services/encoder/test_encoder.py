@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from encoders.errors import InvalidContent
-from encoders.providers import SessionOptions
-from encoders.session import Embedding, EmbeddingSession
+from encoders.serving.providers import SessionOptions
+from encoders.serving.session import Embedding, EmbeddingSession
 from rpc.deadline import Deadline
 from rpc.errors import Cancelled, DeadlineExceeded, Internal
 from rpc.priority import Priority
@@ -21,7 +21,7 @@ from services.encoder.decoders import Decoders
 from services.encoder.encoder import Encoder
 from services.encoder.reading import Content, PictureReader, Readable
 from tests.support.bundles import PREPROCESSING, tiny_image_bundle
-from tests.support.pictures import corners, encoded, plain
+from tests.support.images import corners, encoded, plain
 
 MEMORY_BYTES = 64 << 20
 

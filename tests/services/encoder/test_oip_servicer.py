@@ -14,7 +14,7 @@ from rpc.clients import Embedded, EncoderClient, Input
 from rpc.deadline import Deadline
 from services.encoder.batcher import Batcher
 from services.encoder.call import Call
-from tests.support.pictures import corners, encoded, plain
+from tests.support.images import corners, encoded, plain
 
 
 @pytest.fixture

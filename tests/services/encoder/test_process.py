@@ -22,7 +22,7 @@ from services.encoder.models import Models
 from services.encoder.server import SERVICES
 from services.encoder.settings import EncoderSettings
 from tests.support.bundles import tiny_image_bundle
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,17 +11,17 @@ import pytest
 from PIL import Image, ImageOps
 
 from domain.box import Box
-from encoders.importers.darknet import import_darknet
+from encoders.importers.darknet.detector import import_darknet
 from encoders.importers.model_file import read_labels
-from encoders.importers.onnx_model import import_onnx
-from encoders.importers.spec import ImageSpec
+from encoders.importers.onnx.embedder import import_onnx
+from encoders.importers.onnx.spec import ImageSpec
 from rpc.channel import open_channel
 from rpc.clients import DetectorClient, Embedded, EncoderClient, Input
 from rpc.deadline import Deadline
 from services.encoder.models import Models
 from services.encoder.server import encoder_server
 from services.encoder.settings import EncoderSettings
-from tests.support.pictures import encoded, turned
+from tests.support.images import encoded, turned
 
 REALDATA = Path(__file__).parents[4] / "shared" / "realdata"
 NANO = REALDATA / "detector" / "MobileNetV2-YOLOv3-Nano-voc.weights"

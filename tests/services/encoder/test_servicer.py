@@ -11,7 +11,7 @@ from rpc.clients import Embedded, EncoderClient, Input
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, NotFound, ServiceError
 from rpc.priority import Priority
-from tests.support.pictures import COLOURS, HOSTILE, blocks, corners, drawing, encoded, plain, turned
+from tests.support.images import COLOURS, HOSTILE, blocks, corners, drawing, encoded, plain, turned
 
 BOX = (0.0, 0.0, 1.0, 1.0)
 

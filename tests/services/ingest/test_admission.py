@@ -13,7 +13,7 @@ from services.ingest.admission import ByteBudget, ItemAdmission
 from services.ingest.item import Item
 from services.ingest.reader import ItemReader
 from sources.roots import ImageRoots
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 
 RED = encoded(plain("red"))
 BUDGET = 1000

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from fovea.ingest.v1 import ingest_pb2
 from services.stores.records import Collection
 from services.stores.recovery import Recovery
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 from tests.support.services import Stores, add, create, item
 
 if TYPE_CHECKING:

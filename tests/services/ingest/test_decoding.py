@@ -13,7 +13,7 @@ from services.ingest.__main__ import ingest_server
 from services.ingest.decoding import request_of
 from services.ingest.messages import item_of
 from services.ingest.settings import IngestSettings
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 from tests.support.services import Stores, create
 
 RED = encoded(plain("red"))

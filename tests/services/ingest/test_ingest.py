@@ -13,7 +13,7 @@ import pytest
 
 from fovea.ingest.v1 import ingest_pb2
 from tests.support.bundles import tiny_image_bundle
-from tests.support.pictures import blocks, encoded, plain
+from tests.support.images import blocks, encoded, plain
 from tests.support.services import Stores, add, create, encoder_process, ingest_stub, item
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from services.ingest.reader import ItemReader
 from services.ingest.stream import IngestStream
 from services.stores.records import PutStatus, image_id_of
 from sources.roots import ImageRoots
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 
 BUDGET = 4000
 MAX_ITEMS = 5

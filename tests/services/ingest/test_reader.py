@@ -10,7 +10,7 @@ from services.ingest.item import Item, LoadedImage
 from services.ingest.reader import ItemReader
 from sources.roots import ImageRoots
 from sources.uploads import Uploads
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 
 RED = encoded(plain("red", size=(30, 20)))
 

@@ -8,14 +8,14 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from PIL import ImageCms
 
-from encoders.decoder_revision import DECODER_REVISION
+from encoders.images.decoding import DECODER_REVISION
 from fovea.ingest.v1 import ingest_pb2
 from services.ingest.pipeline import Pipeline
 from services.stores.entries import encode_entry
 from services.stores.images import ImageStore
 from services.stores.records import image_id_of
 from services.stores.shards import key
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 from tests.support.services import Stores, add, create, item
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fovea.ingest.v1 import ingest_pb2
-from tests.support.pictures import encoded, plain
+from tests.support.images import encoded, plain
 from tests.support.services import Stores, add, create, ingest_stub, item
 
 if TYPE_CHECKING:

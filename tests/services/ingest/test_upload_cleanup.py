@@ -15,7 +15,7 @@ from fovea.ingest.v1 import ingest_pb2
 from services.ingest.upload_cleanup import UploadCleanup
 from services.stores.images import ImageStore
 from sources.uploads import Uploads
-from tests.support.pictures import encoded
+from tests.support.images import encoded
 from tests.support.services import Stores, add, create, item
 
 if TYPE_CHECKING:

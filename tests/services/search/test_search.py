@@ -13,7 +13,7 @@ from fovea.search.v1 import search_pb2
 from fovea.types.v1 import types_pb2
 from rpc.errors import InvalidArgument, from_status, service_errors
 from tests.support.bundles import tiny_image_bundle
-from tests.support.pictures import blocks, corners, drawing, encoded, plain
+from tests.support.images import blocks, corners, drawing, encoded, plain
 from tests.support.services import Stores, add, create, encoder_process, ingest_stub, item, search_stub
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ def test_from_photos_to_figures(tmp_path: Path) -> None:
 
     bundle = Bundle.load(out / "car")
     assert bundle.dimension == 64
-    assert bundle.picture_preprocessing.size == (48, 40)
+    assert bundle.image_preprocessing.size == (48, 40)
     assert figures["map20"] > 0
     assert figures["map_found20"] >= figures["map20"]
     with served(out / "car") as running:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from encoders.image import decode
+from encoders.images.decoding import decode
 from tests.support.realdata import write_small_realdata
 from training.general.evaluate import online, prepare, sheet
 from training.general.validation import grocery_figures, leave_one_out

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from encoders.bundle import Bundle
-from encoders.session import EmbeddingSession
+from encoders.serving.session import EmbeddingSession
 from tests.support.realdata import write_small_realdata
 from training.config import read_config
 from training.general.config import GeneralConfig, StageConfig

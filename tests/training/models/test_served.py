@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from encoders.bundle import Bundle, ModelFile, Preprocessing, Tower, space_of
-from encoders.session import EmbeddingSession
-from encoders.text import Tokenizer
+from encoders.serving.session import EmbeddingSession
+from encoders.serving.text import Tokenizer
 from training.models.compcars import CompCars, CompCarsConfig
 from training.models.dcmpl import Dcmpl, DcmplConfig
 from training.models.served import (

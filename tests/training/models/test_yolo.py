@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from encoders.importers.darknet_cfg import parse_cfg, read_cfg
-from encoders.importers.darknet_graph import build_graph
-from encoders.importers.darknet_weights import float_count, read_weights
+from encoders.importers.darknet.cfg import parse_cfg, read_cfg
+from encoders.importers.darknet.graph import build_graph
+from encoders.importers.darknet.weights import float_count, read_weights
 from tests.support.darknet import write_network
 from tests.support.onnx_export import run_as_onnx
 from training.checkpoints.darknet import load_darknet, save_darknet

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from encoders.errors import BundleError
-from encoders.importers.darknet_cfg import parse_cfg
+from encoders.importers.darknet.cfg import parse_cfg
 from training.objects.darknet_cfg import fitted_cfg
 
 TINY = Path(__file__).parents[3] / "training" / "configs" / "objects_tiny.cfg"
@@ -17,7 +17,7 @@ def test_a_network_is_fitted_to_other_classes() -> None:
 
     assert (network.input.width, network.input.height) == (96, 96)
     assert [head.classes for head in network.heads] == [5, 5]
-    assert [network.layers[head.index - 1].shape.channels for head in network.heads] == [30, 30]
+    assert [network.layers[head.number - 1].shape.channels for head in network.heads] == [30, 30]
     assert fitted_cfg(text, class_count=13, size_px=256).split() == text.split()
 
 
@@ -28,7 +28,7 @@ def test_published_networks_are_fitted(name: str) -> None:
     """VOC's twenty classes in a file of COCO's eighty."""
     network = parse_cfg(fitted_cfg((REALDATA / f"{name}.cfg").read_text(), class_count=20, size_px=416))
     assert {head.classes for head in network.heads} == {20}
-    assert {network.layers[head.index - 1].shape.channels for head in network.heads} == {75}
+    assert {network.layers[head.number - 1].shape.channels for head in network.heads} == {75}
 
 
 def test_a_head_without_its_convolution_is_told() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encoders.detection import Detection
+from domain.detection import Detection
 from training.datasets.annotated import AnnotatedPicture, TrueObject
 from training.objects.held_out import HeldOut, ObjectQuery
 
@@ -57,7 +57,7 @@ def test_unanswerable_queries_give_no_figures() -> None:
 
 def test_coverage_counts_what_is_shown() -> None:
     """A weak guess is measured by its precision, but covers nothing."""
-    found = [[Detection(BOX, 1, 0.9)], [Detection(BOX, 0, 0.2)]]
+    found = [[Detection(BOX, "car", 0.9, 1)], [Detection(BOX, "boat", 0.2, 0)]]
     figures = HELD_OUT.detector_figures(found)
     assert figures["coverage"] == 0.5
     assert figures["detector_map50"] == pytest.approx(1.0)

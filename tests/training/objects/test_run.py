@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from encoders.bundle import Bundle
-from encoders.importers.darknet_cfg import read_cfg
-from encoders.session import DetectorSession, RawDetections
+from encoders.importers.darknet.cfg import read_cfg
+from encoders.serving.session import DetectorSession, RawDetections
 from tests.support.realdata import write_small_realdata
 from training.checkpoints.darknet import load_darknet, save_darknet
 from training.checkpoints.tensors import CheckpointError
@@ -52,7 +52,7 @@ def test_a_run_ends_in_a_bundle(small_config: SmallConfig, name: str, tmp_path: 
 
     assert Bundle.load(bundle.folder) == bundle
     assert bundle.labels == LABELS
-    assert bundle.picture_preprocessing == config.data.preprocessing
+    assert bundle.image_preprocessing == config.data.preprocessing
     assert set(bundle.gate["fp32"]) >= {"held_out_map50", "photos_without_false_alarm"}
     (raw,) = DetectorSession(bundle).run([np.array(task.pictures.pixels[0])]).answers
     assert isinstance(raw, RawDetections)

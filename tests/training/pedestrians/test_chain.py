@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from encoders.bundle import Bundle
-from encoders.text import Tokenizer
+from encoders.serving.text import Tokenizer
 from training.config import read_config
 from training.datasets.pedestrians import load_pedestrians
 from training.loop import CHECKPOINT, fit

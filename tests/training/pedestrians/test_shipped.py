@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from encoders.bundle import Bundle
-from encoders.text import Tokenizer
+from encoders.serving.text import Tokenizer
 from training.pedestrians import evaluate
 from training.pedestrians.drawing import HELD_OUT_ALBUM
 from training.pedestrians.export import IMAGE, TEXT

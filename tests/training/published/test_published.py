@@ -12,12 +12,12 @@ from torch.nn.functional import gelu
 
 from encoders.bundle import Bundle
 from encoders.errors import BundleError
-from encoders.image import resize
-from encoders.importers.published_model import NETWORKS
-from encoders.session import EmbeddingSession
-from encoders.text import Tokenizer
+from encoders.images.resizing import resize
+from encoders.importers.torch_models import NETWORKS
+from encoders.serving.session import EmbeddingSession
+from encoders.serving.text import Tokenizer
 from tests.support.clip_towers import picture_embedding, text_embedding
-from tests.support.pictures import corners
+from tests.support.images import corners
 from training.checkpoints.tensors import CheckpointError
 from training.models.compcars import CompCars, CompCarsConfig, Pooling
 from training.models.dcmpl import Dcmpl, DcmplConfig, Reading
@@ -50,7 +50,7 @@ def embedded(bundle: Bundle, content: np.ndarray | str) -> np.ndarray:
     if isinstance(content, str):
         item = Tokenizer(bundle).encode(content).ids
     else:
-        item = resize(content, bundle.picture_preprocessing)
+        item = resize(content, bundle.image_preprocessing)
     return np.asarray(EmbeddingSession(bundle).run([item]).answers[0])
 
 
@@ -161,9 +161,9 @@ def test_cars_see_the_whole_picture_between_blurred_bands(tmp_path: Path, name: 
 
     (bundle,) = import_checkpoint(name, tmp_path / "model.ep18", words=None, name="cars", out=tmp_path / "models")
 
-    assert (bundle.picture_preprocessing.resize, bundle.picture_preprocessing.fill) == ("letterbox", "blur")
+    assert (bundle.image_preprocessing.resize, bundle.image_preprocessing.fill) == ("letterbox", "blur")
     with torch.inference_mode():
-        pixels = resize(PICTURE, bundle.picture_preprocessing)
+        pixels = resize(PICTURE, bundle.image_preprocessing)
         np.testing.assert_allclose(embedded(bundle, PICTURE), network(scaled(pixels, 0, 1))[0].numpy(), atol=1e-4)
 
 

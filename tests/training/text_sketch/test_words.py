@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from encoders.bundle import Bundle, ModelFile
-from encoders.text import Tokenizer
+from encoders.serving.text import Tokenizer
 from tests.support.bundles import tiny_text_bundle
 from training.text_sketch.words import Words
 

@@ -1,0 +1,122 @@
+"""Words to tokens, cleaned as in training, with warnings about what the model will not see."""
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ftfy
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer as _Tokenizer
+
+from encoders.bundle import Bundle, TextCleaning
+from encoders.errors import BundleError, InvalidContent
+
+Cleaner = Callable[[str], str]
+
+# No vocabulary needs more characters for one token; what lies behind is never read, so it need not be split.
+_MOST_CHARACTERS_A_TOKEN = 64
+_MAX_WORDS, _MAX_WORD = 8, 40  # what a message names
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A text as the model reads it: `ids` (T,) int64 with 1 <= T <= max_tokens.
+
+    `refusal` says why the text has no meaningful embedding: the vocabulary lacks all of its words. Empty otherwise.
+    """
+
+    ids: NDArray[np.int64]
+    warnings: tuple[str, ...]
+    refusal: str = ""
+
+
+class Tokenizer:
+    """The tokenizer of a text bundle; safe to use from several threads."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        if bundle.tokenizer is None or bundle.max_tokens is None:
+            raise BundleError(f"Bundle {bundle.name!r} reads no text.")
+        path = bundle.folder / bundle.tokenizer.file
+        try:
+            self._tokenizer = _Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise BundleError(f"{path} is not a tokenizer: {error}.") from error
+        self._max_tokens = bundle.max_tokens
+        self._clean = cleaner_of(bundle.text_cleaning, self._tokenizer)
+        self._tokenizer.enable_truncation(max_length=bundle.max_tokens)
+        self._tokenizer.no_padding()
+        unknown = getattr(self._tokenizer.model, "unk_token", None)
+        self._unknown_id = None if unknown is None else self._tokenizer.token_to_id(unknown)
+
+    def encode(self, text: str) -> Tokens:
+        """Split a text; `InvalidContent` where there is no word in it."""
+        limit = self._max_tokens * _MOST_CHARACTERS_A_TOKEN
+        text = self._clean(text)
+        encoding = self._tokenizer.encode(text[:limit])
+        if not text.strip() or all(word is None for word in encoding.word_ids):
+            raise InvalidContent("The text is empty; write at least one word.")
+        warnings = []
+        if encoding.overflowing or len(text) > limit:
+            warnings.append(f"text was cut to {self._max_tokens} tokens")
+        words = self._words(encoding, text)
+        unknown = _listed([word for word, is_known in words.items() if not is_known])
+        if unknown:
+            warnings.append(f"unknown words: {unknown}")
+        refusal = ""
+        # A known punctuation mark has no meaning of its own.
+        if unknown and not any(is_known and any(map(str.isalnum, word)) for word, is_known in words.items()):
+            refusal = f"The model knows no word of this text ({unknown}); say it in other words."
+        return Tokens(np.asarray(encoding.ids, dtype=np.int64), tuple(warnings), refusal)
+
+    def _words(self, encoding: Any, text: str) -> dict[str, bool]:
+        """The words as they were written, and whether the vocabulary has them."""
+        words: dict[str, bool] = {}
+        for word, token in zip(encoding.word_ids, encoding.ids, strict=True):
+            if word is not None:
+                written = text[slice(*encoding.word_to_chars(word))]
+                words[written] = words.get(written, True) and token != self._unknown_id
+        return words
+
+
+def cleaner_of(cleaning: TextCleaning | None, tokenizer: _Tokenizer) -> Cleaner:
+    """The cleaning by its name in a bundle; None leaves texts as they are."""
+    match cleaning:
+        case None:
+            return str
+        case "clip":
+            return clean_as_clip
+        case "known_case":
+            return _in_known_case(tokenizer)
+
+
+def clean_as_clip(text: str) -> str:
+    """Repair mojibake, typographic quotes and wide letters (ftfy), read HTML's entities twice, lower-case.
+
+    Every run of white space becomes one space.
+    """
+    repaired = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return " ".join(repaired.split()).lower()
+
+
+def _in_known_case(tokenizer: _Tokenizer) -> Cleaner:
+    """Spell each word as the vocabulary does: as it stands, else in lower case, else capitalised."""
+    known = frozenset(tokenizer.get_vocab())
+
+    def known_spelling(word: str) -> str:
+        spellings = (word, word.lower(), word.capitalize())
+        return next((spelling for spelling in spellings if spelling in known), word)
+
+    def clean(text: str) -> str:
+        plain = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+        return " ".join(map(known_spelling, plain.split()))
+
+    return clean
+
+
+def _listed(words: Sequence[str]) -> str:
+    """The first words, cut to a length that fits into a message."""
+    named = [word if len(word) <= _MAX_WORD else word[:_MAX_WORD] + "…" for word in words[:_MAX_WORDS]]
+    more = [f"and {len(words) - _MAX_WORDS} more"] if len(words) > _MAX_WORDS else []
+    return ", ".join([*named, *more])
