@@ -15,7 +15,7 @@ from gateway.app import create_app
 from gateway.protocol import TimedProtocol
 from gateway.settings import GatewaySettings
 from rpc.environment import read_settings
-from rpc.telemetry import configure_logging
+from rpc.logs import configure_logging
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.reasons import IN_FLIGHT_LIMIT
 from gateway.budget import Budget, Share
 from gateway.problems import error_response, problem, problem_response
-from rpc import telemetry
 from rpc.errors import Overloaded, ServiceError
+from rpc.permits import IN_FLIGHT, refusal
 
 # A length of more digits is a lie; what arrives is counted anyway.
 _MAX_DIGITS = 18
@@ -21,8 +21,7 @@ _MAX_DIGITS = 18
 
 def refused(reason: str, message: str) -> Overloaded:
     """A refusal for want of room, counted under its reason."""
-    telemetry.REJECTED.labels(reason).inc()
-    return Overloaded(message, reason=reason)
+    return refusal(reason, message)
 
 
 class BodyLimit:
@@ -110,7 +109,7 @@ class InFlightLimit:
                 refusal = refused(IN_FLIGHT_LIMIT, "too many requests at once; send again a little later")
                 await error_response(refusal)(scope, receive, send)
                 return
-            with telemetry.IN_FLIGHT.track_inprogress():
+            with IN_FLIGHT.track_inprogress():
                 await self._app(scope, receive, send)
 
 

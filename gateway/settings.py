@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from rpc.process_settings import ProcessSettings
+from rpc.environment import ProcessSettings
 
 
 class GatewaySettings(ProcessSettings):

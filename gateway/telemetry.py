@@ -8,8 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problems import error_response
-from rpc import telemetry
 from rpc.errors import Internal
+from rpc.observer import REQUEST_DURATION, REQUESTS
 
 _REQUEST_ID = "x-request-id"
 
@@ -58,8 +58,8 @@ def _request_id_of(scope: Scope) -> str:
 
 def _record(scope: Scope, status: int, request_id: str, duration_s: float) -> None:
     method = f"{scope['method']} {_route_of(scope)}"
-    telemetry.REQUESTS.labels("gateway", method, str(status)).inc()
-    telemetry.REQUEST_DURATION.labels("gateway", method).observe(duration_s)
+    REQUESTS.labels("gateway", method, str(status)).inc()
+    REQUEST_DURATION.labels("gateway", method).observe(duration_s)
     fields = {"method": method, "code": status, "duration_ms": round(duration_s * 1000, 2), "request_id": request_id}
     _log.info("request", extra=fields)
 

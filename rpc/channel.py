@@ -30,7 +30,7 @@ def channel_options(max_message_bytes: int, *, keepalive_ms: int = 10_000) -> li
     return [
         ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
         ("grpc.enable_retries", 1),
-        # A proxy for the web has no business between processes of one system.
+        # A proxy that the environment names for the web must not come between the processes of one system.
         ("grpc.enable_http_proxy", 0),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),

@@ -35,7 +35,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """One vector, (D,) float32 of unit length, and what its maker wants said."""
+    """One embedding, (D,) float32 of unit length, and the encoder's warnings."""
 
     embedding: npt.NDArray[np.float32]
     warnings: tuple[str, ...]
@@ -43,7 +43,7 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An answer of the encoder: in the inputs' order one outcome for each, or one for each of its regions."""
+    """An answer of the encoder: one outcome for each input, or for each of its regions, in order."""
 
     space: str
     outcomes: tuple[Embedded | ServiceError, ...]
@@ -51,7 +51,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class EncoderInfo:
-    """What a process tells about one bundle that it serves."""
+    """What `Describe` says of an encoder bundle."""
 
     name: str
     version: str
@@ -65,7 +65,7 @@ class EncoderInfo:
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """An answer of the detector: the objects, best first, and the upright picture's size."""
+    """An answer of the detector: the objects, best first, and the upright image's size."""
 
     detections: tuple[Detection, ...]
     width_px: int
@@ -75,7 +75,7 @@ class Detected:
 
 @dataclass(frozen=True, slots=True)
 class DetectorInfo:
-    """What a process tells about one detector bundle that it serves."""
+    """What `Describe` says of a detector bundle."""
 
     name: str
     version: str
@@ -92,20 +92,15 @@ class EncoderClient:
         self._stub = encoder_pb2_grpc.EncoderServiceStub(channel)
 
     async def encode(
-        self,
-        inputs: Sequence[Input],
-        *,
-        encoder: str,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
+        self, inputs: Sequence[Input], *, encoder: str, deadline: Deadline, priority: Priority = Priority.INTERACTIVE
     ) -> Encoded:
         """Embeds 1..64 inputs with at most 256 outcomes; one that fails leaves its error among them."""
         request = encoder_pb2.EncodeRequest(encoder=encoder, inputs=[_input_message(item) for item in inputs])
         with service_errors(f"{encoder} encoder"):
             response = await self._stub.Encode(request, timeout=deadline.left_s(), metadata=priority.metadata)
-        wanted = sum(item.result_count for item in inputs)
-        if len(response.results) != wanted:
-            raise Internal(f"the {encoder} encoder gave {len(response.results)} of {wanted} results")
+        expected = sum(item.result_count for item in inputs)
+        if len(response.results) != expected:
+            raise Internal(f"the {encoder} encoder gave {len(response.results)} of {expected} results")
         return Encoded(response.space, tuple(_outcome(result, response.dimension) for result in response.results))
 
     async def describe(self, *, deadline: Deadline) -> list[EncoderInfo]:
@@ -114,14 +109,8 @@ class EncoderClient:
             response = await self._stub.Describe(encoder_pb2.DescribeRequest(), timeout=deadline.left_s())
         return [
             EncoderInfo(
-                name=info.name,
-                version=info.version,
-                space=info.space,
-                dimension=info.dimension,
-                modalities=modalities_of(info.modalities),
-                precision=info.precision,
-                provider=info.provider,
-                sha256=info.sha256,
+                *(info.name, info.version, info.space, info.dimension, modalities_of(info.modalities)),
+                *(info.precision, info.provider, info.sha256),
             )
             for info in response.encoders
         ]
@@ -143,12 +132,12 @@ class DetectorClient:
         limit: int = 0,
         priority: Priority = Priority.INTERACTIVE,
     ) -> Detected:
-        """Finds the objects of one encoded picture; None and 0 take the server's defaults (0.5 and 100)."""
+        """Finds the objects of one encoded image; None and 0 stand for the server's defaults (0.5 and 100)."""
         request = detector_pb2.DetectRequest(detector=detector, image=image, min_score=min_score, limit=limit)
         with service_errors(f"{detector} detector"):
             response = await self._stub.Detect(request, timeout=deadline.left_s(), metadata=priority.metadata)
-        found = tuple(map(detection_of, response.detections))
-        return Detected(found, response.width_px, response.height_px, tuple(response.warnings))
+        detections = tuple(map(detection_of, response.detections))
+        return Detected(detections, response.width_px, response.height_px, tuple(response.warnings))
 
     async def describe(self, *, deadline: Deadline) -> list[DetectorInfo]:
         """The detector bundles that this process serves."""
@@ -199,6 +188,6 @@ def _outcome(result: encoder_pb2.Result, dimension: int) -> Embedded | ServiceEr
         return from_status(result.error)
     embedding = np.frombuffer(result.embedding, dtype="<f4") if len(result.embedding) == 4 * dimension else None
     if embedding is None or not np.all(np.isfinite(embedding)):
-        # Stored or compared, such a vector would spoil rankings without a word.
-        return Internal("the encoder gave a vector that cannot be used")
+        # Stored or compared, NaN would spoil rankings without an error.
+        return Internal("the encoder gave an embedding that cannot be used")
     return Embedded(embedding, tuple(result.warnings))

@@ -34,7 +34,7 @@ class Codec:
         try:
             return self.handler.request_deserializer(data) if self.handler.request_deserializer else data
         except (ProtobufError, ValueError):
-            # What the library says names its own classes.
+            # The library's own message would show its classes to the caller.
             return InvalidArgument(f"the bytes are not a message that {self.method} takes")
 
     def encode(self, message: Any) -> bytes:

@@ -2,51 +2,41 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from rpc.calls import abort_status
 from rpc.codec import Codec, received
-from rpc.errors import DeadlineExceeded, ServiceError
+from rpc.errors import DeadlineExceeded, ServiceError, abort_status
+from rpc.settings import ServerSettings
 
 _DRAIN_S = 2.0
 _DRAIN_QUIET_S = 0.1
 _LEAVE_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a server waits for a caller, in seconds."""
-
-    first_message_s: float
-    idle_s: float
-    write_s: float
-
-
 class Conversation:
     """Reads and writes the messages of one call; close it when the call is over."""
 
-    def __init__(self, context: Any, codec: Codec, patience: Patience) -> None:
+    def __init__(self, context: Any, codec: Codec, settings: ServerSettings) -> None:
         self._context = context
         self._codec = codec
-        self._patience = patience
+        self._settings = settings
         self._reading: asyncio.Task[Any] | None = None
         self._has_ended = False
         self._is_writing = False
         self._active_s = 0.0
 
     async def first(self) -> Any:
-        """The first message; None where the caller sends none, DeadlineExceeded where it says nothing at all."""
-        wait_s = self._patience.first_message_s
+        """The first message; None where the caller sends none, DeadlineExceeded where nothing arrives."""
+        wait_s = self._settings.first_message_s
         return await self._next(wait_s, f"the first message did not come within {wait_s:g} s; send it at once")
 
     async def requests(self, first: Any) -> AsyncIterator[Any]:
         """All messages, `first` again among them; DeadlineExceeded where the caller neither sends nor gets any."""
-        idle_s = self._patience.idle_s
+        idle_s = self._settings.stream_idle_s
         message = first
-        del first  # it may hold a whole image, which nobody needs once the next message is read
+        del first  # it may hold a whole image, which is not needed once the next message is read
         while message is not None:
             yield message
             message = await self._next(idle_s, f"nothing was sent for {idle_s:g} s; close a stream that is done")
@@ -57,10 +47,10 @@ class Conversation:
         # Still set after an exception: what is written then waits behind what the caller does not read.
         self._is_writing = True
         try:
-            async with asyncio.timeout(self._patience.write_s):
+            async with asyncio.timeout(self._settings.stream_write_s):
                 await self._context.write(data)
         except TimeoutError as error:
-            raise DeadlineExceeded(f"the answers were not read for {self._patience.write_s:g} s") from error
+            raise DeadlineExceeded(f"the answers were not read for {self._settings.stream_write_s:g} s") from error
         self._is_writing = False
         self._active_s = _now_s()
 
@@ -72,7 +62,7 @@ class Conversation:
             async with asyncio.timeout(_LEAVE_S if self._is_writing else None):
                 await self._context.abort_with_status(abort_status(error))
         except TimeoutError as late:
-            # gRPC holds the status behind the answers that were not read; a cancellation is how a handler says no more.
+            # gRPC holds the status behind the answers that were not read; a handler that is cancelled ends without one.
             raise asyncio.CancelledError from late
 
     def close(self) -> None:

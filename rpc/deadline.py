@@ -1,18 +1,12 @@
 """How long a caller still waits: the budget that every hop passes on."""
 
-import math
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
+
+import grpc
 
 from rpc.errors import DeadlineExceeded
-
-
-class _Call(Protocol):
-    """Any server-side call context."""
-
-    def time_remaining(self) -> float | None:
-        """Seconds that the caller still waits; None without a deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +16,9 @@ class Deadline:
     at_s: float
 
     @classmethod
-    def of(cls, call: _Call, *, max_s: float) -> "Deadline":
+    def of(cls, context: "grpc.ServicerContext | grpc.aio.ServicerContext[Any, Any]", *, max_s: float) -> "Deadline":
         """The caller's deadline, at most `max_s` seconds away."""
-        left_s = call.time_remaining()
+        left_s = context.time_remaining()
         return cls.after(max_s if left_s is None else min(left_s, max_s))
 
     @classmethod
@@ -32,14 +26,9 @@ class Deadline:
         """The moment `seconds` from now."""
         return cls(time.monotonic() + seconds)
 
-    @classmethod
-    def never(cls) -> "Deadline":
-        """For work that nobody waits for."""
-        return cls(math.inf)
-
     @property
     def has_passed(self) -> bool:
-        """Whether nobody waits any more."""
+        """Whether the caller waits no longer."""
         return time.monotonic() >= self.at_s
 
     def left_s(self) -> float:

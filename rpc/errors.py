@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import grpc
-from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from domain.reasons import MESSAGE_TOO_LARGE, QUEUE_FULL
+from domain.reasons import MESSAGE_TOO_LARGE, QUEUE_FULL, SHUTTING_DOWN
 
 DOMAIN = "fovea"
+PUSHBACK = "grpc-retry-pushback-ms"
+NEVER_RETRY = "-1"
 
 # A status travels in headers, of which clients take 8 KiB: twice, once with up to three characters for each byte.
 _HEAD_BYTES = 640
@@ -49,7 +50,7 @@ class AlreadyExists(ServiceError):
 
 
 class Aborted(ServiceError):
-    """Somebody else is writing the same thing."""
+    """Another caller is writing the same thing."""
 
     code = grpc.StatusCode.ABORTED
 
@@ -94,13 +95,13 @@ class DeadlineExceeded(ServiceError):
 
 
 class Cancelled(ServiceError):
-    """The caller is gone."""
+    """The caller has left."""
 
     code = grpc.StatusCode.CANCELLED
 
 
 class Unimplemented(ServiceError):
-    """The contract has it, this release has not."""
+    """Part of the contract that this release does not implement."""
 
     code = grpc.StatusCode.UNIMPLEMENTED
 
@@ -111,24 +112,7 @@ class Internal(ServiceError):
     code = grpc.StatusCode.INTERNAL
 
 
-_BY_CODE: dict[grpc.StatusCode, type[ServiceError]] = {
-    kind.code: kind
-    for kind in (
-        InvalidArgument,
-        NotFound,
-        AlreadyExists,
-        Aborted,
-        FailedPrecondition,
-        PermissionDenied,
-        OutOfRange,
-        Overloaded,
-        Unavailable,
-        DeadlineExceeded,
-        Cancelled,
-        Unimplemented,
-        Internal,
-    )
-}
+_BY_CODE: dict[grpc.StatusCode, type[ServiceError]] = {kind.code: kind for kind in ServiceError.__subclasses__()}
 _BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -140,16 +124,29 @@ def to_status(error: BaseException) -> status_pb2.Status:
         )
     status = status_pb2.Status(code=error.code.value[0], message=_shortened(error.message))
     if error.reason:
-        status.details.append(_packed(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)))
+        status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
     if error.retry_after_s is not None:
-        delay = duration_pb2.Duration()
-        delay.FromMilliseconds(round(error.retry_after_s * 1000))
-        status.details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(round(error.retry_after_s * 1000))
+        status.details.add().Pack(retry)
     return status
 
 
+def abort_status(error: ServiceError) -> Any:
+    """The status of a failed call for `abort_with_status`: its details and, where there is one, the pushback for retries."""
+    status: Any = rpc_status.to_status(to_status(error))
+    if error.retry_after_s is not None:
+        pushback = str(round(error.retry_after_s * 1000))
+    elif isinstance(error, Unavailable) and error.reason != SHUTTING_DOWN:
+        # A server behind this one is away, and this one has retried already: retries on every hop would multiply.
+        pushback = NEVER_RETRY
+    else:
+        return status
+    return status._replace(trailing_metadata=(*status.trailing_metadata, (PUSHBACK, pushback)))
+
+
 def from_status(status: status_pb2.Status) -> ServiceError:
-    """The error that a server meant."""
+    """The error that a server sent as this status."""
     reason, retry_after_s = "", None
     for detail in status.details:
         info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
@@ -172,14 +169,14 @@ def from_rpc_error(error: grpc.RpcError, peer: str) -> ServiceError:
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"the {peer} service did not answer in time")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in str(error.details()):
-        # gRPC's own word for a message over the limit: sending it again would fail for ever.
+        # gRPC's own status for a message over its limit. As an overload it would be sent again, and fail again.
         return InvalidArgument(f"the message is too large for the {peer} service", reason=MESSAGE_TOO_LARGE)
     return _BY_CODE.get(code, Internal)(f"the {peer} service: {error.details()}")
 
 
 @contextmanager
 def service_errors(peer: str) -> Iterator[None]:
-    """Turns a failed call inside the block into the ServiceError that the peer meant."""
+    """Turns a failed call inside the block into the ServiceError that the peer raised."""
     try:
         yield
     except grpc.RpcError as error:
@@ -192,9 +189,3 @@ def _shortened(message: str) -> str:
     if len(data) <= _HEAD_BYTES + _TAIL_BYTES:
         return data.decode()
     return f"{data[:_HEAD_BYTES].decode(errors='ignore')} … {data[-_TAIL_BYTES:].decode(errors='ignore')}"
-
-
-def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> any_pb2.Any:
-    packed = any_pb2.Any()
-    packed.Pack(message)
-    return packed

@@ -22,20 +22,20 @@ def statuses(services: Sequence[str], *, ready: bool) -> Statuses:
 
 
 class _Watcher:
-    """One Watch call; it is told each status once, the current one last."""
+    """One Watch call; it gets each status once, the current one last."""
 
     def __init__(self, service: str, send: Callable[[Any], None]) -> None:
         self._service = service
         self._send = send
-        self._told: int | None = None
+        self._sent: int | None = None
         self._lock = threading.Lock()
 
-    def tell(self, status_of: Callable[[str], int]) -> None:
-        """Sends the current status where it is news."""
+    def update(self, status_of: Callable[[str], int]) -> None:
+        """Sends the current status where it has changed."""
         with self._lock:
             status = status_of(self._service)
-            if status != self._told:
-                self._told = status
+            if status != self._sent:
+                self._sent = status
                 self._send(health_pb2.HealthCheckResponse(status=status))
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ class ThreadHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     """Health for a server on threads; a watcher costs no thread.
 
     Not the library's: it sends under the lock that its callback for closed calls takes, on the thread that completes
-    sends, so one watcher that left while another was told stopped the whole server.
+    sends, so one watcher that left while another was sent a status stopped the whole server.
     """
 
     def __init__(self, services: Sequence[str]) -> None:
@@ -64,7 +64,7 @@ class ThreadHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             self._publish(statuses(self._services, ready=ready))
 
     def enter_graceful_shutdown(self) -> None:
-        """Publishes for good that the server answers no more."""
+        """Publishes, as the last status, that the server does not answer any more."""
         self._is_stopping = True
         self._publish(dict.fromkeys(self._statuses, health_pb2.HealthCheckResponse.NOT_SERVING))
 
@@ -81,7 +81,7 @@ class ThreadHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             self._watchers.add(watcher)
         if not context.add_callback(lambda: self._forget(watcher)):
             self._forget(watcher)
-        watcher.tell(self._status)
+        watcher.update(self._status)
 
     Watch.experimental_non_blocking = True  # type: ignore[attr-defined] # gRPC's name for "returns at once, sends later"
 
@@ -94,7 +94,7 @@ class ThreadHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         with self._lock:
             watchers = list(self._watchers)
         for watcher in watchers:
-            watcher.tell(self._status)
+            watcher.update(self._status)
 
     def _status(self, service: str) -> int:
         return int(self._statuses.get(service, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN))

@@ -1,29 +1,30 @@
-"""The one place where errors become statuses: a thin interceptor for each kind of server around the same `Calls`."""
+"""The one place where errors become statuses: an interceptor for each kind of server, with admission and observation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import grpc
 
-from rpc import standard
-from rpc.calls import Calls, abort_status, is_guarded, request_id_of
+from domain.reasons import IN_FLIGHT_LIMIT, STREAM_LIMIT
 from rpc.codec import Codec, received
-from rpc.conversation import Conversation, Patience
-from rpc.errors import DeadlineExceeded, InvalidArgument, ServiceError
+from rpc.conversation import Conversation
+from rpc.errors import DeadlineExceeded, Internal, InvalidArgument, ServiceError, abort_status, to_status
+from rpc.observer import ObservedCall
+from rpc.permits import IN_FLIGHT, STREAMS, Permits
+from rpc.settings import ServerSettings
+from rpc.standard import is_standard, standard_handler
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-_Talk: TypeAlias = "Callable[[Conversation, Any], Awaitable[None]]"
 
 
 class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
     """Guards the unary calls of a server on threads; such servers stream nothing of their own."""
 
-    def __init__(self, calls: Calls, *, max_message_bytes: int) -> None:
-        self._calls = calls
-        self._max_message_bytes = max_message_bytes
+    def __init__(self, settings: ServerSettings) -> None:
+        self._permits = _unary_permits(settings)
+        self._max_message_bytes = settings.max_message_bytes
 
     def intercept_service(
         self,
@@ -36,15 +37,15 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         if handler is None:
             return None
         codec = Codec(method, handler, self._max_message_bytes)
-        if not is_guarded(method):
-            return standard.thread_handler(handler, codec)
+        if is_standard(method):
+            return standard_handler(handler, codec, is_async=False)
         behave = handler.unary_unary
         assert behave is not None, f"{method} streams; a ThreadServer serves unary calls"
-        request_id = request_id_of(handler_call_details.invocation_metadata)
+        request_id = _request_id_of(handler_call_details.invocation_metadata)
 
         def guarded(request: Any, context: grpc.ServicerContext) -> Any:
             try:
-                with self._calls.observe(method, request_id), self._calls.unary():
+                with _observed(method, request_id), self._permits.acquire():
                     return codec.encode(behave(received(request), context))
             except ServiceError as error:
                 context.abort_with_status(abort_status(error))
@@ -52,22 +53,19 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         return grpc.unary_unary_rpc_method_handler(guarded, codec.decode)
 
 
-@dataclass(frozen=True, slots=True)
-class TimeLimits:
-    """The longest that calls may take, in seconds, and the server's patience with their callers."""
-
-    max_time_s: float
-    max_stream_s: float
-    patience: Patience
-
-
 class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Guards unary and streaming calls of a server on an event loop, and ends those that take too long."""
 
-    def __init__(self, calls: Calls, limits: TimeLimits, *, max_message_bytes: int) -> None:
-        self._calls = calls
-        self._limits = limits
-        self._max_message_bytes = max_message_bytes
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._unary_permits = _unary_permits(settings)
+        # Counted apart, so that streams that stay open take no permit from unary calls.
+        self._stream_permits = Permits(
+            settings.max_streams,
+            reason=STREAM_LIMIT,
+            message="too many streams at once; open it again a little later",
+            gauge=STREAMS,
+        )
 
     async def intercept_service(
         self,
@@ -79,19 +77,18 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         method = handler_call_details.method
         if handler is None:
             return handler
-        codec = Codec(method, handler, self._max_message_bytes)
-        if not is_guarded(method):
-            return standard.async_handler(handler, codec)
-        request_id = request_id_of(handler_call_details.invocation_metadata)
-        talk = self._talk(handler)
+        codec = Codec(method, handler, self._settings.max_message_bytes)
+        if is_standard(method):
+            return standard_handler(handler, codec, is_async=True)
+        request_id = _request_id_of(handler_call_details.invocation_metadata)
 
         # All shapes are the same on the wire. Served as a stream, a unary call whose request never comes ends too, and
         # a coroutine that writes is closed in time when its caller leaves, which a generator that yields is not.
         async def guarded(_: Any, context: Any) -> None:
-            conversation = Conversation(context, codec, self._limits.patience)
+            conversation = Conversation(context, codec, self._settings)
             try:
-                with self._calls.observe(method, request_id):
-                    await talk(conversation, context)
+                with _observed(method, request_id):
+                    await self._answer(handler, conversation, context)
             except ServiceError as error:
                 await conversation.refuse(error)
             finally:
@@ -99,36 +96,58 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return grpc.stream_stream_rpc_method_handler(guarded, codec.decode)
 
-    def _talk(self, handler: _Handler) -> _Talk:
+    async def _answer(self, handler: Any, conversation: Conversation, context: Any) -> None:
+        # The first message is passed on without a name here: it may hold a whole image, and a stream may last for hours.
         if handler.unary_unary is not None:
-            return self._unary(handler.unary_unary)
-        if handler.unary_stream is not None:
-            return self._stream(handler.unary_stream, lambda _, first: _required(first))
-        assert handler.stream_stream is not None, "no Fovea service has this shape"
-        return self._stream(handler.stream_stream, lambda conversation, first: conversation.requests(first))
+            await self._answer_once(handler.unary_unary, _required(await conversation.first()), conversation, context)
+        elif handler.unary_stream is not None:
+            await self._stream(handler.unary_stream(_required(await conversation.first()), context), conversation)
+        else:
+            assert handler.stream_stream is not None, "no Fovea service has this shape"
+            requests = conversation.requests(await conversation.first())
+            await self._stream(handler.stream_stream(requests, context), conversation)
 
-    def _unary(self, behave: Any) -> _Talk:
-        async def talk(conversation: Conversation, context: Any) -> None:
-            request = _required(await conversation.first())
-            with self._calls.unary():
-                async with _within(self._limits.max_time_s):
-                    response = await behave(request, context)
-            await conversation.write(response)
+    async def _answer_once(self, behave: Any, request: Any, conversation: Conversation, context: Any) -> None:
+        # The permit is held for the work alone: slow senders and readers cannot shut others out.
+        with self._unary_permits.acquire():
+            async with _within(self._settings.max_time_s):
+                response = await behave(request, context)
+        await conversation.write(response)
 
-        return talk
+    async def _stream(self, answers: Any, conversation: Conversation) -> None:
+        with self._stream_permits.acquire():
+            async with _within(self._settings.max_stream_s), aclosing(answers) as responses:
+                async for response in responses:
+                    await conversation.write(response)
 
-    def _stream(self, behave: Any, argument_of: "Callable[[Conversation, Any], Any]") -> _Talk:
-        async def talk(conversation: Conversation, context: Any) -> None:
-            argument = argument_of(conversation, await conversation.first())
-            with self._calls.stream():
-                async with (
-                    _within(self._limits.max_stream_s),
-                    aclosing(behave(argument, context)) as responses,
-                ):
-                    async for response in responses:
-                        await conversation.write(response)
 
-        return talk
+def _unary_permits(settings: ServerSettings) -> Permits:
+    message = "too many calls at once; send again a little later"
+    return Permits(settings.max_in_flight, reason=IN_FLIGHT_LIMIT, message=message, gauge=IN_FLIGHT)
+
+
+@contextmanager
+def _observed(method: str, request_id: str) -> Iterator[None]:
+    """Observes one call; an exception leaves the block as a ServiceError or as a cancellation."""
+    service, _, name = method.lstrip("/").partition("/")
+    with ObservedCall(service, name, request_id) as call:
+        try:
+            yield
+            call.code = grpc.StatusCode.OK.name
+        except ServiceError as error:
+            call.code = error.code.name
+            if isinstance(error, Internal):
+                call.log_fault(error)
+            raise
+        except Exception as error:
+            call.code = Internal.code.name
+            call.log_fault(error)
+            raise Internal(to_status(error).message) from error
+
+
+def _request_id_of(metadata: Sequence[tuple[str, str | bytes]] | None) -> str:
+    """The caller's `x-request-id`, at most 64 characters; empty without one."""
+    return next((str(value)[:64] for key, value in metadata or () if key == "x-request-id"), "")
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ def composed(text: str) -> str:
 
 
 def checked(metadata: Mapping[str, Any], *, name: str = "metadata") -> Metadata:
-    """The metadata with composed texts and keys; InvalidArgument names the place of what cannot be kept."""
+    """The metadata with composed texts and keys; InvalidArgument names the path of what cannot be kept."""
     kept = _checked_object(metadata, name, level=1)
     try:
         size = len(json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode())
@@ -50,7 +50,7 @@ def metadata_of(struct: Struct, *, name: str = "metadata") -> Metadata:
 
 
 def struct_of(metadata: Metadata) -> Struct:
-    """The message for stored metadata; what earlier releases nested deeper than is taken now becomes JSON text."""
+    """The message for stored metadata; what earlier releases nested deeper than is allowed now becomes JSON text."""
     message = Struct()
     message.update({key: _cut(value, level=2) for key, value in metadata.items()})
     return message
@@ -122,5 +122,5 @@ def _plain(value: Value) -> Any:
 
 
 def _number(number: float) -> float:
-    """A message knows doubles only, but `{"year": 1999}` was meant as it was written."""
+    """Whole numbers as integers: a message has doubles only, and `{"year": 1999}` must come back as it was sent."""
     return int(number) if number.is_integer() and abs(number) <= MAX_INTEGER else number

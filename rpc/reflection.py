@@ -29,7 +29,7 @@ def add_reflection(server: grpc.Server | grpc.aio.Server, services: Sequence[str
 
 
 class _Symbols:
-    """The descriptor pool, which knows methods by their full names too: ghz asks for those, the pool alone does not."""
+    """The descriptor pool, which finds methods by their full names too: ghz asks for those, and the pool alone does not find them."""
 
     def __init__(self) -> None:
         self._pool = descriptor_pool.Default()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeAlias
@@ -11,10 +10,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rpc import health
-from rpc.calls import NEVER_RETRY, PUSHBACK
 from rpc.channel import open_channel
 from rpc.deadline import Deadline
-from rpc.errors import Unavailable
+from rpc.errors import NEVER_RETRY, PUSHBACK, Unavailable
 
 # A call that takes longer makes its replica suspect: busy ones answer a probe, hung ones do not.
 _SUSPECT_AFTER_S = 1.0
@@ -32,7 +30,7 @@ class _Hung(Exception):
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """One target and what is known of it."""
+    """One target, whether it answered the last question, and how many calls it is working on."""
 
     target: str
     channel: grpc.aio.Channel
@@ -52,15 +50,6 @@ class Replica:
         except grpc.aio.AioRpcError as error:
             return error.code() not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
         return True
-
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Counts one call for as long as it runs."""
-        self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
 
 
 def replicas_of(targets: Sequence[str]) -> list[Replica]:
@@ -121,26 +110,34 @@ class ReplicaChannel:
         return await self._attempt(self._least_busy(others or [replica]), send, deadline, may_move=False)
 
     async def _attempt(self, replica: Replica, send: _Send, deadline: Deadline, *, may_move: bool) -> Any:
-        with replica.busy():
-            answer = asyncio.ensure_future(send(replica, deadline.left_s()))
-            try:
-                while may_move and not await _is_done(answer, min(_SUSPECT_AFTER_S, deadline.left_s() / 4)):
-                    if not await replica.is_alive(min(_PROBE_TIMEOUT_S, deadline.left_s() / 3)):
-                        raise _Hung
-                return await answer
-            finally:
-                answer.cancel()
+        answer = asyncio.ensure_future(send(replica, deadline.left_s()))
+        replica.in_flight += 1
+        try:
+            # Without another replica there is nothing to gain from a probe: a slow call keeps its whole deadline.
+            while may_move:
+                done, _ = await asyncio.wait({answer}, timeout=min(_SUSPECT_AFTER_S, deadline.left_s() / 4))
+                if done:
+                    break
+                if not await replica.is_alive(min(_PROBE_TIMEOUT_S, deadline.left_s() / 3)):
+                    raise _Hung
+            return await answer
+        finally:
+            replica.in_flight -= 1
+            # A call that moves on would otherwise keep its hung replica, and its request in memory, until the deadline.
+            answer.cancel()
 
     def _least_busy(self, replicas: Sequence[Replica]) -> Replica:
         """The ready replica with the fewest calls, in turn among equals; any where none is ready."""
         if not replicas:
             raise Unavailable(f"no process serves {self._name!r} any more")
+        # Quiet callers find all replicas idle: without the turn the first one would get every call.
         self._turn += 1
         ready = [replica for replica in replicas if replica.is_ready] or replicas
         start = self._turn % len(ready)
         return min([*ready[start:], *ready[:start]], key=lambda replica: replica.in_flight)
 
     def _lose(self, replica: Replica) -> None:
+        # Until it describes itself again: a channel may look READY while its process hangs.
         replica.answers = False
         self._on_lost()
 
@@ -154,13 +151,6 @@ def _addresses(target: str) -> Iterator[str]:
 
 
 def _may_be_retried(error: grpc.aio.AioRpcError) -> bool:
-    """Whether another process may do better: not where the peer itself says that nobody will."""
-    if error.code() is not grpc.StatusCode.UNAVAILABLE:
-        return False
-    said: Any = error.trailing_metadata() or ()
-    return dict(said).get(PUSHBACK) != NEVER_RETRY
-
-
-async def _is_done(answer: "asyncio.Future[Any]", timeout_s: float) -> bool:
-    done, _ = await asyncio.wait({answer}, timeout=timeout_s)
-    return bool(done)
+    """Whether another process may answer: not where the peer itself forbids a retry."""
+    trailing: Any = error.trailing_metadata() or ()
+    return error.code() is grpc.StatusCode.UNAVAILABLE and dict(trailing).get(PUSHBACK) != NEVER_RETRY

@@ -6,15 +6,14 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from rpc import health
-from rpc.calls import Calls
 from rpc.codec import REFUSABLE_BYTES
-from rpc.conversation import Patience
-from rpc.interceptors import AsyncInterceptor, ThreadInterceptor, TimeLimits
+from rpc.interceptors import AsyncInterceptor, ThreadInterceptor
 from rpc.reflection import add_reflection
 from rpc.settings import ServerSettings
 from rpc.tasks import end
@@ -54,16 +53,12 @@ class ThreadServer:
         limit = self._settings.max_in_flight
         self._server = grpc.server(
             ThreadPoolExecutor(limit + _SPARE_THREADS, thread_name_prefix="call"),
-            interceptors=[
-                ThreadInterceptor(Calls(max_in_flight=limit), max_message_bytes=self._settings.max_message_bytes)
-            ],
+            interceptors=[ThreadInterceptor(self._settings)],
             options=_options(self._settings),
             maximum_concurrent_rpcs=limit + _WAITING_CALLS,
         )
         self._register(self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        add_reflection(self._server, [*self._services, health.SERVICE])
-        self.port = _bind(self._server, self._settings.address)
+        self.port = _open(self._server, self._settings.address, self._services, self._health)
         self._health.show(ready=self._is_ready())
         self._server.start()
         self._watcher.start()
@@ -114,18 +109,16 @@ class AsyncServer:
         """Opens the port; OSError when it is taken."""
         settings = self._settings
         self._server = grpc.aio.server(
-            interceptors=[_guard(settings)],
+            interceptors=[AsyncInterceptor(settings)],
             options=_options(settings),
             maximum_concurrent_rpcs=settings.max_in_flight + settings.max_streams + _WAITING_CALLS,
         )
         self._register(self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        add_reflection(self._server, [*self._services, health.SERVICE])
-        self.port = _bind(self._server, self._settings.address)
+        self.port = _open(self._server, settings.address, self._services, self._health)
         await self._health.show(ready=await self._answers())
         await self._server.start()
         self._watcher = asyncio.create_task(self._watch_readiness(), name="readiness")
-        logger.info("listening", extra={"address": self._settings.address, "port": self.port})
+        logger.info("listening", extra={"address": settings.address, "port": self.port})
 
     async def stop(self) -> None:
         """Refuses new calls, lets running ones finish within the drain time, and closes."""
@@ -153,23 +146,19 @@ class AsyncServer:
         try:
             async with asyncio.timeout(_READINESS_TIMEOUT_S):
                 return await self._is_ready()
-        except Exception as error:  # noqa: BLE001 - whatever fails in the question, the answer is "not ready"
+        except Exception as error:  # noqa: BLE001 - any failure means "not ready"
             logger.warning("not ready", extra={"cause": repr(error)})
             return False
 
 
-def _bind(server: grpc.Server | grpc.aio.Server, address: str) -> int:
+def _open(server: grpc.Server | grpc.aio.Server, address: str, services: Sequence[str], health_servicer: Any) -> int:
+    """Adds the standard services and binds the port, which is returned."""
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    add_reflection(server, [*services, health.SERVICE])
     try:
         return server.add_insecure_port(address)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: the port is taken or the address is not this machine's") from error
-
-
-def _guard(settings: ServerSettings) -> AsyncInterceptor:
-    calls = Calls(max_in_flight=settings.max_in_flight, max_streams=settings.max_streams)
-    patience = Patience(settings.first_message_s, settings.stream_idle_s, settings.stream_write_s)
-    limits = TimeLimits(settings.max_time_s, settings.max_stream_s, patience)
-    return AsyncInterceptor(calls, limits, max_message_bytes=settings.max_message_bytes)
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
@@ -184,7 +173,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         # Go's clients and service meshes ping every 10 s, also on connections without calls.
         ("grpc.http2.min_ping_interval_without_data_ms", round(settings.ping_interval_s * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
-        # The server pings too, so that the calls of a client whose machine is gone end.
+        # The server pings too, so that the calls of a client whose machine has failed end.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.http2.max_pings_without_data", 0),

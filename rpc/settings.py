@@ -1,11 +1,11 @@
-"""What every gRPC process can be told; each process adds its own in a subclass with its own prefix."""
+"""The settings of every gRPC process; each process adds its own in a subclass with its own prefix."""
 
 from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from rpc.process_settings import ProcessSettings
+from rpc.environment import ProcessSettings
 
 
 class ServerSettings(ProcessSettings):

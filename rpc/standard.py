@@ -7,39 +7,33 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from rpc.calls import abort_status
 from rpc.codec import Codec, received
-from rpc.errors import Internal, ServiceError
+from rpc.errors import Internal, ServiceError, abort_status
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+_SERVICES = ("/grpc.health.", "/grpc.reflection.")
 
 logger = logging.getLogger(__name__)
 
 
-def thread_handler(handler: _Handler, codec: Codec) -> _Handler:
-    """The handler of a standard service on a server on threads."""
-    if handler.stream_stream is not None:
-        behave = _thread_stream(handler.stream_stream)
-        return grpc.stream_stream_rpc_method_handler(behave, codec.decode, codec.encode)
-    if handler.unary_stream is not None:
-        behave = _thread_unary(handler.unary_stream)
-        return grpc.unary_stream_rpc_method_handler(behave, codec.decode, codec.encode)
-    return grpc.unary_unary_rpc_method_handler(_thread_unary(handler.unary_unary), codec.decode, codec.encode)
+def is_standard(method: str) -> bool:
+    """Whether the method belongs to health or reflection, which answer however busy the server is."""
+    return method.startswith(_SERVICES)
 
 
-def async_handler(handler: _Handler, codec: Codec) -> _Handler:
-    """The handler of a standard service on a server on an event loop."""
+def standard_handler(handler: _Handler, codec: Codec, *, is_async: bool) -> _Handler:
+    """The handler of a standard method with our status for each failure, on an event loop or on threads."""
+    unary, stream = (_async_unary, _async_stream) if is_async else (_thread_unary, _thread_stream)
     if handler.stream_stream is not None:
-        behave = _async_stream(handler.stream_stream)
-        return grpc.stream_stream_rpc_method_handler(behave, codec.decode, codec.encode)
+        return grpc.stream_stream_rpc_method_handler(stream(handler.stream_stream), codec.decode, codec.encode)
     if handler.unary_stream is not None:
-        behave = _async_unary(handler.unary_stream)
-        return grpc.unary_stream_rpc_method_handler(behave, codec.decode, codec.encode)
-    return grpc.unary_unary_rpc_method_handler(_async_unary(handler.unary_unary), codec.decode, codec.encode)
+        return grpc.unary_stream_rpc_method_handler(unary(handler.unary_stream), codec.decode, codec.encode)
+    return grpc.unary_unary_rpc_method_handler(unary(handler.unary_unary), codec.decode, codec.encode)
 
 
 def _thread_unary(behave: Any) -> Any:
-    @wraps(behave)  # gRPC reads an attribute that says whether the method blocks a thread
+    @wraps(behave)  # gRPC reads an attribute of the method: whether it blocks a thread
     def checked(request: Any, context: Any, *rest: Any) -> Any:
         if isinstance(request, ServiceError):
             context.abort_with_status(abort_status(request))
@@ -52,11 +46,9 @@ def _thread_stream(behave: Any) -> Any:
     def checked(requests: Iterator[Any], context: Any) -> Iterator[Any]:
         try:
             yield from behave(map(received, requests), context)
-        except ServiceError as error:
-            context.abort_with_status(abort_status(error))
         except Exception as error:  # noqa: BLE001 - the library's own faults must not show its classes
             if context.is_active():
-                context.abort_with_status(abort_status(_fault(error)))
+                context.abort_with_status(abort_status(_service_error(error)))
 
     return checked
 
@@ -73,21 +65,16 @@ def _async_unary(behave: Any) -> Any:
 def _async_stream(behave: Any) -> Any:
     async def checked(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         try:
-            async for response in behave(_all_received(requests), context):
+            async for response in behave((received(request) async for request in requests), context):
                 yield response
-        except ServiceError as error:
-            await context.abort_with_status(abort_status(error))
         except Exception as error:  # noqa: BLE001 - the library's own faults must not show its classes
-            await context.abort_with_status(abort_status(_fault(error)))
+            await context.abort_with_status(abort_status(_service_error(error)))
 
     return checked
 
 
-async def _all_received(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        yield received(request)
-
-
-def _fault(error: Exception) -> ServiceError:
+def _service_error(error: Exception) -> ServiceError:
+    if isinstance(error, ServiceError):
+        return error
     logger.error("a standard service failed", exc_info=error)
     return Internal("an internal error; see the server's log")

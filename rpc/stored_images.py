@@ -36,7 +36,7 @@ class StoredImages:
             request.page_token = page.next_page_token
 
     async def delete(self, uris: Sequence[str]) -> int:
-        """Delete images by uri and tell how many there were."""
+        """Deletes images by uri; returns how many there were."""
         deleted = 0
         for start in range(0, len(uris), _PAGE_SIZE):
             request = ingest_pb2.DeleteImagesRequest(collection=self._collection, uris=uris[start : start + _PAGE_SIZE])

@@ -1,4 +1,4 @@
-"""Tasks: how they are ended for certain, and how the error of one becomes the error of all."""
+"""Tasks: how they are ended reliably, and how the error of one becomes the error of all."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -8,25 +8,25 @@ from rpc.errors import ServiceError
 
 T = TypeVar("T")
 
-_PATIENCE_S = 0.5
+_CANCEL_AGAIN_S = 0.5
 
 
 async def end(task: "asyncio.Task[Any]") -> None:
-    """Cancels a task and waits until it has ended; how it ended is nobody's business any more.
+    """Cancels a task and waits until it has ended; its result or error is dropped.
 
     One cancellation may not be enough: grpc.aio and `asyncio.wait_for` lose one that comes while a call completes.
     """
     while not task.done():
         task.cancel()
-        await asyncio.wait([task], timeout=_PATIENCE_S)
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
     if not task.cancelled():
-        task.exception()
+        task.exception()  # marked as retrieved, so that asyncio does not log it
 
 
 async def gather(*calls: Coroutine[Any, Any, T]) -> list[T]:
     """The answers of calls that run at once, in order; the first that fails cancels the rest, and its error is raised.
 
-    `asyncio.gather` leaves the rest running, a TaskGroup raises a group that nobody translates into a status.
+    `asyncio.gather` leaves the rest running, a TaskGroup raises a group, which has no status.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -37,7 +37,7 @@ async def gather(*calls: Coroutine[Any, Any, T]) -> list[T]:
 
 
 def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a caller is told of; one that was meant for callers comes before a fault."""
+    """The error for the caller; a ServiceError comes before a fault."""
     errors = list(_leaves(failed))
     return next((error for error in errors if isinstance(error, ServiceError)), errors[0])
 

@@ -6,51 +6,56 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from encoders.errors import InvalidContent, ModelError
+from domain.reasons import UNSUPPORTED_PICTURE
+from encoders.errors import InvalidContent, ModelError, UnsupportedImage
 from rpc.deadline import Deadline
-from rpc.errors import Cancelled, DeadlineExceeded, ServiceError
+from rpc.errors import Cancelled, DeadlineExceeded, Internal, InvalidArgument, ServiceError
 from rpc.priority import Priority
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
-class Timings:
-    """The slowest of each stage among a call's inputs, in seconds, and the largest batch that one rode in."""
+class StageTimings:
+    """The slowest of each stage among a call's inputs, in seconds, and the largest batch that one of them was in."""
 
     decode_s: float = 0.0
     queue_s: float = 0.0
     infer_s: float = 0.0
+    total_s: float = 0.0
     batch_size: int = 0
 
 
-class Call(Generic[Answer]):
-    """Collects `count` outcomes, each an answer or the error of one input or region alone.
+class ModelCall(Generic[Answer]):
+    """Collects `count` outcomes by position: the model's answer, or the error of one input or region alone.
 
-    A `ServiceError` ends the whole call at once. Threads that work for a call ask `is_over` before they begin.
+    A `ServiceError` given to `fail` ends the whole call at once. Threads that work for a call ask `is_over` first.
     """
 
     def __init__(self, count: int, deadline: Deadline, priority: Priority = Priority.INTERACTIVE) -> None:
         self.count = count
         self.deadline = deadline
         self.priority = priority
-        self.timings = Timings()
+        self.timings = StageTimings()
         self.warnings: dict[int, tuple[str, ...]] = {}
-        self._outcomes: dict[int, Answer | InvalidContent | ModelError] = {}
+        self.image_px: dict[int, tuple[int, int]] = {}
+        self._outcomes: dict[int, Answer | ServiceError] = {}
         self._error: ServiceError | None = None
         self._lock = threading.Lock()
         self._done = threading.Event()
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody waits for an outcome any more."""
+        """Whether no caller waits for an outcome any more."""
         return self._error is not None or self.deadline.has_passed
 
-    def settle(self, place: int, outcome: Answer | InvalidContent | ModelError) -> None:
-        """Give the outcome at `place`, 0 to `count` - 1."""
+    def settle(self, position: int, outcome: Answer | InvalidContent | ModelError) -> None:
+        """Give the outcome at `position`, 0 to `count` - 1."""
+        translated = _service_error(outcome) if isinstance(outcome, InvalidContent | ModelError) else outcome
         with self._lock:
-            self._outcomes[place] = outcome
+            self._outcomes[position] = translated
             is_done = len(self._outcomes) == self.count
+        # Outside the lock: the caller's thread wakes up and would wait for it at once.
         if is_done:
             self._done.set()
 
@@ -71,14 +76,20 @@ class Call(Generic[Answer]):
         self._done.set()
 
     def cancel(self) -> None:
-        """End the call because its caller is gone."""
-        self.fail(Cancelled("the caller is gone"))
+        """End the call because its caller has left."""
+        self.fail(Cancelled("the caller has left"))
 
-    def outcomes(self) -> list[Answer | InvalidContent | ModelError]:
-        """Wait for all outcomes, in order of their places; raises what ended the call."""
+    def outcomes(self) -> list[Answer | ServiceError]:
+        """Wait for all outcomes, in order of their positions; raises what ended the call."""
         if not self._done.wait(max(0.0, self.deadline.at_s - time.monotonic())):
             self.fail(DeadlineExceeded("the deadline passed before the model was done; allow more time"))
         if self._error is not None:
             # A copy, because a raised error holds the frames that it went through, and with them the caller's images.
             raise copy(self._error)
-        return [self._outcomes[place] for place in range(self.count)]
+        return [self._outcomes[position] for position in range(self.count)]
+
+
+def _service_error(error: InvalidContent | ModelError) -> ServiceError:
+    if isinstance(error, ModelError):
+        return Internal("the model gave no usable answer for this input")
+    return InvalidArgument(str(error), reason=UNSUPPORTED_PICTURE if isinstance(error, UnsupportedImage) else "")

@@ -1,4 +1,4 @@
-"""Lanes: what waits for a model, interactive inputs apart from bulk ones, and whose turn it is."""
+"""Lanes: the inputs that wait for a model, interactive ones apart from bulk, and which lane the next batch is from."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from encoders.serving.session import ModelInput
 from rpc.priority import Priority
-from services.encoder.call import Call
+from services.encoder.call import ModelCall
 
 Answer = TypeVar("Answer")
 
@@ -17,12 +17,12 @@ INTERACTIVE_TURNS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting(Generic[Answer]):
-    """One preprocessed input: `call` gets its outcome at `place`."""
+class QueuedInput(Generic[Answer]):
+    """One preprocessed input that waits: `call` gets its outcome at `position`."""
 
-    call: Call[Answer]
-    place: int
-    item: ModelInput
+    call: ModelCall[Answer]
+    position: int
+    model_input: ModelInput
     since_s: float
 
 
@@ -33,44 +33,41 @@ class Lanes(Generic[Answer]):
     """
 
     def __init__(self) -> None:
-        self._interactive: deque[Waiting[Answer]] = deque()
-        self._bulk: deque[Waiting[Answer]] = deque()
+        self._queues: dict[Priority, deque[QueuedInput[Answer]]] = {priority: deque() for priority in Priority}
         self._turns = 0
 
     def __bool__(self) -> bool:
-        return bool(self._interactive or self._bulk)
+        return any(self._queues.values())
 
-    def __iter__(self) -> Iterator[Waiting[Answer]]:
-        return chain(self._interactive, self._bulk)
+    def __iter__(self) -> Iterator[QueuedInput[Answer]]:
+        return chain.from_iterable(self._queues.values())
 
-    def put(self, waiting: Waiting[Answer]) -> None:
+    def put(self, queued: QueuedInput[Answer]) -> None:
         """Queue an input in the lane of its call."""
-        self._of(waiting.call.priority).append(waiting)
+        self._queues[queued.call.priority].append(queued)
 
-    def take(self, largest: Mapping[Priority, int]) -> list[Waiting[Answer]]:
+    def take(self, largest: Mapping[Priority, int]) -> list[QueuedInput[Answer]]:
         """Take the next batch, at most `largest` of its lane; inputs of calls that are over are dropped."""
         lane = self._next()
-        queue, batch = self._of(lane), list[Waiting[Answer]]()
+        queue, batch = self._queues[lane], list[QueuedInput[Answer]]()
         while queue and len(batch) < largest[lane]:
-            waiting = queue.popleft()
-            if not waiting.call.is_over:
-                batch.append(waiting)
+            queued = queue.popleft()
+            # A deadline that passed in the queue is noticed here and nowhere else, so the model never runs for it.
+            if not queued.call.is_over:
+                batch.append(queued)
         return batch
 
-    def drop(self, call: Call[Answer]) -> None:
-        """Forget the inputs of a call that nobody waits for."""
-        queue = self._of(call.priority)
-        kept = [waiting for waiting in queue if waiting.call is not call]
-        queue.clear()
-        queue.extend(kept)
-
-    def _of(self, priority: Priority) -> deque[Waiting[Answer]]:
-        return self._interactive if priority is Priority.INTERACTIVE else self._bulk
+    def drop(self, call: ModelCall[Answer]) -> None:
+        """Remove the inputs of a call that is over."""
+        lane = call.priority
+        self._queues[lane] = deque(queued for queued in self._queues[lane] if queued.call is not call)
 
     def _next(self) -> Priority:
-        """Interactive goes first, but gives way once after `INTERACTIVE_TURNS` batches that bulk waited for."""
-        if self._interactive and (not self._bulk or self._turns < INTERACTIVE_TURNS):
-            self._turns = self._turns + 1 if self._bulk else 0
+        """Interactive goes first, but gives way once after `INTERACTIVE_TURNS` batches while bulk inputs waited."""
+        has_bulk = bool(self._queues[Priority.BULK])
+        if self._queues[Priority.INTERACTIVE] and (not has_bulk or self._turns < INTERACTIVE_TURNS):
+            # Turns count only while bulk waits: after a quiet hour bulk has no claim to go first.
+            self._turns = self._turns + 1 if has_bulk else 0
             return Priority.INTERACTIVE
         self._turns = 0
         return Priority.BULK

@@ -1,20 +1,24 @@
 """The models of one encoder process: loaded, warmed up, each with a thread of its own."""
 
 import logging
+import os
 from collections.abc import Sequence
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 from encoders.bundle import Bundle
 from encoders.errors import BundleError
-from encoders.serving.session import DetectorSession, EmbeddingSession, Session
+from encoders.serving.providers import SessionOptions
+from encoders.serving.session import DetectorSession, Embedding, EmbeddingSession, RawDetections, Session
 from encoders.serving.text import Tokenizer
 from rpc.priority import Priority
 from services.encoder.batcher import Batcher
 from services.encoder.decoders import Decoders
-from services.encoder.detector import Detector
-from services.encoder.encoder import Encoder
-from services.encoder.reading import PictureReader, Reader, TextReader
+from services.encoder.readers import ImageReader, TextReader
+from services.encoder.served_model import ServedModel
 from services.encoder.settings import EncoderSettings
+
+Answer = TypeVar("Answer")
 
 logger = logging.getLogger(__name__)
 
@@ -26,19 +30,25 @@ class Models:
     """
 
     def __init__(self, settings: EncoderSettings) -> None:
-        self.encoders: dict[str, Encoder] = {}
-        self.detectors: dict[str, Detector] = {}
-        self._settings = settings
+        self.encoders: dict[str, ServedModel[Embedding]] = {}
+        self.detectors: dict[str, ServedModel[RawDetections]] = {}
+        self._queue_limit = settings.queue_limit
         # Each lane decodes on threads and in memory of its own: many large bulk images cannot hold up a query.
-        self._decoders = {
-            priority: Decoders(settings.decoder_count(), settings.decode_mib << 20) for priority in Priority
-        }
+        decoder_count = settings.decode_threads or os.cpu_count() or 1
+        self._decoders = {priority: Decoders(decoder_count, settings.decode_mib << 20) for priority in Priority}
         self._batchers: list[Batcher[Any]] = []
-        for bundle in _loaded(settings):
+        options = SessionOptions(
+            provider=settings.provider,
+            threads=settings.threads,
+            precision=settings.precision,
+            max_batch=settings.max_batch,
+            gpu_memory_mib=settings.gpu_memory_mib,
+        )
+        for bundle in _load(settings.bundles):
             if bundle.kind == "detector":
-                self.detectors[bundle.name] = self._detector(bundle)
+                self.detectors[bundle.name] = self._served(DetectorSession(bundle, options))
             else:
-                self.encoders[bundle.name] = self._encoder(bundle)
+                self.encoders[bundle.name] = self._served(EmbeddingSession(bundle, options))
 
     def __enter__(self) -> Self:
         for batcher in self._batchers:
@@ -46,30 +56,17 @@ class Models:
         return self
 
     def __exit__(self, *raised: object) -> None:
+        # Decoders first: what they have read by then still finds its model's thread.
         for decoders in self._decoders.values():
             decoders.close()
         for batcher in self._batchers:
             batcher.stop()
 
     def are_ready(self) -> bool:
-        """Whether every model takes inputs."""
+        """Whether every model can run inputs."""
         return all(batcher.is_alive for batcher in self._batchers)
 
-    def _encoder(self, bundle: Bundle) -> Encoder:
-        session = EmbeddingSession(bundle, self._settings.session_options())
-        return Encoder(session, self._batcher(session), self._reader(bundle), self._decoders)
-
-    def _detector(self, bundle: Bundle) -> Detector:
-        session = DetectorSession(bundle, self._settings.session_options())
-        return Detector(session, self._batcher(session), self._picture_reader(bundle))
-
-    def _reader(self, bundle: Bundle) -> Reader:
-        return TextReader(Tokenizer(bundle)) if bundle.kind == "text" else self._picture_reader(bundle)
-
-    def _picture_reader(self, bundle: Bundle) -> PictureReader:
-        return PictureReader(bundle.image_preprocessing, self._decoders)
-
-    def _batcher(self, session: Session[Any]) -> Batcher[Any]:
+    def _served(self, session: Session[Answer]) -> ServedModel[Answer]:
         session.warm_up()
         bundle, graph = session.bundle, session.graph
         logger.info(
@@ -83,15 +80,17 @@ class Models:
                 "short_batch": session.short_batch,
             },
         )
-        batcher = Batcher(session, queue_limit=self._settings.queue_limit)
+        batcher = Batcher(session, queue_limit=self._queue_limit)
         self._batchers.append(batcher)
-        return batcher
+        is_text = bundle.kind == "text"
+        reader = TextReader(Tokenizer(bundle)) if is_text else ImageReader(bundle.image_preprocessing, self._decoders)
+        return ServedModel(session, batcher, reader, self._decoders)
 
 
-def _loaded(settings: EncoderSettings) -> Sequence[Bundle]:
-    bundles = [Bundle.load(folder) for folder in settings.bundles]
+def _load(folders: Sequence[Path]) -> list[Bundle]:
+    bundles = [Bundle.load(folder) for folder in folders]
     names = [bundle.name for bundle in bundles]
-    for bundle in bundles:
-        if names.count(bundle.name) > 1:
-            raise BundleError(f"Two bundles are named {bundle.name!r}; rename one of them in its bundle.json.")
+    for name in names:
+        if names.count(name) > 1:
+            raise BundleError(f"Two bundles are named {name!r}; rename one of them in its bundle.json.")
     return bundles

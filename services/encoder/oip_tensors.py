@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: their bytes to Python values, checked before they are believed."""
+"""Tensors of the Open Inference Protocol: their bytes to Python values, checked before they are used."""
 
 import math
 import struct
@@ -13,7 +13,7 @@ Tensor = oip.ModelInferRequest.InferInputTensor
 
 
 def only_input(request: oip.ModelInferRequest) -> tuple[Tensor, bytes | None]:
-    """Give the request's one tensor and its raw contents, where it has them."""
+    """The request's one tensor and its raw contents, where it has them."""
     if len(request.inputs) != 1:
         raise InvalidArgument(f"inputs: send one tensor, not {len(request.inputs)}")
     tensor = request.inputs[0]
@@ -35,10 +35,10 @@ def byte_elements(tensor: Tensor, raw: bytes | None) -> list[bytes]:
 
 
 def pixel_elements(tensor: Tensor, raw: bytes | None, size: tuple[int, int]) -> list[Pixels]:
-    """Read a UINT8 tensor of shape [N, H, W, 3] whose pictures already have the model's size (width, height)."""
+    """Read a UINT8 tensor of shape [N, H, W, 3] whose images already have the model's size (width, height)."""
     width_px, height_px = size
     shape = tuple(tensor.shape)
-    if len(shape) != 4 or shape[0] < 1 or shape[1:] != (height_px, width_px, 3):
+    if len(shape) != 4 or shape[1:] != (height_px, width_px, 3):
         raise InvalidArgument(f"{tensor.name}: UINT8 has shape [N, {height_px}, {width_px}, 3], not {list(shape)}")
     count = math.prod(shape)
     given = len(tensor.contents.uint_contents) if raw is None else len(raw)
@@ -58,14 +58,14 @@ def _uint8(tensor: Tensor, raw: bytes | None) -> Pixels:
 
 def _unpacked(name: str, raw: bytes) -> list[bytes]:
     elements: list[bytes] = []
-    place = 0
-    while place < len(raw):
-        if place + 4 > len(raw):
+    start = 0
+    while start < len(raw):
+        if start + 4 > len(raw):
             raise InvalidArgument(f"{name}: the raw contents end inside a length")
-        (length,) = struct.unpack_from("<I", raw, place)
-        place += 4
-        if place + length > len(raw):
+        (length,) = struct.unpack_from("<I", raw, start)
+        start += 4
+        if start + length > len(raw):
             raise InvalidArgument(f"{name}: the raw contents end inside an element")
-        elements.append(raw[place : place + length])
-        place += length
+        elements.append(raw[start : start + length])
+        start += length
     return elements

@@ -1,13 +1,12 @@
-"""What the encoder process can be told."""
+"""The settings of the encoder process."""
 
-import os
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from domain.limits import MAX_INPUTS
-from encoders.serving.providers import Provider, SessionOptions
+from encoders.serving.providers import Provider
 from rpc.settings import ServerSettings
 
 
@@ -41,17 +40,3 @@ class EncoderSettings(ServerSettings):
         ge=64,
         description="Memory that decoded images of each lane may take at once, in MiB; a larger one is decoded alone.",
     )
-
-    def session_options(self) -> SessionOptions:
-        """How to run each model."""
-        return SessionOptions(
-            provider=self.provider,
-            threads=self.threads,
-            precision=self.precision,
-            max_batch=self.max_batch,
-            gpu_memory_mib=self.gpu_memory_mib,
-        )
-
-    def decoder_count(self) -> int:
-        """Images of each lane decoded at once."""
-        return self.decode_threads or os.cpu_count() or 1

@@ -8,9 +8,10 @@ from functools import partial
 from encoders.images.libtiff import silence_libtiff
 from rpc.directory import EncoderDirectory
 from rpc.environment import read_settings
+from rpc.logs import configure_logging
+from rpc.observer import start_metrics
 from rpc.server import AsyncServer
 from rpc.tasks import end
-from rpc.telemetry import configure_logging, start_metrics
 from services.ingest.admission import ItemAdmission
 from services.ingest.collections import Collections
 from services.ingest.decoding import SERVICE, register

@@ -13,8 +13,8 @@ from rpc.clients import Embedded, Input, calls_of
 from rpc.deadline import Deadline
 from rpc.directory import DetectorEntry, EncoderEntry
 from rpc.errors import FailedPrecondition, InvalidArgument, ServiceError
+from rpc.observer import stage
 from rpc.priority import Priority
-from rpc.telemetry import stage
 from services.ingest.backoff import retried
 from services.ingest.batcher import MicroBatcher
 from services.ingest.item import Added, LoadedImage

@@ -8,8 +8,9 @@ from functools import partial
 from fovea.search.v1 import search_pb2, search_pb2_grpc
 from rpc.directory import EncoderDirectory
 from rpc.environment import read_settings
+from rpc.logs import configure_logging
+from rpc.observer import start_metrics
 from rpc.server import AsyncServer
-from rpc.telemetry import configure_logging, start_metrics
 from services.search.embedding import QueryEmbedder
 from services.search.planner import PartPlanner
 from services.search.searcher import Searcher

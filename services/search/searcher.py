@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rpc.deadline import Deadline
 from rpc.errors import ServiceError
+from rpc.observer import stage
 from rpc.tasks import gather
-from rpc.telemetry import stage
 from services.search.embedding import QueryEmbedder
 from services.search.planner import QueryEmbeddings
 from services.search.query import SearchAnswer, SearchQuery

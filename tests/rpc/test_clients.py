@@ -34,18 +34,18 @@ def asked_for(items: list[Input]) -> list[tuple[int, object]]:
 
 
 @given(many_inputs)
-def test_calls_keep_the_order_and_the_contracts_limits(wanted: list[Input]) -> None:
+def test_calls_keep_the_order_and_the_contracts_limits(inputs_to_send: list[Input]) -> None:
     """Every result is asked for once, in order, and no call is over a limit but for one large image alone."""
-    calls = list(calls_of(wanted))
+    calls = list(calls_of(inputs_to_send))
 
-    assert asked_for([item for call in calls for item in call]) == asked_for(wanted)
+    assert asked_for([item for call in calls for item in call]) == asked_for(inputs_to_send)
     assert all(call and is_allowed(call) for call in calls)
 
 
 @given(many_inputs)
-def test_there_are_as_few_calls_as_can_be(wanted: list[Input]) -> None:
+def test_there_are_as_few_calls_as_can_be(inputs_to_send: list[Input]) -> None:
     """An image travels once for every 256 of its regions, and each call begins where the one before was full."""
-    calls = list(calls_of(wanted))
+    calls = list(calls_of(inputs_to_send))
 
-    assert sum(map(len, calls)) == sum(-(-item.result_count // MAX_RESULTS) for item in wanted)
+    assert sum(map(len, calls)) == sum(-(-item.result_count // MAX_RESULTS) for item in inputs_to_send)
     assert not any(is_allowed([*call, following[0]]) for call, following in pairwise(calls))

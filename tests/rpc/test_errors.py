@@ -4,13 +4,13 @@ import grpc
 import pytest
 
 from domain.reasons import SHUTTING_DOWN
-from rpc.calls import abort_status
 from rpc.errors import (
     InvalidArgument,
     NotFound,
     Overloaded,
     ServiceError,
     Unavailable,
+    abort_status,
     from_status,
     to_status,
 )
@@ -21,7 +21,7 @@ from rpc.errors import (
     [
         InvalidArgument("parts[0].weight: not a number"),
         NotFound("no collection 'x'"),
-        InvalidArgument("not a picture", reason="UNSUPPORTED_PICTURE"),
+        InvalidArgument("not an image", reason="UNSUPPORTED_PICTURE"),
         Overloaded("full", reason="QUEUE_FULL", retry_after_s=0.25),
     ],
 )
@@ -67,7 +67,7 @@ def test_short_messages_are_left_alone() -> None:
     ],
 )
 def test_only_another_replica_is_worth_a_retry(error: ServiceError, pushback: str | None) -> None:
-    """What is away behind a server was tried again there already, so its callers are told not to."""
+    """What is away behind a server was tried again there already, so its callers must not."""
     assert dict(abort_status(error).trailing_metadata).get("grpc-retry-pushback-ms") == pushback
 
 
@@ -80,7 +80,7 @@ def test_unknown_code_is_internal() -> None:
 
 
 def test_overload_carries_pushback() -> None:
-    """Retrying clients are told how long to wait."""
+    """Retrying clients learn how long to wait."""
     trailing = dict(abort_status(Overloaded("full", retry_after_s=0.25)).trailing_metadata)
 
     assert trailing["grpc-retry-pushback-ms"] == "250"

@@ -57,8 +57,8 @@ def test_whole_numbers_stay_whole() -> None:
 def test_integers_beyond_doubles_are_refused(number: int, in_list: bool) -> None:  # noqa: FBT001
     """An integer that would lose digits is refused by name, wherever it stands."""
     value: Any = [1, number] if in_list else number
-    place = r"metadata\.shop\.id\[1\]" if in_list else r"metadata\.shop\.id"
-    with pytest.raises(InvalidArgument, match=rf"^{place}: .* send it as text"):
+    path = r"metadata\.shop\.id\[1\]" if in_list else r"metadata\.shop\.id"
+    with pytest.raises(InvalidArgument, match=rf"^{path}: .* send it as text"):
         struct_of_json(json.loads(json.dumps({"shop": {"id": value}})))
 
 

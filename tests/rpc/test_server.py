@@ -84,7 +84,7 @@ async def test_message_over_the_limit_is_the_callers_fault(port: int, limit_byte
 
 
 async def test_what_a_server_refuses_carries_a_reason_for_programs(port: int) -> None:
-    """Too large, at either end, and overloaded are told apart by ErrorInfo, not by words."""
+    """Too large, at either end, and overloaded differ in their ErrorInfo, not by words."""
     async with open_channel(f"127.0.0.1:{port}", max_message_bytes=1 << 30) as channel:
         stub = encoder_pb2_grpc.EncoderServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -109,7 +109,7 @@ async def test_answer_that_is_too_large_is_counted_as_what_the_caller_got(port: 
 
 @pytest.mark.parametrize("method", [f"/{SERVICE}/Encode", "/grpc.health.v1.Health/Check"])
 async def test_undecodable_request_is_the_callers_fault(port: int, method: str) -> None:
-    """Bytes that are no message are INVALID_ARGUMENT without the library's words, whichever server reads them."""
+    """Bytes that are not a message are INVALID_ARGUMENT without the library's words, whichever server reads them."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary(method, None, None)(b"\x0a\xff")
@@ -192,7 +192,7 @@ async def test_full_async_server_refuses_at_once(async_server: AsyncServer, asyn
     assert await first == "wait"
 
 
-async def test_call_that_takes_too_long_is_ended(async_server: AsyncServer) -> None:
+async def test_call_over_the_time_limit_is_ended(async_server: AsyncServer) -> None:
     """The server's own limit holds where the caller set a longer one."""
     with pytest.raises(DeadlineExceeded, match=r"limit of 0.3 s"):
         await encode(async_server.port, "wait")
@@ -238,7 +238,7 @@ async def test_readiness_follows_the_answer() -> None:
 
 
 async def test_watchers_that_come_and_go_stop_no_server() -> None:
-    """Health watches that end at any moment, also while others are told of a change, leave the server answering."""
+    """Health watches that end at any moment, also while others get a change, leave the server answering."""
     flips = itertools.cycle([True, False])
     server = ThreadServer(
         ServerSettings(drain_s=0.1), services=[SERVICE], register=lambda _: None, is_ready=lambda: next(flips)

@@ -1,4 +1,4 @@
-"""Calls of an event-loop server: nothing that a caller does or leaves undone holds a place, and reasons arrive."""
+"""Calls of an event-loop server: nothing that a caller does or leaves undone holds a permit, and reasons arrive."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -117,7 +117,7 @@ async def ended(call: Any) -> ServiceError:
 
 
 async def test_silent_calls_of_any_shape_end_and_block_nobody(servicer: Servicer) -> None:
-    """Calls that never send a message hold no place, and end with a status that says so."""
+    """Calls that never send a message hold no permit, and end with a status that says so."""
     async with (
         serving(servicer, max_in_flight=2, max_streams=2, first_message_s=1.0) as port,
         raw(port) as channel,
@@ -132,8 +132,8 @@ async def test_silent_calls_of_any_shape_end_and_block_nobody(servicer: Servicer
     assert "first message" in errors[0].message
 
 
-async def test_streams_do_not_take_the_places_of_unary_calls(servicer: Servicer) -> None:
-    """With every stream place taken, another stream is refused with its own reason and unary calls are answered."""
+async def test_streams_use_no_permits_of_unary_calls(servicer: Servicer) -> None:
+    """With every permit for streams held, another stream is refused with its own reason and unary calls are answered."""
     async with serving(servicer, max_in_flight=1, max_streams=3) as port, connected(port) as stub:
         streams = [stub.Ingest() for _ in range(3)]
         for stream in streams:
@@ -252,7 +252,7 @@ async def test_pings_every_ten_seconds_are_permitted(servicer: Servicer) -> None
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"\x0a\xff", b"\x0a\x02\xc3\x28"])
 @pytest.mark.parametrize("method", [LIST, "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"])
 async def test_undecodable_request_is_the_callers_fault(servicer: Servicer, method: str, garbage: bytes) -> None:
-    """Bytes that are no message are INVALID_ARGUMENT, without the library's words, also for health."""
+    """Bytes that are not a message are INVALID_ARGUMENT, without the library's words, also for health."""
     garbage = b"\x0a\xff" if method == LIST else garbage
     async with serving(servicer) as port, raw(port) as channel:
         call = channel.unary_stream(method)(garbage)

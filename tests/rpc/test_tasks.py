@@ -1,4 +1,4 @@
-"""Calls that run at once: all answers in order, or the one error that the caller is to be told."""
+"""Calls that run at once: all answers in order, or one error for the caller."""
 
 import asyncio
 
@@ -16,11 +16,11 @@ ERRORS = st.lists(st.sampled_from([None, NotFound("a"), Unavailable("b"), ValueE
 async def test_gather_answers_or_raises_an_error_of_the_calls(errors: list[Exception | None]) -> None:
     """Never a group: an error for callers where there is one, else any; without errors the answers in order."""
 
-    async def call(place: int, error: Exception | None) -> int:
+    async def call(position: int, error: Exception | None) -> int:
         await asyncio.sleep(0)
         if error is not None:
             raise error
-        return place
+        return position
 
     calls = [call(*each) for each in enumerate(errors)]
     raised = [error for error in errors if error is not None]

@@ -14,11 +14,11 @@ from domain.detection import Detection
 from encoders.images.decoding import OpenedImage, open_image
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from fovea.search.v1 import search_pb2, search_pb2_grpc
-from services.encoder import detector, reading
+from services.encoder import data_plane, readers
+from services.encoder.__main__ import encoder_server
 from services.encoder.detector_servicer import DetectorServicer
+from services.encoder.encoder_servicer import EncoderServicer
 from services.encoder.models import Models
-from services.encoder.server import encoder_server
-from services.encoder.servicer import EncoderServicer
 from services.encoder.settings import EncoderSettings
 from tests.services.test_processes import logged, process, wait_until_ready
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
@@ -60,8 +60,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
         boxes = [(0.1, 0.1, 0.5, 0.2 + number / 200) for number in range(min(limit, OBJECTS))]
         return [Detection(box, "thing", 0.9, 0) for box in boxes]
 
-    monkeypatch.setattr(reading, "open_image", opened)
-    monkeypatch.setattr(detector, "postprocess", objects)
+    monkeypatch.setattr(readers, "open_image", opened)
+    monkeypatch.setattr(data_plane, "postprocess", objects)
     monkeypatch.setattr(EncoderServicer, "Encode", spied(EncoderServicer.Encode))
     monkeypatch.setattr(DetectorServicer, "Detect", spied(DetectorServicer.Detect))
     return seen

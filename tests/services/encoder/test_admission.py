@@ -1,17 +1,18 @@
-"""How calls begin: their lane, their deadline and their place among the calls of the server."""
+"""How calls begin: their lane, their deadline and their permit among the calls of the server."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from rpc.errors import DeadlineExceeded, InvalidArgument, Overloaded
 from rpc.priority import Priority
-from services.encoder.admission import Admission
+from services.encoder.admission import CallAdmission
 
 
 @dataclass
-class Context:
+class Caller:
     """A caller as gRPC shows it."""
 
     metadata: tuple[tuple[str, str], ...] = ()
@@ -31,12 +32,17 @@ class Context:
         return self.is_there
 
 
-BULK, INTERACTIVE = (Context(priority.metadata) for priority in (Priority.BULK, Priority.INTERACTIVE))
+def context(metadata: tuple[tuple[str, str], ...] = (), *, left_s: float | None = None, is_there: bool = True) -> Any:
+    """A caller instead of gRPC's own context, which has many more methods."""
+    return Caller(metadata, left_s, is_there)
+
+
+BULK, INTERACTIVE = (context(priority.metadata) for priority in (Priority.BULK, Priority.INTERACTIVE))
 
 
 def test_bulk_leaves_call_slots_to_interactive_calls() -> None:
-    """However many bulk calls there are, interactive ones get through; bulk is told to come back."""
-    admission = Admission(max_in_flight=8, max_time_s=20)
+    """However many bulk calls there are, interactive ones get through; bulk has to come back."""
+    admission = CallAdmission(max_in_flight=8, max_time_s=20)
     with ExitStack() as held:
         for _ in range(6):
             held.enter_context(admission.call(BULK, 1))
@@ -52,7 +58,7 @@ def test_bulk_leaves_call_slots_to_interactive_calls() -> None:
 @pytest.mark.parametrize("surprise", [ValueError, KeyboardInterrupt, Overloaded])
 def test_a_call_slot_comes_back_however_the_call_ends(surprise: type[BaseException]) -> None:
     """Slots are given back by leaving the scope, so none can leak."""
-    admission = Admission(max_in_flight=1, max_time_s=20)
+    admission = CallAdmission(max_in_flight=1, max_time_s=20)
     for _ in range(3):
         with pytest.raises(surprise), admission.call(BULK, 1):
             raise surprise("ended")
@@ -60,12 +66,12 @@ def test_a_call_slot_comes_back_however_the_call_ends(surprise: type[BaseExcepti
 
 def test_a_call_without_time_or_with_a_wrong_priority_never_begins() -> None:
     """Both are refused before they take a slot."""
-    admission = Admission(max_in_flight=1, max_time_s=20)
-    for context, error in (
-        (Context(Priority.BULK.metadata, left_s=0), DeadlineExceeded),
-        (Context((("fovea-priority", "urgent"),)), InvalidArgument),
+    admission = CallAdmission(max_in_flight=1, max_time_s=20)
+    for caller, error in (
+        (context(Priority.BULK.metadata, left_s=0), DeadlineExceeded),
+        (context((("fovea-priority", "urgent"),)), InvalidArgument),
     ):
-        with pytest.raises(error), admission.call(context, 1):
+        with pytest.raises(error), admission.call(caller, 1):
             pass
     with admission.call(BULK, 1):
         pass
@@ -73,5 +79,5 @@ def test_a_call_without_time_or_with_a_wrong_priority_never_begins() -> None:
 
 def test_a_caller_that_has_gone_is_not_worked_for() -> None:
     """Where the call has ended already, it is over from the start."""
-    with Admission(max_in_flight=1, max_time_s=20).call(Context(is_there=False), 1) as call:
+    with CallAdmission(max_in_flight=1, max_time_s=20).call(context(is_there=False), 1) as call:
         assert call.is_over

@@ -21,8 +21,7 @@ from rpc.deadline import Deadline
 from rpc.errors import Cancelled, DeadlineExceeded, Internal, Overloaded, ServiceError, Unavailable
 from rpc.priority import Priority
 from services.encoder.batcher import Batcher
-from services.encoder.call import Call
-from services.encoder.encoder import Outcome
+from services.encoder.call import ModelCall
 from services.encoder.lanes import INTERACTIVE_TURNS
 from tests.support.bundles import tiny_image_bundle
 
@@ -80,32 +79,32 @@ def batcher(session: GatedSession) -> Iterator[Batcher[Embedding]]:
 class Sent:
     """A call under way, and what its thread gets in the end."""
 
-    call: Call[Embedding]
-    _answer: Future[list[Outcome]]
+    call: ModelCall[Embedding]
+    _answer: Future[list[Embedding | ServiceError]]
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[Embedding | ServiceError]:
         """What the caller gets."""
         return self._answer.result(20)
 
 
 def shade(level: int) -> ModelInput:
-    """A picture that can be told from others by its vector."""
+    """An image that differs from the others by its embedding."""
     return np.full((16, 16, 3), level, dtype=np.uint8) * np.asarray([1, 0, 0], dtype=np.uint8)
 
 
 def send(
     batcher: Batcher[Embedding], *levels: int, priority: Priority = Priority.INTERACTIVE, within_s: float = 20
 ) -> Sent:
-    """Sends one call with one picture for each level from a thread of its own, and returns when all of them wait."""
-    call: Call[Embedding] = Call(len(levels), Deadline.after(within_s), priority)
-    answer: Future[list[Outcome]] = Future()
+    """Sends one call with one image for each level from a thread of its own, and returns when all of them wait."""
+    call: ModelCall[Embedding] = ModelCall(len(levels), Deadline.after(within_s), priority)
+    answer: Future[list[Embedding | ServiceError]] = Future()
     waiting = threading.Event()
 
     def ask() -> None:
         try:
             with batcher.admitted(call):
-                for place, level in enumerate(levels):
-                    batcher.put(call, place, shade(level))
+                for position, level in enumerate(levels):
+                    batcher.put(call, position, shade(level))
                 waiting.set()
                 answer.set_result(call.outcomes())
         except ServiceError as error:
@@ -119,35 +118,35 @@ def send(
 
 
 def hold_up(batcher: Batcher[Embedding], session: GatedSession, *, priority: Priority = BULK) -> Sent:
-    """Keeps the model busy with one picture."""
+    """Keeps the model busy with one image."""
     sent = send(batcher, 0, priority=priority)
     assert session.entered.acquire(timeout=20)
     return sent
 
 
 def depth(priority: Priority) -> float | None:
-    """A lane's depth as the metrics tell it."""
+    """A lane's depth as the metrics show it."""
     return REGISTRY.get_sample_value("fovea_queue_depth", {"model": "gated", "priority": priority.value})
 
 
 def is_empty() -> bool:
-    """Whether no lane holds a place."""
+    """Whether no lane holds a permit."""
     return all(depth(priority) == 0 for priority in Priority)
 
 
 def test_what_waits_rides_together_and_keeps_its_order(batcher: Batcher[Embedding], session: GatedSession) -> None:
-    """While the model is busy inputs of several calls gather; each call gets its own vectors in its own order."""
+    """While the model is busy inputs of several calls gather; each call gets its own embeddings in its own order."""
     busy = hold_up(batcher, session)
     first, second = send(batcher, 10, 200), send(batcher, 250, 30, 90)
     session.gate.set()
 
-    vectors = [*busy.outcomes(), *first.outcomes(), *second.outcomes()]
+    embeddings = [*busy.outcomes(), *first.outcomes(), *second.outcomes()]
 
-    wanted = EmbeddingSession.run(session, [shade(level) for level in (0, 10, 200, 250, 30, 90)]).answers
-    for vector, expected in zip(vectors, wanted, strict=True):
-        assert isinstance(vector, np.ndarray)
-        assert isinstance(expected, np.ndarray)
-        assert np.allclose(vector, expected, atol=1e-6)
+    expected = EmbeddingSession.run(session, [shade(level) for level in (0, 10, 200, 250, 30, 90)]).answers
+    for embedding, alone in zip(embeddings, expected, strict=True):
+        assert isinstance(embedding, np.ndarray)
+        assert isinstance(alone, np.ndarray)
+        assert np.allclose(embedding, alone, atol=1e-6)
     assert session.sizes == [1, LARGEST_BATCH, 1]
     assert first.call.timings.batch_size == LARGEST_BATCH
     wait_until(is_empty)
@@ -155,7 +154,7 @@ def test_what_waits_rides_together_and_keeps_its_order(batcher: Batcher[Embeddin
 
 @pytest.mark.parametrize("priority", Priority)
 def test_a_full_lane_refuses_at_once(batcher: Batcher[Embedding], session: GatedSession, priority: Priority) -> None:
-    """Inputs beyond the limit are refused with a delay to wait, none of them half; places come back."""
+    """Inputs beyond the limit are refused with a delay to wait, none of them half; permits come back."""
     hold_up(batcher, session, priority=priority)
     waiting = send(batcher, *range(QUEUE_LIMIT - 3), priority=priority)
     started_s = time.monotonic()
@@ -174,10 +173,10 @@ def test_a_full_lane_refuses_at_once(batcher: Batcher[Embedding], session: Gated
 
 
 @pytest.mark.parametrize("full", Priority)
-def test_a_full_lane_leaves_the_other_all_its_places(
+def test_a_full_lane_leaves_the_other_all_its_permits(
     batcher: Batcher[Embedding], session: GatedSession, full: Priority
 ) -> None:
-    """Neither lane can take the other's places, so neither is shut out."""
+    """Neither lane can take the other's permits, so neither is shut out."""
     (other,) = set(Priority) - {full}
     filled = send(batcher, *[1] * QUEUE_LIMIT, priority=full)
     with pytest.raises(Overloaded):
@@ -245,7 +244,7 @@ def test_long_after_an_interactive_call_bulk_batches_are_large_again(session: Ga
 
 
 def test_cancelled_inputs_never_reach_the_model(batcher: Batcher[Embedding], session: GatedSession) -> None:
-    """A caller that left costs nothing: its thread and its places are free at once, while the model is still busy."""
+    """A caller that left costs nothing: its thread and its permits are free at once, while the model is still busy."""
     busy = hold_up(batcher, session)
     left, stays = send(batcher, 1, 2, 3), send(batcher, 4)
     left.call.cancel()
@@ -302,10 +301,10 @@ ENDINGS = ("answered", "refused input", "bug", "interrupted", "cancelled", "expi
         st.tuples(st.integers(1, 12), st.sampled_from(Priority), st.sampled_from(ENDINGS)), min_size=1, max_size=12
     )
 )
-def test_no_place_leaks_however_calls_end(
+def test_no_permit_leaks_however_calls_end(
     batcher: Batcher[Embedding], session: GatedSession, calls: list[tuple[int, Priority, str]]
 ) -> None:
-    """Whatever is raised, cancelled or refused: afterwards every place is free and nothing of the calls waits."""
+    """Whatever is raised, cancelled or refused: afterwards every permit is free and nothing of the calls waits."""
     session.gate.set()
     with ThreadPoolExecutor(4) as pool:
         for ended in [pool.submit(_end, batcher, *call) for call in calls]:
@@ -319,18 +318,18 @@ def test_no_place_leaks_however_calls_end(
 
 def _end(batcher: Batcher[Embedding], count: int, priority: Priority, ending: str) -> None:
     """Sends a call and lets it end in one of the ways in which calls end."""
-    call: Call[Embedding] = Call(count, Deadline.after(0.001 if ending == "expired" else 20), priority)
+    call: ModelCall[Embedding] = ModelCall(count, Deadline.after(0.001 if ending == "expired" else 20), priority)
     surprise = {"bug": Bug, "interrupted": KeyboardInterrupt}.get(ending)
     try:
         with batcher.admitted(call):
-            for place in range(count - 1):
-                batcher.put(call, place, shade(1))
+            for position in range(count - 1):
+                batcher.put(call, position, shade(1))
             if surprise is not None:
                 raise surprise
             if ending == "cancelled":
                 call.cancel()
             if ending == "refused input":
-                call.settle(count - 1, InvalidContent("no picture"))
+                call.settle(count - 1, InvalidContent("not an image"))
             elif ending != "expired":
                 batcher.put(call, count - 1, shade(POISON if ending == "failing model" else 1))
             call.outcomes()
@@ -339,7 +338,7 @@ def _end(batcher: Batcher[Embedding], count: int, priority: Priority, ending: st
 
 
 def test_stopping_answers_those_who_wait(batcher: Batcher[Embedding], session: GatedSession) -> None:
-    """The running batch is finished, everybody else is told to go elsewhere."""
+    """The running batch is finished, every other call gets an error that another replica would not give."""
     busy = hold_up(batcher, session)
     waiting = [send(batcher, 1, 2, priority=priority) for priority in Priority]
     stopper = threading.Thread(target=batcher.stop)

@@ -26,7 +26,7 @@ async def detect(client: DetectorClient, image: bytes, *, min_score: float | Non
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 async def test_objects_are_found_in_upright_coordinates(client: DetectorClient, orientation: int) -> None:
-    """Boxes are those of the picture as people see it, however it is stored."""
+    """Boxes are those of the image as people see it, however it is stored."""
     found = await detect(client, turned(blocks(PLACED), orientation))
 
     assert (found.width_px, found.height_px) == (160, 120)
@@ -50,7 +50,7 @@ async def test_the_best_come_first_and_no_more_than_asked_for(client: DetectorCl
     assert nothing.detections == ()
 
 
-async def test_animations_are_told(client: DetectorClient) -> None:
+async def test_animations_are_warned_about(client: DetectorClient) -> None:
     """A warning says that only the first frame was read."""
     found = await detect(client, encoded(corners(), "GIF", save_all=True, append_images=[plain("red")]))
 
@@ -58,8 +58,8 @@ async def test_animations_are_told(client: DetectorClient) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_pictures_are_refused(client: DetectorClient, name: str) -> None:
-    """What is no picture gets a sentence, and the next call works."""
+async def test_hostile_images_are_refused(client: DetectorClient, name: str) -> None:
+    """What is not an image gets a sentence, and the next call works."""
     data, words = HOSTILE[name]
 
     with pytest.raises(InvalidArgument) as refused:
@@ -87,13 +87,13 @@ async def test_impossible_limits_name_their_field(
 
 
 async def test_an_unknown_detector_is_not_found(client: DetectorClient) -> None:
-    """An encoder is no detector."""
+    """An encoder is not a detector."""
     with pytest.raises(NotFound, match="there is tiny_detector"):
         await client.detect(encoded(corners()), detector="tiny", deadline=Deadline.after(20))
 
 
 async def test_describe_lists_labels(client: DetectorClient, channel: grpc.aio.Channel) -> None:
-    """Labels, version and file are told."""
+    """Labels, version and file are listed."""
     (info,) = await client.describe(deadline=Deadline.after(20))
     raw = await detector_pb2_grpc.DetectorServiceStub(channel).Describe(detector_pb2.DescribeRequest(), timeout=20)
 

@@ -13,7 +13,7 @@ from fovea.oip.v2 import open_inference_pb2_grpc as oip_grpc
 from rpc.clients import Embedded, EncoderClient, Input
 from rpc.deadline import Deadline
 from services.encoder.batcher import Batcher
-from services.encoder.call import Call
+from services.encoder.call import ModelCall
 from tests.support.images import corners, encoded, plain
 
 
@@ -40,10 +40,10 @@ def embeddings(response: oip.ModelInferResponse) -> np.ndarray:
     return np.frombuffer(response.raw_output_contents[0], dtype="<f4").reshape(output.shape)
 
 
-async def test_pictures_pixels_and_contents_agree(stub: Any, channel: grpc.aio.Channel) -> None:
-    """Encoded pictures, raw or in contents, and pixels already resized give what Encode gives."""
-    picture = corners(size=(16, 16))
-    data, pixels = encoded(picture), np.asarray(picture)
+async def test_images_pixels_and_contents_agree(stub: Any, channel: grpc.aio.Channel) -> None:
+    """Encoded images, raw or in contents, and pixels already resized give what Encode gives."""
+    image = corners(size=(16, 16))
+    data, pixels = encoded(image), np.asarray(image)
     encoded_answer = await EncoderClient(channel).encode([Input(data)], encoder="tiny", deadline=Deadline.after(20))
     (outcome,) = encoded_answer.outcomes
     assert isinstance(outcome, Embedded)
@@ -75,7 +75,7 @@ async def test_texts_are_embedded(stub: Any) -> None:
     [
         (request("huge", "image", "BYTES", [1], packed(b"x")), "NOT_FOUND", "'huge'"),
         (request("tiny", "image", "BYTES", [1], packed(b"x"), model_version="7"), "NOT_FOUND", "7"),
-        (request("tiny", "picture", "BYTES", [1], packed(b"x")), "INVALID_ARGUMENT", "takes 'image'"),
+        (request("tiny", "pixels", "BYTES", [1], packed(b"x")), "INVALID_ARGUMENT", "takes 'image'"),
         (request("tiny", "image", "FP32", [1], b"1234"), "INVALID_ARGUMENT", "FP32"),
         (request("tiny", "image", "BYTES", [2], packed(b"x")), "INVALID_ARGUMENT", "there are 1"),
         (request("tiny", "image", "BYTES", [], packed(b"x")), "INVALID_ARGUMENT", "1 to 64"),
@@ -114,7 +114,7 @@ async def test_the_protocols_priority_chooses_the_lane(
     lanes: list[str] = []
     admitted = Batcher.admitted
 
-    def spy(batcher: Batcher[Any], call: Call[Any]) -> AbstractContextManager[None]:
+    def spy(batcher: Batcher[Any], call: ModelCall[Any]) -> AbstractContextManager[None]:
         lanes.append(call.priority.value)
         return admitted(batcher, call)
 
@@ -149,16 +149,18 @@ async def test_an_unknown_output_is_refused(stub: Any) -> None:
         await stub.ModelInfer(asked, timeout=20)
 
 
-async def test_server_and_models_tell_about_themselves(stub: Any) -> None:
+async def test_server_and_models_describe_themselves(stub: Any) -> None:
     """Liveness, readiness and metadata are answered; an unknown model is not ready, and has no metadata."""
     assert (await stub.ServerLive(oip.ServerLiveRequest(), timeout=20)).live
     assert (await stub.ServerReady(oip.ServerReadyRequest(), timeout=20)).ready
     assert (await stub.ModelReady(oip.ModelReadyRequest(name="tiny_detector"), timeout=20)).ready
     assert (await stub.ServerMetadata(oip.ServerMetadataRequest(), timeout=20)).name == "fovea"
-    told = await stub.ModelMetadata(oip.ModelMetadataRequest(name="tiny"), timeout=20)
+    described = await stub.ModelMetadata(oip.ModelMetadataRequest(name="tiny"), timeout=20)
 
-    assert (told.name, list(told.versions), told.platform) == ("tiny", ["1"], "onnx_onnxv1")
-    assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in (*told.inputs, *told.outputs)] == [
+    assert (described.name, list(described.versions), described.platform) == ("tiny", ["1"], "onnx_onnxv1")
+    assert [
+        (tensor.name, tensor.datatype, list(tensor.shape)) for tensor in (*described.inputs, *described.outputs)
+    ] == [
         ("image", "BYTES", [-1]),
         ("embedding", "FP32", [-1, 16]),
     ]

@@ -18,8 +18,8 @@ from encoders.errors import BundleError
 from rpc.channel import open_channel
 from rpc.clients import EncoderClient, Input
 from rpc.deadline import Deadline
+from services.encoder.__main__ import SERVICES
 from services.encoder.models import Models
-from services.encoder.server import SERVICES
 from services.encoder.settings import EncoderSettings
 from tests.support.bundles import tiny_image_bundle
 from tests.support.images import encoded, plain
@@ -87,7 +87,7 @@ def test_two_bundles_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "liveness", "readiness", *SERVICES])
-async def test_health_is_told_by_name(channel: grpc.aio.Channel, name: str) -> None:
+async def test_health_is_known_by_name(channel: grpc.aio.Channel, name: str) -> None:
     """Every service and both probes are SERVING once models are warm."""
     stub = health_pb2_grpc.HealthStub(channel)
 

@@ -18,8 +18,8 @@ from encoders.importers.onnx.spec import ImageSpec
 from rpc.channel import open_channel
 from rpc.clients import DetectorClient, Embedded, EncoderClient, Input
 from rpc.deadline import Deadline
+from services.encoder.__main__ import encoder_server
 from services.encoder.models import Models
-from services.encoder.server import encoder_server
 from services.encoder.settings import EncoderSettings
 from tests.support.images import encoded, turned
 
@@ -69,7 +69,7 @@ def photo(kind: str, orientation: int) -> bytes:
 
 @pytest.mark.parametrize("kind", ["Landscape", "Portrait"])
 async def test_photos_of_every_orientation_are_upright(channel: grpc.aio.Channel, kind: str) -> None:
-    """Each photo gives the vector of the same photo turned upright by somebody else."""
+    """Each photo gives the embedding of the same photo that other code turned upright."""
     photos = [photo(kind, orientation) for orientation in range(9)]
     upright = [
         encoded(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"), "PNG", compress_level=1)
@@ -77,20 +77,20 @@ async def test_photos_of_every_orientation_are_upright(channel: grpc.aio.Channel
     ]
 
     stored = await embed(channel, *(Input(data) for data in photos))
-    wanted = await embed(channel, *(Input(data) for data in upright))
+    expected = await embed(channel, *(Input(data) for data in upright))
 
-    assert (stored * wanted).sum(axis=1).min() >= 0.99
+    assert (stored * expected).sum(axis=1).min() >= 0.99
 
 
 @pytest.mark.parametrize("kind", ["Landscape", "Portrait"])
-async def test_one_photo_in_all_orientations_is_one_vector(channel: grpc.aio.Channel, kind: str) -> None:
-    """The same photo stored in any of the eight ways, without tag and with tag 0, gives one vector."""
+async def test_one_photo_in_all_orientations_is_one_embedding(channel: grpc.aio.Channel, kind: str) -> None:
+    """The same photo stored in any of the eight ways, without tag and with tag 0, gives one embedding."""
     upright = Image.open(io.BytesIO(photo(kind, 1))).convert("RGB")
     stored = [turned(upright, orientation) for orientation in range(9)]
 
-    vectors = await embed(channel, *(Input(data) for data in stored))
+    embeddings = await embed(channel, *(Input(data) for data in stored))
 
-    assert (vectors @ vectors[1]).min() >= 0.98
+    assert (embeddings @ embeddings[1]).min() >= 0.98
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ async def test_one_photo_in_all_orientations_is_one_vector(channel: grpc.aio.Cha
 )
 async def test_regions_are_those_of_the_upright_photo(channel: grpc.aio.Channel, kind: str, region: Box) -> None:
     """A region shows the same in all nine files, whose painted numbers differ elsewhere."""
-    vectors = await embed(channel, *(Input(photo(kind, orientation), regions=(region,)) for orientation in range(9)))
+    embeddings = await embed(channel, *(Input(photo(kind, orientation), regions=(region,)) for orientation in range(9)))
 
-    assert (vectors @ vectors[1]).min() >= 0.98
+    assert (embeddings @ embeddings[1]).min() >= 0.98
 
 
 async def test_large_jpegs_lose_nothing_by_partial_decoding(channel: grpc.aio.Channel) -> None:
-    """A JPEG decoded at a fraction gives the vector of the same pixels as PNG, which cannot be."""
+    """A JPEG decoded at a fraction gives the embedding of the same pixels as PNG, which cannot be."""
     large = [Image.open(REALDATA / "detector" / f"{name}.jpg").convert("RGB").resize((1800, 1350)) for name in PHOTOS]
-    jpegs = [encoded(picture, "JPEG", quality=92) for picture in large]
+    jpegs = [encoded(image, "JPEG", quality=92) for image in large]
     pngs = [encoded(Image.open(io.BytesIO(data)), "PNG", compress_level=1) for data in jpegs]
 
     partial = await embed(channel, *(Input(data) for data in jpegs))
@@ -124,7 +124,7 @@ async def test_the_imported_detector_finds_the_published_boxes(channel: grpc.aio
     found = await DetectorClient(channel).detect(data, detector="", min_score=0.25, deadline=Deadline.after(60))
 
     assert [item.label for item in found.detections] == [box["cls"] for box in expected]
-    picture_px = np.asarray([found.width_px, found.height_px] * 2)
+    image_px = np.asarray([found.width_px, found.height_px] * 2)
     for item, box in zip(found.detections, expected, strict=True):
         assert item.score == pytest.approx(box["score"], abs=0.01)
-        np.testing.assert_allclose(np.asarray(item.box) * picture_px, np.clip(box["xyxy"], 0, picture_px), atol=2)
+        np.testing.assert_allclose(np.asarray(item.box) * image_px, np.clip(box["xyxy"], 0, image_px), atol=2)

@@ -41,7 +41,7 @@ async def test_scores_are_cosines_within_their_bounds() -> None:
         limit=400,
         expression="",
         fields=(),
-        deadline=Deadline.never(),
+        deadline=Deadline.after(60),
     )
 
     scores = np.array([[near.score for near in answer] for answer in found])

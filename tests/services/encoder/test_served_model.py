@@ -1,4 +1,4 @@
-"""One bundle's encoder: what is decoded, how often, and what a failure touches."""
+"""One bundle at work: what is decoded, how often, and what a failure touches."""
 
 import sys
 import threading
@@ -13,33 +13,33 @@ from encoders.errors import InvalidContent
 from encoders.serving.providers import SessionOptions
 from encoders.serving.session import Embedding, EmbeddingSession
 from rpc.deadline import Deadline
-from rpc.errors import Cancelled, DeadlineExceeded, Internal
+from rpc.errors import Cancelled, DeadlineExceeded, Internal, InvalidArgument
 from rpc.priority import Priority
 from services.encoder.batcher import Batcher
-from services.encoder.call import Call
+from services.encoder.call import ModelCall
 from services.encoder.decoders import Decoders
-from services.encoder.encoder import Encoder
-from services.encoder.reading import Content, PictureReader, Readable
+from services.encoder.readers import EncoderInput, ImageReader, Prepared
+from services.encoder.served_model import ServedModel
 from tests.support.bundles import PREPROCESSING, tiny_image_bundle
 from tests.support.images import corners, encoded, plain
 
 MEMORY_BYTES = 64 << 20
 
 
-class CountingReader(PictureReader):
-    """A real reader that counts the results of each read and breaks over one picture."""
+class CountingReader(ImageReader):
+    """A real reader that counts the results of each read and breaks over one image."""
 
     def __init__(self, decoders: Mapping[Priority, Decoders]) -> None:
         super().__init__(PREPROCESSING, decoders)
         self.reads: list[int] = []
         self.breaks_over = b""
 
-    def read(self, content: Content, call: Call[Any]) -> list[Readable | InvalidContent]:
+    def read(self, item: EncoderInput, call: ModelCall[Any]) -> list[Prepared | InvalidContent]:
         """Reads, remembers, breaks."""
-        if content.data == self.breaks_over:
+        if item.content == self.breaks_over:
             raise KeyError("a bug")
-        self.reads.append(len(content.parts))
-        return super().read(content, call)
+        self.reads.append(len(item.parts))
+        return super().read(item, call)
 
 
 @pytest.fixture
@@ -68,78 +68,86 @@ def batcher(tmp_path: Path) -> Iterator[Batcher[Embedding]]:
 @pytest.fixture
 def encoder(
     tmp_path: Path, batcher: Batcher[Embedding], reader: CountingReader, decoders: Mapping[Priority, Decoders]
-) -> Encoder:
+) -> ServedModel[Embedding]:
     session = EmbeddingSession(tiny_image_bundle(tmp_path), SessionOptions(provider="cpu"))
-    return Encoder(session, batcher, reader, decoders)
+    return ServedModel(session, batcher, reader, decoders)
 
 
 def call_of(
-    contents: Sequence[Content], within_s: float = 20, priority: Priority = Priority.INTERACTIVE
-) -> Call[Embedding]:
-    """A call with as many outcomes as its contents have parts."""
-    return Call(sum(len(content.parts) for content in contents), Deadline.after(within_s), priority)
+    inputs: Sequence[EncoderInput], within_s: float = 20, priority: Priority = Priority.INTERACTIVE
+) -> ModelCall[Embedding]:
+    """A call with as many outcomes as its inputs have parts."""
+    return ModelCall(sum(len(item.parts) for item in inputs), Deadline.after(within_s), priority)
 
 
-def test_a_picture_is_decoded_once_for_all_its_regions(encoder: Encoder, reader: CountingReader) -> None:
-    """Regions come in order between those of other inputs, and each keeps its own place and error."""
-    picture, other = encoded(corners()), encoded(plain("red"))
+def test_an_image_is_decoded_once_for_all_its_regions(encoder: ServedModel[Embedding], reader: CountingReader) -> None:
+    """Regions come in order between those of other inputs, and each keeps its own position and error."""
+    image, other = encoded(corners()), encoded(plain("red"))
     regions = ((0, 0, 0.5, 0.5), (1, 0, 0, 1), (0.5, 0, 1, 0.5))
-    contents = [Content("image", other), Content("image", picture, regions=regions), Content("image", other)]
+    inputs = [EncoderInput("image", other), EncoderInput("image", image, regions=regions), EncoderInput("image", other)]
 
-    outcomes = encoder.encode(contents, call_of(contents))
+    outcomes = encoder.run(inputs, call_of(inputs))
 
     assert sorted(reader.reads) == [1, 1, 3]
-    assert isinstance(outcomes[2], InvalidContent)
+    assert isinstance(outcomes[2], InvalidArgument)
     whole, red, green, again = (outcome for outcome in outcomes if isinstance(outcome, np.ndarray))
     assert np.allclose(red, whole, atol=1e-5)
     assert np.allclose(again, whole, atol=1e-6)
     assert green @ whole < 0.9
 
 
-def test_a_bug_in_reading_is_internal_and_leaves_no_trace(encoder: Encoder, reader: CountingReader) -> None:
-    """A fault of ours ends the call without internals; its places are free and the next call works."""
+def test_a_bug_in_reading_is_internal_and_leaves_no_trace(
+    encoder: ServedModel[Embedding], reader: CountingReader
+) -> None:
+    """A fault of ours ends the call without internals; its permits are free and the next call works."""
     reader.breaks_over = encoded(plain("blue"))
-    contents = [Content("image", encoded(plain("red"))), Content("image", reader.breaks_over)]
+    inputs = [EncoderInput("image", encoded(plain("red"))), EncoderInput("image", reader.breaks_over)]
 
     for _ in range(40):
         with pytest.raises(Internal, match="log says why"):
-            encoder.encode(contents, call_of(contents))
+            encoder.run(inputs, call_of(inputs))
 
     reader.breaks_over = b""
-    assert len(encoder.encode(contents, call_of(contents))) == 2
+    assert len(encoder.run(inputs, call_of(inputs))) == 2
 
 
-def test_waiting_for_a_decoder_ends_with_the_deadline(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
+def test_waiting_for_a_decoder_ends_with_the_deadline(
+    encoder: ServedModel[Embedding], decoders: Mapping[Priority, Decoders]
+) -> None:
     """When all decoders are taken the deadline still holds."""
-    contents, taken = [Content("image", encoded(plain("red")))], decoders[Priority.INTERACTIVE]
+    inputs, taken = [EncoderInput("image", encoded(plain("red")))], decoders[Priority.INTERACTIVE]
     with (
         taken.permit(Deadline.after(20)),
         taken.permit(Deadline.after(20)),
         pytest.raises(DeadlineExceeded, match="decoded"),
     ):
-        encoder.encode(contents, call_of(contents, within_s=0.05))
+        encoder.run(inputs, call_of(inputs, within_s=0.05))
 
-    assert len(encoder.encode(contents, call_of(contents))) == 1
+    assert len(encoder.run(inputs, call_of(inputs))) == 1
 
 
-def test_a_call_that_is_over_lets_go_of_its_images(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
-    """Images that wait for a decoder are not kept for a caller that has gone; those before a decoder are few."""
+def test_a_call_that_is_over_lets_go_of_its_images(
+    encoder: ServedModel[Embedding], decoders: Mapping[Priority, Decoders]
+) -> None:
+    """Images that wait for a decoder are not kept for a caller that has left; those before a decoder are few."""
     images = [encoded(plain("red", size=(8, side))) for side in range(8, 28)]
     before, taken = [sys.getrefcount(image) for image in images], decoders[Priority.INTERACTIVE]
     with taken.permit(Deadline.after(20)), taken.permit(Deadline.after(20)):
         for _ in range(3):
-            call = call_of([Content("image", image) for image in images])
+            call = call_of([EncoderInput("image", image) for image in images])
             threading.Timer(0.05, call.cancel).start()
             with pytest.raises(Cancelled):
-                encoder.encode([Content("image", image) for image in images], call)
+                encoder.run([EncoderInput("image", image) for image in images], call)
             del call
         after = [sys.getrefcount(image) for image in images]
         assert sum(now > once for now, once in zip(after, before, strict=True)) <= 2
 
 
-def test_bulk_decoding_holds_nobody_up(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
+def test_bulk_decoding_delays_no_interactive_call(
+    encoder: ServedModel[Embedding], decoders: Mapping[Priority, Decoders]
+) -> None:
     """While bulk images hold all their threads, decoders and memory, interactive images are decoded at once."""
-    contents, bulk = [Content("image", encoded(plain("red")))] * 3, decoders[Priority.BULK]
+    inputs, bulk = [EncoderInput("image", encoded(plain("red")))] * 3, decoders[Priority.BULK]
     released = threading.Event()
 
     def hold() -> None:
@@ -150,39 +158,41 @@ def test_bulk_decoding_holds_nobody_up(encoder: Encoder, decoders: Mapping[Prior
         with (
             bulk.permit(Deadline.after(20)),
             bulk.permit(Deadline.after(20)),
-            bulk.memory(MEMORY_BYTES, Deadline.after(20), lambda: False),
+            bulk.memory.reserve(MEMORY_BYTES, 20),
         ):
-            assert len(encoder.encode(contents[:1], call_of(contents[:1]))) == 1
-            assert len(encoder.encode(contents, call_of(contents))) == 3
+            assert len(encoder.run(inputs[:1], call_of(inputs[:1]))) == 1
+            assert len(encoder.run(inputs, call_of(inputs))) == 3
             with pytest.raises(DeadlineExceeded):
-                encoder.encode(contents, call_of(contents, within_s=0.05, priority=Priority.BULK))
+                encoder.run(inputs, call_of(inputs, within_s=0.05, priority=Priority.BULK))
     finally:
         released.set()
 
 
-def test_a_caller_that_leaves_frees_its_decoder(encoder: Encoder, decoders: Mapping[Priority, Decoders]) -> None:
+def test_a_caller_that_leaves_frees_its_decoder(
+    encoder: ServedModel[Embedding], decoders: Mapping[Priority, Decoders]
+) -> None:
     """While an image waits for memory its caller leaves: the wait ends at once, and the next call is served."""
-    contents, taken = [Content("image", encoded(plain("red")))], decoders[Priority.INTERACTIVE]
-    call = call_of(contents)
+    inputs, taken = [EncoderInput("image", encoded(plain("red")))], decoders[Priority.INTERACTIVE]
+    call = call_of(inputs)
 
-    with taken.memory(MEMORY_BYTES, Deadline.after(20), lambda: False):
+    with taken.memory.reserve(MEMORY_BYTES, 20):
         threading.Timer(0.1, call.cancel).start()
         with pytest.raises(Cancelled):
-            encoder.encode(contents, call)
+            encoder.run(inputs, call)
 
     with taken.permit(Deadline.after(1)), taken.permit(Deadline.after(1)):
         pass
-    assert len(encoder.encode(contents, call_of(contents))) == 1
+    assert len(encoder.run(inputs, call_of(inputs))) == 1
 
 
 def test_memory_that_is_not_freed_ends_with_the_deadline(
-    encoder: Encoder, decoders: Mapping[Priority, Decoders]
+    encoder: ServedModel[Embedding], decoders: Mapping[Priority, Decoders]
 ) -> None:
     """Waiting for memory ends with the caller's deadline."""
-    contents = [Content("image", encoded(plain("red")))]
+    inputs = [EncoderInput("image", encoded(plain("red")))]
 
     with (
-        decoders[Priority.INTERACTIVE].memory(MEMORY_BYTES, Deadline.after(20), lambda: False),
+        decoders[Priority.INTERACTIVE].memory.reserve(MEMORY_BYTES, 20),
         pytest.raises(DeadlineExceeded),
     ):
-        encoder.encode(contents, call_of(contents, within_s=0.1))
+        encoder.run(inputs, call_of(inputs, within_s=0.1))

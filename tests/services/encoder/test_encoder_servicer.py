@@ -40,35 +40,35 @@ async def error_of(client: EncoderClient, content: Input, *, encoder: str = "tin
 
 
 async def test_embeddings_come_in_order_and_have_unit_length(client: EncoderClient) -> None:
-    """Each input's vector stands in its own place, equal to the one that it gets alone."""
-    pictures = [encoded(plain(colour)) for colour in COLOURS] * 4
-    together = await embed(client, *(Input(picture) for picture in pictures))
+    """Each input's embedding has its own position, equal to the one that it gets alone."""
+    images = [encoded(plain(colour)) for colour in COLOURS] * 4
+    together = await embed(client, *map(Input, images))
 
-    for picture, embedding in zip(pictures[:6], together[:6], strict=True):
-        (alone,) = await embed(client, Input(picture))
+    for image, embedding in zip(images[:6], together[:6], strict=True):
+        (alone,) = await embed(client, Input(image))
         assert np.allclose(alone, embedding, atol=1e-6)
     assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     assert np.allclose(together[:6], together[18:], atol=1e-6)
 
 
-async def test_words_and_pictures_share_a_space(client: EncoderClient) -> None:
-    """A word's vector is nearest to the picture that it describes."""
+async def test_words_and_images_share_a_space(client: EncoderClient) -> None:
+    """A word's embedding is nearest to the image that it describes."""
     colours = list(COLOURS)
-    pictures = np.stack(await embed(client, *(Input(encoded(plain(colour))) for colour in colours)))
+    images = np.stack(await embed(client, *(Input(encoded(plain(colour))) for colour in colours)))
     words = np.stack(await embed(client, *(Input(colour, "text") for colour in colours), encoder="tiny_text"))
 
-    assert (words @ pictures.T).argmax(axis=1).tolist() == list(range(len(colours)))
+    assert (words @ images.T).argmax(axis=1).tolist() == list(range(len(colours)))
 
 
 async def test_regions_are_embedded_alone(client: EncoderClient) -> None:
-    """A region's vector is that of a picture which shows only the region, also when the photo lies on its side."""
+    """A region's embedding is that of an image which shows only the region, also when the photo lies on its side."""
     data = turned(corners(size=(192, 128)), 6, "PNG")
     inputs = [Input(data, regions=((0.5, 0, 1, 0.5),)), Input(data, regions=((0, 0.5, 0.5, 1),)), Input(data)]
 
     green, blue, whole = await embed(client, *inputs)
 
-    wanted = await embed(client, *(Input(encoded(picture)) for picture in (plain("green"), plain("blue"), corners())))
-    assert min(green @ wanted[0], blue @ wanted[1], whole @ wanted[2]) > 0.999
+    expected = await embed(client, *(Input(encoded(image)) for image in (plain("green"), plain("blue"), corners())))
+    assert min(green @ expected[0], blue @ expected[1], whole @ expected[2]) > 0.999
 
 
 async def test_regions_of_one_input_are_results_of_their_own(channel: grpc.aio.Channel) -> None:
@@ -87,8 +87,8 @@ async def test_regions_of_one_input_are_results_of_their_own(channel: grpc.aio.C
     )
 
     assert [result.input_index for result in answer.results] == [0, 1, 1, 1, 2, 2, 3]
-    assert [place for place, result in enumerate(answer.results) if result.HasField("error")] == [3, 4, 5]
-    red, first, second, green = (np.frombuffer(answer.results[place].embedding, "<f4") for place in (0, 1, 2, 6))
+    assert [position for position, result in enumerate(answer.results) if result.HasField("error")] == [3, 4, 5]
+    red, first, second, green = (np.frombuffer(answer.results[position].embedding, "<f4") for position in (0, 1, 2, 6))
     assert min(first @ red, second @ green) > 0.999
 
 
@@ -107,8 +107,8 @@ async def test_region_and_regions_together_fail_alone(channel: grpc.aio.Channel)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_pictures_fail_alone(client: EncoderClient, name: str) -> None:
-    """One bad picture gets its own status, which programs can tell by its reason, and its neighbours succeed."""
+async def test_hostile_images_fail_alone(client: EncoderClient, name: str) -> None:
+    """One bad image gets its own status, which programs can tell by its reason, and its neighbours succeed."""
     data, words = HOSTILE[name]
 
     error = await error_of(client, Input(data))
@@ -120,7 +120,7 @@ async def test_hostile_pictures_fail_alone(client: EncoderClient, name: str) -> 
 
 @pytest.mark.parametrize("region", [(float("nan"), 0, 1, 1), (0.5, 0, 0.5, 1), (0, 0, 2, 1), (0.0, 0.0, 0.0, 0.0)])
 async def test_impossible_regions_fail_alone(client: EncoderClient, region: tuple[float, float, float, float]) -> None:
-    """A region that is no rectangle in the picture fails; other regions of the same picture do not."""
+    """A region that is not a rectangle in the image fails; other regions of the same image do not."""
     error = await error_of(client, Input(encoded(plain("red")), regions=(region,)))
 
     assert isinstance(error, InvalidArgument)
@@ -140,13 +140,13 @@ async def test_sketches_are_read_over_white(client: EncoderClient) -> None:
 
 
 async def test_warnings_travel_with_their_input(client: EncoderClient) -> None:
-    """Cut texts, unknown words and animations are told, each with its own result."""
+    """Cut texts, unknown words and animations are reported, each with its own result."""
     texts = [Input("red", "text"), Input("red mauve", "text"), Input("red " * 20, "text")]
-    told = await client.encode(texts, encoder="tiny_text", deadline=Deadline.after(20))
+    answer = await client.encode(texts, encoder="tiny_text", deadline=Deadline.after(20))
     animated = encoded(corners(), "GIF", save_all=True, append_images=[plain("red")])
     moving = await client.encode([Input(animated)], encoder="tiny", deadline=Deadline.after(20))
 
-    warnings = [outcome.warnings for outcome in (*told.outcomes, *moving.outcomes) if isinstance(outcome, Embedded)]
+    warnings = [outcome.warnings for outcome in (*answer.outcomes, *moving.outcomes) if isinstance(outcome, Embedded)]
     assert warnings == [
         (),
         ("unknown words: mauve",),
@@ -157,17 +157,17 @@ async def test_warnings_travel_with_their_input(client: EncoderClient) -> None:
 
 async def test_a_text_of_unknown_words_fails_alone(client: EncoderClient) -> None:
     """A text of which the model knows no word is refused with its words, and the one beside it is encoded."""
-    told = await client.encode(
+    answer = await client.encode(
         [Input("mauve taupe", "text"), Input("red", "text")], encoder="tiny_text", deadline=Deadline.after(20)
     )
-    refused, encoded_text = told.outcomes
+    refused, encoded_text = answer.outcomes
     assert isinstance(refused, InvalidArgument)
     assert "(mauve, taupe)" in refused.message
     assert isinstance(encoded_text, Embedded)
 
 
 async def test_an_empty_text_fails_alone(client: EncoderClient) -> None:
-    """Blanks are no query."""
+    """Blanks are not a query."""
     error = await error_of(client, Input("  \n", "text"), encoder="tiny_text")
 
     assert "empty" in error.message
@@ -209,10 +209,10 @@ async def test_an_input_without_content_is_refused(channel: grpc.aio.Channel) ->
 async def test_a_passed_deadline_is_answered_before_any_work(channel: grpc.aio.Channel) -> None:
     """A caller whose time is over gets DEADLINE_EXCEEDED."""
     stub = encoder_pb2_grpc.EncoderServiceStub(channel)
-    picture = encoder_pb2.Input(image=encoded(blocks({"red": (0, 0, 0.5, 0.5)}, size=(2000, 2000)), "PNG"))
+    image = encoder_pb2.Input(image=encoded(blocks({"red": (0, 0, 0.5, 0.5)}, size=(2000, 2000)), "PNG"))
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await stub.Encode(encoder_pb2.EncodeRequest(encoder="tiny", inputs=[picture] * 64), timeout=0.001)
+        await stub.Encode(encoder_pb2.EncodeRequest(encoder="tiny", inputs=[image] * 64), timeout=0.001)
 
     assert refused.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -227,12 +227,12 @@ async def test_a_call_may_ask_for_256_results(client: EncoderClient) -> None:
 
 async def test_an_unknown_priority_is_refused(channel: grpc.aio.Channel) -> None:
     """Both services name the key."""
-    picture, metadata = encoded(plain()), (("fovea-priority", "urgent"),)
-    encode = encoder_pb2.EncodeRequest(encoder="tiny", inputs=[encoder_pb2.Input(image=picture)])
+    image, metadata = encoded(plain()), (("fovea-priority", "urgent"),)
+    encode = encoder_pb2.EncodeRequest(encoder="tiny", inputs=[encoder_pb2.Input(image=image)])
     for call in (
         encoder_pb2_grpc.EncoderServiceStub(channel).Encode(encode, timeout=20, metadata=metadata),
         detector_pb2_grpc.DetectorServiceStub(channel).Detect(
-            detector_pb2.DetectRequest(image=picture), timeout=20, metadata=metadata
+            detector_pb2.DetectRequest(image=image), timeout=20, metadata=metadata
         ),
     ):
         with pytest.raises(grpc.aio.AioRpcError, match="fovea-priority: must be interactive or bulk") as refused:

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from rpc.channel import channel_options
-from rpc.log_writer import LogWriter
+from rpc.logs import LogWriter
 from tests.support.bundles import tiny_image_bundle
 from tests.support.services import REPOSITORY
 
@@ -76,7 +76,7 @@ def test_full_pipe_drops_lines_and_counts_them() -> None:
 
 
 def test_reader_that_is_gone_costs_lines_only() -> None:
-    """A closed pipe is no error of whoever logs."""
+    """A closed pipe is not an error of whoever logs."""
     reader, descriptor = os.pipe()
     os.close(reader)
     before = dropped_lines()

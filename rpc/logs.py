@@ -1,23 +1,60 @@
-"""Log lines on their way out: a thread writes them, so that a pipe nobody drains stops neither calls nor the process."""
+"""A process's log: JSON lines on stderr, written by a thread, so that a pipe that is not read stops no call."""
 
+import json
 import logging
 import os
 import queue
 import select
+import sys
 import threading
+from types import TracebackType
 
 from prometheus_client import Counter
 
 MAX_LINES = 10_000
 _FLUSH_S = 1.0
+_STDERR = 2
+
+_RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 DROPPED = Counter("fovea_log_lines_dropped", "Log lines that could not be written in time.")
+
+
+def configure_logging(level: str) -> None:
+    """Sends all log lines of this process to stderr as JSON, warnings and the error that ends the process included."""
+    handler = LogWriter(_STDERR)
+    handler.setFormatter(_JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_fatal
+
+
+def _log_fatal(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger(__name__).critical("the process failed", exc_info=(kind, error, trace))
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line; what was passed as `extra` becomes fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: value for name, value in vars(record).items() if name not in _RECORD_FIELDS}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
 
 
 class LogWriter(logging.Handler):
     """Writes lines to a file descriptor from a thread of its own; while `max_lines` wait, more are dropped and counted.
 
-    Past Python's own stream, whose lock a blocked thread would hold for ever: the interpreter asks for it at its exit.
+    It does not use Python's own stream: a blocked thread would hold the lock that the interpreter takes at its exit.
     """
 
     def __init__(self, descriptor: int, *, max_lines: int = MAX_LINES) -> None:
