@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from domain.limits import MAX_IMAGE_BYTES, MAX_INPUTS
 from rpc.settings import ServerSettings
 
 
@@ -27,13 +28,15 @@ class IngestSettings(ServerSettings):
         None,
         description="The folder that keeps images sent as bytes, so that they can be shown later; none keeps none.",
     )
-    max_image_mib: int = Field(32, ge=1, le=60, description="The largest image file that is accepted, in MiB.")
+    max_image_mib: int = Field(
+        MAX_IMAGE_BYTES >> 20, ge=1, le=60, description="The largest image file that is accepted, in MiB."
+    )
     items_in_flight: int = Field(
         256, ge=1, description="Images of all streams worked on at once, and images of one stream not yet answered."
     )
     mib_in_flight: int = Field(128, ge=1, description="Bytes of images of all streams held at once, in MiB.")
     read_threads: int = Field(4, ge=1, description="Threads that read, hash and check image files.")
-    encode_batch: int = Field(64, ge=1, le=64, description="The most images in one call to an encoder.")
+    encode_batch: int = Field(MAX_INPUTS, ge=1, le=MAX_INPUTS, description="The most images in one call to an encoder.")
     encode_batch_mib: int = Field(16, ge=1, le=60, description="The most bytes in one call to an encoder, in MiB.")
     encode_calls: int = Field(3, ge=1, description="Calls to the encoder at once, for each stream.")
     detect_calls: int = Field(16, ge=1, description="Calls to the detector at once, for each stream.")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from domain.detection import Detection
 from domain.limits import MAX_QUERY_OBJECTS
 from domain.modality import Modality
 from rpc.clients import Input
@@ -11,7 +12,7 @@ from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailabl
 from services.search.fusion import Embeddings, parse_embedding
 from services.search.query import QueryPart
 from services.stores.images import ImageStore
-from services.stores.records import Collection, CollectionMode, Region
+from services.stores.records import Collection, CollectionMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class QueryEmbeddings:
     """A query or one of its parts as embeddings `(R, D)`, one row for each region or a single row."""
 
     embeddings: Embeddings
-    regions: tuple[Region, ...] = ()
+    regions: tuple[Detection, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -29,7 +30,7 @@ class EncodedPart:
 
     encoder: EncoderEntry
     input: Input
-    regions: tuple[Region, ...] = ()
+    regions: tuple[Detection, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -67,7 +68,8 @@ class PartPlanner:
         except NotFound as error:
             message = f"{part.name}.image_id: collection {collection.name!r} has no image {image_id[:64]!r}"
             raise NotFound(message) from error
-        return QueryEmbeddings(stored.embeddings, stored.regions if collection.mode is CollectionMode.OBJECTS else ())
+        regions = stored.regions if collection.mode is CollectionMode.OBJECTS else ()
+        return QueryEmbeddings(stored.embeddings, tuple(region.detection for region in regions))
 
     async def _image_encoder(self, collection: Collection) -> EncoderEntry:
         try:
@@ -101,9 +103,8 @@ class PartPlanner:
         if not found.detections:
             warnings = (*found.warnings, "no object was found, the whole image is used")
             return EncodedPart(encoder, Input(image), warnings=warnings)
-        regions = tuple(Region(d.box, d.label, d.score, d.class_id) for d in found.detections)
         boxes = tuple(detection.box for detection in found.detections)
-        return EncodedPart(encoder, Input(image, "image", boxes), regions, found.warnings)
+        return EncodedPart(encoder, Input(image, "image", boxes), found.detections, found.warnings)
 
 
 def _known_embedding(collection: Collection, part: QueryPart, data: bytes) -> QueryEmbeddings:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from domain.box import Box, is_inside
+from domain.detection import Detection
 from domain.limits import DEFAULT_HITS, MAX_HITS, MAX_OFFSET, MAX_WEIGHT
 from rpc.errors import InvalidArgument
-from services.stores.records import Hit, Region
+from services.stores.records import Hit
 
 ContentKind = Literal["text", "image", "sketch", "image_id", "embedding"]
 
@@ -71,7 +72,7 @@ class SearchQuery:
         if sum(part.detect for part in self.parts) > 1:
             raise InvalidArgument("parts: only one part may ask for detect")
         if self.limit < 0:
-            raise InvalidArgument("limit: it must not be negative; 0 means 10")
+            raise InvalidArgument(f"limit: it must not be negative; 0 means {DEFAULT_HITS}")
         if not 0 <= self.offset <= MAX_OFFSET:
             raise InvalidArgument(f"offset: it must be between 0 and {MAX_OFFSET:,}")
         if self.min_score is not None and not math.isfinite(self.min_score):
@@ -93,5 +94,5 @@ class SearchAnswer:
     vector_search_ms: float
     metadata_ms: float
     total_ms: float
-    query_regions: tuple[Region, ...] = ()
+    query_regions: tuple[Detection, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -131,7 +131,7 @@ def _response(answer: SearchAnswer) -> search_pb2.SearchResponse:
             metadata_ms=answer.metadata_ms,
             total_ms=answer.total_ms,
         ),
-        query_regions=[detection_message(region.detection) for region in answer.query_regions],
+        query_regions=map(detection_message, answer.query_regions),
         warnings=answer.warnings,
     )
 
