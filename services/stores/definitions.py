@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from rpc.errors import Unavailable
+from rpc.errors import NotFound, Unavailable
 from services.stores.milvus import MilvusIndex
 from services.stores.records import Collection
 from services.stores.recovery import Recovery
@@ -34,6 +34,11 @@ class Definitions:
         """The definition as it is right now."""
         self.forget(name)
         return self.remember(await self._index.collection(name))
+
+    async def check_current(self, collection: Collection) -> None:
+        """NotFound where a collection was dropped, and perhaps created anew, since its definition was read."""
+        if await self.fresh(collection.name) != collection:
+            raise NotFound(f"there is no such collection {collection.name} any longer")
 
     def remember(self, collection: Collection) -> Collection:
         """Keep a definition that was just read or made."""

@@ -32,6 +32,9 @@ Command = tuple[Any, ...]
 class CatalogLost(Exception):
     """Redis does not hold this collection: it has to be rebuilt from Milvus before anything is written."""
 
+    def __str__(self) -> str:
+        return "Redis does not hold the collection; it is rebuilt from Milvus when it is used next"
+
 
 class RedisShards:
     """Commands to Redis; the keys of a shard share one slot of a Redis Cluster."""

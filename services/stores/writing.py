@@ -9,7 +9,8 @@ may still arrive. What is deleted is hidden by Redis first, and says so in Milvu
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from rpc.deadline import Deadline
@@ -134,26 +135,36 @@ class Writer:
 
     async def _abandon(self, name: str, versions: Sequence[Version]) -> None:
         """Make tombstones of a write whose outcome is unknown; where even that fails, the sweep does it."""
-        try:
+        with self._left_to_the_sweep(name, f"{len(versions)} versions"):
             collection = await self._definitions.get(name)
-            await self._catalog.abandon(collection, versions, Deadline.after(ABANDON_TIMEOUT_S))
-        except NotFound:
-            pass  # dropped meanwhile, with all its rows
-        except (ServiceError, CatalogLost) as error:
-            _logger.warning("%s: %d versions are left to the sweep: %s", name, len(versions), error)
+            try:
+                await self._catalog.abandon(collection, versions, Deadline.after(ABANDON_TIMEOUT_S))
+            except CatalogLost:
+                await self._definitions.check_current(collection)
+                raise
 
     async def _bury(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> None:
         """Delete the rows that new versions replaced, or that lost; what lives does so whatever becomes of this."""
         if not image_ids:
             return
-        try:
+        with self._left_to_the_sweep(name, f"old rows of {len(image_ids)} images"):
             collection = await self._definitions.get(name)
-            due = await self._catalog.due_of(collection, image_ids, deadline)
-            await self._recovery.bury(collection, due, deadline)
+            try:
+                due = await self._catalog.due_of(collection, image_ids, deadline)
+                await self._recovery.bury(collection, due, deadline)
+            except CatalogLost:
+                await self._definitions.check_current(collection)
+                raise
+
+    @contextmanager
+    def _left_to_the_sweep(self, name: str, what: str) -> Iterator[None]:
+        """Log a cleanup that failed: the sweep repeats it. A collection that was dropped took its rows along."""
+        try:
+            yield
         except NotFound:
-            pass  # dropped meanwhile, with all its rows
+            pass
         except (ServiceError, CatalogLost) as error:
-            _logger.warning("%s: old rows of %d images are left to the sweep: %s", name, len(image_ids), error)
+            _logger.warning("%s: %s are left to the sweep: %s", name, what, error)
 
 
 def _first_without(waves: list[dict[str, tuple[int, Change]]], image_id: str) -> dict[str, tuple[int, Change]]:

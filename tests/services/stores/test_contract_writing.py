@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rpc.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, ServiceError
+from services.stores import definitions
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode, Counts, NewMetadata, PutStatus, Region, image_id_of
 from testbed.servers import EmbeddedServer
@@ -254,6 +255,69 @@ async def test_a_drop_under_traffic_is_not_found(
 
     assert [type(error) for error in errors] == [NotFound] * 8, errors
     assert len(caplog.records) <= 1
+
+
+@pytest.mark.parametrize("step", ["write", "commit"])
+async def test_a_drop_within_a_put_is_silent(  # noqa: PLR0917 - each is a fixture
+    store: ImageStore,
+    name: str,
+    milvus_uri: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    step: str,
+) -> None:
+    """Another process drops the collection before the rows are written, or before the old ones are deleted."""
+    monkeypatch.setattr(definitions, "MAX_AGE_S", 60.0)
+    old, new = unit_vectors(2)
+    await store.create(a_collection(name))
+    await put(store, name, picture("p", old, content="old"))
+    commit, write = store._catalog.commit, store._index.write
+
+    async with opened(milvus_uri, redis_url) as other:
+
+        async def drop_and_write(*args: Any) -> None:
+            await other.drop(name)
+            await write(*args)
+
+        async def commit_and_drop(*args: Any) -> dict[str, bool]:
+            committed = await commit(*args)
+            await other.drop(name)
+            return committed
+
+        if step == "write":
+            monkeypatch.setattr(store._index, "write", drop_and_write)
+            with pytest.raises(NotFound):
+                await put(store, name, picture("p", new, content="new"))
+        else:
+            monkeypatch.setattr(store._catalog, "commit", commit_and_drop)
+            assert await put(store, name, picture("p", new, content="new")) == [PutStatus.UPDATED]
+
+    assert caplog.messages == []
+
+
+async def test_a_redis_that_is_lost_within_a_put_is_named(
+    fragile: ImageStore,
+    redis: EmbeddedServer,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Rows that cannot be deleted because Redis lost the collection are left to the sweep, with the cause."""
+    old, new = unit_vectors(2)
+    await put(fragile, name, picture("p", old, content="old"))
+    commit = fragile._catalog.commit
+
+    async def commit_and_lose(*args: Any) -> dict[str, bool]:
+        committed = await commit(*args)
+        async with Redis.from_url(redis.url) as client:
+            await client.flushall()
+        return committed
+
+    monkeypatch.setattr(fragile._catalog, "commit", commit_and_lose)
+    assert await put(fragile, name, picture("p", new, content="new")) == [PutStatus.UPDATED]
+    [message] = caplog.messages
+    assert "left to the sweep: Redis does not hold the collection" in message
 
 
 @pytest.mark.parametrize("bad", ["", "A", "1a", "a-b", "a" * 64, "a'; drop", "../x"])
