@@ -21,7 +21,7 @@ from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.stream import Ingester
 from services.ingest.upload_cleanup import UploadCleanup
-from services.stores.startup import open_when_up
+from services.stores.images import ImageStore
 from sources.roots import ImageRoots
 from sources.uploads import Uploads
 
@@ -31,7 +31,7 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
     """The server and its dependencies, not started yet."""
     directory = EncoderDirectory(settings.encoders)
     await directory.start()
-    store = await open_when_up(settings.milvus_uri, settings.redis_url)
+    store = await ImageStore.open_when_up(settings.milvus_uri, settings.redis_url)
     uploads = Uploads(settings.uploads) if settings.uploads else None
     admission = ItemAdmission(
         ItemReader(ImageRoots(settings.roots), uploads, settings.max_image_mib << 20),

@@ -84,7 +84,7 @@ class Maintenance:
         quiet = [name for name, written_at_s in self._written_at_s.items() if now_s - written_at_s >= self._quiet_s]
         for name in quiet:
             del self._written_at_s[name]
-            await self._attempt(self._store.settle(name))
+            await self._attempt(self._store.flush(name))
 
     async def _attempt(self, work: Awaitable[None]) -> None:
         try:

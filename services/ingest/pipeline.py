@@ -19,10 +19,9 @@ from services.ingest.backoff import retried
 from services.ingest.batcher import MicroBatcher
 from services.ingest.item import Added, LoadedImage
 from services.ingest.settings import IngestSettings
-from services.stores.entries import is_same_metadata
 from services.stores.images import ImageStore
 from services.stores.records import (
-    WHOLE_PICTURE,
+    WHOLE_IMAGE_REGION,
     Collection,
     ImageRecord,
     NewImage,
@@ -30,6 +29,7 @@ from services.stores.records import (
     PutResult,
     PutStatus,
     Region,
+    is_same_metadata,
 )
 
 
@@ -116,7 +116,7 @@ class Pipeline:
     async def _regions(self, image: LoadedImage) -> tuple[tuple[Region, ...], tuple[str, ...]]:
         """The objects of an image and the detector's warnings; the whole image if no object was found."""
         if self._detector is None:
-            return (WHOLE_PICTURE,), ()
+            return (WHOLE_IMAGE_REGION,), ()
         detector, deadline = self._detector, Deadline.after(self._item_time_s)
         async with self._detector_permits:
             with stage("detect"):
@@ -127,7 +127,7 @@ class Pipeline:
                     deadline,
                 )
         regions = tuple(Region(d.box, d.label, d.score, d.class_id) for d in found.detections)
-        return regions or (WHOLE_PICTURE,), found.warnings
+        return regions or (WHOLE_IMAGE_REGION,), found.warnings
 
     async def _look_up(self, uris: Sequence[str]) -> Sequence[ImageRecord | None]:
         return await self._store.lookup(self._collection.name, uris)

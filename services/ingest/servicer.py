@@ -22,8 +22,8 @@ from services.ingest.messages import (
     stored_image_message,
 )
 from services.ingest.stream import Ingester
-from services.stores.conditions import warnings_of
-from services.stores.filter import parse_filter
+from services.stores.filters.grammar import parse_filter
+from services.stores.filters.tree import warnings_of
 from services.stores.images import ImageStore
 from services.stores.records import Counts, image_id_of
 

@@ -16,7 +16,7 @@ from services.search.planner import PartPlanner
 from services.search.searcher import Searcher
 from services.search.servicer import SearchServicer
 from services.search.settings import SearchSettings
-from services.stores.startup import open_when_up
+from services.stores.images import ImageStore
 
 SERVICE = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
 
@@ -26,12 +26,12 @@ async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
     """The server and its dependencies, not started yet."""
     directory = EncoderDirectory(settings.encoders)
     await directory.start()
-    store = await open_when_up(settings.milvus_uri, settings.redis_url)
+    store = await ImageStore.open_when_up(settings.milvus_uri, settings.redis_url)
     searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store)))
     servicer = SearchServicer(searcher, max_time_s=settings.max_time_s, max_message_bytes=settings.max_message_bytes)
 
     async def is_ready() -> bool:
-        await store.ping_index()
+        await store.ping_milvus()
         return True
 
     register = partial(search_pb2_grpc.add_SearchServiceServicer_to_server, servicer)

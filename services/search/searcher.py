@@ -12,7 +12,7 @@ from services.search.embedding import QueryEmbedder
 from services.search.planner import QueryEmbeddings
 from services.search.query import SearchAnswer, SearchQuery
 from services.stores.images import ImageStore
-from services.stores.records import Found
+from services.stores.records import FindResult, NearestQuery
 
 # Reading the records of a whole batch at once would block the event loop for longer than Redis may take to answer.
 FINDS_AT_ONCE = 16
@@ -62,15 +62,13 @@ class Searcher:
         space: str,
         permits: asyncio.Semaphore,
         deadline: Deadline,
-    ) -> tuple[QueryEmbeddings, Found] | ServiceError:
+    ) -> tuple[QueryEmbeddings, FindResult] | ServiceError:
         if isinstance(embedded, ServiceError):
             return embedded
         try:
             async with permits:
-                found = await self._store.find(
-                    query.collection,
+                nearest = NearestQuery(
                     embedded.embeddings,
-                    space=space,
                     limit=query.page_size,
                     offset=query.offset,
                     filter=query.filter,
@@ -78,14 +76,16 @@ class Searcher:
                     exact=query.exact,
                     group_by_image=query.group_by_image,
                     fold_copies=query.fold_copies,
-                    deadline=deadline,
                 )
+                found = await self._store.find(query.collection, nearest, deadline, space=space)
         except ServiceError as error:
             return error
         return embedded, found
 
 
-def _answer(space: str, embedded: QueryEmbeddings, found: Found, *, encode_ms: float, total_ms: float) -> SearchAnswer:
+def _answer(
+    space: str, embedded: QueryEmbeddings, found: FindResult, *, encode_ms: float, total_ms: float
+) -> SearchAnswer:
     return SearchAnswer(
         hits=tuple(found.hits),
         space=space,

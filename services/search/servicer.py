@@ -144,7 +144,7 @@ def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
         region=box_message(hit.region.detection.box) if hit.region else None,
         label=hit.region.label if hit.region else "",
         metadata=struct_of(hit.record.metadata),
-        query_region=hit.query_index if has_regions else None,
+        query_region=hit.query_position if has_regions else None,
         copies=hit.copies,
         copy_count=hit.copy_count,
     )

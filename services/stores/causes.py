@@ -1,4 +1,4 @@
-"""Why a store does not answer, in one line for those who run it; callers are told no more than that it does not."""
+"""Why a store does not answer, in one line for those who run it; callers learn only that it does not."""
 
 import logging
 import re

@@ -1,25 +1,36 @@
-"""What the collections are, remembered for a moment, and the repair of a collection that Redis lost."""
+"""The definitions of collections: created and dropped in both stores, cached for a second, rebuilt where Redis lost one."""
 
+import asyncio
+import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from dataclasses import replace
+from typing import Concatenate, ParamSpec, TypeVar
 
-from rpc.errors import NotFound, Unavailable
-from services.stores.milvus import MilvusIndex
+from rpc.deadline import Deadline
+from rpc.errors import AlreadyExists, NotFound, ServiceError, Unavailable
+from services.stores.milvus.store import RowStore
 from services.stores.records import Collection
 from services.stores.recovery import Recovery
-from services.stores.shards import CatalogLost
+from services.stores.redis.catalog import RedisCatalog
+from services.stores.redis.shards import CatalogLost
 
 MAX_AGE_S = 1.0
+TIMEOUT_S = 10.0
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+_logger = logging.getLogger(__name__)
 
 
 class Definitions:
     """Definitions as Milvus keeps them, at most a second old."""
 
-    def __init__(self, index: MilvusIndex, recovery: Recovery) -> None:
-        self._index = index
+    def __init__(self, rows: RowStore, catalog: RedisCatalog, recovery: Recovery) -> None:
+        self._rows = rows
+        self._catalog = catalog
         self._recovery = recovery
         self._known: dict[str, tuple[Collection, float]] = {}
 
@@ -32,33 +43,82 @@ class Definitions:
 
     async def fresh(self, name: str) -> Collection:
         """The definition as it is right now."""
-        self.forget(name)
-        return self.remember(await self._index.collection(name))
+        self._known.pop(name, None)
+        return self._remember(await self._rows.collection(name))
 
     async def check_current(self, collection: Collection) -> None:
         """NotFound where a collection was dropped, and perhaps created anew, since its definition was read."""
         if await self.fresh(collection.name) != collection:
-            raise NotFound(f"there is no such collection {collection.name} any longer")
+            raise NotFound(f"the collection {collection.name} was deleted")
 
-    def remember(self, collection: Collection) -> Collection:
-        """Keep a definition that was just read or made."""
-        self._known[collection.name] = (collection, time.monotonic() + MAX_AGE_S)
-        return collection
-
-    def forget(self, name: str) -> None:
-        """Read a definition again when it is needed next."""
-        self._known.pop(name, None)
-
-    async def whole(self, name: str, call: Callable[[Collection], Awaitable[_T]]) -> _T:
-        """A call on a collection that Redis holds: where it was lost, it is rebuilt first."""
+    async def with_rebuild(
+        self,
+        name: str,
+        call: Callable[Concatenate[Collection, _P], Awaitable[_T]],
+        *args: _P.args,
+        **options: _P.kwargs,
+    ) -> _T:
+        """Await `call(collection, *args, **options)`; where Redis lost the collection, rebuild it and call once more."""
         try:
-            return await call(await self.get(name))
+            return await call(await self.get(name), *args, **options)
         except CatalogLost:
-            # The definition may be old and the catalog right: what is rebuilt has to be the collection of now.
+            # The cached definition may be old and the catalog right: what is rebuilt is the collection of now.
             collection = await self.fresh(name)
         await self._recovery.rebuild(collection)
         try:
-            return await call(collection)
+            return await call(collection, *args, **options)
         except CatalogLost as error:
             await self.fresh(name)  # NotFound where it was dropped meanwhile
             raise Unavailable(f"Redis lost {name} while it was being rebuilt; try again") from error
+
+    async def create(self, collection: Collection) -> Collection:
+        """Create a collection, and return it with its index; AlreadyExists where the name is taken."""
+        deadline = Deadline.after(TIMEOUT_S)
+        await self._catalog.ping(deadline)
+        requested = replace(collection, generation=secrets.token_hex(8))
+        try:
+            created = await self._rows.create(requested)
+            await self._recovery.start(created, deadline)
+        except AlreadyExists:
+            return self._remember(await self._complete(requested, deadline))
+        except BaseException:
+            # Shielded, because it has to run also where the caller left; after a crash the next attempt completes it.
+            await asyncio.shield(asyncio.create_task(self._undo(requested)))
+            raise
+        return self._remember(created)
+
+    async def drop(self, name: str) -> None:
+        """Delete a collection with everything in it; NotFound where there is none."""
+        await self.fresh(name)
+        # Milvus first: what Redis alone knows is not a collection, what Milvus alone knows would be rebuilt.
+        await self._rows.drop(name)
+        self._known.pop(name, None)
+        await self._catalog.drop(name, Deadline.after(TIMEOUT_S))
+
+    def _remember(self, collection: Collection) -> Collection:
+        self._known[collection.name] = (collection, time.monotonic() + MAX_AGE_S)
+        return collection
+
+    async def _complete(self, requested: Collection, deadline: Deadline) -> Collection:
+        """Finish an attempt that crashed between the stores; AlreadyExists where it is another collection, or has rows."""
+        found = await self._rows.collection(requested.name)
+        same = replace(requested, index=requested.index or found.index, generation="", create_time_s=0.0)
+        if replace(found, generation="", create_time_s=0.0) == same:
+            try:
+                await self._catalog.counts(found, deadline)
+            except CatalogLost:
+                if not await self._rows.has_rows(found, deadline):
+                    await self._recovery.start(found, deadline)
+                    return found
+        raise AlreadyExists(f"the collection {requested.name} exists; delete it or take another name")
+
+    async def _undo(self, requested: Collection) -> None:
+        """Remove what a failed attempt made, and not what another caller made under the same name."""
+        try:
+            if (await self._rows.collection(requested.name)).generation == requested.generation:
+                await self._rows.drop(requested.name)
+                await self._catalog.drop(requested.name, Deadline.after(TIMEOUT_S))
+        except NotFound:
+            pass
+        except ServiceError as error:
+            _logger.warning("%s: it was not created, and what is left of it stays: %s", requested.name, error)

@@ -1,34 +1,35 @@
-"""What is checked about a picture before any store hears of it."""
+"""What is written of an image: completed from the live version where the caller left something out, and checked."""
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
+from domain.box import is_inside
 from domain.limits import MAX_LABEL_BYTES, MAX_REGIONS, MAX_URI_BYTES
-from rpc.errors import InvalidArgument
+from rpc.errors import Aborted, InvalidArgument, Unavailable
 from rpc.metadata import checked
-from services.stores.catalog import Draft
-from services.stores.entries import encode_record, fingerprint_of
-from services.stores.records import Embeddings, ImageRecord, NewImage, Region, image_id_of
+from services.stores.records import (
+    Draft,
+    Embeddings,
+    ImageRecord,
+    NewImage,
+    NewMetadata,
+    Region,
+    StoredImage,
+    image_id_of,
+)
 
 UNIT_TOLERANCE = 1e-3
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A picture that may be written: its record still lacks the version."""
-
-    image: NewImage
-    record: ImageRecord
-    draft: Draft
+Change = NewImage | NewMetadata
 
 
-def prepare(image: NewImage, dimension: int, now_s: float, based_on: int | None = None) -> Prepared:
-    """The image with its record; InvalidArgument says what cannot be stored. `based_on` is explained at Draft."""
+def draft_of(image: NewImage, dimension: int, now_s: float, based_on: int | None = None) -> Draft:
+    """The image with its record; InvalidArgument says what cannot be stored."""
     _check_uri(image.uri)
     if _SHA256.fullmatch(image.sha256) is None:
         raise InvalidArgument("sha256: 64 hex digits are needed")
@@ -49,17 +50,42 @@ def prepare(image: NewImage, dimension: int, now_s: float, based_on: int | None 
         update_time_s=now_s,
         decoder_revision=image.decoder_revision,
     )
-    draft = Draft(record.image_id, fingerprint_of(record), record.region_count, encode_record(record), based_on)
-    return Prepared(image, record, draft)
+    return Draft(image, record, based_on)
 
 
 def check_embeddings(embeddings: Embeddings, dimension: int) -> None:
-    """InvalidArgument unless embeddings are (N, dimension) unit vectors; NaN is stored by some engines, so never by us."""
+    """InvalidArgument unless embeddings are (N, dimension) and of unit length; some engines store NaN, so it is refused."""
     if embeddings.ndim != 2 or embeddings.shape[1] != dimension:
         raise InvalidArgument(f"embedding: {dimension} numbers are needed, found the shape {embeddings.shape}")
     lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1)
     if not np.all(np.abs(lengths - 1.0) <= UNIT_TOLERANCE):
         raise InvalidArgument("embedding: unit length is needed, and no NaN")
+
+
+def is_whole(change: Change) -> bool:
+    """Whether nothing of the live version is needed."""
+    return isinstance(change, NewImage) and change.metadata is not None
+
+
+def completed(change: Change, record: ImageRecord | None, stored: StoredImage | None) -> NewImage:
+    """The whole image: metadata that are not sent stay, and so do the embeddings where only metadata are sent."""
+    if isinstance(change, NewImage):
+        kept = record.metadata if record else {}
+        return change if change.metadata is not None else replace(change, metadata=kept)
+    if record is None or record.sha256 != change.sha256:
+        raise Aborted("the image changed meanwhile; send it again")
+    if stored is None:
+        raise Unavailable("the stored embeddings of this image cannot be read now; try again")
+    return NewImage(
+        uri=record.uri,
+        sha256=record.sha256,
+        width_px=record.width_px,
+        height_px=record.height_px,
+        metadata=change.metadata,
+        regions=stored.regions,
+        embeddings=stored.embeddings,
+        decoder_revision=record.decoder_revision,
+    )
 
 
 def _check_uri(uri: str) -> None:
@@ -79,9 +105,5 @@ def _check_regions(regions: tuple[Region, ...]) -> None:
             raise InvalidArgument(f"label: {MAX_LABEL_BYTES} bytes are the most")
         if not math.isfinite(region.score):
             raise InvalidArgument("score: a region's score has to be finite")
-        if region.box is not None and not _is_box(*region.box):
+        if region.box is not None and not is_inside(region.box):
             raise InvalidArgument("box: 0 <= min < max <= 1 is needed for x and y")
-
-
-def _is_box(x_min: float, y_min: float, x_max: float, y_max: float) -> bool:
-    return 0 <= x_min < x_max <= 1 and 0 <= y_min < y_max <= 1

@@ -1,124 +1,95 @@
-"""The pictures of Fovea, kept by Milvus and Redis together: what the services see of the stores."""
+"""The images of Fovea, kept by Milvus and Redis together: what the services see of the stores."""
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
 from rpc.deadline import Deadline
-from rpc.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ServiceError, Unavailable
-from services.stores.catalog import RedisCatalog
-from services.stores.conditions import Filter
-from services.stores.contents import Contents
+from rpc.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from services.stores.causes import cause_of
 from services.stores.definitions import Definitions
-from services.stores.expression import Engine, expression_of
-from services.stores.filter import parse_filter
-from services.stores.finding import Finder, Query
-from services.stores.milvus import MilvusIndex
+from services.stores.drafts import Change
+from services.stores.filters.expression import Engine, expression_of
+from services.stores.filters.grammar import parse_filter
+from services.stores.finding import Finder
+from services.stores.milvus.rows import RowKey, listed
+from services.stores.milvus.store import RowStore
 from services.stores.records import (
     Collection,
     Counts,
-    Deleted,
-    Embeddings,
-    Found,
+    DeleteResult,
+    FindResult,
     ImageRecord,
-    NewImage,
-    NewMetadata,
+    NearestQuery,
     PutResult,
     StoredImage,
     image_id_of,
     is_image_id,
 )
 from services.stores.recovery import Recovery
-from services.stores.rows import EMBEDDING, REGION_FIELDS, RowKey, stored_image, version_keys
-from services.stores.scripts import QUARANTINE_S
-from services.stores.shards import CatalogLost
+from services.stores.redis.catalog import RedisCatalog
+from services.stores.redis.shards import CatalogLost
 from services.stores.writing import Writer
 
 READ_TIMEOUT_S = 10.0
 SWEEP_TIMEOUT_S = 600.0
 PAGE_SIZE = 1000
+RECONNECT_S = 1.0
 
 _logger = logging.getLogger(__name__)
 
 
 class ImageStore:
-    """Collections of pictures that are found by embedding."""
+    """Collections of images that are found by embedding."""
 
-    def __init__(self, index: MilvusIndex, catalog: RedisCatalog) -> None:
-        self._index = index
+    def __init__(self, rows: RowStore, catalog: RedisCatalog) -> None:
+        self._rows = rows
         self._catalog = catalog
-        self._recovery = Recovery(index, catalog)
-        self._definitions = Definitions(index, self._recovery)
-        self._writer = Writer(index, catalog, self._definitions, self._recovery)
-        self._finder = Finder(index, catalog)
-        self._contents = Contents(index, catalog, self._definitions)
+        self._recovery = Recovery(rows, catalog)
+        self._definitions = Definitions(rows, catalog, self._recovery)
+        self._writer = Writer(rows, catalog, self._definitions, self._recovery)
+        self._finder = Finder(rows, catalog)
 
     @classmethod
-    async def open(cls, milvus_uri: str, redis_url: str, *, quarantine_s: float = QUARANTINE_S) -> "ImageStore":
+    async def open(cls, milvus_uri: str, redis_url: str) -> "ImageStore":
         """Connect to both stores; Unavailable when Milvus does not answer. Redis is asked nothing yet."""
-        return cls(await MilvusIndex.open(milvus_uri), RedisCatalog.open(redis_url, quarantine_s))
+        catalog = RedisCatalog.open(redis_url)  # first, because it opens nothing yet that would have to be closed
+        return cls(await RowStore.open(milvus_uri), catalog)
 
-    @property
-    def engine(self) -> Engine:
-        """What runs behind the Milvus URI."""
-        return self._index.engine
+    @classmethod
+    async def open_when_up(cls, milvus_uri: str, redis_url: str) -> "ImageStore":
+        """Connect as soon as Milvus answers, so that processes may start in any order."""
+        logged = ""
+        while True:
+            try:
+                return await cls.open(milvus_uri, redis_url)
+            except (Unavailable, DeadlineExceeded) as error:
+                if (cause := cause_of(error)) != logged:
+                    _logger.warning("waiting for Milvus: %s", cause, extra={"cause": cause})
+                    logged = cause
+                await asyncio.sleep(RECONNECT_S)
 
     async def close(self) -> None:
         """Close both connections."""
         await self._recovery.close()
-        await asyncio.gather(self._index.close(), self._catalog.close())
+        try:
+            await self._rows.close()
+        finally:
+            await self._catalog.close()
 
     async def ping(self, deadline: Deadline | None = None) -> None:
         """Ask both stores something that only a working store answers; Unavailable or FailedPrecondition otherwise."""
         deadline = deadline or Deadline.after(READ_TIMEOUT_S)
-        await self._index.ping(deadline)
+        await self._rows.ping(deadline)
         await self._catalog.ping(deadline)
 
-    async def ping_index(self) -> None:
+    async def ping_milvus(self) -> None:
         """Ask Milvus alone: searches go on, with a warning, while Redis is away."""
-        await self._index.ping(Deadline.after(READ_TIMEOUT_S))
+        await self._rows.ping(Deadline.after(READ_TIMEOUT_S))
 
     async def create(self, collection: Collection) -> Collection:
-        """Create a collection and tell with which index; AlreadyExists where the name is taken."""
-        deadline = Deadline.after(READ_TIMEOUT_S)
-        await self._catalog.ping(deadline)
-        wanted = replace(collection, generation=secrets.token_hex(8))
-        try:
-            created = await self._index.create(wanted)
-            await self._recovery.start(created, deadline)
-        except AlreadyExists:
-            return self._definitions.remember(await self._completed(wanted, deadline))
-        except BaseException:
-            # Also where the caller is gone; a crash in between is completed by the next sweep or attempt.
-            await asyncio.shield(asyncio.create_task(self._undo(wanted)))
-            raise
-        return self._definitions.remember(created)
-
-    async def _completed(self, wanted: Collection, deadline: Deadline) -> Collection:
-        """What an attempt that crashed left behind, now whole; AlreadyExists where there is more, or something else."""
-        found = await self._index.collection(wanted.name)
-        same = replace(wanted, index=wanted.index or found.index, generation="", create_time_s=0.0)
-        if replace(found, generation="", create_time_s=0.0) == same:
-            try:
-                await self._catalog.counts(found, deadline)
-            except CatalogLost:
-                if not await self._index.has_rows(found, deadline):
-                    await self._recovery.start(found, deadline)
-                    return found
-        raise AlreadyExists(f"the collection {wanted.name} exists; delete it or take another name")
-
-    async def _undo(self, wanted: Collection) -> None:
-        """Remove what a failed attempt made, and nothing that somebody else made under the same name."""
-        try:
-            if (await self._index.collection(wanted.name)).generation == wanted.generation:
-                await self._index.drop(wanted.name)
-                await self._catalog.drop(wanted.name, Deadline.after(READ_TIMEOUT_S))
-        except NotFound:
-            pass
-        except ServiceError as error:
-            _logger.warning("%s: it was not created, and what is left of it stays: %s", wanted.name, error)
+        """Create a collection, and return it with its index; AlreadyExists where the name is taken."""
+        return await self._definitions.create(collection)
 
     async def get(self, name: str) -> Collection:
         """The definition of a collection, at most a second old; NotFound where there is none."""
@@ -126,22 +97,18 @@ class ImageStore:
 
     async def collections(self) -> list[Collection]:
         """All collections, by name."""
-        return await self._index.collections()
+        return await self._rows.collections()
 
     async def drop(self, name: str) -> None:
         """Delete a collection with everything in it; NotFound where there is none."""
-        await self._definitions.fresh(name)
-        await self._index.drop(name)
-        self._definitions.forget(name)
-        await self._catalog.drop(name, Deadline.after(READ_TIMEOUT_S))
+        await self._definitions.drop(name)
 
     async def counts(self, name: str) -> Counts:
-        """How many pictures and regions can be found."""
-        deadline = Deadline.after(READ_TIMEOUT_S)
-        return await self._definitions.whole(name, lambda collection: self._catalog.counts(collection, deadline))
+        """How many images and regions can be found."""
+        return await self._definitions.with_rebuild(name, self._catalog.counts, Deadline.after(READ_TIMEOUT_S))
 
     async def counts_or_none(self, name: str) -> Counts | None:
-        """The counts, or None where Redis lost the collection: its rebuild begins, and nobody waits for it."""
+        """The counts, or None where Redis lost the collection: its rebuild begins, and is not waited for."""
         collection = await self._definitions.get(name)
         try:
             return await self._catalog.counts(collection, Deadline.after(READ_TIMEOUT_S))
@@ -151,72 +118,59 @@ class ImageStore:
 
     async def lookup(self, name: str, uris: Sequence[str]) -> list[ImageRecord | None]:
         """For each uri the live record, if there is one."""
-        ids = [image_id_of(uri) for uri in uris]
-        deadline = Deadline.after(READ_TIMEOUT_S)
-        records = await self._definitions.whole(name, lambda it: self._catalog.records(it, set(ids), deadline))
+        ids, deadline = [image_id_of(uri) for uri in uris], Deadline.after(READ_TIMEOUT_S)
+        records = await self._definitions.with_rebuild(name, self._catalog.records, set(ids), deadline)
         return [records.get(image_id) for image_id in ids]
 
-    async def put(self, name: str, changes: Sequence[NewImage | NewMetadata], deadline: Deadline) -> list[PutResult]:
+    async def put(self, name: str, changes: Sequence[Change], deadline: Deadline) -> list[PutResult]:
         """Write images, one result each, in order. What is answered with a status is durable and findable."""
         return await self._writer.put(name, changes, deadline)
 
-    async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> Deleted:
-        """Delete images for good, and tell which there were; unknown ids are not an error."""
+    async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> DeleteResult:
+        """Delete images for good; unknown ids are not an error."""
         return await self._writer.delete(name, image_ids, deadline)
 
-    async def find(
-        self,
-        name: str,
-        embeddings: Embeddings,
-        *,
-        limit: int,
-        offset: int = 0,
-        filter: str = "",  # noqa: A002 - the contract's word
-        min_score: float | None = None,
-        exact: bool = False,
-        group_by_image: bool = True,
-        fold_copies: bool = True,
-        space: str = "",
-        deadline: Deadline,
-    ) -> Found:
-        """The pictures nearest to any of the embeddings (Q, D), best first; a page past the end is empty.
+    async def find(self, name: str, query: NearestQuery, deadline: Deadline, *, space: str = "") -> FindResult:
+        """The images nearest to any of the embeddings, best first; a page past the end is empty.
 
         FailedPrecondition where the collection is not, or no longer, of the `space` that the embeddings are from.
         """
-        query = Query(embeddings, limit, offset, filter, min_score, exact, group_by_image, fold_copies)
         collection = await self.get(name)
         _check_space(collection, space)
         try:
             return await self._finder.find(collection, query, deadline)
         except CatalogLost:
+            # A search does not wait for a rebuild: it trusts the rows, unless the collection is another one by now.
             fresh = await self._definitions.fresh(name)
         _check_space(fresh, space or collection.space)
         return await self._finder.find(fresh, query, deadline, trust_rows=True)
 
     async def image(self, name: str, image_id: str) -> StoredImage:
-        """A picture with its regions and embeddings; NotFound where there is none."""
+        """An image with its regions and embeddings; NotFound where there is none."""
         deadline = Deadline.after(READ_TIMEOUT_S)
-        for _ in range(2):
-            record = await self._record(name, image_id, deadline)
-            keys = version_keys(image_id, record.version, record.region_count)
-            rows = await self._index.rows(name, keys, ["key", *REGION_FIELDS, EMBEDDING], deadline)
-            if len(rows) == record.region_count:
-                return stored_image(record, rows)
-        raise Unavailable(f"the rows of the picture {image_id} cannot be read now; try again")
+        for _ in range(2):  # an update between the two questions leaves the rows of the first answer deleted
+            records = await self._records(name, [image_id], deadline) if is_image_id(image_id) else []
+            if not records:
+                raise NotFound(f"there is no image {image_id[:64]} in {name}")
+            stored = await self._rows.images(name, records, deadline)
+            if stored:
+                return stored[image_id]
+        raise Unavailable(f"the rows of the image {image_id} cannot be read now; try again")
 
     async def page(
         self,
         name: str,
         *,
-        filter: str = "",  # noqa: A002
         page_size: int,
         page_token: str = "",
+        filter: str = "",  # noqa: A002 - the contract's word
     ) -> tuple[list[ImageRecord], str]:
         """Up to `page_size` records by image_id, and the token of the next page; the last page's token is empty."""
         if page_token and not is_image_id(page_token):
-            raise InvalidArgument("page_token: send what the page before gave")
+            raise InvalidArgument("page_token: send the one of the page before")
         deadline = Deadline.after(READ_TIMEOUT_S)
         records: list[ImageRecord] = []
+        # One record more than the page has tells whether another page follows.
         async for batch in self._batches(name, filter, page_token, min(PAGE_SIZE, page_size + 1), deadline):
             records += batch
             if len(records) > page_size:
@@ -224,69 +178,64 @@ class ImageStore:
         return records, ""
 
     async def ids_matching(self, name: str, filter: str) -> list[str]:  # noqa: A002
-        """The ids of all pictures that match a filter, in order."""
-        deadline = Deadline.after(SWEEP_TIMEOUT_S)
-        batches = self._batches(name, filter, "", PAGE_SIZE, deadline)
+        """The ids of all images that match a filter, in order."""
+        batches = self._batches(name, filter, "", PAGE_SIZE, Deadline.after(SWEEP_TIMEOUT_S))
         return [record.image_id async for batch in batches for record in batch]
 
     async def used_sha256s(self, sha256s: Sequence[str]) -> set[str]:
         """Those of these SHA-256 that a live or pending image of any collection has."""
-        return await self._contents.used(sha256s, Deadline.after(SWEEP_TIMEOUT_S))
+        deadline = Deadline.after(SWEEP_TIMEOUT_S)
+        used: set[str] = set()
+        for collection in await self._rows.collections():
+            if left := set(sha256s) - used:
+                try:
+                    used |= await self._used_in(collection, left, deadline)
+                except NotFound:
+                    continue  # dropped meanwhile
+        return used
 
     async def sweep(self, name: str) -> None:
         """Finish what crashed writers left behind, and rebuild Redis where it lost the collection."""
-        deadline = Deadline.after(SWEEP_TIMEOUT_S)
-        await self._definitions.whole(name, lambda collection: self._recovery.sweep(collection, deadline))
+        await self._definitions.with_rebuild(name, self._recovery.sweep, Deadline.after(SWEEP_TIMEOUT_S))
 
-    async def settle(self, name: str) -> None:
+    async def flush(self, name: str) -> None:
         """Let Milvus index what was written, for when an ingest went quiet; Milvus Lite needs nothing."""
-        if self._index.engine is Engine.SERVER:
-            await self._index.flush(name, Deadline.after(SWEEP_TIMEOUT_S))
+        if self._rows.engine is Engine.SERVER:
+            await self._rows.flush(name, Deadline.after(SWEEP_TIMEOUT_S))
 
-    async def _record(self, name: str, image_id: str, deadline: Deadline) -> ImageRecord:
-        records = await self._records(name, [image_id], deadline) if is_image_id(image_id) else []
-        if not records:
-            raise NotFound(f"there is no picture {image_id[:64]} in {name}")
-        return records[0]
+    async def _used_in(self, collection: Collection, sha256s: set[str], deadline: Deadline) -> set[str]:
+        # Pending first: what becomes live between the two questions is seen by one of them.
+        pending = await self._definitions.with_rebuild(collection.name, self._catalog.pending_sha256s, deadline)
+        used = pending & sha256s
+        expression = f"sha256 in [{listed(sha256s)}]"
+        scan = self._rows.scan(collection, expression=expression, fields=(), deadline=deadline, consistency="Strong")
+        async for rows in scan:
+            ids = {RowKey.parse(row["key"]).image_id for row in rows}
+            used |= {record.sha256 for record in await self._records(collection.name, list(ids), deadline)} & sha256s
+        return used
 
-    def _batches(
+    async def _records(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> list[ImageRecord]:
+        """The live records of those of these images that have one, in order."""
+        found = await self._definitions.with_rebuild(name, self._catalog.records, image_ids, deadline)
+        return [found[image_id] for image_id in image_ids if image_id in found]
+
+    async def _batches(
         self, name: str, filter_text: str, after: str, size: int, deadline: Deadline
     ) -> AsyncIterator[list[ImageRecord]]:
-        """Live records behind `after`, by image_id."""
+        """Live records behind `after`, by image_id: from Redis alone, `size` at a time, or those that match a filter."""
         tree = parse_filter(filter_text)
         if tree is None:
-            return self._all(name, after, size, deadline)
-        return self._matching(name, tree, after, deadline)
-
-    async def _all(self, name: str, after: str, size: int, deadline: Deadline) -> AsyncIterator[list[ImageRecord]]:
-        """Live records from Redis alone, `size` at a time."""
-        while True:
-            ids = await self._ids(name, after, size, deadline)
-            if not ids:
-                return
-            yield await self._records(name, ids, deadline)
-            after = ids[-1]
-
-    async def _matching(
-        self, name: str, tree: Filter, after: str, deadline: Deadline
-    ) -> AsyncIterator[list[ImageRecord]]:
-        """Live records with a row that matches; rows of other versions do not count."""
-        expression = expression_of(tree, self._index.engine)
-        scan = self._index.scan(await self.get(name), expression=expression, fields=(), after=after, deadline=deadline)
-        async for rows in scan:
+            with_rebuild, list_ids = self._definitions.with_rebuild, self._catalog.ids
+            while ids := await with_rebuild(name, list_ids, after=after, limit=size, deadline=deadline):
+                yield await self._records(name, ids, deadline)
+                after = ids[-1]
+            return
+        expression, collection = expression_of(tree, self._rows.engine), await self._definitions.get(name)
+        async for rows in self._rows.scan(collection, expression=expression, fields=(), after=after, deadline=deadline):
             keys = [RowKey.parse(row["key"]) for row in rows]
-            versions = {(key.image_id, key.version) for key in keys}
             records = await self._records(name, list(dict.fromkeys(key.image_id for key in keys)), deadline)
+            versions = {(key.image_id, key.version) for key in keys}  # rows of other versions do not count
             yield [record for record in records if (record.image_id, record.version) in versions]
-
-    async def _ids(self, name: str, after: str, size: int, deadline: Deadline) -> list[str]:
-        return await self._definitions.whole(
-            name, lambda it: self._catalog.ids(it, after=after, limit=size, deadline=deadline)
-        )
-
-    async def _records(self, name: str, ids: Sequence[str], deadline: Deadline) -> list[ImageRecord]:
-        records = await self._definitions.whole(name, lambda it: self._catalog.records(it, ids, deadline))
-        return [records[image_id] for image_id in ids if image_id in records]
 
 
 def _check_space(collection: Collection, space: str) -> None:

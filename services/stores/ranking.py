@@ -1,41 +1,29 @@
-"""From rows near the queries to hits: merged, grouped by picture, copies folded. Nothing here asks a store."""
+"""From rows near the queries to hits: merged, grouped by image, copies folded. Nothing here asks a store."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
 
-from services.stores.milvus import Neighbor, Row
-from services.stores.records import Hit, ImageRecord
-from services.stores.rows import RowKey, region_of
+from services.stores.milvus.rows import Neighbor, RowKey, region_of
+from services.stores.records import Hit, ImageRecord, NearestQuery
 
 MAX_COPIES = 100  # copies that a hit names
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A row with its best score and the query that gave it."""
+class _Match(NamedTuple):
+    """A row of a version that lives."""
 
-    key: RowKey
-    score: float
-    query_index: int
-    fields: Row
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A candidate whose picture's record lives."""
-
-    candidate: Candidate
+    row: Neighbor
     record: ImageRecord
 
 
-def merge(answers: Sequence[Sequence[Neighbor]]) -> list[Candidate]:
+def merge(answers: Iterable[Iterable[Neighbor]]) -> list[Neighbor]:
     """Each row once, with the best of its scores."""
-    best: dict[str, Candidate] = {}
-    for query_index, neighbors in enumerate(answers):
-        for near in neighbors:
-            known = best.get(near.key)
-            if known is None or near.score > known.score:
-                best[near.key] = Candidate(RowKey.parse(near.key), near.score, query_index, near.fields)
+    best: dict[RowKey, Neighbor] = {}
+    for neighbor in chain.from_iterable(answers):
+        known = best.get(neighbor.key)
+        if known is None or neighbor.score > known.score:
+            best[neighbor.key] = neighbor
     return list(best.values())
 
 
@@ -45,30 +33,31 @@ def horizon(answers: Sequence[Sequence[Neighbor]], fetched: int, min_score: floa
     return max((score for score in cut_off if score >= min_score), default=float("-inf"))
 
 
-def rank(matches: Iterable[Match], *, group_by_image: bool, fold_copies: bool, has_regions: bool) -> list[Hit]:
-    """Hits, best first; equal scores by uri, so that a copy never leads before its original by chance."""
-    ordered = sorted(matches, key=lambda each: (-each.candidate.score, each.record.uri, each.candidate.key.region))
-    if group_by_image:
-        ordered = _firsts(ordered)
-    folded: dict[tuple[str, int], list[Match]] = {}
-    for match in ordered:
-        region = 0 if group_by_image else match.candidate.key.region
-        identity = match.record.sha256 if fold_copies else match.record.image_id
-        folded.setdefault((identity, region), []).append(match)
+def rank(
+    rows: Iterable[Neighbor], records: Mapping[str, ImageRecord], query: NearestQuery, *, has_regions: bool
+) -> list[Hit]:
+    """The hits of live versions, best first; equal scores by uri, so that the order of copies never changes."""
+    matches = [
+        _Match(row, records[row.key.image_id])
+        for row in rows
+        if row.key.image_id in records and records[row.key.image_id].version == row.key.version
+    ]
+    matches.sort(key=lambda each: (-each.row.score, each.record.uri, each.row.key.region))
+    folded: dict[tuple[str, int], list[_Match]] = {}
+    ranked: set[str] = set()
+    for match in matches:
+        image_id = match.record.image_id
+        if query.group_by_image and image_id in ranked:
+            continue  # a region of an image that has a better one
+        ranked.add(image_id)
+        region = 0 if query.group_by_image else match.row.key.region
+        folded.setdefault((match.record.sha256 if query.fold_copies else image_id, region), []).append(match)
     return [_hit(lead, copies, has_regions=has_regions) for lead, *copies in folded.values()]
 
 
-def _firsts(ordered: Iterable[Match]) -> list[Match]:
-    firsts: dict[str, Match] = {}
-    for match in ordered:
-        firsts.setdefault(match.record.image_id, match)
-    return list(firsts.values())
-
-
-def _hit(match: Match, copies: Sequence[Match], *, has_regions: bool) -> Hit:
-    candidate = match.candidate
-    region = region_of(candidate.fields) if has_regions else None
+def _hit(match: _Match, copies: Sequence[_Match], *, has_regions: bool) -> Hit:
+    region = region_of(match.row.fields) if has_regions else None
     if region is not None and region.box is None:
         region = None
     uris = tuple(copy.record.uri for copy in copies[:MAX_COPIES])
-    return Hit(match.record, candidate.score, region, candidate.query_index, uris, len(copies))
+    return Hit(match.record, match.row.score, region, match.row.query_position, uris, len(copies))

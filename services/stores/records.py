@@ -1,17 +1,18 @@
-"""What the stores keep and give back: collections, pictures, regions, hits."""
+"""What the stores keep and answer: collections, images, regions, hits."""
 
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from domain.box import WHOLE_IMAGE, Box
 from domain.detection import Detection
-from rpc.errors import InvalidArgument, ServiceError
+from rpc.errors import Aborted, InvalidArgument, ServiceError
 
 Metadata = dict[str, Any]
 Embeddings = npt.NDArray[np.float32]
@@ -31,7 +32,7 @@ class CollectionMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A set of pictures that is searched together; it never changes once it exists.
+    """A set of images that is searched together; its definition never changes.
 
     `index` is a Milvus index type; empty on creation: chosen for the engine. `generation` is new on each creation, so
     that what is left of a collection of the same name is never taken for this one.
@@ -58,7 +59,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What one embedding stands for: a detected object, or the whole picture (`box` is None)."""
+    """What one embedding stands for: a detected object, or the whole image (`box` is None)."""
 
     box: Box | None
     label: str = ""
@@ -71,14 +72,14 @@ class Region:
         return Detection(self.box or WHOLE_IMAGE, self.label, self.score, self.class_id)
 
 
-WHOLE_PICTURE = Region(box=None)
+WHOLE_IMAGE_REGION = Region(box=None)
 
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
     """An image to put: `embeddings` is (R, D), one unit vector for each region; without `metadata` the old ones stay.
 
-    `decoder_revision` tells which decoder made the pixels that were encoded, see encoders/images/decoding.py.
+    `decoder_revision` names the decoder that made the pixels that were encoded, see encoders/images/decoding.py.
     """
 
     uri: str
@@ -89,10 +90,6 @@ class NewImage:
     regions: tuple[Region, ...]
     embeddings: Embeddings
     decoder_revision: int = FIRST_DECODER_REVISION
-
-    def with_metadata(self, metadata: Metadata) -> "NewImage":
-        """The same image with these metadata."""
-        return replace(self, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,7 @@ class NewMetadata:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """What is known about the live version of a picture."""
+    """What is known about the live version of an image."""
 
     image_id: str
     uri: str
@@ -121,8 +118,28 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """An image that may be written: its `record` lacks the version.
+
+    `based_on` is the live version that its content was made from, 0 for none, None where any will do.
+    """
+
+    image: NewImage
+    record: ImageRecord
+    based_on: int | None = None
+
+
+class Version(NamedTuple):
+    """A version of an image, by which its rows are known."""
+
+    image_id: str
+    number: int
+    region_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredImage:
-    """A picture with its regions and their embeddings (R, D)."""
+    """An image with its regions and their embeddings (R, D)."""
 
     record: ImageRecord
     regions: tuple[Region, ...]
@@ -130,7 +147,7 @@ class StoredImage:
 
 
 class PutStatus(StrEnum):
-    """What became of a picture that was put."""
+    """How a put changed an image."""
 
     ADDED = "ADDED"
     UNCHANGED = "UNCHANGED"
@@ -139,16 +156,21 @@ class PutStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """What became of one picture: a `status`, or the `error` that it alone met."""
+    """The outcome for one image: a `status`, or the `error` that it alone met."""
 
     image_id: str
     status: PutStatus | None = None
     error: ServiceError | None = None
     region_count: int = 0
 
+    @classmethod
+    def busy(cls, image_id: str) -> "PutResult":
+        """The result of a put that another one of the same image outran."""
+        return cls(image_id, error=Aborted("another caller is writing this image; send it again"))
+
 
 @dataclass(frozen=True, slots=True)
-class Deleted:
+class DeleteResult:
     """How many images there were, and the SHA-256 of their bytes."""
 
     image_count: int = 0
@@ -156,38 +178,63 @@ class Deleted:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """One picture, or one region of it, that a query found; `region` is None where rows stand for whole pictures.
+class NearestQuery:
+    """What to look for: embeddings (Q, D), of which any may match."""
 
-    `copies` names some of the `copy_count` exact copies that were folded into it.
+    embeddings: Embeddings
+    limit: int
+    offset: int = 0
+    filter: str = ""
+    min_score: float | None = None
+    exact: bool = False
+    group_by_image: bool = True
+    fold_copies: bool = True
+
+    @property
+    def end(self) -> int:
+        """How many hits have to be known."""
+        return self.offset + self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One image, or one region of it; `region` is None where rows stand for whole images.
+
+    `query_position` is the position of the query embedding that it is nearest to. `copies` names some of the `copy_count`
+    exact copies that were folded into it.
     """
 
     record: ImageRecord
     score: float
     region: Region | None
-    query_index: int
+    query_position: int
     copies: tuple[str, ...] = ()
     copy_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """An answer: hits, best first, and where the time went."""
+class FindResult:
+    """Hits, best first, and the time that each store took."""
 
     hits: tuple[Hit, ...]
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
     vector_search_ms: float = 0.0
     metadata_ms: float = 0.0
 
 
 def image_id_of(uri: str) -> str:
-    """The identity of a picture: the first 32 hex digits of the SHA-256 of its uri."""
+    """The identity of an image: the first 32 hex digits of the SHA-256 of its uri."""
     return hashlib.sha256(uri.encode()).hexdigest()[:32]
 
 
 def is_image_id(text: str) -> bool:
     """Whether a text can be an image_id at all."""
     return _IMAGE_ID.fullmatch(text) is not None
+
+
+def is_same_metadata(some: Metadata, other: Metadata) -> bool:
+    """Whether metadata are the same as JSON, in any order of names: 1 is not true."""
+    return orjson.dumps(some, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
 
 
 def check_collection_name(name: str) -> None:

@@ -1,27 +1,23 @@
-"""What brings the two stores together again: the sweep after a crash, and the rebuild of Redis from Milvus."""
+"""What makes the two stores agree again: the sweep after a crash, and the rebuild of Redis from Milvus."""
 
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from rpc.deadline import Deadline
 from rpc.errors import ServiceError, Unavailable
 from rpc.tasks import end, gather
-from services.stores.catalog import Rebuilt, RedisCatalog
-from services.stores.milvus import MAX_ROWS, MilvusIndex
-from services.stores.records import Collection
-from services.stores.rows import RECORD_FIELDS, RowKey, record_of
-from services.stores.shards import SHARDS, CatalogLost
-from services.stores.tombstones import Version, deleted_to, versions_in
+from services.stores.milvus.rows import RECORD_FIELDS, Row, RowKey, record_of, row_keys
+from services.stores.milvus.store import MAX_ROWS, RowStore
+from services.stores.records import Collection, Version
+from services.stores.redis.catalog import RedisCatalog
+from services.stores.redis.entries import Tombstones
+from services.stores.redis.rebuilding import RebuiltImage
+from services.stores.redis.shards import SHARDS, CatalogLost
 
-REBUILD_LEASE_S = 30.0
-REBUILD_WAIT_S = 0.1
 REBUILDS_AT_ONCE = 4
-RELEASE_TIMEOUT_S = 1.0
 REBUILD_TIMEOUT_S = 600.0
 PURGE_BATCH = 256
 
@@ -31,57 +27,64 @@ _logger = logging.getLogger(__name__)
 class Recovery:
     """Finishes what writers left unfinished."""
 
-    def __init__(self, index: MilvusIndex, catalog: RedisCatalog) -> None:
-        self._index = index
+    def __init__(self, rows: RowStore, catalog: RedisCatalog) -> None:
+        self._rows = rows
         self._catalog = catalog
         self._rebuilding: dict[str, asyncio.Task[None]] = {}
 
     async def sweep(self, collection: Collection, deadline: Deadline) -> None:
-        """Versions whose writer is gone live when all their rows are there, and die otherwise; dead rows are deleted."""
-        overdue = await self._catalog.overdue(collection, deadline)
-        if overdue:
-            complete = await self._complete(collection, overdue, deadline)
+        """Commit or abort the versions whose lease expired, and purge the tombstones."""
+        expired = await self._catalog.expired_leases(collection, deadline)
+        if expired:
+            complete = await self._complete(collection, expired, deadline)
+            # A complete version lives although its caller was never answered: a retry would write the same.
             await self._catalog.commit(collection, complete, deadline)
-            incomplete = [version for version in overdue if version not in complete]
-            await self._catalog.abandon(collection, incomplete, deadline)
-            _logger.warning("%s: of %d versions left behind, %d live now", collection.name, len(overdue), len(complete))
-        await self.bury(collection, await self._catalog.due(collection, deadline), deadline)
+            incomplete = [version for version in expired if version not in complete]
+            await self._catalog.abort(collection, incomplete, deadline)
+            _logger.warning("%s: of %d versions left behind, %d live now", collection.name, len(expired), len(complete))
+        await self.purge(collection, await self._catalog.purgeable(collection, deadline), deadline)
 
-    async def bury(self, collection: Collection, due: Mapping[str, str], deadline: Deadline) -> None:
-        """Delete the rows that tombstones name, then forget the tombstones."""
-        deletions = {image_id: deleted_to(image_id, tombstones) for image_id, tombstones in due.items()}
-        late = await self._purge(collection, {each: to for each, to in deletions.items() if to}, deadline)
-        keys = [
-            key for each, tombstones in due.items() for version in versions_in(each, tombstones) for key in version.keys
-        ]
+    async def purge(self, collection: Collection, tombstones: Sequence[Tombstones], deadline: Deadline) -> None:
+        """Delete the rows that tombstones name, then the tombstones."""
+        deleted_to = {each.image_id: each.deleted_to for each in tombstones if each.deleted_to}
+        unfinished = await self._delete_images(collection, deleted_to, deadline)
+        keys = [key for each in tombstones for version in each.versions for key in row_keys(*version)]
         if keys:
-            await self._index.delete(collection.name, keys, deadline)
-        clean = {image_id: tombstones for image_id, tombstones in due.items() if tombstones and image_id not in late}
-        await self._catalog.bury(collection, clean, deadline)
+            await self._rows.delete(collection.name, keys, deadline)
+        # Rows first: a tombstone without rows costs one more deletion, rows without a tombstone would stay for good.
+        finished = [each for each in tombstones if each.image_id not in unfinished]
+        await self._catalog.remove_tombstones(collection, finished, deadline)
 
-    async def _purge(self, collection: Collection, deletions: Mapping[str, int], deadline: Deadline) -> set[str]:
+    async def purge_images(self, collection: Collection, image_ids: Sequence[str], deadline: Deadline) -> None:
+        """Delete the rows that the tombstones of these images name, as far as they can be deleted now."""
+        await self.purge(collection, await self._catalog.purgeable(collection, deadline, image_ids), deadline)
+
+    async def _delete_images(
+        self, collection: Collection, deleted_to: Mapping[str, int], deadline: Deadline
+    ) -> set[str]:
         """Delete every row of images up to the version to which each is deleted; the images that may have more."""
-        late: set[str] = set()
-        ids = list(deletions)
-        for start in range(0, len(ids), PURGE_BATCH):
-            batch = ids[start : start + PURGE_BATCH]
-            rows = await self._index.rows_of_images(collection.name, batch, deadline)
-            keys = [key for key in (RowKey.parse(row["key"]) for row in rows) if key.version <= deletions[key.image_id]]
-            await self._index.delete(collection.name, [str(key) for key in keys], deadline)
-            if len(rows) >= MAX_ROWS:
-                late |= {key.image_id for key in keys}
-        return late
+        unfinished: set[str] = set()
+        image_ids = list(deleted_to)
+        for start in range(0, len(image_ids), PURGE_BATCH):
+            batch = image_ids[start : start + PURGE_BATCH]
+            found = await self._rows.keys_of_images(collection.name, batch, deadline)
+            # A newer version, which was put after the deletion, stays.
+            keys = [key for key in found if key.version <= deleted_to[key.image_id]]
+            await self._rows.delete(collection.name, list(map(str, keys)), deadline)
+            if len(found) >= MAX_ROWS:
+                unfinished |= {key.image_id for key in keys}
+        return unfinished
 
     async def start(self, collection: Collection, deadline: Deadline) -> None:
         """Open an empty collection for writes; Unavailable where it is dropped, or Redis lost, meanwhile."""
-        token = secrets.token_hex(8)
 
         async def open_shard(shard: str) -> None:
-            if await self._begin(collection, shard, token, deadline):
-                await self._catalog.rebuild_end(collection, shard, token=token, deadline=deadline)
+            rebuild = self._catalog.rebuild(collection, shard, deadline)
+            if await rebuild.begin():
+                await rebuild.end()
 
         try:
-            await gather(*(open_shard(shard) for shard in SHARDS))
+            await gather(*map(open_shard, SHARDS))
         except CatalogLost as error:
             raise Unavailable(f"Redis lost {collection.name} while it was being created; try again") from error
 
@@ -90,12 +93,9 @@ class Recovery:
         for task in list(self._rebuilding.values()):
             await end(task)
 
-    def is_rebuilding(self, collection: Collection) -> bool:
-        """Whether this process fills Redis from Milvus right now."""
-        return collection.generation in self._rebuilding
-
     async def rebuild(self, collection: Collection) -> None:
-        """Fill Redis from Milvus, once for all who ask: the highest complete version of each image lives."""
+        """Fill Redis from Milvus, once for all callers: the highest complete version of each image lives."""
+        # A caller that leaves does not end the rebuild that others wait for.
         await asyncio.shield(self.rebuild_soon(collection))
 
     def rebuild_soon(self, collection: Collection) -> "asyncio.Task[None]":
@@ -110,79 +110,66 @@ class Recovery:
     def _rebuilt(self, collection: Collection, task: "asyncio.Task[None]") -> None:
         del self._rebuilding[collection.generation]
         if not task.cancelled():
-            task.exception()  # those who wait for it are told
+            task.exception()  # asyncio logs an error that is never read; it is raised to those who wait
 
     async def _rebuild(self, collection: Collection) -> None:
         deadline = Deadline.after(REBUILD_TIMEOUT_S)
-        room = asyncio.Semaphore(REBUILDS_AT_ONCE)
+        running = asyncio.Semaphore(REBUILDS_AT_ONCE)
 
         async def rebuild_shard(shard: str) -> bool:
-            async with room:
+            async with running:
                 return await self._rebuild_shard(collection, shard, deadline)
 
-        rebuilt = sum(await gather(*(rebuild_shard(shard) for shard in SHARDS)))
+        rebuilt = sum(await gather(*map(rebuild_shard, SHARDS)))
         if rebuilt:
             _logger.warning(
                 "%s: Redis had lost %d of its %d shards, rebuilt from Milvus", collection.name, rebuilt, len(SHARDS)
             )
 
     async def _rebuild_shard(self, collection: Collection, shard: str, deadline: Deadline) -> bool:
-        token = secrets.token_hex(8)
+        """Whether the shard needed a rebuild."""
+        rebuild = self._catalog.rebuild(collection, shard, deadline)
         try:
-            is_ours = await self._begin(collection, shard, token, deadline)
-            if is_ours:
-                await self._fill(collection, shard, token, deadline)
+            if not await rebuild.begin():
+                return False
+            # Strong: every row that was acknowledged is read, whichever process wrote it a moment ago.
+            async for rows in self._rows.scan(
+                collection, prefix=shard, fields=RECORD_FIELDS, deadline=deadline, consistency="Strong"
+            ):
+                await rebuild.add(_rebuilt_images(rows))
+            await rebuild.end()
         except BaseException:
             with contextlib.suppress(ServiceError):
-                soon = Deadline.after(RELEASE_TIMEOUT_S)
-                await self._catalog.rebuild_release(collection, shard, token=token, deadline=soon)
+                await rebuild.release()
             raise
-        return is_ours
+        return True
 
-    async def _fill(self, collection: Collection, shard: str, token: str, deadline: Deadline) -> None:
-        async for rows in self._index.scan(
-            collection, prefix=shard, fields=RECORD_FIELDS, deadline=deadline, consistency="Strong"
-        ):
-            await self._catalog.rebuild_add(
-                collection, shard, _found(rows), token=token, lease_s=REBUILD_LEASE_S, deadline=deadline
-            )
-        await self._catalog.rebuild_end(collection, shard, token=token, deadline=deadline)
-
-    async def _begin(self, collection: Collection, shard: str, token: str, deadline: Deadline) -> bool:
-        """Whether the shard is ours to rebuild; False once it is whole."""
-        while True:
-            answer = await self._catalog.rebuild_begin(
-                collection, shard, token=token, lease_s=REBUILD_LEASE_S, deadline=deadline
-            )
-            if answer != "busy":
-                return answer == "begun"
-            await asyncio.sleep(min(REBUILD_WAIT_S, deadline.left_s()))
-
-    async def _complete(self, collection: Collection, overdue: Iterable[Version], deadline: Deadline) -> list[Version]:
+    async def _complete(self, collection: Collection, versions: Iterable[Version], deadline: Deadline) -> list[Version]:
         """The versions all of whose rows are in Milvus."""
-        wanted = {version: version.keys for version in overdue}
-        keys = [key for version in wanted.values() for key in version]
-        rows = await self._index.rows(collection.name, keys, ["key"], deadline, consistency="Strong")
-        there = {row["key"] for row in rows}
-        return [version for version, keys in wanted.items() if there.issuperset(keys)]
+        keys = {version: row_keys(*version) for version in versions}
+        every_key = [key for each in keys.values() for key in each]
+        rows = await self._rows.read(collection.name, every_key, ["key"], deadline, consistency="Strong")
+        found = {row["key"] for row in rows}
+        return [version for version, each in keys.items() if found.issuperset(each)]
 
 
-def _found(rows: Iterable[dict[str, Any]]) -> list[Rebuilt]:
-    """What the rows of some images, all of them, say about each."""
-    images: dict[str, dict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+def _rebuilt_images(rows: Iterable[Row]) -> list[RebuiltImage]:
+    """What all rows of some images say about each."""
+    images: dict[str, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         key = RowKey.parse(row["key"])
         images[key.image_id][key.version].append(row)
-    return [_found_of(image_id, versions) for image_id, versions in images.items()]
+    return [_rebuilt_image(image_id, versions) for image_id, versions in images.items()]
 
 
-def _found_of(image_id: str, versions: Mapping[int, list[dict[str, Any]]]) -> Rebuilt:
+def _rebuilt_image(image_id: str, versions: Mapping[int, list[Row]]) -> RebuiltImage:
     """The highest complete version lives unless the image was deleted since."""
     region_counts = {version: rows[0]["region_count"] for version, rows in versions.items()}
-    deleted = max((version for version, count in region_counts.items() if count == 0), default=0)
+    deleted_to = max((version for version, count in region_counts.items() if count == 0), default=0)
+    # A version without some of its rows was never acknowledged, or is being deleted.
     complete = [
-        version for version, rows in versions.items() if len(rows) == region_counts[version] and version > deleted
+        version for version, rows in versions.items() if len(rows) == region_counts[version] and version > deleted_to
     ]
     live = max(complete, default=None)
-    dead = tuple(Version(image_id, each, count) for each, count in region_counts.items() if count and each != live)
-    return Rebuilt(image_id, None if live is None else record_of(versions[live][0]), dead, deleted)
+    obsolete = tuple(Version(image_id, each, count) for each, count in region_counts.items() if count and each != live)
+    return RebuiltImage(image_id, None if live is None else record_of(versions[live][0]), obsolete, deleted_to)

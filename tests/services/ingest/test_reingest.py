@@ -11,10 +11,10 @@ from PIL import ImageCms
 from encoders.images.decoding import DECODER_REVISION
 from fovea.ingest.v1 import ingest_pb2
 from services.ingest.pipeline import Pipeline
-from services.stores.entries import encode_entry
 from services.stores.images import ImageStore
 from services.stores.records import image_id_of
-from services.stores.shards import key
+from services.stores.redis.entries import encode_entry
+from services.stores.redis.shards import key
 from tests.support.images import encoded, plain
 from tests.support.services import Stores, add, create, item
 
@@ -89,14 +89,13 @@ async def test_images_of_an_old_decoder_are_encoded_again_once(
     """An image with a colour profile whose record names no decoder is encoded anew, one without is not."""
     await create(ingest, name)
     await add(ingest, name, item("profiled", PROFILED, n=1), item("plain", RED))
-    collection = await store.get(name)
     for uri in ("profiled", "plain"):
         [record] = await store.lookup(name, [uri])
         assert record is not None
         assert record.decoder_revision == DECODER_REVISION
         # As a release wrote it that knew no revisions.
         entry = encode_entry(replace(record, decoder_revision=1)).replace(b',"decoder_revision":1', b"")
-        live = key(collection, record.image_id[0], "live")
+        live = key(name, record.image_id[0], "live")
         await store._catalog._shards._redis.hset(live, record.image_id, entry)
 
     once = sum(encoded_count)

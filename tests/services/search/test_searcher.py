@@ -9,7 +9,7 @@ from rpc.deadline import Deadline
 from services.search.planner import QueryEmbeddings
 from services.search.query import QueryPart, SearchQuery
 from services.search.searcher import FINDS_AT_ONCE, Searcher
-from services.stores.records import Found
+from services.stores.records import FindResult, NearestQuery
 from tests.services.stores.making import a_collection
 
 
@@ -24,13 +24,13 @@ class Store:
         """A collection."""
         return a_collection(name)
 
-    async def find(self, *_: object, **options: Any) -> Found:
+    async def find(self, _: str, query: NearestQuery, *__: object, **___: object) -> FindResult:
         """No hits, after the other tasks ran; the limit is in a warning."""
         self._now += 1
         self.most = max(self.most, self._now)
         await asyncio.sleep(0)
         self._now -= 1
-        return Found(hits=(), warnings=(str(options["limit"]),), vector_search_ms=0.0, metadata_ms=0.0)
+        return FindResult(hits=(), warnings=(str(query.limit),), vector_search_ms=0.0, metadata_ms=0.0)
 
 
 class Embedder:

@@ -34,8 +34,8 @@ def name() -> str:
 
 
 @pytest.fixture
-async def photos(store: ImageStore, name: str) -> AsyncIterator[Collection]:
-    """An empty collection of whole pictures."""
+async def whole_images(store: ImageStore, name: str) -> AsyncIterator[Collection]:
+    """An empty collection of whole images."""
     yield await store.create(a_collection(name))
     await store.drop(name)
 

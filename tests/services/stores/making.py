@@ -1,4 +1,4 @@
-"""Collections, pictures and embeddings for the tests of the stores."""
+"""Collections, images and embeddings for the tests of the stores."""
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
@@ -10,11 +10,12 @@ import numpy as np
 from rpc.deadline import Deadline
 from services.stores.images import ImageStore
 from services.stores.records import (
-    WHOLE_PICTURE,
+    WHOLE_IMAGE_REGION,
     Collection,
     CollectionMode,
     Embeddings,
-    Found,
+    FindResult,
+    NearestQuery,
     NewImage,
     PutStatus,
     Region,
@@ -37,7 +38,7 @@ def a_collection(name: str, mode: CollectionMode = CollectionMode.WHOLE_IMAGE, i
     )
 
 
-def unit_vectors(count: int, seed: int = 0, dimension: int = DIMENSION) -> Embeddings:
+def unit_embeddings(count: int, seed: int = 0, dimension: int = DIMENSION) -> Embeddings:
     """Random unit vectors (count, dimension)."""
     drawn = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
     unit: Embeddings = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
@@ -46,22 +47,22 @@ def unit_vectors(count: int, seed: int = 0, dimension: int = DIMENSION) -> Embed
 
 def near(embedding: Embeddings, cosine: float) -> Embeddings:
     """A unit vector (D,) that has this cosine with `embedding`."""
-    other = unit_vectors(1, seed=99, dimension=len(embedding))[0]
+    other = unit_embeddings(1, seed=99, dimension=len(embedding))[0]
     across = other - (other @ embedding) * embedding
     across /= np.linalg.norm(across)
     mixed: Embeddings = (cosine * embedding + np.sqrt(1 - cosine**2) * across).astype(np.float32)
     return mixed
 
 
-def picture(
+def new_image(
     uri: str,
     embedding: Embeddings,
     metadata: dict[str, Any] | None = None,
     *,
     content: str = "",
-    regions: Sequence[Region] = (WHOLE_PICTURE,),
+    regions: Sequence[Region] = (WHOLE_IMAGE_REGION,),
 ) -> NewImage:
-    """A picture whose bytes are `content`, or its uri; `embedding` is (D,) or (R, D)."""
+    """An image whose bytes are `content`, or its uri; `embedding` is (D,) or (R, D)."""
     return NewImage(
         uri=uri,
         sha256=hashlib.sha256((content or uri).encode(errors="replace")).hexdigest(),
@@ -89,7 +90,7 @@ def soon() -> Deadline:
 
 
 async def put(store: ImageStore, name: str, *images: NewImage) -> list[PutStatus | None]:
-    """Put pictures; what became of each."""
+    """Put images; what became of each."""
     results = await store.put(name, images, soon())
     for result in results:
         if result.error is not None:
@@ -97,9 +98,10 @@ async def put(store: ImageStore, name: str, *images: NewImage) -> list[PutStatus
     return [result.status for result in results]
 
 
-async def find(store: ImageStore, name: str, embeddings: Embeddings, limit: int = 10, **options: Any) -> Found:
+async def find(store: ImageStore, name: str, embeddings: Embeddings, limit: int = 10, **options: Any) -> FindResult:
     """Find with what the test cares about."""
-    return await store.find(name, np.atleast_2d(embeddings), limit=limit, deadline=soon(), **options)
+    space = options.pop("space", "")
+    return await store.find(name, NearestQuery(np.atleast_2d(embeddings), limit, **options), soon(), space=space)
 
 
 async def uris(store: ImageStore, name: str, embeddings: Embeddings, limit: int = 10, **options: Any) -> list[str]:

@@ -2,42 +2,34 @@
 
 from typing import Any
 
-from services.stores.conditions import (
-    AllOf,
-    AnyOf,
-    Comparison,
-    Exists,
-    Field,
-    Filter,
-    Has,
-    Membership,
-    Not,
-    Prefix,
-    Value,
-)
+from services.stores.filters.tree import Condition, Field, Filter, Junction, Not, Value
 
 
-def holds(tree: Filter, fields: dict[str, Any]) -> bool:  # noqa: PLR0911 - one for each kind of node
-    """Whether a picture matches; `fields` has its `metadata` and the built-in fields."""
+def holds(tree: Filter, fields: dict[str, Any]) -> bool:
+    """Whether an image matches; `fields` has its `metadata` and the built-in fields."""
     match tree:
         case Not(term):
             return not holds(term, fields)
-        case AllOf(terms):
+        case Junction("and", terms):
             return all(holds(term, fields) for term in terms)
-        case AnyOf(terms):
+        case Junction(_, terms):
             return any(holds(term, fields) for term in terms)
-        case Exists(field):
-            return _value(field, fields) is not None
-        case Membership(field, values):
-            return any(_equal(_value(field, fields), value) for value in values)
-        case Prefix(field, prefix):
-            found = _value(field, fields)
-            return isinstance(found, str) and found.startswith(prefix)
-        case Has(field, value):
-            found = _value(field, fields)
-            return isinstance(found, list) and any(_equal(item, value) for item in found)
-        case Comparison(field, operator, value):
-            return _ordered(_value(field, fields), operator, value)
+        case Condition(field, operator, values):
+            return _meets(_value(field, fields), operator, values)
+
+
+def _meets(found: Any, operator: str, values: tuple[Value, ...]) -> bool:
+    match operator:
+        case "exists":
+            return found is not None
+        case "in":
+            return any(_equal(found, value) for value in values)
+        case "like":
+            return isinstance(found, str) and found.startswith(str(values[0]))
+        case "has":
+            return isinstance(found, list) and any(_equal(item, values[0]) for item in found)
+        case _:
+            return _ordered(found, operator, values[0])
 
 
 def _value(field: Field, fields: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 
 from rpc.deadline import Deadline
 from services.stores.images import ImageStore
+from services.stores.records import NearestQuery
 
 
 async def main(milvus_uri: str, redis_url: str, name: str) -> None:
@@ -17,7 +18,7 @@ async def main(milvus_uri: str, redis_url: str, name: str) -> None:
     sys.stdout.flush()
     for line in sys.stdin:
         embedding = np.frombuffer(bytes.fromhex(line), dtype=np.float32)
-        found = await store.find(name, embedding[np.newaxis], limit=1, deadline=Deadline.after(20))
+        found = await store.find(name, NearestQuery(embedding[np.newaxis], limit=1), Deadline.after(20))
         sys.stdout.write((found.hits[0].record.uri if found.hits else "nothing") + "\n")
         sys.stdout.flush()
     await store.close()

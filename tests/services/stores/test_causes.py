@@ -12,10 +12,10 @@ from redis import Redis
 from cli.embedded import EmbeddedCommand, redis_command
 from rpc.deadline import Deadline
 from rpc.errors import ServiceError, Unavailable
-from services.stores.__main__ import redis_fault
+from services.stores.__main__ import fault_of
 from services.stores.causes import StoreLog, cause_of
-from services.stores.connection import MilvusConnection
-from services.stores.shards import RedisShards
+from services.stores.milvus.connection import MilvusConnection
+from services.stores.redis.shards import RedisShards
 from testbed.servers import EmbeddedServer, free_port
 
 SECRET = "s3cret"  # noqa: S105 - of a server of the test's own
@@ -54,7 +54,7 @@ def cluster_redis(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that takes connections and never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -102,13 +102,13 @@ async def test_redis_in_cluster_mode(cluster_redis: str) -> None:
     with Redis(host, int(port), socket_timeout=5) as node:
         node.execute_command("CLUSTER", "ADDSLOTS", 0)
     assert "cluster mode" in cause_of(await redis_error(f"redis://{cluster_redis}/0"))
-    assert "cluster mode" in await redis_fault(f"redis://{cluster_redis}/0")
+    assert "cluster mode" in await fault_of("redis", f"redis://{cluster_redis}/0")
 
 
 async def test_addresses_where_there_is_no_redis(
     milvus_lite_uri: str, silent_port: int, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing, silence, another server, an unknown name and a missing database are told apart."""
+    """Nothing, silence, another server, an unknown name and a missing database are distinguished."""
     milvus = milvus_lite_uri.removeprefix("http://")
     for url, words in {
         f"redis://:{SECRET}@127.0.0.1:{free_port()}/0": "connection is refused",
@@ -127,7 +127,7 @@ async def test_addresses_where_there_is_no_redis(
 async def test_addresses_where_there_is_no_milvus(
     milvus_lite_uri: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing, another server, an unknown name, TLS where there is none and a proxy in between are told apart."""
+    """Nothing, another server, an unknown name, TLS where there is none and a proxy in between are distinguished."""
     for uri, words in {
         f"http://127.0.0.1:{free_port()}": "connection is refused",
         redis_url.replace("redis", "http").removesuffix("/0"): "something else answers",
@@ -161,7 +161,7 @@ async def test_addresses_where_there_is_no_milvus(
     ],
 )
 def test_what_the_clients_say(said: str, words: str) -> None:
-    """Causes that need a server of their own kind, and one that nobody foresaw, which is quoted."""
+    """Causes that need a server of their own kind, and one that is unknown, which is quoted."""
     error = Unavailable("away")
     error.__cause__ = OSError(said)
     assert words in cause_of(error)

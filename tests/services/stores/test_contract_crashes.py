@@ -14,31 +14,32 @@ from redis.asyncio import Redis
 
 from rpc.deadline import Deadline
 from rpc.errors import Aborted, AlreadyExists, DeadlineExceeded, ServiceError, Unavailable
-from services.stores.catalog import Begun, RedisCatalog
-from services.stores.connection import MilvusConnection
-from services.stores.drafts import prepare
+from services.stores.drafts import draft_of
 from services.stores.finding import DEGRADED
 from services.stores.images import ImageStore
-from services.stores.milvus import MilvusIndex
-from services.stores.records import Collection, Counts, Embeddings, PutStatus, image_id_of
+from services.stores.milvus.connection import MilvusConnection
+from services.stores.milvus.rows import rows_of
+from services.stores.milvus.store import RowStore
+from services.stores.records import Collection, Counts, Embeddings, NearestQuery, PutStatus, image_id_of
 from services.stores.recovery import Recovery
-from services.stores.rows import rows_of
-from services.stores.shards import RedisShards
+from services.stores.redis.catalog import Begun, RedisCatalog
+from services.stores.redis.rebuilding import ShardRebuild
+from services.stores.redis.shards import RedisShards
 from testbed.servers import (
     STANDALONE_START_TIMEOUT_S,
     EmbeddedServer,
     embedded_milvus,
     standalone_milvus,
 )
-from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
+from tests.services.stores.making import a_collection, find, new_image, opened, put, soon, unit_embeddings, uris
 
-EMBEDDINGS = unit_vectors(30)
+EMBEDDINGS = unit_embeddings(30)
 
 
 async def fill(store: ImageStore, name: str) -> None:
-    """Thirty pictures: one updated, one deleted."""
-    await put(store, name, *(picture(f"p/{i}", embedding) for i, embedding in enumerate(EMBEDDINGS[:29])))
-    await put(store, name, picture("p/3", EMBEDDINGS[29], {"new": True}, content="new"))
+    """Thirty images: one updated, one deleted."""
+    await put(store, name, *(new_image(f"p/{i}", embedding) for i, embedding in enumerate(EMBEDDINGS[:29])))
+    await put(store, name, new_image("p/3", EMBEDDINGS[29], {"new": True}, content="new"))
     await store.delete(name, [image_id_of("p/4")], soon())
 
 
@@ -73,7 +74,7 @@ async def outlive(milvus: EmbeddedServer, store: ImageStore, name: str) -> None:
     await until_found(store, name)
 
     await assert_filled(store, name)
-    assert await put(store, name, picture("late", EMBEDDINGS[4])) == [PutStatus.ADDED]
+    assert await put(store, name, new_image("late", EMBEDDINGS[4])) == [PutStatus.ADDED]
     await store.drop(name)
 
 
@@ -88,7 +89,7 @@ async def until_found(store: ImageStore, name: str) -> None:
             return
 
 
-async def test_acknowledged_pictures_survive_the_death_of_redis(
+async def test_acknowledged_images_survive_the_death_of_redis(
     fragile: ImageStore, redis: EmbeddedServer, name: str
 ) -> None:
     """Redis killed right after an acknowledgement still knows all of it."""
@@ -110,11 +111,11 @@ async def test_search_goes_on_without_redis(fragile: ImageStore, redis: Embedded
     assert found.hits[0].record.metadata == {"new": True}
     assert found.warnings == (DEGRADED,)
     with pytest.raises(Unavailable, match="Redis"):
-        await put(fragile, name, picture("late", EMBEDDINGS[0]))
+        await put(fragile, name, new_image("late", EMBEDDINGS[0]))
     redis.start()
     await answers(fragile)
     await assert_filled(fragile, name)
-    assert await put(fragile, name, picture("p/1", EMBEDDINGS[1])) == [PutStatus.UNCHANGED]
+    assert await put(fragile, name, new_image("p/1", EMBEDDINGS[1])) == [PutStatus.UNCHANGED]
 
 
 async def test_a_lost_redis_is_rebuilt_from_milvus(fragile: ImageStore, redis: EmbeddedServer, name: str) -> None:
@@ -125,13 +126,13 @@ async def test_a_lost_redis_is_rebuilt_from_milvus(fragile: ImageStore, redis: E
 
     found = await find(fragile, name, EMBEDDINGS[29], limit=1)
     assert ([hit.record.uri for hit in found.hits], found.warnings) == (["p/3"], (DEGRADED,))
-    assert await put(fragile, name, picture("p/1", EMBEDDINGS[1])) == [PutStatus.UNCHANGED]
+    assert await put(fragile, name, new_image("p/1", EMBEDDINGS[1])) == [PutStatus.UNCHANGED]
     await assert_filled(fragile, name)
     assert (await find(fragile, name, EMBEDDINGS[0])).warnings == ()
 
 
 async def test_one_lost_shard_is_noticed(fragile: ImageStore, redis: EmbeddedServer, name: str) -> None:
-    """A part of Redis that is gone is rebuilt like the whole."""
+    """A part of Redis that is lost is rebuilt like the whole."""
     await fill(fragile, name)
     async with Redis.from_url(redis.url) as client:
         for key in await client.keys(f"fovea:{{{name}:{image_id_of('p/1')[0]}}}:*"):
@@ -155,12 +156,12 @@ async def test_two_processes_may_rebuild_at_once(
 
 
 @pytest.mark.parametrize("has_rows", [False, True])
-async def test_the_sweep_finishes_what_a_dead_writer_began(
+async def test_the_sweep_finishes_what_a_crashed_writer_began(
     fragile: ImageStore, redis: EmbeddedServer, milvus_uri: str, name: str, *, has_rows: bool
 ) -> None:
-    """A version whose rows are all there lives after the sweep; one without is gone, and the old one stays."""
+    """A version whose rows are all there lives after the sweep; one without does not, and the old one stays."""
     old, new = EMBEDDINGS[:2]
-    await put(fragile, name, picture("p", old, content="old"))
+    await put(fragile, name, new_image("p", old, content="old"))
     await begin_and_die(milvus_uri, redis.url, await fragile.get(name), new, has_rows=has_rows)
 
     assert (await find(fragile, name, old)).hits[0].score == pytest.approx(1.0, abs=1e-5)
@@ -168,25 +169,25 @@ async def test_the_sweep_finishes_what_a_dead_writer_began(
     hits = (await find(fragile, name, new if has_rows else old)).hits
     assert [(hit.record.uri, round(hit.score, 4)) for hit in hits] == [("p", 1.0)]
     assert await fragile.counts(name) == Counts(1, 1)
-    index = await MilvusIndex.open(milvus_uri)
-    scan = index.scan(await fragile.get(name), fields=(), deadline=soon(), consistency="Strong")
+    row_store = await RowStore.open(milvus_uri)
+    scan = row_store.scan(await fragile.get(name), fields=(), deadline=soon(), consistency="Strong")
     rows = [row async for batch in scan for row in batch]
-    await index.close()
+    await row_store.close()
     assert len(rows) == 1
 
 
-async def test_a_dead_writer_blocks_nobody_for_long(
+async def test_a_crashed_writer_blocks_others_briefly(
     fragile: ImageStore, redis: EmbeddedServer, milvus_uri: str, name: str
 ) -> None:
-    """While a lease runs others are told to wait; when it has run out they write."""
+    """While a lease runs others have to wait; when it has run out they write."""
     await begin_and_die(milvus_uri, redis.url, await fragile.get(name), EMBEDDINGS[0], has_rows=True, lease_s=2)
 
     with pytest.raises(Aborted):
-        await put(fragile, name, picture("p", EMBEDDINGS[1]))
+        await put(fragile, name, new_image("p", EMBEDDINGS[1]))
     statuses: list[PutStatus | None] = []
     while not statuses:
         try:
-            statuses = await put(fragile, name, picture("p", EMBEDDINGS[1]))
+            statuses = await put(fragile, name, new_image("p", EMBEDDINGS[1]))
         except Aborted:
             await asyncio.sleep(0.1)
     assert statuses == [PutStatus.ADDED]
@@ -196,7 +197,7 @@ async def test_a_dead_writer_blocks_nobody_for_long(
 async def test_deletes_survive_a_lost_redis(fragile: ImageStore, redis: EmbeddedServer, name: str) -> None:
     """What was deleted, after updates too, does not come back when Redis is rebuilt."""
     for content in ("1", "2", "3"):
-        await put(fragile, name, picture("p", EMBEDDINGS[0], content=content))
+        await put(fragile, name, new_image("p", EMBEDDINGS[0], content=content))
     assert (await fragile.delete(name, [image_id_of("p")], soon())).image_count == 1
     async with Redis.from_url(redis.url) as client:
         await client.flushall()
@@ -205,9 +206,7 @@ async def test_deletes_survive_a_lost_redis(fragile: ImageStore, redis: Embedded
     assert await uris(fragile, name, EMBEDDINGS[0]) == []
 
 
-async def test_acknowledged_pictures_survive_the_death_of_milvus_lite(
-    tmp_path: Path, redis_url: str, name: str
-) -> None:
+async def test_acknowledged_images_survive_the_death_of_milvus_lite(tmp_path: Path, redis_url: str, name: str) -> None:
     """Milvus Lite killed right after an acknowledgement comes back with all of it, and the same store goes on."""
     lite = embedded_milvus(tmp_path)
     lite.start()
@@ -219,7 +218,7 @@ async def test_acknowledged_pictures_survive_the_death_of_milvus_lite(
 
 
 @pytest.mark.standalone
-async def test_acknowledged_pictures_survive_the_death_of_milvus(redis_url: str, name: str) -> None:
+async def test_acknowledged_images_survive_the_death_of_milvus(redis_url: str, name: str) -> None:
     """The real server killed right after an acknowledgement comes back with all of it, and the same store goes on."""
     with standalone_milvus() as milvus:
         milvus.start(STANDALONE_START_TIMEOUT_S)
@@ -228,7 +227,7 @@ async def test_acknowledged_pictures_survive_the_death_of_milvus(redis_url: str,
 
 
 async def test_milvus_away_is_said_at_once(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Opening without Milvus is UNAVAILABLE with a sentence, well before any patience ends."""
+    """Opening without Milvus is UNAVAILABLE with a sentence, well before any deadline."""
     caplog.set_level(logging.CRITICAL)
     async with asyncio.timeout(15):
         with pytest.raises(Unavailable, match="Milvus"):
@@ -244,21 +243,21 @@ async def begin_and_die(
     has_rows: bool,
     lease_s: float = 0.05,
 ) -> None:
-    """A writer that ends before it makes its version of the picture "p" live."""
-    index, catalog = await MilvusIndex.open(milvus_uri), RedisCatalog.open(redis_url)
-    image = picture("p", embedding, content="new")
-    prepared = prepare(image, collection.dimension, 2.0)
-    begun = await catalog.begin(collection, [prepared.draft], token="abc", lease_s=lease_s, deadline=soon())  # noqa: S106
+    """A writer that ends before it makes its version of the image "p" live."""
+    row_store, catalog = await RowStore.open(milvus_uri), RedisCatalog.open(redis_url)
+    image = new_image("p", embedding, content="new")
+    draft = draft_of(image, collection.dimension, 2.0)
+    begun = await catalog.begin(collection, [draft], token="abc", lease_s=lease_s, deadline=soon())  # noqa: S106
     [answer] = begun.values()
     assert isinstance(answer, Begun)
     if has_rows:
-        await index.write(collection.name, rows_of(replace(prepared.record, version=answer.version), image), soon())
-    await index.close()
+        await row_store.write(collection.name, rows_of(replace(draft.record, version=answer.version), image), soon())
+    await row_store.close()
     await catalog.close()
 
 
 async def until_swept(store: ImageStore, name: str, redis_url: str) -> None:
-    """Sweep until no version of the picture "p" is pending."""
+    """Sweep until no version of the image "p" is pending."""
     key = f"fovea:{{{name}:{image_id_of('p')[0]}}}:pending"
     async with Redis.from_url(redis_url) as client:
         while await client.hlen(key):
@@ -278,7 +277,7 @@ async def test_a_creation_that_fails_leaves_nothing(
         assert name not in {collection.name for collection in await store.collections()}
 
     created = await store.create(a_collection(name))
-    assert await put(store, created.name, picture("a", EMBEDDINGS[0])) == [PutStatus.ADDED]
+    assert await put(store, created.name, new_image("a", EMBEDDINGS[0])) == [PutStatus.ADDED]
     await store.drop(name)
 
 
@@ -304,67 +303,67 @@ async def test_a_creation_whose_caller_left_leaves_nothing(
 
 async def test_a_creation_that_crashed_is_completed(store: ImageStore, milvus_uri: str, name: str) -> None:
     """What a crash left in Milvus alone is whole after a second attempt with the same definition, and refused to another."""
-    index = await MilvusIndex.open(milvus_uri)
-    left = await index.create(replace(a_collection(name), generation="before the crash"))
-    await index.close()
+    row_store = await RowStore.open(milvus_uri)
+    left = await row_store.create(replace(a_collection(name), generation="before the crash"))
+    await row_store.close()
 
     with pytest.raises(AlreadyExists):
         await store.create(replace(a_collection(name), encoder="another"))
     assert await store.create(a_collection(name)) == left
     assert await store.counts(name) == Counts(0, 0)
-    assert await put(store, name, picture("a", EMBEDDINGS[0])) == [PutStatus.ADDED]
+    assert await put(store, name, new_image("a", EMBEDDINGS[0])) == [PutStatus.ADDED]
     with pytest.raises(AlreadyExists):
         await store.create(a_collection(name))
     await store.drop(name)
 
 
 async def test_of_several_creators_at_once_one_creates(milvus_uri: str, name: str) -> None:
-    """Those who find the name free and come second are told that it is taken."""
-    index = await MilvusIndex.open(milvus_uri)
-    create, all_looked = index._client.create_collection, asyncio.Barrier(3)
+    """Those who find the name free and come second learn that it is taken."""
+    row_store = await RowStore.open(milvus_uri)
+    create, all_looked = row_store._client.create_collection, asyncio.Barrier(3)
 
     async def create_together(*args: Any, **options: Any) -> Any:
         await all_looked.wait()
         return await create(*args, **options)
 
-    index._client.create_collection = create_together
-    creations = (index.create(replace(a_collection(name), generation=f"{number}")) for number in range(3))
+    row_store._client.create_collection = create_together
+    creations = (row_store.create(replace(a_collection(name), generation=f"{number}")) for number in range(3))
     ends = await asyncio.gather(*creations, return_exceptions=True)
 
     [created] = [end for end in ends if isinstance(end, Collection)]
     assert [type(end) for end in ends if end is not created] == [AlreadyExists] * 2, ends
-    assert await index.collection(name) == created
-    await index.drop(name)
-    await index.close()
+    assert await row_store.collection(name) == created
+    await row_store.drop(name)
+    await row_store.close()
 
 
 async def test_a_collection_without_its_index_is_indexed_by_a_search(milvus_uri: str, name: str) -> None:
     """A search amidst a creation, or after one that crashed, finds nothing and does not take Milvus for away."""
-    index = await MilvusIndex.open(milvus_uri)
+    row_store = await RowStore.open(milvus_uri)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(MilvusIndex, "_load", AsyncMock())
-        created = await index.create(a_collection(name))
+        patched.setattr(RowStore, "_load", AsyncMock())
+        created = await row_store.create(a_collection(name))
 
-    found = await index.nearest(created, EMBEDDINGS[:1], limit=1, expression="", fields=["key"], deadline=soon())
+    found = await row_store.nearest(created, NearestQuery(EMBEDDINGS[:1], 1), limit=1, expression="", deadline=soon())
 
     assert found == [[]]
-    await index.drop(name)
-    await index.close()
+    await row_store.drop(name)
+    await row_store.close()
 
 
 async def test_a_creation_amidst_a_drop_may_be_tried_again(
     store: ImageStore, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a drop takes from Redis while a collection is created is not a fault, and the next attempt creates it."""
-    begin = RedisCatalog.rebuild_begin
+    begin = ShardRebuild.begin
 
-    async def begin_and_lose(self: RedisCatalog, collection: Collection, *args: Any, **options: Any) -> str:
-        begun = await begin(self, collection, *args, **options)
-        await self.drop(collection.name, soon())
+    async def begin_and_lose(self: ShardRebuild) -> bool:
+        begun = await begin(self)
+        await store._catalog.drop(name, soon())
         return begun
 
     with monkeypatch.context() as patched:
-        patched.setattr(RedisCatalog, "rebuild_begin", begin_and_lose)
+        patched.setattr(ShardRebuild, "begin", begin_and_lose)
         with pytest.raises(Unavailable, match="try again"):
             await store.create(a_collection(name))
     await store.create(a_collection(name))

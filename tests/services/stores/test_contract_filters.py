@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rpc.metadata import checked
-from services.stores import rows
-from services.stores.expression import kinds_of
-from services.stores.filter import parse_filter
+from services.stores.filters.expression import kinds_of
+from services.stores.filters.grammar import parse_filter
 from services.stores.images import ImageStore
+from services.stores.milvus import rows
 from services.stores.records import CollectionMode, Region, image_id_of
-from tests.services.stores.making import a_collection, find, picture, put, unit_vectors
+from tests.services.stores.making import a_collection, find, new_image, put, unit_embeddings
 from tests.services.stores.meaning import holds
 
 T = TypeVar("T")
@@ -104,24 +104,24 @@ filters = st.recursive(
 
 
 @pytest.fixture
-async def pictures(store: ImageStore, name: str) -> dict[str, dict[str, Any]]:
-    """Pictures of every kind of metadata, by image_id."""
+async def stored_images(store: ImageStore, name: str) -> dict[str, dict[str, Any]]:
+    """Images of every kind of metadata, by image_id."""
     await store.create(a_collection(name))
-    embeddings = unit_vectors(len(METADATA))
-    images = [picture(f"p{i}", embeddings[i], checked(metadata)) for i, metadata in enumerate(METADATA)]
+    embeddings = unit_embeddings(len(METADATA))
+    images = [new_image(f"p{i}", embeddings[i], checked(metadata)) for i, metadata in enumerate(METADATA)]
     await put(store, name, *images)
     return {
         image_id_of(image.uri): {"metadata": image.metadata, "uri": image.uri, "width_px": 640.0} for image in images
     }
 
 
-async def test_engines_and_python_agree(store: ImageStore, name: str, pictures: dict[str, dict[str, Any]]) -> None:
-    """Any filter matches just the pictures that it matches by its definition."""
+async def test_engines_and_python_agree(store: ImageStore, name: str, stored_images: dict[str, dict[str, Any]]) -> None:
+    """Any filter matches just the images that it matches by its definition."""
 
     @EXAMPLES
     @given(filters)
     def agree(text: str) -> None:
-        assert matching(text) == matching_in_python(text, pictures)
+        assert matching(text) == matching_in_python(text, stored_images)
 
     matching = blocking(store, name)
     await asyncio.to_thread(agree)
@@ -136,7 +136,7 @@ numbers = st.one_of(
 
 
 async def test_a_literal_means_the_same_alone_and_in_a_list(
-    store: ImageStore, name: str, pictures: dict[str, dict[str, Any]]
+    store: ImageStore, name: str, stored_images: dict[str, dict[str, Any]]
 ) -> None:
     """`x = v`, `x in (v)` and `x in (v, w)` agree with Python for numbers in any form, texts and truths; so does `has`."""
     literals = st.one_of(
@@ -149,12 +149,12 @@ async def test_a_literal_means_the_same_alone_and_in_a_list(
     @settings(EXAMPLES, max_examples=40)
     @given(literals, literals)
     def agree(one: str, other: str) -> None:
-        expected = matching_in_python(f"a = {one}", pictures)
+        expected = matching_in_python(f"a = {one}", stored_images)
         assert matching(f"a = {one}") == matching(f"a in ({one})") == expected
-        assert matching(f"a != {one}") == matching(f"a not in ({one})") == sorted(pictures.keys() - set(expected))
-        both = matching_in_python(f"a in ({one}, {other})", pictures)
+        assert matching(f"a != {one}") == matching(f"a not in ({one})") == sorted(stored_images.keys() - set(expected))
+        both = matching_in_python(f"a in ({one}, {other})", stored_images)
         assert matching(f"a in ({one}, {other})") == matching(f"a = {one} or a = {other}") == both
-        assert matching(f"tags has {one}") == matching_in_python(f"tags has {one}", pictures)
+        assert matching(f"tags has {one}") == matching_in_python(f"tags has {one}", stored_images)
 
     matching = blocking(store, name)
     await asyncio.to_thread(agree)
@@ -164,15 +164,15 @@ async def test_a_literal_means_the_same_alone_and_in_a_list(
 async def test_any_key_can_be_asked_for(store: ImageStore, name: str) -> None:
     """A key of any characters, at any level, finds the image that has it, and no other."""
     await store.create(a_collection(name))
-    embeddings = unit_vectors(2)
-    await put(store, name, picture("other", embeddings[1], {"x": 1}))
+    embeddings = unit_embeddings(2)
+    await put(store, name, new_image("other", embeddings[1], {"x": 1}))
 
     @settings(EXAMPLES, max_examples=25)
     @given(st.lists(keys, min_size=1, max_size=3), st.booleans())
-    def found(path: list[str], in_list: bool) -> None:  # noqa: FBT001 - hypothesis passes by place
+    def found(path: list[str], in_list: bool) -> None:  # noqa: FBT001 - hypothesis passes by position
         value: Any = ["x"] if in_list else "x"
         metadata = {path[0]: reduce(lambda inner, key: {key: inner}, reversed(path[1:]), value)}
-        run(put(store, name, picture("this", embeddings[0], checked(metadata))))
+        run(put(store, name, new_image("this", embeddings[0], checked(metadata))))
         text = ".".join(map(key_quoted, path))
         for condition in (f"{text} has 'x'" if in_list else f"{text} = 'x'", f"exists {text}"):
             assert matching(condition) == [image_id_of("this")]
@@ -188,12 +188,12 @@ async def test_rows_of_earlier_releases_are_found(
 ) -> None:
     """Rows that were stored in decomposed form and do not name the items of their lists match as others do."""
     await store.create(a_collection(name))
-    embeddings = unit_vectors(2)
+    embeddings = unit_embeddings(2)
     old = {DECOMPOSED: DECOMPOSED, "list": [DECOMPOSED, 5], "c": {DECOMPOSED: True}}
     monkeypatch.setattr(rows, "kinds_of", kinds_of_earlier_releases)
-    await put(store, name, picture("old", embeddings[0], old))
+    await put(store, name, new_image("old", embeddings[0], old))
     monkeypatch.undo()
-    await put(store, name, picture("new", embeddings[1], checked(old)))
+    await put(store, name, new_image("new", embeddings[1], checked(old)))
 
     both = sorted(map(image_id_of, ("old", "new")))
     for text in (
@@ -213,11 +213,11 @@ async def test_rows_of_earlier_releases_are_found(
 async def test_built_in_fields_are_not_metadata(store: ImageStore, name: str) -> None:
     """`$label` and `$score` are the detection's, `label` and `score` the caller's, in searches, listings and deletions."""
     await store.create(a_collection(name, CollectionMode.OBJECTS))
-    embeddings = unit_vectors(2)
+    embeddings = unit_embeddings(2)
     regions = [[Region((0.1, 0.1, 0.5, 0.5), "dog", 0.75)], [Region((0.1, 0.1, 0.5, 0.5), "cat", 0.25)]]
     images = [
-        picture("a", embeddings[:1], {"label": "cat", "score": 0.25}, regions=regions[0]),
-        picture("b", embeddings[1:], {"label": "dog", "score": 0.75}, regions=regions[1]),
+        new_image("a", embeddings[:1], {"label": "cat", "score": 0.25}, regions=regions[0]),
+        new_image("b", embeddings[1:], {"label": "dog", "score": 0.75}, regions=regions[1]),
     ]
     await put(store, name, *images)
 
@@ -256,11 +256,11 @@ def key_quoted(key: str) -> str:
     return "`" + key.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
-def matching_in_python(text: str, pictures: dict[str, dict[str, Any]]) -> list[str]:
-    """The ids of the pictures that match by the filter's definition."""
+def matching_in_python(text: str, stored_images: dict[str, dict[str, Any]]) -> list[str]:
+    """The ids of the images that match by the filter's definition."""
     tree = parse_filter(text)
     assert tree is not None
-    return sorted(image_id for image_id, fields in pictures.items() if holds(tree, fields))
+    return sorted(image_id for image_id, fields in stored_images.items() if holds(tree, fields))
 
 
 def running(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, T]], T]:
@@ -274,17 +274,17 @@ def blocking(store: ImageStore, name: str) -> Callable[[str], list[str]]:
     return lambda text: run(store.ids_matching(name, text))
 
 
-async def test_long_filters_work(store: ImageStore, name: str, pictures: dict[str, dict[str, Any]]) -> None:
+async def test_long_filters_work(store: ImageStore, name: str, stored_images: dict[str, dict[str, Any]]) -> None:
     """A filter as long as is allowed is answered, chains and lists alike."""
     chain = " or ".join(f"b={i}" for i in range(400))
     items = ",".join(str(i) for i in range(1000))
 
     for text in (chain, f"b in ({items})", f"not ({chain})", "(" * 19 + "b=1" + ")" * 19):
-        assert await store.ids_matching(name, text) == matching_in_python(text, pictures)
+        assert await store.ids_matching(name, text) == matching_in_python(text, stored_images)
     await store.drop(name)
 
 
-async def test_texts_cannot_break_out(store: ImageStore, name: str, pictures: dict[str, dict[str, Any]]) -> None:
+async def test_texts_cannot_break_out(store: ImageStore, name: str, stored_images: dict[str, dict[str, Any]]) -> None:
     """A text that looks like an expression is compared as a text."""
     for attack in (
         "' or key != '",
@@ -299,6 +299,6 @@ async def test_texts_cannot_break_out(store: ImageStore, name: str, pictures: di
         *string.punctuation,
     ):
         assert await store.ids_matching(name, f"a = {quoted(attack)}") == [
-            image_id for image_id, fields in pictures.items() if fields["metadata"].get("a") == attack
+            image_id for image_id, fields in stored_images.items() if fields["metadata"].get("a") == attack
         ]
     await store.drop(name)

@@ -15,13 +15,13 @@ from redis.asyncio import Redis
 from rpc.deadline import Deadline
 from rpc.errors import Aborted, DeadlineExceeded, Unavailable
 from services.stores.images import ImageStore
-from services.stores.milvus import MilvusIndex
+from services.stores.milvus.store import RowStore
 from services.stores.records import Collection, Counts, Embeddings, PutStatus, image_id_of
 from services.stores.recovery import Recovery
 from testbed.servers import EmbeddedServer
-from tests.services.stores.making import find, opened, picture, put, soon, unit_vectors, uris
+from tests.services.stores.making import find, new_image, opened, put, soon, unit_embeddings, uris
 
-OLD, LATE, NEW = unit_vectors(3)
+OLD, LATE, NEW = unit_embeddings(3)
 ORDERS = list(permutations(("late", "delete", "lose", "sweep")))
 EVERYTHING = 100
 ENGINES = [
@@ -49,37 +49,37 @@ class Trial:
 
     async def put(self, uri: str, embedding: Embeddings, content: str = "") -> list[PutStatus | None]:
         """Put one image."""
-        return await put(self.store, self.name, picture(uri, embedding, content=content))
+        return await put(self.store, self.name, new_image(uri, embedding, content=content))
 
     async def put_late(self, uri: str, *, dies: bool = False) -> Callable[[], Awaitable[None]]:
         """A put whose rows arrive when the answer is awaited; a writer that `dies` leaves its version pending."""
-        write, late = self.store._index.write, list[Callable[[], Awaitable[None]]]()
+        write, late = self.store._rows.write, list[Callable[[], Awaitable[None]]]()
 
         async def time_out(name: str, rows: Sequence[dict[str, Any]], _: Deadline) -> None:
             late.append(lambda: write(name, rows, soon()))
             raise DeadlineExceeded("Milvus did not answer in time")
 
         async def die(*_: object) -> None:
-            raise Unavailable("dead")
+            raise Unavailable("failed on purpose")
 
         with self.monkeypatch.context() as patch:
-            patch.setattr(self.store._index, "write", time_out)
+            patch.setattr(self.store._rows, "write", time_out)
             if dies:
-                patch.setattr(self.store._catalog, "abandon", die)
+                patch.setattr(self.store._catalog, "abort", die)
             with pytest.raises(DeadlineExceeded):
                 await self.put(uri, LATE, "late")
         return late[0]
 
     def before_write(self, call: Callable[[], Awaitable[object]], *, behind: bool = False) -> None:
         """Make a call just before, or `behind`, the next rows are written."""
-        write = self.store._index.write
+        write = self.store._rows.write
 
         async def write_and_call(*args: Any) -> None:
-            self.monkeypatch.setattr(self.store._index, "write", write)
+            self.monkeypatch.setattr(self.store._rows, "write", write)
             for step in (partial(write, *args), call) if behind else (call, partial(write, *args)):
                 await step()
 
-        self.monkeypatch.setattr(self.store._index, "write", write_and_call)
+        self.monkeypatch.setattr(self.store._rows, "write", write_and_call)
 
     async def delete(self, uri: str) -> int:
         """Delete one image; how many there were."""
@@ -107,12 +107,12 @@ class Trial:
         return await uris(self.store, self.name, embedding, EVERYTHING)
 
     async def row_count(self) -> int:
-        """How many rows Milvus has, whoever knows of them."""
-        index = await MilvusIndex.open(self.milvus_uri)
-        collection = await index.collection(self.name)
-        scan = index.scan(collection, fields=(), deadline=soon(), consistency="Strong")
+        """How many rows Milvus has, known to Redis or not."""
+        row_store = await RowStore.open(self.milvus_uri)
+        collection = await row_store.collection(self.name)
+        scan = row_store.scan(collection, fields=(), deadline=soon(), consistency="Strong")
         rows = [row async for batch in scan for row in batch]
-        await index.close()
+        await row_store.close()
         return len(rows)
 
 
@@ -201,7 +201,7 @@ def failing_at(store: ImageStore, step: int, monkeypatch: pytest.MonkeyPatch) ->
     def counted(call: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Awaitable[Any]]:
         async def counted_call(*args: Any, **options: Any) -> Any:
             if len(made) == step:
-                raise Unavailable("dead")
+                raise Unavailable("failed on purpose")
             made.append(name)
             return await call(*args, **options)
 
@@ -209,10 +209,10 @@ def failing_at(store: ImageStore, step: int, monkeypatch: pytest.MonkeyPatch) ->
 
     with monkeypatch.context() as patch:
         for owner, name in (
-            (store._catalog, "retire"),
-            (store._index, "upsert"),
-            (store._index, "delete"),
-            (store._catalog, "bury"),
+            (store._catalog, "mark_deleted"),
+            (store._rows, "upsert"),
+            (store._rows, "delete"),
+            (store._catalog, "remove_tombstones"),
         ):
             patch.setattr(owner, name, counted(getattr(owner, name), name))
         yield made
@@ -221,7 +221,7 @@ def failing_at(store: ImageStore, step: int, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("is_lost", [False, True])
 async def test_a_delete_that_dies_between_any_two_steps_can_be_sent_again(trial: Trial, *, is_lost: bool) -> None:
     """Half a deletion leaves an image that is whole or away, and the next one finishes it."""
-    steps = ["retire", "upsert", "retire", "delete", "bury"]
+    steps = ["mark_deleted", "upsert", "mark_deleted", "delete", "remove_tombstones"]
     for step in range(len(steps)):
         await trial.put("p", OLD)
         with failing_at(trial.store, step, trial.monkeypatch) as made, pytest.raises(Unavailable):

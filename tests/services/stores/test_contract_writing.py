@@ -16,7 +16,7 @@ from services.stores import definitions
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode, Counts, NewMetadata, PutStatus, Region, image_id_of
 from testbed.servers import EmbeddedServer
-from tests.services.stores.making import a_collection, find, opened, picture, put, soon, unit_vectors, uris
+from tests.services.stores.making import a_collection, find, new_image, opened, put, soon, unit_embeddings, uris
 
 NASTY = [
     'it\'s "quoted"',
@@ -30,70 +30,70 @@ NASTY = [
 ]
 
 
-async def test_put_pictures_are_found_with_their_records(store: ImageStore, photos: Collection) -> None:
-    """A picture comes back with what was put, and its own embedding finds it with cosine 1."""
-    embeddings = unit_vectors(20)
-    statuses = await put(store, photos.name, *(picture(f"p/{i}", embeddings[i], {"i": i}) for i in range(20)))
+async def test_put_images_are_found_with_their_records(store: ImageStore, whole_images: Collection) -> None:
+    """An image comes back with what was put, and its own embedding finds it with cosine 1."""
+    embeddings = unit_embeddings(20)
+    statuses = await put(store, whole_images.name, *(new_image(f"p/{i}", embeddings[i], {"i": i}) for i in range(20)))
 
     assert statuses == [PutStatus.ADDED] * 20
-    hit = (await find(store, photos.name, embeddings[7])).hits[0]
+    hit = (await find(store, whole_images.name, embeddings[7])).hits[0]
     assert hit.record.uri == "p/7"
     assert hit.record.image_id == image_id_of("p/7")
     assert hit.record.metadata == {"i": 7}
     assert (hit.record.width_px, hit.record.height_px) == (640, 480)
     assert hit.region is None
     assert hit.score == pytest.approx(1.0, abs=1e-5)
-    assert await store.counts(photos.name) == Counts(20, 20)
+    assert await store.counts(whole_images.name) == Counts(20, 20)
 
 
-async def test_rerun_changes_nothing(store: ImageStore, photos: Collection) -> None:
-    """The same pictures again are UNCHANGED, and the counts stay."""
-    images = [picture(f"p/{i}", embedding) for i, embedding in enumerate(unit_vectors(5))]
-    await put(store, photos.name, *images)
+async def test_rerun_changes_nothing(store: ImageStore, whole_images: Collection) -> None:
+    """The same images again are UNCHANGED, and the counts stay."""
+    images = [new_image(f"p/{i}", embedding) for i, embedding in enumerate(unit_embeddings(5))]
+    await put(store, whole_images.name, *images)
 
-    assert await put(store, photos.name, *images) == [PutStatus.UNCHANGED] * 5
-    assert await store.counts(photos.name) == Counts(5, 5)
+    assert await put(store, whole_images.name, *images) == [PutStatus.UNCHANGED] * 5
+    assert await store.counts(whole_images.name) == Counts(5, 5)
 
 
-async def test_changed_bytes_replace_the_old_version(store: ImageStore, photos: Collection) -> None:
-    """After an update the picture is found where it is now, and nowhere else."""
-    old, new = unit_vectors(2)
-    await put(store, photos.name, picture("p", old, content="old"))
+async def test_changed_bytes_replace_the_old_version(store: ImageStore, whole_images: Collection) -> None:
+    """After an update the image is found where it is now, and nowhere else."""
+    old, new = unit_embeddings(2)
+    await put(store, whole_images.name, new_image("p", old, content="old"))
 
-    assert await put(store, photos.name, picture("p", new, content="new")) == [PutStatus.UPDATED]
-    found = await find(store, photos.name, np.stack([old, new]))
-    assert [hit.query_index for hit in found.hits] == [1]
+    assert await put(store, whole_images.name, new_image("p", new, content="new")) == [PutStatus.UPDATED]
+    found = await find(store, whole_images.name, np.stack([old, new]))
+    assert [hit.query_position for hit in found.hits] == [1]
     assert found.hits[0].score == pytest.approx(1.0, abs=1e-5)
-    assert await store.counts(photos.name) == Counts(1, 1)
+    assert await store.counts(whole_images.name) == Counts(1, 1)
 
 
-async def test_changed_metadata_are_an_update(store: ImageStore, photos: Collection) -> None:
+async def test_changed_metadata_are_an_update(store: ImageStore, whole_images: Collection) -> None:
     """Other metadata with the same bytes replace the old ones, also for filters."""
-    [embedding] = unit_vectors(1)
-    await put(store, photos.name, picture("p", embedding, {"colour": "red"}))
+    [embedding] = unit_embeddings(1)
+    await put(store, whole_images.name, new_image("p", embedding, {"colour": "red"}))
 
-    assert await put(store, photos.name, picture("p", embedding, {"colour": "blue"})) == [PutStatus.UPDATED]
-    assert await uris(store, photos.name, embedding, filter="colour = 'red'") == []
-    assert await uris(store, photos.name, embedding, filter="colour = 'blue'") == ["p"]
+    assert await put(store, whole_images.name, new_image("p", embedding, {"colour": "blue"})) == [PutStatus.UPDATED]
+    assert await uris(store, whole_images.name, embedding, filter="colour = 'red'") == []
+    assert await uris(store, whole_images.name, embedding, filter="colour = 'blue'") == ["p"]
 
 
-async def test_lookup_knows_what_lives(store: ImageStore, photos: Collection) -> None:
+async def test_lookup_knows_what_lives(store: ImageStore, whole_images: Collection) -> None:
     """Before encoding, the store tells which images it has already, with their bytes' hash and metadata."""
-    image = picture("p", unit_vectors(1)[0], {"a": 1})
-    await put(store, photos.name, image)
+    image = new_image("p", unit_embeddings(1)[0], {"a": 1})
+    await put(store, whole_images.name, image)
 
-    known, unknown, again = await store.lookup(photos.name, ["p", "q", "p"])
+    known, unknown, again = await store.lookup(whole_images.name, ["p", "q", "p"])
     assert known is not None
     assert (known.uri, known.sha256, known.metadata, known.decoder_revision) == ("p", image.sha256, {"a": 1}, 1)
     assert (unknown, again) == (None, known)
 
 
 async def test_objects_keep_their_regions(store: ImageStore, name: str) -> None:
-    """A picture of two objects is one picture and two regions, each with box, label and score."""
+    """An image of two objects is one image and two regions, each with box, label and score."""
     await store.create(a_collection(name, CollectionMode.OBJECTS))
-    dog, cat = unit_vectors(2)
+    dog, cat = unit_embeddings(2)
     regions = [Region((0.1, 0.2, 0.5, 0.6), "dog", 0.9, 16), Region((0.5, 0.5, 1.0, 1.0), "cat", 0.8, 15)]
-    await put(store, name, picture("pets", np.stack([dog, cat]), regions=regions))
+    await put(store, name, new_image("pets", np.stack([dog, cat]), regions=regions))
 
     hit = (await find(store, name, cat)).hits[0]
     assert hit.region is not None
@@ -106,66 +106,68 @@ async def test_objects_keep_their_regions(store: ImageStore, name: str) -> None:
     await store.drop(name)
 
 
-async def test_nasty_texts_survive(store: ImageStore, photos: Collection) -> None:
+async def test_nasty_texts_survive(store: ImageStore, whole_images: Collection) -> None:
     """Uris and metadata are kept and matched character by character."""
-    [embedding] = unit_vectors(1)
+    [embedding] = unit_embeddings(1)
     metadata = {text: {"text": text, "ключ": [text, {"a": None}]} for text in NASTY}
-    await put(store, photos.name, *(picture(f"uri {text}", embedding, metadata[text]) for text in NASTY))
+    await put(store, whole_images.name, *(new_image(f"uri {text}", embedding, metadata[text]) for text in NASTY))
 
     for text in NASTY:
-        record = (await store.image(photos.name, image_id_of(f"uri {text}"))).record
+        record = (await store.image(whole_images.name, image_id_of(f"uri {text}"))).record
         assert (record.uri, record.metadata) == (f"uri {text}", metadata[text])
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-        assert await store.ids_matching(photos.name, f'text = "{quoted}"') == [record.image_id]
-        assert await store.ids_matching(photos.name, f'$uri = "uri {quoted}"') == [record.image_id]
+        assert await store.ids_matching(whole_images.name, f'text = "{quoted}"') == [record.image_id]
+        assert await store.ids_matching(whole_images.name, f'$uri = "uri {quoted}"') == [record.image_id]
 
 
-async def test_bad_pictures_fail_alone(store: ImageStore, photos: Collection) -> None:
+async def test_bad_images_fail_alone(store: ImageStore, whole_images: Collection) -> None:
     """What cannot be stored is refused with a sentence, and its neighbours are stored."""
-    [good] = unit_vectors(1)
+    [good] = unit_embeddings(1)
     nan = good.copy()
     nan[3] = np.nan
     results = await store.put(
-        photos.name,
+        whole_images.name,
         [
-            picture("nan", nan),
-            picture("long", good * 2),
-            picture("short", good[:5]),
-            picture("", good),
-            picture("x" * 5000, good),
-            picture("half a pair \ud800", good),
-            picture("nan metadata", good, {"a": float("nan")}),
-            picture("much metadata", good, {"a": "x" * 20_000}),
-            picture("no region", good, regions=()),
-            picture("good", good),
+            new_image("nan", nan),
+            new_image("long", good * 2),
+            new_image("short", good[:5]),
+            new_image("", good),
+            new_image("x" * 5000, good),
+            new_image("half a pair \ud800", good),
+            new_image("nan metadata", good, {"a": float("nan")}),
+            new_image("much metadata", good, {"a": "x" * 20_000}),
+            new_image("no region", good, regions=()),
+            new_image("good", good),
         ],
         soon(),
     )
 
     assert [type(result.error) for result in results[:-1]] == [InvalidArgument] * 9
     assert results[-1].status is PutStatus.ADDED
-    assert await uris(store, photos.name, good) == ["good"]
+    assert await uris(store, whole_images.name, good) == ["good"]
 
 
-async def test_one_batch_may_hold_a_uri_twice(store: ImageStore, photos: Collection) -> None:
-    """The later of two pictures with one uri wins, and only one version lives."""
-    first, second = unit_vectors(2)
-    statuses = await put(store, photos.name, picture("p", first, content="1"), picture("p", second, content="2"))
+async def test_one_batch_may_hold_a_uri_twice(store: ImageStore, whole_images: Collection) -> None:
+    """The later of two images with one uri wins, and only one version lives."""
+    first, second = unit_embeddings(2)
+    statuses = await put(
+        store, whole_images.name, new_image("p", first, content="1"), new_image("p", second, content="2")
+    )
 
     assert statuses == [PutStatus.ADDED, PutStatus.UPDATED]
-    assert await store.counts(photos.name) == Counts(1, 1)
-    assert (await find(store, photos.name, second)).hits[0].score == pytest.approx(1.0, abs=1e-5)
+    assert await store.counts(whole_images.name) == Counts(1, 1)
+    assert (await find(store, whole_images.name, second)).hits[0].score == pytest.approx(1.0, abs=1e-5)
 
 
 async def test_two_writers_of_one_uri_leave_one_version(
-    store: ImageStore, photos: Collection, milvus_uri: str, redis_url: str
+    store: ImageStore, whole_images: Collection, milvus_uri: str, redis_url: str
 ) -> None:
-    """Whoever loses is told; never do two versions live."""
-    embeddings = unit_vectors(8)
+    """The caller that loses gets an error; never do two versions live."""
+    embeddings = unit_embeddings(8)
     async with opened(milvus_uri, redis_url) as other:
         results = await asyncio.gather(
             *(
-                (store, other)[i % 2].put(photos.name, [picture("p", embedding, content=f"{i}")], soon())
+                (store, other)[i % 2].put(whole_images.name, [new_image("p", embedding, content=f"{i}")], soon())
                 for i, embedding in enumerate(embeddings)
             )
         )
@@ -173,49 +175,49 @@ async def test_two_writers_of_one_uri_leave_one_version(
     outcomes = [result for [result] in results]
     assert any(result.status is not None for result in outcomes)
     assert all(result.status is not None or isinstance(result.error, Aborted) for result in outcomes)
-    assert await store.counts(photos.name) == Counts(1, 1)
-    assert await uris(store, photos.name, embeddings) == ["p"]
+    assert await store.counts(whole_images.name) == Counts(1, 1)
+    assert await uris(store, whole_images.name, embeddings) == ["p"]
 
 
-async def test_deleted_pictures_are_gone(store: ImageStore, photos: Collection) -> None:
-    """Delete counts what was there; the picture is not found, not listed, not readable, and can be put again."""
-    embeddings = unit_vectors(3)
-    await put(store, photos.name, *(picture(f"p/{i}", embeddings[i]) for i in range(3)))
-    gone = image_id_of("p/1")
+async def test_deleted_images_are_gone(store: ImageStore, whole_images: Collection) -> None:
+    """Delete counts what was there; the image is not found, not listed, not readable, and can be put again."""
+    embeddings = unit_embeddings(3)
+    await put(store, whole_images.name, *(new_image(f"p/{i}", embeddings[i]) for i in range(3)))
+    deleted = image_id_of("p/1")
 
-    assert (await store.delete(photos.name, [gone, gone, "f" * 32, "no id"], soon())).image_count == 1
-    assert (await store.delete(photos.name, [gone], soon())).image_count == 0
-    assert "p/1" not in await uris(store, photos.name, embeddings[1])
-    assert await store.counts(photos.name) == Counts(2, 2)
+    assert (await store.delete(whole_images.name, [deleted, deleted, "f" * 32, "no id"], soon())).image_count == 1
+    assert (await store.delete(whole_images.name, [deleted], soon())).image_count == 0
+    assert "p/1" not in await uris(store, whole_images.name, embeddings[1])
+    assert await store.counts(whole_images.name) == Counts(2, 2)
     with pytest.raises(NotFound):
-        await store.image(photos.name, gone)
-    assert await put(store, photos.name, picture("p/1", embeddings[1])) == [PutStatus.ADDED]
-    assert await uris(store, photos.name, embeddings[1], limit=1) == ["p/1"]
+        await store.image(whole_images.name, deleted)
+    assert await put(store, whole_images.name, new_image("p/1", embeddings[1])) == [PutStatus.ADDED]
+    assert await uris(store, whole_images.name, embeddings[1], limit=1) == ["p/1"]
 
 
-async def test_collections_are_kept_apart(store: ImageStore, photos: Collection, name: str) -> None:
-    """An id of another collection is unknown here, and its pictures are not found here."""
+async def test_collections_are_kept_apart(store: ImageStore, whole_images: Collection, name: str) -> None:
+    """An id of another collection is unknown here, and its images are not found here."""
     await store.create(a_collection(f"{name}b"))
-    [embedding] = unit_vectors(1)
-    await put(store, f"{name}b", picture("p", embedding))
+    [embedding] = unit_embeddings(1)
+    await put(store, f"{name}b", new_image("p", embedding))
 
-    assert await uris(store, photos.name, embedding) == []
-    assert (await store.delete(photos.name, [image_id_of("p")], soon())).image_count == 0
+    assert await uris(store, whole_images.name, embedding) == []
+    assert (await store.delete(whole_images.name, [image_id_of("p")], soon())).image_count == 0
     with pytest.raises(NotFound):
-        await store.image(photos.name, image_id_of("p"))
+        await store.image(whole_images.name, image_id_of("p"))
     assert await uris(store, f"{name}b", embedding) == ["p"]
     await store.drop(f"{name}b")
 
 
 async def test_collections_are_created_listed_and_dropped(store: ImageStore, name: str) -> None:
-    """A definition comes back as it was made; what is dropped is gone, and its name is free for an empty one."""
+    """A definition comes back as it was made; what is dropped no longer exists, and its name is free for an empty one."""
     created = await store.create(a_collection(name))
 
     assert await store.get(name) == created
     assert created in await store.collections()
     with pytest.raises(AlreadyExists):
         await store.create(a_collection(name))
-    await put(store, name, picture("p", unit_vectors(1)[0]))
+    await put(store, name, new_image("p", unit_embeddings(1)[0]))
     await store.drop(name)
     with pytest.raises(NotFound):
         await store.get(name)
@@ -223,23 +225,23 @@ async def test_collections_are_created_listed_and_dropped(store: ImageStore, nam
         await store.drop(name)
     await store.create(a_collection(name))
     assert await store.counts(name) == Counts(0, 0)
-    assert await uris(store, name, unit_vectors(1)) == []
+    assert await uris(store, name, unit_embeddings(1)) == []
     await store.drop(name)
 
 
 async def test_a_drop_under_traffic_is_not_found(
     store: ImageStore, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever still uses a collection while it is dropped is told that there is none, and nothing is rebuilt."""
-    embedding = unit_vectors(1)[0]
+    """Callers that still use a collection while it is dropped get NOT_FOUND, and nothing is rebuilt."""
+    embedding = unit_embeddings(1)[0]
     await store.create(a_collection(name))
-    await put(store, name, picture("p", embedding))
+    await put(store, name, new_image("p", embedding))
     running = asyncio.Semaphore(0)
 
     async def use(number: int) -> ServiceError:
         try:
             for round_number in itertools.count():
-                await put(store, name, picture(f"p/{number}", embedding, content=f"{round_number}"))
+                await put(store, name, new_image(f"p/{number}", embedding, content=f"{round_number}"))
                 running.release()
                 await store.counts(name)
                 await uris(store, name, embedding)
@@ -269,10 +271,10 @@ async def test_a_drop_within_a_put_is_silent(  # noqa: PLR0917 - each is a fixtu
 ) -> None:
     """Another process drops the collection before the rows are written, or before the old ones are deleted."""
     monkeypatch.setattr(definitions, "MAX_AGE_S", 60.0)
-    old, new = unit_vectors(2)
+    old, new = unit_embeddings(2)
     await store.create(a_collection(name))
-    await put(store, name, picture("p", old, content="old"))
-    commit, write = store._catalog.commit, store._index.write
+    await put(store, name, new_image("p", old, content="old"))
+    commit, write = store._catalog.commit, store._rows.write
 
     async with opened(milvus_uri, redis_url) as other:
 
@@ -286,12 +288,12 @@ async def test_a_drop_within_a_put_is_silent(  # noqa: PLR0917 - each is a fixtu
             return committed
 
         if step == "write":
-            monkeypatch.setattr(store._index, "write", drop_and_write)
+            monkeypatch.setattr(store._rows, "write", drop_and_write)
             with pytest.raises(NotFound):
-                await put(store, name, picture("p", new, content="new"))
+                await put(store, name, new_image("p", new, content="new"))
         else:
             monkeypatch.setattr(store._catalog, "commit", commit_and_drop)
-            assert await put(store, name, picture("p", new, content="new")) == [PutStatus.UPDATED]
+            assert await put(store, name, new_image("p", new, content="new")) == [PutStatus.UPDATED]
 
     assert caplog.messages == []
 
@@ -304,8 +306,8 @@ async def test_a_redis_that_is_lost_within_a_put_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Rows that cannot be deleted because Redis lost the collection are left to the sweep, with the cause."""
-    old, new = unit_vectors(2)
-    await put(fragile, name, picture("p", old, content="old"))
+    old, new = unit_embeddings(2)
+    await put(fragile, name, new_image("p", old, content="old"))
     commit = fragile._catalog.commit
 
     async def commit_and_lose(*args: Any) -> dict[str, bool]:
@@ -315,7 +317,7 @@ async def test_a_redis_that_is_lost_within_a_put_is_named(
         return committed
 
     monkeypatch.setattr(fragile._catalog, "commit", commit_and_lose)
-    assert await put(fragile, name, picture("p", new, content="new")) == [PutStatus.UPDATED]
+    assert await put(fragile, name, new_image("p", new, content="new")) == [PutStatus.UPDATED]
     [message] = caplog.messages
     assert "left to the sweep: Redis does not hold the collection" in message
 
@@ -335,18 +337,18 @@ async def test_unknown_index_is_refused(store: ImageStore, name: str) -> None:
         await store.create(a_collection(name, index="IVF_RABITQ"))
 
 
-async def test_acknowledged_pictures_are_found_by_another_process(
-    store: ImageStore, photos: Collection, milvus_uri: str, redis_url: str
+async def test_acknowledged_images_are_found_by_another_process(
+    store: ImageStore, whole_images: Collection, milvus_uri: str, redis_url: str
 ) -> None:
-    """As soon as put returns, a search of another process finds the picture."""
-    embeddings = unit_vectors(20)
+    """As soon as put returns, a search of another process finds the image."""
+    embeddings = unit_embeddings(20)
     reader = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.services.stores.reader",
         milvus_uri,
         redis_url,
-        photos.name,
+        whole_images.name,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[3],
@@ -356,7 +358,7 @@ async def test_acknowledged_pictures_are_found_by_another_process(
     assert await reader.stdout.readline() == b"ready\n"
     found = []
     for i, embedding in enumerate(embeddings):
-        await put(store, photos.name, picture(f"p/{i}", embedding))
+        await put(store, whole_images.name, new_image(f"p/{i}", embedding))
         reader.stdin.write(embedding.tobytes().hex().encode() + b"\n")
         found.append((await reader.stdout.readline()).decode().strip())
     reader.stdin.close()
@@ -365,26 +367,29 @@ async def test_acknowledged_pictures_are_found_by_another_process(
     assert found == [f"p/{i}" for i in range(len(embeddings))]
 
 
-async def test_metadata_that_are_not_sent_stay(store: ImageStore, photos: Collection) -> None:
+async def test_metadata_that_are_not_sent_stay(store: ImageStore, whole_images: Collection) -> None:
     """Changed bytes without metadata keep the old ones; a new image without any has none."""
-    old, new = unit_vectors(2)
-    await put(store, photos.name, picture("p", old, {"a": 1}, content="old"))
-    changed = replace(picture("p", new, content="new"), metadata=None)
+    old, new = unit_embeddings(2)
+    await put(store, whole_images.name, new_image("p", old, {"a": 1}, content="old"))
+    changed = replace(new_image("p", new, content="new"), metadata=None)
 
-    assert await put(store, photos.name, changed, replace(changed, uri="q")) == [PutStatus.UPDATED, PutStatus.ADDED]
-    p, q = await store.lookup(photos.name, ["p", "q"])
+    assert await put(store, whole_images.name, changed, replace(changed, uri="q")) == [
+        PutStatus.UPDATED,
+        PutStatus.ADDED,
+    ]
+    p, q = await store.lookup(whole_images.name, ["p", "q"])
     assert p is not None
     assert q is not None
     assert (p.metadata, p.sha256, q.metadata) == ({"a": 1}, changed.sha256, {})
-    assert await uris(store, photos.name, new, filter="a = 1") == ["p"]
+    assert await uris(store, whole_images.name, new, filter="a = 1") == ["p"]
 
 
 async def test_new_metadata_keep_embeddings_and_regions(store: ImageStore, name: str) -> None:
     """Metadata alone are a new version with what was encoded, and only where the bytes are still those."""
     await store.create(a_collection(name, CollectionMode.OBJECTS))
-    embeddings = unit_vectors(2)
+    embeddings = unit_embeddings(2)
     regions = [Region((0.1, 0.2, 0.5, 0.6), "dog", 0.9, 16), Region((0.5, 0.5, 1.0, 1.0), "cat", 0.8, 15)]
-    image = replace(picture("p", embeddings, {"a": 1}, regions=regions), decoder_revision=2)
+    image = replace(new_image("p", embeddings, {"a": 1}, regions=regions), decoder_revision=2)
     await put(store, name, image)
 
     change = NewMetadata("p", image.sha256, {})
@@ -403,48 +408,48 @@ async def test_new_metadata_keep_embeddings_and_regions(store: ImageStore, name:
 
 
 async def test_metadata_are_kept_from_the_version_that_is_replaced(
-    store: ImageStore, photos: Collection, monkeypatch: pytest.MonkeyPatch
+    store: ImageStore, whole_images: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look at the old version and the new one's begin another writer may change the metadata: they stay."""
-    old, new = unit_vectors(2)
-    await put(store, photos.name, picture("p", old, {"a": 1}, content="old"))
+    old, new = unit_embeddings(2)
+    await put(store, whole_images.name, new_image("p", old, {"a": 1}, content="old"))
     begin = store._catalog.begin
 
     async def begin_behind_another(*args: Any, **options: Any) -> Any:
         monkeypatch.setattr(store._catalog, "begin", begin)
-        await put(store, photos.name, picture("p", old, {"a": 2}, content="old"))
+        await put(store, whole_images.name, new_image("p", old, {"a": 2}, content="old"))
         return await begin(*args, **options)
 
     monkeypatch.setattr(store._catalog, "begin", begin_behind_another)
-    await put(store, photos.name, replace(picture("p", new, content="new"), metadata=None))
-    [record] = await store.lookup(photos.name, ["p"])
+    await put(store, whole_images.name, replace(new_image("p", new, content="new"), metadata=None))
+    [record] = await store.lookup(whole_images.name, ["p"])
     assert record is not None
     assert record.metadata == {"a": 2}
 
 
 async def test_used_bytes_are_those_of_live_and_pending_images(
-    store: ImageStore, photos: Collection, name: str, monkeypatch: pytest.MonkeyPatch
+    store: ImageStore, whole_images: Collection, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bytes are in use as long as any image of any collection has them, also one that is being written."""
-    embedding = unit_vectors(1)[0]
+    embedding = unit_embeddings(1)[0]
     await store.create(a_collection(f"{name}b"))
-    image, pending = picture("p", embedding), picture("q", embedding)
-    await put(store, photos.name, image)
+    image, pending = new_image("p", embedding), new_image("q", embedding)
+    await put(store, whole_images.name, image)
     await put(store, f"{name}b", image)
-    wanted = [image.sha256, pending.sha256, "0" * 64]
-    write, seen = store._index.write, list[set[str]]()
+    asked = [image.sha256, pending.sha256, "0" * 64]
+    write, seen = store._rows.write, list[set[str]]()
 
     async def look_and_write(*args: Any) -> None:
-        seen.append(await store.used_sha256s(wanted))
+        seen.append(await store.used_sha256s(asked))
         await write(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._index, "write", look_and_write)
-        await put(store, photos.name, pending)
+        patch.setattr(store._rows, "write", look_and_write)
+        await put(store, whole_images.name, pending)
     assert seen == [{image.sha256, pending.sha256}]
-    for collection, used in ((photos.name, {image.sha256, pending.sha256}), (f"{name}b", {pending.sha256})):
+    for collection, used in ((whole_images.name, {image.sha256, pending.sha256}), (f"{name}b", {pending.sha256})):
         await store.delete(collection, [image_id_of("p")], soon())
-        assert await store.used_sha256s(wanted) == used
+        assert await store.used_sha256s(asked) == used
     await store.drop(f"{name}b")
 
 
@@ -452,8 +457,8 @@ async def test_a_rebuilt_redis_knows_the_decoder_revision(
     fragile: ImageStore, redis: EmbeddedServer, name: str
 ) -> None:
     """The revision outlives a loss of Redis, and records that name none are of the first."""
-    old, new = unit_vectors(2)
-    await put(fragile, name, picture("old", old), replace(picture("new", new), decoder_revision=2))
+    old, new = unit_embeddings(2)
+    await put(fragile, name, new_image("old", old), replace(new_image("new", new), decoder_revision=2))
     async with Redis.from_url(redis.url) as client:
         await client.flushall()
 

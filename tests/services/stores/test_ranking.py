@@ -1,13 +1,14 @@
 import math
 import time
 
-from services.stores.milvus import Neighbor
-from services.stores.ranking import Match, horizon, merge, rank
-from services.stores.records import Hit, ImageRecord, image_id_of
+from services.stores.milvus.rows import Neighbor, RowKey
+from services.stores.ranking import horizon, merge, rank
+from services.stores.records import Hit, ImageRecord, NearestQuery, image_id_of
+from tests.services.stores.making import unit_embeddings
 
 
-def neighbor(uri: str, score: float, region: int = 0) -> Neighbor:
-    return Neighbor(f"{image_id_of(uri)}-1-{region}", score, {})
+def neighbor(uri: str, score: float, region: int = 0, query_position: int = 0) -> Neighbor:
+    return Neighbor(RowKey(image_id_of(uri), 1, region), score, query_position, {})
 
 
 def record(uri: str, sha256: str = "") -> ImageRecord:
@@ -16,14 +17,14 @@ def record(uri: str, sha256: str = "") -> ImageRecord:
 
 def ranked(near: list[Neighbor], *records: ImageRecord, group: bool = True, fold: bool = True) -> list[Hit]:
     known = {each.image_id: each for each in records}
-    matches = [Match(candidate, known[candidate.key.image_id]) for candidate in merge([near])]
-    return rank(matches, group_by_image=group, fold_copies=fold, has_regions=False)
+    query = NearestQuery(unit_embeddings(1), limit=10, group_by_image=group, fold_copies=fold)
+    return rank(merge([near]), known, query, has_regions=False)
 
 
 def test_the_better_query_counts() -> None:
-    """A row that two queries found keeps its better score and that query's index."""
-    [candidate] = merge([[neighbor("a", 0.2)], [neighbor("a", 0.7)]])
-    assert (candidate.score, candidate.query_index) == (0.7, 1)
+    """A row that two queries found keeps its better score and that query's position."""
+    [candidate] = merge([[neighbor("a", 0.2)], [neighbor("a", 0.7, query_position=1)]])
+    assert (candidate.score, candidate.query_position) == (0.7, 1)
 
 
 def test_equal_scores_stand_by_uri() -> None:

@@ -1,4 +1,4 @@
-"""The filter language: text in, a tree out.
+"""The filter language: a recursive descent from text to a tree.
 
     expression := conjunction { "or" conjunction }
     conjunction := term { "and" term }
@@ -14,26 +14,24 @@ comparison is false; `has` looks into lists; `!=` and `not` are everything else,
 stands for an absent key. Texts and keys are compared in Unicode's composed form (NFC), as metadata is stored.
 """
 
+from collections.abc import Callable
+from typing import Literal
+
 from domain.limits import MAX_FILTER_CHARACTERS
 from rpc.errors import InvalidArgument
 from rpc.metadata import composed
-from services.stores.conditions import (
+from services.stores.filters.tokens import Token, error_at, keys_of, number_of, tokens_of, unquoted
+from services.stores.filters.tree import (
     NUMBER_FIELDS,
     TEXT_FIELDS,
-    AllOf,
-    AnyOf,
-    Comparison,
-    Exists,
+    Condition,
     Field,
     Filter,
-    Has,
-    Membership,
+    Junction,
     Not,
-    Order,
-    Prefix,
+    Operator,
     Value,
 )
-from services.stores.tokens import Token, error_at, keys_of, number_of, text_of, tokens_of
 
 MAX_DEPTH = 20
 MAX_LIST_ITEMS = 1000
@@ -45,25 +43,24 @@ def parse_filter(text: str) -> Filter | None:
         raise InvalidArgument(f"filter: {len(text)} characters are more than {MAX_FILTER_CHARACTERS}")
     if not text.strip():
         return None
-    return _Parser(tokens_of(text)).whole()
+    return _Parser(tokens_of(text)).parse()
 
 
-_ORDERS: dict[str, Order] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_EQUALITIES = {"=": False, "==": False, "!=": True}  # whether it is negated
+_ORDERS: dict[str, Operator] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
-# `has` is not among them: behind a name it is the operator, elsewhere a key.
+# Without `has`: behind a name it is the operator, elsewhere a key.
 _KEYWORDS = {"and", "or", "not", "in", "like", "exists", *_CONSTANTS}
 
 
 class _Parser:
-    """Recursive descent over the tokens, one token ahead."""
+    """One method for each rule of the grammar; looks one token ahead."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
         self._next = 0
         self._depth = 0
 
-    def whole(self) -> Filter:
+    def parse(self) -> Filter:
         tree = self._any_of()
         if self._ahead.kind != "end":
             raise self._unexpected("and, or, or the end")
@@ -78,52 +75,50 @@ class _Parser:
         self._next += 1
         return token
 
-    def _takes(self, word: str) -> bool:
-        """Whether the next token is this keyword or sign, which is then taken."""
+    def _accept(self, word: str) -> bool:
+        """Whether the next token is this keyword or sign; the parser moves behind it."""
         token = self._ahead
-        said = token.text.lower() if token.kind == "name" else token.text
-        if token.kind not in {"name", "operator"} or said != word:
+        text = token.text.lower() if token.kind == "name" else token.text
+        if token.kind not in {"name", "operator"} or text != word:
             return False
         self._next += 1
         return True
 
     def _expect(self, sign: str) -> None:
-        if not self._takes(sign):
+        if not self._accept(sign):
             raise self._unexpected(repr(sign))
 
-    def _unexpected(self, wanted: str) -> InvalidArgument:
-        return error_at(self._ahead.position, f"expected {wanted}, found {self._ahead.text}")
+    def _unexpected(self, expected: str) -> InvalidArgument:
+        return error_at(self._ahead.position, f"expected {expected}, found {self._ahead.text}")
 
     def _any_of(self) -> Filter:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise error_at(self._ahead.position, f"nested deeper than {MAX_DEPTH}")
-        terms = [self._all_of()]
-        while self._takes("or"):
-            terms.append(self._all_of())
+        tree = self._joined("or", lambda: self._joined("and", self._term))
         self._depth -= 1
-        return terms[0] if len(terms) == 1 else AnyOf(tuple(terms))
+        return tree
 
-    def _all_of(self) -> Filter:
-        terms = [self._term()]
-        while self._takes("and"):
-            terms.append(self._term())
-        return terms[0] if len(terms) == 1 else AllOf(tuple(terms))
+    def _joined(self, word: Literal["and", "or"], rule: Callable[[], Filter]) -> Filter:
+        terms = [rule()]
+        while self._accept(word):
+            terms.append(rule())
+        return terms[0] if len(terms) == 1 else Junction(word, tuple(terms))
 
     def _term(self) -> Filter:
         negated = False
-        while self._takes("not"):
+        while self._accept("not"):
             negated = not negated
         term = self._plain_term()
         return Not(term) if negated else term
 
     def _plain_term(self) -> Filter:
-        if self._takes("("):
+        if self._accept("("):
             tree = self._any_of()
             self._expect(")")
             return tree
-        if self._takes("exists"):
-            return Exists(self._field())
+        if self._accept("exists"):
+            return Condition(self._field(), "exists")
         return self._comparison(self._field())
 
     def _field(self) -> Field:
@@ -136,59 +131,55 @@ class _Parser:
         return Field(tuple(map(composed, keys_of(token))), token.position)
 
     def _comparison(self, field: Field) -> Filter:
-        if self._takes("not"):
+        if self._accept("not"):
             self._expect("in")
             return Not(self._membership(field))
-        if self._takes("in"):
-            return self._membership(field)
-        if self._takes("like"):
-            return self._prefix(field)
-        if self._takes("has"):
-            return self._has(field)
-        sign = self._ahead.text if self._ahead.kind == "operator" else ""
-        if sign in _EQUALITIES:
-            self._take()
-            equal = _member(field, [self._literal(field)])
-            return Not(equal) if _EQUALITIES[sign] else equal
-        if sign in _ORDERS:
+        for word, rule in (("in", self._membership), ("like", self._prefix), ("has", self._has)):
+            if self._accept(word):
+                return rule(field)
+        if self._accept("!="):
+            return Not(_member(field, [self._literal(field)]))
+        if self._accept("=") or self._accept("=="):
+            return _member(field, [self._literal(field)])
+        if self._ahead.kind == "operator" and self._ahead.text in _ORDERS:
             return self._order(field)
         raise self._unexpected(f"a comparison after {field}")
 
-    def _order(self, field: Field) -> Comparison:
+    def _order(self, field: Field) -> Condition:
         token = self._take()
         value = self._literal(field)
         if value is None or isinstance(value, bool):
             raise error_at(token.position, f"{token.text} compares numbers and texts only")
-        return Comparison(field, _ORDERS[token.text], value)
+        return Condition(field, _ORDERS[token.text], (value,))
 
     def _membership(self, field: Field) -> Filter:
         self._expect("(")
         values = [self._literal(field)]
-        while self._takes(","):
+        while self._accept(","):
             values.append(self._literal(field))
             if len(values) > MAX_LIST_ITEMS:
                 raise error_at(self._ahead.position, f"a list of more than {MAX_LIST_ITEMS} items")
         self._expect(")")
         return _member(field, values)
 
-    def _prefix(self, field: Field) -> Prefix:
+    def _prefix(self, field: Field) -> Condition:
         token = self._ahead
         pattern = self._literal(field)
         if not isinstance(pattern, str) or not pattern.endswith("%") or "%" in pattern[:-1]:
             raise error_at(token.position, 'like takes a text that ends with its only %, as in "summer%"')
-        return Prefix(field, pattern[:-1])
+        return Condition(field, "like", (pattern[:-1],))
 
-    def _has(self, field: Field) -> Has:
+    def _has(self, field: Field) -> Condition:
         token = self._ahead
         value = self._literal(field)
         if field.is_built_in or value is None:
             raise error_at(token.position, "has looks for a text, a number, true or false in a list of the metadata")
-        return Has(field, value)
+        return Condition(field, "has", (value,))
 
     def _literal(self, field: Field) -> Value | None:
         token = self._ahead
         if token.kind == "text":
-            text = text_of(self._take())
+            text = unquoted(self._take().text)
             return text if field.is_built_in else composed(text)
         if token.kind == "number":
             return number_of(self._take())
@@ -209,6 +200,6 @@ def _member(field: Field, values: list[Value | None]) -> Filter:
     """The membership in a list, in which `null` stands for the absent key."""
     present = tuple(value for value in values if value is not None)
     if len(present) == len(values):
-        return Membership(field, present)
-    absent = Not(Exists(field))
-    return AnyOf((absent, Membership(field, present))) if present else absent
+        return Condition(field, "in", present)
+    absent = Not(Condition(field, "exists"))
+    return Junction("or", (absent, Condition(field, "in", present))) if present else absent

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rpc.errors import InvalidArgument
-from services.stores.expression import Engine
+from services.stores.filters.expression import Engine
 
 METRIC = "IP"  # embeddings have unit length, so the inner product is the cosine
 

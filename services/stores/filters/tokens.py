@@ -1,4 +1,4 @@
-"""The words of a filter: text in, tokens out, and the values that literals stand for."""
+"""The tokens of a filter, and the values that literals stand for."""
 
 import math
 import re
@@ -13,7 +13,7 @@ TokenKind = Literal["name", "text", "number", "operator", "end"]
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of the text as it was written, with its place for error messages."""
+    """A piece of the text as it was written, with its position for error messages."""
 
     kind: TokenKind
     text: str
@@ -53,43 +53,34 @@ def tokens_of(text: str) -> list[Token]:
 
 def keys_of(token: Token) -> tuple[str, ...]:
     """The keys of a name, of which the quoted ones stand in backticks."""
-    keys = tuple(_unquoted(key) if key[0] == "`" else key for key in _SEGMENT.findall(token.text))
+    keys = tuple(unquoted(key) if key[0] == "`" else key for key in _SEGMENT.findall(token.text))
     if "" in keys:
         raise error_at(token.position, "a name that is empty")
     return keys
 
 
-def text_of(token: Token) -> str:
-    """The text that a quoted literal stands for."""
-    return _unquoted(token.text)
+def unquoted(quoted: str) -> str:
+    """The text or the key that a quoted one stands for."""
+    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m.group(1), m.group(1)), quoted[1:-1], flags=re.DOTALL)
 
 
 def number_of(token: Token) -> int | float:
     """The number that a literal stands for; integers that a double does not keep apart are refused."""
-    if re.fullmatch(r"[+-]?\d+", token.text):
-        return _integer(token)
-    value = float(token.text)
-    if math.isinf(value):
-        raise error_at(token.position, f"{token.text[:20]} is too large")
-    return value
-
-
-def error_at(position: int, what: str) -> InvalidArgument:
-    """The error of a filter, with the place that it is about."""
-    return InvalidArgument(f"filter: {what} at position {position}")
-
-
-def _integer(token: Token) -> int:
+    text = token.text[:20]
+    if not re.fullmatch(r"[+-]?\d+", token.text):
+        if math.isinf(value := float(token.text)):
+            raise error_at(token.position, f"{text} is too large")
+        return value
+    # The length first: int() refuses texts of many digits, and is slow with long ones.
     digits = token.text.lstrip("+-0")
     if len(digits) > len(str(MAX_INTEGER)) or abs(int(token.text)) > MAX_INTEGER:
-        raise error_at(
-            token.position, f"{token.text[:20]} is beyond 2^53 and cannot be compared exactly; store such ids as text"
-        )
+        raise error_at(token.position, f"{text} is beyond 2^53 and cannot be compared exactly; store such ids as text")
     return int(token.text)
 
 
-def _unquoted(quoted: str) -> str:
-    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m.group(1), m.group(1)), quoted[1:-1], flags=re.DOTALL)
+def error_at(position: int, what: str) -> InvalidArgument:
+    """The error of a filter, with the position that it is about."""
+    return InvalidArgument(f"filter: {what} at position {position}")
 
 
 def _complaint(character: str) -> str:

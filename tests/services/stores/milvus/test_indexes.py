@@ -1,8 +1,8 @@
 import pytest
 
 from rpc.errors import InvalidArgument
-from services.stores.expression import Engine
-from services.stores.indexes import build_params, chosen_index, search_params
+from services.stores.filters.expression import Engine
+from services.stores.milvus.indexes import build_params, chosen_index, search_params
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,23 @@ from hypothesis import strategies as st
 
 from rpc.errors import InvalidArgument
 from rpc.metadata import composed
-from services.stores.conditions import AllOf, AnyOf, Exists, Has, Membership, Not, Prefix, warnings_of
-from services.stores.expression import Engine, expression_of, kinds_of, quote
-from services.stores.filter import parse_filter
+from services.stores.filters.expression import Engine, expression_of, kinds_of, quote
+from services.stores.filters.grammar import parse_filter
+from services.stores.filters.tree import Condition, Junction, Not, warnings_of
 
 
 def test_and_binds_tighter_than_or() -> None:
     """`a or b and c` is `a or (b and c)`, and words may be in any case."""
     tree = parse_filter("a = 1 OR b = 'x' and NOT exists c.d")
 
-    assert isinstance(tree, AnyOf)
+    assert isinstance(tree, Junction)
     first, second = tree.terms
-    assert isinstance(first, Membership)
-    assert isinstance(second, AllOf)
+    assert isinstance(first, Condition)
+    assert isinstance(second, Junction)
     assert isinstance(second.terms[1], Not)
-    assert isinstance(second.terms[1].term, Exists)
+    assert isinstance(second.terms[1].term, Condition)
+    assert (tree.word, first.operator, second.word) == ("or", "in", "and")
+    assert second.terms[1].term.operator == "exists"
     assert second.terms[1].term.field.path == ("c", "d")
 
 
@@ -38,7 +40,8 @@ def test_and_binds_tighter_than_or() -> None:
 def test_literals(text: str, value: object) -> None:
     """Texts in either quotes with escapes, numbers and truths."""
     tree = parse_filter(text)
-    assert isinstance(tree, Membership)
+    assert isinstance(tree, Condition)
+    assert tree.operator == "in"
     [found] = tree.values
     assert found == value
     assert type(found) is type(value)
@@ -56,7 +59,7 @@ def test_equality_is_a_membership(sign: str, other: str, literal: str) -> None:
 
 @given(st.integers().filter(lambda n: abs(n) >= 2**53) | st.integers(2**53, 2**53 + 9))
 def test_integers_beyond_doubles_are_refused(number: int) -> None:
-    """An integer of 2^53 or more would match its neighbours, so the caller is told to use text."""
+    """An integer of 2^53 or more would match its neighbours, so the error says to use text."""
     for text in (f"a = {number}", f"a != {number}", f"a in (1, {number})", f"a < {number}", f"a has {number}"):
         with pytest.raises(InvalidArgument, match=r"is beyond 2\^53 .* store such ids as text"):
             parse_filter(text)
@@ -65,10 +68,10 @@ def test_integers_beyond_doubles_are_refused(number: int) -> None:
 def test_lists_and_prefixes() -> None:
     """`in` takes a list of any kinds, `like` a prefix."""
     membership, prefix = parse_filter("a in (1, 'x', true)"), parse_filter("a like 'sum_%'")
-    assert isinstance(membership, Membership)
-    assert membership.values == (1, "x", True)
-    assert isinstance(prefix, Prefix)
-    assert prefix.prefix == "sum_"
+    assert isinstance(membership, Condition)
+    assert (membership.operator, membership.values) == ("in", (1, "x", True))
+    assert isinstance(prefix, Condition)
+    assert (prefix.operator, prefix.values) == ("like", ("sum_",))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_lists_and_prefixes() -> None:
 def test_names(text: str, path: tuple[str, ...]) -> None:
     """Plain words, words of any script, dotted paths, and any key at all in backticks, in composed form."""
     tree = parse_filter(text)
-    assert isinstance(tree, Membership)
+    assert isinstance(tree, Condition)
     assert tree.field.path == path
     assert not tree.field.is_built_in
 
@@ -100,7 +103,8 @@ def test_any_key_can_be_quoted(keys: list[str]) -> None:
     tree = parse_filter(
         ".".join(f"`{key.replace(chr(92), chr(92) * 2).replace('`', chr(92) + '`')}`" for key in keys) + " has 1"
     )
-    assert isinstance(tree, Has)
+    assert isinstance(tree, Condition)
+    assert tree.operator == "has"
     assert tree.field.path == tuple(composed(key) for key in keys)
 
 

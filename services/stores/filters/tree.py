@@ -8,12 +8,12 @@ TEXT_FIELDS = frozenset({"label", "uri", "image_id"})
 NUMBER_FIELDS = frozenset({"score", "width_px", "height_px"})
 
 Value = str | float | int | bool
-Order = Literal["<", "<=", ">", ">="]
+Operator = Literal["in", "<", "<=", ">", ">=", "like", "has", "exists"]
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A path into the metadata or a built-in field, with its place in the text for error messages."""
+    """A path into the metadata or a built-in field, with its position in the text for error messages."""
 
     path: tuple[str, ...]
     position: int
@@ -24,43 +24,15 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
-    """`name in (values)`; `name = value` is a membership in a list of one, so that the two cannot disagree."""
+class Condition:
+    """What one field has to be: `values` has one value, for `in` several, and for `exists` none.
+
+    `name = value` is `in` with a list of one, so that the two cannot disagree; the value of `like` is the prefix alone.
+    """
 
     field: Field
-    values: tuple[Value, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """`name < value` and the other orders."""
-
-    field: Field
-    operator: Order
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Prefix:
-    """`name like "prefix%"`."""
-
-    field: Field
-    prefix: str
-
-
-@dataclass(frozen=True, slots=True)
-class Has:
-    """`name has value`: a list that contains the value."""
-
-    field: Field
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Exists:
-    """`exists name`."""
-
-    field: Field
+    operator: Operator
+    values: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +43,14 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True)
-class AllOf:
-    """Terms joined with `and`, two or more."""
+class Junction:
+    """Two terms or more, all of which have to hold, or any."""
 
+    word: Literal["and", "or"]
     terms: tuple["Filter", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """Terms joined with `or`, two or more."""
-
-    terms: tuple["Filter", ...]
-
-
-Leaf = Membership | Comparison | Prefix | Has | Exists
-Filter = Leaf | Not | AllOf | AnyOf
+Filter = Condition | Not | Junction
 
 
 def warnings_of(tree: Filter | None) -> tuple[str, ...]:
@@ -100,12 +65,10 @@ def warnings_of(tree: Filter | None) -> tuple[str, ...]:
 
 def _fields(tree: Filter | None) -> Iterator[Field]:
     match tree:
-        case None:
-            return
+        case Condition(field):
+            yield field
         case Not(term):
             yield from _fields(term)
-        case AllOf(terms) | AnyOf(terms):
+        case Junction(_, terms):
             for term in terms:
                 yield from _fields(term)
-        case _:
-            yield tree.field

@@ -1,22 +1,41 @@
-"""What Milvus holds: collections and their rows, read by key, by range and by nearness."""
+"""The store of rows in Milvus: collections, and their rows read by key, by range and by nearness."""
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
-
-import orjson
 
 from rpc.deadline import Deadline
 from rpc.errors import AlreadyExists, NotFound
 from rpc.tasks import gather
-from services.stores.connection import MilvusConnection, NotLoaded
-from services.stores.expression import Engine
-from services.stores.indexes import METRIC, build_params, chosen_index, search_params
-from services.stores.records import Collection, CollectionMode, Embeddings, check_collection_name
-from services.stores.rows import EMBEDDING, schema_of
+from services.stores.filters.expression import Engine
+from services.stores.milvus.connection import MilvusConnection, NotLoaded
+from services.stores.milvus.exact import nearest_of_all
+from services.stores.milvus.indexes import METRIC, build_params, chosen_index, search_params
+from services.stores.milvus.rows import (
+    EMBEDDING,
+    REGION_FIELDS,
+    Neighbor,
+    Row,
+    RowKey,
+    definition_in,
+    listed,
+    neighbor_of,
+    row_keys,
+    schema_of,
+    stored_image,
+)
+from services.stores.records import (
+    Collection,
+    CollectionMode,
+    ImageRecord,
+    NearestQuery,
+    StoredImage,
+    check_collection_name,
+)
 
 MAX_ROWS = 16_384  # what one search or query of Milvus may return
 MANAGE_TIMEOUT_S = 60.0
@@ -29,19 +48,8 @@ _ID_DIGITS = 32
 
 _logger = logging.getLogger(__name__)
 
-Row = dict[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Neighbor:
-    """A row near a query: its key, the cosine, and the fields that were asked for."""
-
-    key: str
-    score: float
-    fields: Row
-
-
-class MilvusIndex:
+class RowStore:
     """Rows of embeddings in Milvus; errors are ServiceErrors, and no call outlives its deadline."""
 
     def __init__(self, connection: MilvusConnection) -> None:
@@ -50,7 +58,7 @@ class MilvusIndex:
         self.engine = connection.engine
 
     @classmethod
-    async def open(cls, uri: str) -> "MilvusIndex":
+    async def open(cls, uri: str) -> "RowStore":
         """Connect; Unavailable when nothing answers."""
         return cls(await MilvusConnection.open(uri))
 
@@ -60,12 +68,9 @@ class MilvusIndex:
 
     async def ping(self, deadline: Deadline) -> None:
         """Ask what a search needs, and not only whether a port is open: one row of one collection, where there is one."""
-        ours = sorted(name for name in await self._names(deadline) if name.startswith(_PREFIX))
         with contextlib.suppress(NotFound):  # dropped meanwhile
-            for name in ours[:1]:
-                await self._query(
-                    name.removeprefix(_PREFIX), "key >= ''", ["key"], deadline, consistency="Bounded", limit=1
-                )
+            for name in (await self._names(deadline))[:1]:
+                await self._query(name, "key >= ''", ["key"], deadline, consistency="Bounded", limit=1)
 
     async def has_rows(self, collection: Collection, deadline: Deadline) -> bool:
         """Whether anything was ever written into a collection and is still there."""
@@ -78,8 +83,7 @@ class MilvusIndex:
         deadline = Deadline.after(MANAGE_TIMEOUT_S)
         if await self._call(chosen.name, deadline, self._client.has_collection):
             raise AlreadyExists(f"the collection {chosen.name} exists; delete it or take another name")
-        schema = schema_of(chosen.dimension, orjson.dumps(asdict(chosen)).decode())
-        create = self._client.create_collection
+        create, schema = self._client.create_collection, schema_of(chosen)
         await self._call(chosen.name, deadline, create, schema=schema, consistency_level="Bounded")
         await self._load(chosen, deadline)
         return chosen
@@ -88,7 +92,7 @@ class MilvusIndex:
         """The definition of a collection; NotFound where there is none."""
         check_collection_name(name)
         described = await self._call(name, Deadline.after(MANAGE_TIMEOUT_S), self._client.describe_collection)
-        definition = _definition(described["description"])
+        definition = definition_in(described["description"])
         if definition is None:
             raise NotFound(f"there is no collection {name}")
         return definition
@@ -96,8 +100,7 @@ class MilvusIndex:
     async def collections(self) -> list[Collection]:
         """All collections of Fovea, by name."""
         names = await self._names(Deadline.after(MANAGE_TIMEOUT_S))
-        ours = sorted(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
-        found = await gather(*(self._collection_or_none(name) for name in ours))
+        found = await gather(*map(self._collection_or_none, names))
         return [each for each in found if each is not None]
 
     async def drop(self, name: str) -> None:
@@ -113,61 +116,58 @@ class MilvusIndex:
         await self.upsert(name, rows, deadline)
         if self.engine is Engine.SERVER:
             # A read of this session waits for the session's writes; what it saw, every later read sees.
-            await self.rows(name, [rows[-1]["key"]], ["key"], deadline, consistency="Session")
+            await self.read(name, [rows[-1]["key"]], ["key"], deadline, consistency="Session")
 
     async def upsert(self, name: str, rows: Sequence[Row], deadline: Deadline) -> None:
         """Add rows for good; readers may see them a moment later."""
         await self._call(name, deadline, self._client.upsert, list(rows))
 
-    async def rows_of_images(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> list[Row]:
-        """The keys of all rows of these images; MAX_ROWS answers where there may be more."""
-        return await self._rows_with(name, "image_id", image_ids, deadline)
-
-    async def rows_of_contents(self, name: str, sha256s: Sequence[str], deadline: Deadline) -> list[Row]:
-        """The keys of all rows of images with these bytes; MAX_ROWS answers where there may be more."""
-        return await self._rows_with(name, "sha256", sha256s, deadline)
-
-    async def _rows_with(self, name: str, field: str, values: Sequence[str], deadline: Deadline) -> list[Row]:
-        listed = ", ".join(f"'{value}'" for value in values)
-        return await self._query(name, f"{field} in [{listed}]", ["key"], deadline, consistency="Strong")
+    async def keys_of_images(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> list[RowKey]:
+        """The keys of all rows of these images; MAX_ROWS where there may be more."""
+        rows = await self._query(name, f"image_id in [{listed(image_ids)}]", ["key"], deadline, consistency="Strong")
+        return [RowKey.parse(row["key"]) for row in rows]
 
     async def delete(self, name: str, keys: Sequence[str], deadline: Deadline) -> None:
-        """Delete rows by key; unknown keys are no error."""
+        """Delete rows by key; unknown keys are not an error."""
         for start in range(0, len(keys), MAX_ROWS):
             await self._call(name, deadline, self._client.delete, list(keys[start : start + MAX_ROWS]))
 
-    async def rows(
-        self,
-        name: str,
-        keys: Sequence[str],
-        fields: Sequence[str],
-        deadline: Deadline,
-        *,
-        consistency: str = "Bounded",
+    async def read(
+        self, name: str, keys: Sequence[str], fields: Sequence[str], deadline: Deadline, *, consistency: str = "Bounded"
     ) -> list[Row]:
         """The rows with these keys that exist, in any order."""
         found: list[Row] = []
         for start in range(0, len(keys), MAX_ROWS):
-            listed = ", ".join(f"'{key}'" for key in keys[start : start + MAX_ROWS])
-            found += await self._query(name, f"key in [{listed}]", fields, deadline, consistency=consistency)
+            expression = f"key in [{listed(keys[start : start + MAX_ROWS])}]"
+            found += await self._query(name, expression, fields, deadline, consistency=consistency)
         return _once(found)
 
+    async def images(self, name: str, records: Iterable[ImageRecord], deadline: Deadline) -> dict[str, StoredImage]:
+        """The images with their embeddings, by image_id: those whose rows can all be read."""
+        by_id = {record.image_id: record for record in records}
+        keys = [key for each in by_id.values() for key in row_keys(each.image_id, each.version, each.region_count)]
+        rows: dict[str, list[Row]] = defaultdict(list)
+        for row in await self.read(name, keys, ["key", *REGION_FIELDS, EMBEDDING], deadline):
+            rows[RowKey.parse(row["key"]).image_id].append(row)
+        return {
+            image_id: stored_image(by_id[image_id], found)
+            for image_id, found in rows.items()
+            if len(found) == by_id[image_id].region_count
+        }
+
     async def nearest(
-        self,
-        collection: Collection,
-        embeddings: Embeddings,
-        *,
-        limit: int,
-        expression: str,
-        fields: Sequence[str],
-        deadline: Deadline,
+        self, collection: Collection, query: NearestQuery, *, limit: int, expression: str, deadline: Deadline
     ) -> list[list[Neighbor]]:
-        """The `limit` rows nearest to each of the embeddings (Q, D), best first."""
+        """The `limit` rows nearest to each embedding of a query, best first, with their regions where rows have them."""
+        fields = REGION_FIELDS if collection.mode is CollectionMode.OBJECTS else ()
+        if query.exact and collection.index != "FLAT":
+            rows = self.scan(collection, expression=expression, fields=[*fields, EMBEDDING], deadline=deadline)
+            return await nearest_of_all(rows, query.embeddings, limit)
         answers = await self._call(
             collection.name,
             deadline,
             self._client.search,
-            list(embeddings),
+            list(query.embeddings),
             filter=expression,
             limit=limit,
             output_fields=list(fields),
@@ -175,7 +175,7 @@ class MilvusIndex:
             search_params={"metric_type": METRIC, "params": search_params(collection.index, limit)},
             consistency_level="Bounded",
         )
-        return [[_neighbor(hit) for hit in answer] for answer in answers]
+        return [[neighbor_of(hit, position) for hit in answer] for position, answer in enumerate(answers)]
 
     async def scan(
         self,
@@ -190,11 +190,11 @@ class MilvusIndex:
     ) -> AsyncIterator[list[Row]]:
         """All rows of image_ids that start with `prefix` and come behind `after`, in batches ordered by image_id.
 
-        A range of keys that does not fit into one query is cut into sixteen, so memory stays bounded and no picture is
+        A range of keys that does not fit into one query is cut into sixteen, so memory stays bounded and no image is
         spread over two batches.
         """
         limit = _batch_rows(collection.dimension) if EMBEDDING in fields else SCAN_ROWS
-        # Embeddings are dear: rather sixteen small answers than a large one that is thrown away.
+        # With embeddings a full answer, which is thrown away, costs more than sixteen small ones.
         prefixes = [prefix + digit for digit in reversed(_HEX)] if EMBEDDING in fields else [prefix]
         while prefixes:
             start = prefixes.pop()
@@ -240,12 +240,9 @@ class MilvusIndex:
         index = self._client.prepare_index_params()
         params = build_params(collection.index, collection.dimension)
         index.add_index(EMBEDDING, index_type=collection.index, metric_type=METRIC, params=params)
-        name = _PREFIX + collection.name
-        for step in (
-            partial(self._client.create_index, name, index, retry_times=0),
-            partial(self._client.load_collection, name, retry_times=0),
-        ):
-            await self._connection.call(deadline, step, collection.name)
+        client, name = self._client, _PREFIX + collection.name
+        for step in (partial(client.create_index, name, index), partial(client.load_collection, name)):
+            await self._connection.call(deadline, partial(step, retry_times=0), collection.name)
 
     async def _call(
         self, name: str, deadline: Deadline, method: Callable[..., Awaitable[Any]], *args: Any, **options: Any
@@ -260,10 +257,12 @@ class MilvusIndex:
         return await self._connection.call(deadline, call, name)
 
     async def _names(self, deadline: Deadline) -> list[str]:
-        return list(await self._connection.call(deadline, partial(self._client.list_collections, retry_times=0)))
+        """The names of the collections of Fovea, in order."""
+        names = await self._connection.call(deadline, partial(self._client.list_collections, retry_times=0))
+        return sorted(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
 
     async def _collection_or_none(self, name: str) -> Collection | None:
-        """A collection of a listing that may be gone by now, or be somebody else's."""
+        """A collection of a listing; None where it was dropped meanwhile, or belongs to another application."""
         try:
             return await self.collection(name)
         except NotFound:
@@ -277,16 +276,3 @@ def _once(rows: Sequence[Row]) -> list[Row]:
 def _batch_rows(dimension: int) -> int:
     """How many embeddings fit into one batch."""
     return max(256, min(SCAN_ROWS, SCAN_BYTES // (4 * dimension)))
-
-
-def _definition(description: str) -> Collection | None:
-    """The collection that a description defines, None for somebody else's."""
-    with contextlib.suppress(TypeError, KeyError, ValueError):
-        fields = orjson.loads(description)
-        return Collection(**{**fields, "mode": CollectionMode(fields["mode"])})
-    return None
-
-
-def _neighbor(hit: Any) -> Neighbor:
-    """A hit of pymilvus; rounding may carry a cosine just beyond 1."""
-    return Neighbor(hit["id"], min(1.0, max(-1.0, hit["distance"])), hit["entity"])

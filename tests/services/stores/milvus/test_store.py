@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.stores import milvus
-from services.stores.expression import Engine
-from services.stores.milvus import MilvusIndex
+from services.stores.filters.expression import Engine
+from services.stores.milvus import store
+from services.stores.milvus.store import RowStore
 from tests.services.stores.making import a_collection, soon
 
 
@@ -16,7 +16,7 @@ class TwiceShown:
     """The rows of a Milvus that compacts its segments: some come twice, and both count for the limit."""
 
     def __init__(self, keys: list[str], twice: set[int]) -> None:
-        self._rows = sorted([*keys, *(key for place, key in enumerate(keys) if place in twice)])
+        self._rows = sorted([*keys, *(key for position, key in enumerate(keys) if position in twice)])
 
     async def query(self, _: str, *, filter: str, limit: int, **__: Any) -> list[dict[str, str]]:  # noqa: A002
         """The first rows of a range."""
@@ -43,14 +43,14 @@ class Direct:
     twice=st.sets(st.integers(0, 59)),
     seed=st.integers(0, 15),
 )
-async def test_a_scan_gives_every_row_once(count: int, twice: set[int], seed: int) -> None:
+async def test_a_scan_yields_every_row_once(count: int, twice: set[int], seed: int) -> None:
     """A full answer is cut into smaller ones also where rows that come twice fill it."""
     keys = [f"{(i * 7919 + seed) % 16:x}{i:031x}-1-0" for i in range(count)]
-    index = MilvusIndex(Direct(TwiceShown(keys, twice)))  # type: ignore[arg-type]
-    rows_at_once, milvus.SCAN_ROWS = milvus.SCAN_ROWS, 8
+    row_store = RowStore(Direct(TwiceShown(keys, twice)))  # type: ignore[arg-type]
+    rows_at_once, store.SCAN_ROWS = store.SCAN_ROWS, 8
     try:
-        scan = index.scan(a_collection("c"), fields=(), deadline=soon())
+        scan = row_store.scan(a_collection("c"), fields=(), deadline=soon())
         found = [row["key"] async for rows in scan for row in rows]
     finally:
-        milvus.SCAN_ROWS = rows_at_once
+        store.SCAN_ROWS = rows_at_once
     assert found == sorted(keys)

@@ -14,21 +14,7 @@ import orjson
 
 from domain.limits import MAX_INTEGER
 from rpc.errors import InvalidArgument
-from services.stores.conditions import (
-    TEXT_FIELDS,
-    AllOf,
-    AnyOf,
-    Comparison,
-    Exists,
-    Field,
-    Filter,
-    Has,
-    Leaf,
-    Membership,
-    Not,
-    Prefix,
-    Value,
-)
+from services.stores.filters.tree import TEXT_FIELDS, Condition, Field, Filter, Junction, Not, Operator, Value
 
 
 class Engine(StrEnum):
@@ -89,10 +75,15 @@ def _item_key(item: Value) -> str:
     return f'"{item}' if isinstance(item, str) else repr(item if isinstance(item, bool) else item + 0.0)
 
 
-def joined(word: str, terms: Sequence[str]) -> str:
-    """Terms joined with `and` or `or` as a balanced tree: both engines refuse or crawl over long chains."""
+def joined(word: str, terms: Sequence[str], *, negated: bool = False) -> str:
+    """Terms joined with `and` or `or`, by De Morgan's law with the other word where the terms are negated.
+
+    They become a balanced tree, because both engines refuse long chains or are slow with them.
+    """
     if len(terms) == 1:
         return terms[0]
+    if negated:
+        word = "or" if word == "and" else "and"
     middle = len(terms) // 2
     return f"({joined(word, terms[:middle])} {word} {joined(word, terms[middle:])})"
 
@@ -115,36 +106,35 @@ class _Writer:
         match tree:
             case Not(term):
                 return self.write(term, negated=not negated)
-            case AllOf(terms):
-                return joined("or" if negated else "and", [self.write(term, negated=negated) for term in terms])
-            case AnyOf(terms):
-                return joined("and" if negated else "or", [self.write(term, negated=negated) for term in terms])
-            case _:
-                spellings = [self._leaf(tree, field, negated=negated) for field in _spellings(tree.field)]
-                return joined("and" if negated else "or", spellings)
+            case Junction(word, terms):
+                return joined(word, [self.write(term, negated=negated) for term in terms], negated=negated)
+            case Condition(field, operator, values):
+                spellings = [self._condition(each, operator, values, negated=negated) for each in _spellings(field)]
+                return joined("or", spellings, negated=negated)
 
-    def _leaf(self, leaf: Leaf, field: Field, *, negated: bool) -> str:
-        """A condition on one field; `kinds` keeps a key of digits from being taken as a place in a list."""
-        term = self._term(leaf, field, negated=negated)
-        if isinstance(leaf, Exists) or not any(key.isdigit() for key in field.path[1:]):
+    def _condition(self, field: Field, operator: Operator, values: Sequence[Value], *, negated: bool) -> str:
+        """A condition on one field; `kinds` keeps a key of digits from being taken as a position in a list."""
+        term = self._term(field, operator, values, negated=negated)
+        if operator == "exists" or not any(key.isdigit() for key in field.path[1:]):
             return term
-        return joined("or" if negated else "and", [self._exists(field, negated=negated), term])
+        return joined("and", [self._exists(field, negated=negated), term], negated=negated)
 
-    def _term(self, leaf: Leaf, field: Field, *, negated: bool) -> str:
-        match leaf:
-            case Membership(_, values):
+    def _term(self, field: Field, operator: Operator, values: Sequence[Value], *, negated: bool) -> str:
+        match operator:
+            case "in":
                 return self._membership(field, values, negated=negated)
-            case Comparison(_, operator, value):
-                term = f"{_operand(field, value)} {_OPPOSITE[operator] if negated else operator} {self._literal(value)}"
-                return _or_of_another_kind(field, value, term) if negated else term
-            case Prefix(_, prefix):
-                return joined(
-                    "and" if negated else "or", [self._prefix(field, p, negated=negated) for p in _text_forms(prefix)]
-                )
-            case Has(_, value):
-                return self._has(field, value, negated=negated)
-            case Exists():
+            case "like":
+                forms = [self._prefix(field, str(form), negated=negated) for form in _forms(values[0])]
+                return joined("or", forms, negated=negated)
+            case "has":
+                return self._has(field, values[0], negated=negated)
+            case "exists":
                 return self._exists(field, negated=negated)
+            case _:
+                [value] = values
+                sign = _OPPOSITE[operator] if negated else operator
+                term = f"{_operand(field, value)} {sign} {self._literal(value)}"
+                return _or_of_another_kind(field, value, term) if negated else term
 
     def _exists(self, field: Field, *, negated: bool) -> str:
         if field.is_built_in:
@@ -161,7 +151,7 @@ class _Writer:
             alike = [form for value in values if _kind(value) == kind for form in _forms(value)]
             if alike:
                 terms.append(f"{_operand(field, alike[0])} {word} [{self._list(field, alike)}]")
-        return joined("and" if negated else "or", terms)
+        return joined("or", terms, negated=negated)
 
     def _list(self, field: Field, values: Sequence[Value]) -> str:
         as_floats = field.is_built_in or any(isinstance(value, float) for value in values)
@@ -176,14 +166,14 @@ class _Writer:
         bounds = [f"{operand} {'<' if negated else '>='} {self._literal(prefix)}"]
         if successor:
             bounds.append(f"{operand} {'>=' if negated else '<'} {self._literal(successor)}")
-        term = joined("or" if negated else "and", bounds)
+        term = joined("and", bounds, negated=negated)
         return _or_of_another_kind(field, prefix, term) if negated else term
 
     def _has(self, field: Field, value: Value, *, negated: bool) -> str:
         """`json_contains`, which finds a number only in the form, integer or not, in which it was stored."""
         forms = _forms(value)
         if negated and self._engine is Engine.LITE:
-            # Rows of earlier releases do not name the items of a list, and are left out rather than guessed.
+            # Rows of earlier releases do not name the items of a list: they are left out.
             items = [f"{_kinds(field)}[{_key(_item_key(form))}] != {_LISTED}" for form in forms]
             return joined("and", [f"{_kinds(field)} != '{OTHER}'", *items])
         if _kind(value) == NUMBER:
@@ -236,13 +226,10 @@ def _spellings(field: Field) -> Sequence[Field]:
 
 
 def _forms(value: Value) -> Sequence[Value]:
-    """A value in every form in which it may be stored."""
-    return _text_forms(value) if isinstance(value, str) else (value,)
-
-
-def _text_forms(text: str) -> Sequence[str]:
-    """A text as it was written, composed and decomposed: uris and rows of earlier releases are in any of these forms."""
-    return tuple(dict.fromkeys([text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))]))
+    """A value as it was written, a text also composed and decomposed: rows of earlier releases have any of these forms."""
+    if not isinstance(value, str):
+        return [value]
+    return list(dict.fromkeys([value, *(unicodedata.normalize(form, value) for form in ("NFC", "NFD"))]))
 
 
 def _successor(prefix: str) -> str:

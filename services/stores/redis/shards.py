@@ -1,24 +1,24 @@
-"""The only module that talks to Redis: a collection's 16 shards, scripts and commands on them in one round trip."""
+"""The only module that talks to Redis: commands and scripts on a collection's 16 shards in one round trip."""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded, Unavailable
 from services.stores.causes import StoreLog
 from services.stores.records import Collection
+from services.stores.redis.scripts import Script
 
 SHARDS = "0123456789abcdef"  # by the first digit of the image_id
-PARTS = ("live", "order", "pending", "dead", "state")
-LOCK = "rebuild"
-GENERATION = "@"  # the field of `live` that tells whose records these are
+PARTS = ("live", "order", "pending", "dead", "state", "rebuild")
 
 MAX_CONNECTIONS = 64
 SOCKET_TIMEOUT_S = 5.0
@@ -27,6 +27,7 @@ CONNECT_TIMEOUT_S = 1.0
 _AWAY = "Redis cannot be reached or cannot answer now; try again when it is up"
 
 Command = tuple[Any, ...]
+"""A command of Redis; or a Script, the number of its keys, keys and arguments."""
 
 
 class CatalogLost(Exception):
@@ -63,16 +64,20 @@ class RedisShards:
         """Close the connections."""
         await self._redis.aclose()
 
-    async def run(self, commands: Sequence[Command], deadline: Deadline) -> list[Any]:
+    async def run(self, commands: list[Command], deadline: Deadline) -> list[Any]:
         """Send commands in one round trip; the only place where errors of Redis are translated."""
         if not commands:
             return []
-        pipeline = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
         try:
             async with asyncio.timeout(deadline.left_s()):
-                answers = list(await pipeline.execute())
+                answers = await self._pipeline(map(_by_sha1, commands)).execute(raise_on_error=False)
+                unknown = [call for call, answer in zip(commands, answers, strict=True) if _is_unknown(answer)]
+                if unknown:
+                    # Redis forgets its scripts when it restarts or fails over, and on SCRIPT FLUSH. EVAL runs a script
+                    # and keeps it; unlike SCRIPT LOAD it has keys, by which a proxy finds the right server.
+                    again = await self._pipeline(map(_by_text, unknown)).execute(raise_on_error=False)
+                    answers = [again.pop(0) if _is_unknown(answer) else answer for answer in answers]
+            _raise_first_error(answers)
         except RedisError as error:
             if isinstance(error, ResponseError) and "LOST" in str(error):
                 raise CatalogLost from error
@@ -86,38 +91,21 @@ class RedisShards:
         self._log.answered()
         return answers
 
-    async def live(self, collection: Collection, image_ids: Iterable[str], deadline: Deadline) -> dict[str, bytes]:
-        """The live entries of those of these pictures that have one; CatalogLost where Redis cannot know."""
-        shards = by_shard(image_ids)
-        commands = [("HMGET", key(collection, shard, "live"), GENERATION, *ids) for shard, ids in shards.items()]
-        answers = await self.run(commands, deadline)
-        check_generation(collection, (generation for generation, *_ in answers))
-        return {
-            image_id: entry
-            for ids, (_, *entries) in zip(shards.values(), answers, strict=True)
-            for image_id, entry in zip(ids, entries, strict=True)
-            if entry is not None
-        }
-
-    async def on_shards(
-        self, collection: Collection, script: str, arguments: Mapping[str, Sequence[Any]], deadline: Deadline
-    ) -> dict[str, Any]:
-        """Run a script on shards; its answers by shard."""
-        commands: list[Command] = []
-        for shard, more in arguments.items():
-            keys = [key(collection, shard, part) for part in PARTS]
-            commands.append(("EVAL", script, len(keys), *keys, collection.generation, *more))
-        answers = await self.run(commands, deadline)
-        return dict(zip(arguments, answers, strict=True))
+    def _pipeline(self, commands: Iterable[Command]) -> Pipeline:
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return pipeline
 
 
-def key(collection: Collection, shard: str, part: str) -> str:
-    """The key of one part of a shard."""
-    return shard_key(collection.name, shard, part)
+def script_call(collection: Collection, shard: str, script: Script, *arguments: Any) -> Command:
+    """A command that runs a script on one shard, with the generation that the shard has to be of as first argument."""
+    keys = [key(collection.name, shard, part) for part in PARTS]
+    return (script, len(keys), *keys, collection.generation, *arguments)
 
 
-def shard_key(name: str, shard: str, part: str) -> str:
-    """The key of one part of a shard of the collection `name`."""
+def key(name: str, shard: str, part: str) -> str:
+    """The key of one part of a shard of the collection `name`; what is in braces decides the slot."""
     return f"fovea:{{{name}:{shard}}}:{part}"
 
 
@@ -129,7 +117,21 @@ def by_shard(image_ids: Iterable[str]) -> dict[str, list[str]]:
     return shards
 
 
-def check_generation(collection: Collection, generations: Iterable[bytes | None]) -> None:
-    """CatalogLost unless all shards hold this very collection."""
-    if any(generation != collection.generation.encode() for generation in generations):
-        raise CatalogLost
+def _by_sha1(command: Command) -> Command:
+    script, *rest = command
+    return ("EVALSHA", script.sha1, *rest) if isinstance(script, Script) else command
+
+
+def _by_text(command: Command) -> Command:
+    script, *rest = command
+    return ("EVAL", script.text, *rest)
+
+
+def _is_unknown(answer: Any) -> bool:
+    return isinstance(answer, NoScriptError)
+
+
+def _raise_first_error(answers: Iterable[Any]) -> None:
+    for answer in answers:
+        if isinstance(answer, RedisError):
+            raise answer

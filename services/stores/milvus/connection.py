@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import grpc
@@ -12,7 +13,7 @@ from pymilvus.exceptions import DataNotMatchException, MilvusException, ParamErr
 from rpc.deadline import Deadline
 from rpc.errors import AlreadyExists, DeadlineExceeded, Internal, NotFound, ServiceError, Unavailable
 from services.stores.causes import StoreLog
-from services.stores.expression import Engine
+from services.stores.filters.expression import Engine
 
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_S = 0.05
@@ -33,6 +34,10 @@ class NotLoaded(Unavailable):
     """The collection is there, and has to be loaded: after a restart of Milvus, or because its creation is not finished."""
 
 
+class Disconnected(Unavailable):
+    """The connection was cut, as by a restart of Milvus."""
+
+
 class MilvusConnection:
     """A client of Milvus, and what runs at the other end."""
 
@@ -51,10 +56,7 @@ class MilvusConnection:
         except MilvusException as error:
             raise Unavailable(_AWAY) from error
         try:
-            engine = await _within(Deadline.after(CONNECT_TIMEOUT_S), lambda: _engine_of(client))
-        except (grpc.RpcError, MilvusException) as error:
-            await client.close()
-            raise _translated(error, "") from error
+            engine = await _attempt(Deadline.after(CONNECT_TIMEOUT_S), partial(_engine_of, client))
         except BaseException:
             await client.close()
             raise
@@ -69,7 +71,11 @@ class MilvusConnection:
     async def call(self, deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str = "") -> _T:
         """One call, repeated once where a restart of Milvus cut the connection: every call of ours may be repeated."""
         try:
-            answer = await self._repeated(deadline, call, collection)
+            try:
+                answer = await _attempt(deadline, call, collection)
+            except Disconnected:
+                await asyncio.sleep(min(RECONNECT_S, deadline.left_s()))
+                answer = await _attempt(deadline, call, collection)
         except NotLoaded:
             raise
         except (Unavailable, DeadlineExceeded) as error:
@@ -78,26 +84,16 @@ class MilvusConnection:
         self._log.answered()
         return answer
 
-    async def _repeated(self, deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str) -> _T:
-        try:
-            return await _within(deadline, call)
-        except (grpc.RpcError, MilvusException) as error:
-            if _code(error) is not grpc.StatusCode.UNAVAILABLE:
-                raise _translated(error, collection) from error
-        await asyncio.sleep(min(RECONNECT_S, deadline.left_s()))
-        try:
-            return await _within(deadline, call)
-        except (grpc.RpcError, MilvusException) as error:
-            raise _translated(error, collection) from error
 
-
-async def _within(deadline: Deadline, call: Callable[[], Awaitable[_T]]) -> _T:
+async def _attempt(deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str = "") -> _T:
     """A call that ends with the deadline: pymilvus's own `timeout` would make it retry until then."""
     try:
         async with asyncio.timeout(deadline.left_s()):
             return await call()
     except TimeoutError as error:
         raise DeadlineExceeded(_LATE) from error
+    except (grpc.RpcError, MilvusException) as error:
+        raise _translated(error, collection) from error
 
 
 async def _engine_of(client: AsyncMilvusClient) -> Engine:
@@ -115,14 +111,10 @@ async def _leave_to_the_channel(_error: Exception) -> bool:
     return False
 
 
-def _code(error: Exception) -> object:
-    """The gRPC status or the Milvus code of an error; pymilvus puts either into `code`."""
-    return error.code() if isinstance(error, grpc.RpcError) else getattr(error, "code", None)
-
-
 def _translated(error: Exception, collection: str) -> ServiceError:
     """The error to raise for one of pymilvus; its details stay in the log, as the cause."""
-    code = _code(error)
+    # pymilvus puts a gRPC status or a code of Milvus into `code`.
+    code = error.code() if isinstance(error, grpc.RpcError) else getattr(error, "code", None)
     if code == _NO_SUCH_COLLECTION:
         return NotFound(f"there is no collection {collection}")
     if _DUPLICATE in str(error):
@@ -131,4 +123,6 @@ def _translated(error: Exception, collection: str) -> ServiceError:
         return NotLoaded(_AWAY)
     if code == _INVALID or isinstance(error, ParamError | DataNotMatchException):
         return Internal("Milvus refused a request of ours as invalid")
-    return DeadlineExceeded(_LATE) if code is grpc.StatusCode.DEADLINE_EXCEEDED else Unavailable(_AWAY)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceeded(_LATE)
+    return Disconnected(_AWAY) if code is grpc.StatusCode.UNAVAILABLE else Unavailable(_AWAY)

@@ -1,0 +1,179 @@
+"""A row of Milvus: one region of one version of an image, with all that it takes to rebuild Redis."""
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from pymilvus import CollectionSchema, DataType, FieldSchema
+
+from domain.limits import MAX_LABEL_BYTES, MAX_URI_BYTES
+from services.stores.filters.expression import kinds_of
+from services.stores.records import (
+    FIRST_DECODER_REVISION,
+    WHOLE_IMAGE_REGION,
+    Collection,
+    CollectionMode,
+    Embeddings,
+    ImageRecord,
+    NewImage,
+    Region,
+    StoredImage,
+)
+
+EMBEDDING = "embedding"
+_EDGES = ("x_min", "y_min", "x_max", "y_max")
+REGION_FIELDS = ("label", "score", "class_id", *_EDGES)
+RECORD_FIELDS = ("uri", "sha256", "region_count", "width_px", "height_px", "metadata", "kinds", "update_time_s")
+
+# A number among the kinds, which are texts: collections of earlier releases have no field for it. Metadata that use the
+# name hide it, so that a rebuilt image counts as one of an old decoder.
+_DECODER_REVISION = "="
+
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RowKey:
+    """The identity of a row: a version is never written twice, so its rows are never overwritten."""
+
+    image_id: str
+    version: int
+    region: int
+
+    def __str__(self) -> str:
+        return f"{self.image_id}-{self.version}-{self.region}"
+
+    @classmethod
+    def parse(cls, text: str) -> "RowKey":
+        """The key that was written as `text`."""
+        image_id, version, region = text.split("-")
+        return cls(image_id, int(version), int(region))
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """A row near the query at `query_position`: its cosine, and the fields that were asked for."""
+
+    key: RowKey
+    score: float
+    query_position: int
+    fields: Row
+
+
+def row_keys(image_id: str, version: int, region_count: int) -> list[str]:
+    """The keys of all rows of one version."""
+    return [str(RowKey(image_id, version, region)) for region in range(region_count)]
+
+
+def listed(values: Iterable[str]) -> str:
+    """Keys and hashes, which need no escapes, as the items of a list in an expression."""
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def neighbor_of(hit: Any, query_position: int) -> Neighbor:
+    """A hit of pymilvus; rounding may carry a cosine just beyond 1."""
+    return Neighbor(RowKey.parse(hit["id"]), min(1.0, max(-1.0, hit["distance"])), query_position, hit["entity"])
+
+
+def schema_of(collection: Collection) -> CollectionSchema:
+    """The fields of a collection, and its definition as description. Numbers are doubles where a filter compares them."""
+    lengths = {"image_id": 32, "uri": MAX_URI_BYTES, "sha256": 64, "label": MAX_LABEL_BYTES}
+    fields = [
+        FieldSchema("key", DataType.VARCHAR, is_primary=True, max_length=80),
+        *(FieldSchema(name, DataType.VARCHAR, max_length=length) for name, length in lengths.items()),
+        *(FieldSchema(name, DataType.INT64) for name in ("version", "region", "region_count", "class_id")),
+        *(FieldSchema(name, DataType.DOUBLE) for name in ("score", *_EDGES, "width_px", "height_px", "update_time_s")),
+        *(FieldSchema(name, DataType.JSON) for name in ("metadata", "kinds")),
+        FieldSchema(EMBEDDING, DataType.FLOAT_VECTOR, dim=collection.dimension),
+    ]
+    description = orjson.dumps(asdict(collection)).decode()
+    return CollectionSchema(fields, description=description, enable_dynamic_field=False)
+
+
+def definition_in(description: str) -> Collection | None:
+    """The collection that a description defines, None for that of another application."""
+    with contextlib.suppress(TypeError, KeyError, ValueError):
+        fields = orjson.loads(description)
+        return Collection(**{**fields, "mode": CollectionMode(fields["mode"])})
+    return None
+
+
+def rows_of(record: ImageRecord, image: NewImage) -> list[Row]:
+    """The rows of a version, one for each region."""
+    keys = row_keys(record.image_id, record.version, record.region_count)
+    columns = _record_columns(record)
+    return [
+        {"key": key, "region": number, EMBEDDING: embedding, **_region_columns(region), **columns}
+        for number, (key, region, embedding) in enumerate(zip(keys, image.regions, image.embeddings, strict=True))
+    ]
+
+
+def deletion_row(image_id: str, version: int, dimension: int) -> Row:
+    """The row that says that an image is deleted up to a version: one without regions, near to nothing.
+
+    Readers leave it out like any other version that does not live; a rebuild of Redis obeys it.
+    """
+    return {
+        "key": str(RowKey(image_id, version, 0)),
+        "region": 0,
+        EMBEDDING: np.zeros(dimension, dtype=np.float32),
+        **_region_columns(WHOLE_IMAGE_REGION),
+        **_record_columns(ImageRecord(image_id, "", "", version, 0, 0, 0, {}, 0.0)),
+    }
+
+
+def record_of(row: Row) -> ImageRecord:
+    """The record that a row carries; it needs `key` and RECORD_FIELDS."""
+    key, revision = RowKey.parse(row["key"]), row["kinds"].get(_DECODER_REVISION)
+    return ImageRecord(
+        image_id=key.image_id,
+        uri=row["uri"],
+        sha256=row["sha256"],
+        version=key.version,
+        region_count=row["region_count"],
+        width_px=int(row["width_px"]),
+        height_px=int(row["height_px"]),
+        metadata=row["metadata"],
+        update_time_s=row["update_time_s"],
+        decoder_revision=revision if isinstance(revision, int) else FIRST_DECODER_REVISION,
+    )
+
+
+def region_of(row: Row) -> Region:
+    """The region that a row stands for; it needs REGION_FIELDS."""
+    if row["x_max"] <= row["x_min"]:
+        return WHOLE_IMAGE_REGION
+    x_min, y_min, x_max, y_max = (row[edge] for edge in _EDGES)
+    return Region((x_min, y_min, x_max, y_max), row["label"], row["score"], row["class_id"])
+
+
+def stored_image(record: ImageRecord, rows: Iterable[Row]) -> StoredImage:
+    """An image from its rows in any order."""
+    ordered: Sequence[Row] = sorted(rows, key=lambda row: RowKey.parse(row["key"]).region)
+    embeddings: Embeddings = np.array([row[EMBEDDING] for row in ordered], dtype=np.float32)
+    return StoredImage(record, tuple(region_of(row) for row in ordered), embeddings)
+
+
+def _record_columns(record: ImageRecord) -> Row:
+    return {
+        "image_id": record.image_id,
+        "uri": record.uri,
+        "sha256": record.sha256,
+        "version": record.version,
+        "region_count": record.region_count,
+        "width_px": float(record.width_px),
+        "height_px": float(record.height_px),
+        "update_time_s": record.update_time_s,
+        "metadata": record.metadata,
+        "kinds": {_DECODER_REVISION: record.decoder_revision, **kinds_of(record.metadata)},
+    }
+
+
+def _region_columns(region: Region) -> Row:
+    """A region as columns; a whole image has an empty box."""
+    edges = zip(_EDGES, region.box or (0.0, 0.0, 0.0, 0.0), strict=True)
+    return {"label": region.label, "score": region.score, "class_id": region.class_id, **dict(edges)}
