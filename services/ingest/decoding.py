@@ -1,6 +1,6 @@
 """Decoding of `Ingest` messages, so that one item that protobuf cannot decode does not end the stream."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -11,12 +11,10 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from domain.limits import MAX_METADATA_LEVELS
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 
-_Server: TypeAlias = "grpc.aio.Server"
-
 SERVICE = ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name
 
 
-def register(servicer: ingest_pb2_grpc.IngestServiceServicer, server: _Server) -> None:
+def register(servicer: ingest_pb2_grpc.IngestServiceServicer, server: "grpc.aio.Server") -> None:
     """Add the service to a server; its `Ingest` reads items whose metadata is nested deeper than protobuf decodes."""
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(servicer, server)
     ingest = grpc.stream_stream_rpc_method_handler(
