@@ -67,7 +67,11 @@ def _not_json(kind: type[BaseSettings]) -> Iterator[str]:
     given = {name.upper(): value for name, value in os.environ.items()}
     for field, description in kind.model_fields.items():
         variable = _variable(kind, field)
-        if variable in given and "tuple" in str(description.annotation) and not _is_json(given[variable]):
+        if variable not in given or "tuple" not in str(description.annotation):
+            continue
+        try:
+            json.loads(given[variable])
+        except ValueError:
             parts = [part.strip() for part in given[variable].split(",") if part.strip()]
             yield f"{variable} is not a JSON list: write {variable}='{json.dumps(parts, ensure_ascii=False)}'"
 
@@ -82,11 +86,3 @@ def _invalid(kind: type[BaseSettings], error: ValidationError) -> Iterator[str]:
 
 def _variable(kind: type[BaseSettings], field: str) -> str:
     return f"{kind.model_config['env_prefix']}{field}".upper()
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True

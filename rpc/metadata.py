@@ -107,18 +107,14 @@ def _fields(struct: Struct) -> Metadata:
 
 
 def _plain(value: Value) -> Any:
-    match value.WhichOneof("kind"):
-        case "struct_value":
-            return _fields(value.struct_value)
-        case "list_value":
-            return [_plain(inner) for inner in value.list_value.values]
-        case "number_value":
-            return _number(value.number_value)
-        case "string_value":
-            return value.string_value
-        case "bool_value":
-            return value.bool_value
-    return None
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return _fields(value.struct_value)
+    if kind == "list_value":
+        return [_plain(inner) for inner in value.list_value.values]
+    if kind == "number_value":
+        return _number(value.number_value)
+    return getattr(value, kind) if kind in {"string_value", "bool_value"} else None
 
 
 def _number(number: float) -> float:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, TypeAlias
 
 import grpc
@@ -57,7 +56,7 @@ def replicas_of(targets: Sequence[str]) -> list[Replica]:
 
     The addresses behind a `dns:///` name stay one replica: gRPC balances over those that are ready.
     """
-    addresses = dict.fromkeys(chain.from_iterable(map(_addresses, targets)))
+    addresses = dict.fromkeys(address for target in targets for address in _addresses(target))
     return [Replica(address, open_channel(address)) for address in addresses]
 
 

@@ -1,7 +1,7 @@
 """Tasks: how they are ended reliably, and how the error of one becomes the error of all."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from rpc.errors import ServiceError
@@ -38,10 +38,7 @@ async def gather(*calls: Coroutine[Any, Any, T]) -> list[T]:
 
 def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error for the caller; a ServiceError comes before a fault."""
-    errors = list(_leaves(failed))
-    return next((error for error in errors if isinstance(error, ServiceError)), errors[0])
-
-
-def _leaves(failed: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in failed.exceptions:
-        yield from _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    error: BaseException = failed.subgroup(ServiceError) or failed
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -11,7 +11,7 @@ from domain.limits import MAX_INPUTS, MAX_RESULTS
 from encoders.bundle import Bundle
 from encoders.images.pixels import Pixels
 from encoders.serving.detection import postprocess
-from encoders.serving.session import Embedding, RawDetections
+from encoders.serving.session import Embedding
 from rpc.clients import Detected
 from rpc.errors import InvalidArgument, NotFound, ServiceError
 from rpc.observer import STAGE_DURATION
@@ -20,7 +20,7 @@ from services.encoder.admission import CallAdmission
 from services.encoder.call import ModelCall, StageTimings
 from services.encoder.models import Models
 from services.encoder.readers import EncoderInput
-from services.encoder.served_model import ServedModel
+from services.encoder.served_model import Detector, Encoder, ServedModel
 
 Answer = TypeVar("Answer")
 
@@ -43,11 +43,11 @@ class DataPlane:
         self.is_ready = models.are_ready
         self._admission = admission
 
-    def encoder(self, name: str) -> ServedModel[Embedding]:
+    def encoder(self, name: str) -> Encoder:
         """The encoder called `name`, or the only one for an empty name."""
         return _named_or_only(self.encoders, name, "encoder")
 
-    def detector(self, name: str) -> ServedModel[RawDetections]:
+    def detector(self, name: str) -> Detector:
         """The detector called `name`, or the only one for an empty name."""
         return _named_or_only(self.detectors, name, "detector")
 
@@ -58,27 +58,21 @@ class DataPlane:
 
     def encode(
         self,
-        encoder: ServedModel[Embedding],
+        encoder: Encoder,
         inputs: Iterable[EncoderInput],
         context: ServicerContext,
         priority: Priority | None = None,
     ) -> EncodedInputs:
-        """Embed inputs, which are counted with `require_counts` before; one bad input or region fails alone.
-
-        `inputs` is read once, here, so that the time of its conversion is part of the total.
-        """
+        """Embed inputs, which are counted with `require_counts` before; one bad input or region fails alone."""
         started_s = time.perf_counter()
+        # Read here, so that the conversion of the inputs is part of the total.
         readable = [_readable(position, item, encoder.bundle) for position, item in enumerate(inputs)]
         with self._admission.call(context, sum(len(item.parts) for item in readable), priority) as call:
             outcomes = encoder.run(readable, call)
         return EncodedInputs(outcomes, call.warnings, _timed(call, started_s))
 
     def encode_tensor(
-        self,
-        encoder: ServedModel[Embedding],
-        images: Sequence[Pixels],
-        context: ServicerContext,
-        priority: Priority | None,
+        self, encoder: Encoder, images: Sequence[Pixels], context: ServicerContext, priority: Priority | None
     ) -> EncodedInputs:
         """Embed pixels (H, W, 3) that already have the input's size."""
         started_s = time.perf_counter()
@@ -87,13 +81,7 @@ class DataPlane:
         return EncodedInputs(outcomes, call.warnings, _timed(call, started_s))
 
     def detect(
-        self,
-        detector: ServedModel[RawDetections],
-        image: bytes,
-        context: ServicerContext,
-        *,
-        min_score: float,
-        limit: int,
+        self, detector: Detector, image: bytes, context: ServicerContext, *, min_score: float, limit: int
     ) -> tuple[Detected, StageTimings]:
         """Find at most `limit` objects of one image."""
         started_s, bundle = time.perf_counter(), detector.bundle

@@ -3,13 +3,12 @@
 import grpc
 
 from domain.limits import DEFAULT_DETECTIONS, DEFAULT_MIN_SCORE, MAX_DETECTIONS
-from encoders.serving.session import RawDetections
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from rpc.errors import InvalidArgument
 from rpc.messages import detection_message
 from services.encoder.data_plane import DataPlane
 from services.encoder.encoder_servicer import timings_message
-from services.encoder.served_model import ServedModel
+from services.encoder.served_model import Detector
 
 
 class DetectorServicer(detector_pb2_grpc.DetectorServiceServicer):
@@ -35,8 +34,8 @@ class DetectorServicer(detector_pb2_grpc.DetectorServiceServicer):
         self, request: detector_pb2.DescribeRequest, context: grpc.ServicerContext
     ) -> detector_pb2.DescribeResponse:
         """List the bundles by name."""
-        detectors = self._plane.detectors
-        return detector_pb2.DescribeResponse(detectors=[_info(detectors[name]) for name in sorted(detectors)])
+        detectors = [_info(detector) for _, detector in sorted(self._plane.detectors.items())]
+        return detector_pb2.DescribeResponse(detectors=detectors)
 
 
 def _min_score(request: detector_pb2.DetectRequest) -> float:
@@ -53,7 +52,7 @@ def _limit(request: detector_pb2.DetectRequest) -> int:
     return min(request.limit or DEFAULT_DETECTIONS, MAX_DETECTIONS)
 
 
-def _info(detector: ServedModel[RawDetections]) -> detector_pb2.DetectorInfo:
+def _info(detector: Detector) -> detector_pb2.DetectorInfo:
     bundle, graph = detector.bundle, detector.graph
     return detector_pb2.DetectorInfo(
         name=bundle.name,

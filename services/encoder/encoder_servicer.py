@@ -12,7 +12,7 @@ from rpc.messages import box_of, modality_numbers
 from services.encoder.call import StageTimings
 from services.encoder.data_plane import DataPlane, require_counts
 from services.encoder.readers import EncoderInput
-from services.encoder.served_model import ServedModel
+from services.encoder.served_model import Encoder
 
 
 class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
@@ -40,8 +40,8 @@ class EncoderServicer(encoder_pb2_grpc.EncoderServiceServicer):
         self, request: encoder_pb2.DescribeRequest, context: grpc.ServicerContext
     ) -> encoder_pb2.DescribeResponse:
         """List the bundles by name."""
-        encoders = self._plane.encoders
-        return encoder_pb2.DescribeResponse(encoders=[_info(encoders[name]) for name in sorted(encoders)])
+        encoders = [_info(encoder) for _, encoder in sorted(self._plane.encoders.items())]
+        return encoder_pb2.DescribeResponse(encoders=encoders)
 
 
 def timings_message(timings: StageTimings) -> encoder_pb2.Timings:
@@ -77,7 +77,7 @@ def _result(outcome: Embedding | ServiceError, warnings: tuple[str, ...], input_
     return encoder_pb2.Result(embedding=embedding, warnings=warnings, input_index=input_index)
 
 
-def _info(encoder: ServedModel[Embedding]) -> encoder_pb2.EncoderInfo:
+def _info(encoder: Encoder) -> encoder_pb2.EncoderInfo:
     bundle, graph = encoder.bundle, encoder.graph
     return encoder_pb2.EncoderInfo(
         name=bundle.name,

@@ -9,13 +9,13 @@ from typing import Any, Self, TypeVar
 from encoders.bundle import Bundle
 from encoders.errors import BundleError
 from encoders.serving.providers import SessionOptions
-from encoders.serving.session import DetectorSession, Embedding, EmbeddingSession, RawDetections, Session
+from encoders.serving.session import DetectorSession, EmbeddingSession, Session
 from encoders.serving.text import Tokenizer
 from rpc.priority import Priority
 from services.encoder.batcher import Batcher
 from services.encoder.decoders import Decoders
 from services.encoder.readers import ImageReader, TextReader
-from services.encoder.served_model import ServedModel
+from services.encoder.served_model import Detector, Encoder, ServedModel
 from services.encoder.settings import EncoderSettings
 
 Answer = TypeVar("Answer")
@@ -30,8 +30,8 @@ class Models:
     """
 
     def __init__(self, settings: EncoderSettings) -> None:
-        self.encoders: dict[str, ServedModel[Embedding]] = {}
-        self.detectors: dict[str, ServedModel[RawDetections]] = {}
+        self.encoders: dict[str, Encoder] = {}
+        self.detectors: dict[str, Detector] = {}
         self._queue_limit = settings.queue_limit
         # Each lane decodes on threads and in memory of its own: many large bulk images cannot hold up a query.
         decoder_count = settings.decode_threads or os.cpu_count() or 1

@@ -15,7 +15,7 @@ from rpc.priority import Priority
 from services.encoder.data_plane import DataPlane, EncodedInputs, require_counts
 from services.encoder.oip_tensors import byte_elements, only_input, pixel_elements
 from services.encoder.readers import EncoderInput
-from services.encoder.served_model import ServedModel
+from services.encoder.served_model import Encoder
 
 OUTPUT = "embedding"
 
@@ -66,9 +66,7 @@ class OpenInferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
                 raise InvalidArgument(f"outputs: there is {OUTPUT!r}, not {output.name!r}")
         return _response(request, model.bundle, self._encoded(request, model, context))
 
-    def _encoded(
-        self, request: oip.ModelInferRequest, model: ServedModel[Embedding], context: grpc.ServicerContext
-    ) -> EncodedInputs:
+    def _encoded(self, request: oip.ModelInferRequest, model: Encoder, context: grpc.ServicerContext) -> EncodedInputs:
         bundle, priority = model.bundle, _priority(request)
         tensor, raw = only_input(request)
         if tensor.name != _input_name(bundle):

@@ -5,10 +5,10 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from encoders.errors import DecodingCancelled, InvalidContent
-from encoders.serving.session import ModelInput, Session
+from encoders.serving.session import Embedding, ModelInput, RawDetections, Session
 from rpc.errors import DeadlineExceeded, Internal, ServiceError
 from rpc.priority import Priority
 from services.encoder.batcher import Batcher
@@ -84,3 +84,7 @@ class ServedModel(Generic[Answer]):
             else:
                 call.warnings[position], call.image_px[position] = part.warnings, part.image_px
                 self._batcher.put(call, position, part.model_input)
+
+
+Encoder: TypeAlias = ServedModel[Embedding]
+Detector: TypeAlias = ServedModel[RawDetections]
