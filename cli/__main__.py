@@ -4,10 +4,10 @@ import signal
 
 
 def main() -> None:
-    """Run the command; an interrupt ends it without a traceback, whatever it is doing."""
+    """Run the command; an interrupt ends it without a traceback at any time."""
     at_work = signal.getsignal(signal.SIGINT)
     _end_at_interrupt(at_work)
-    from cli.main import app  # noqa: PLC0415 - the imports take a second, in which Ctrl-C shall end like any other
+    from cli.main import app  # noqa: PLC0415 - the imports take a second, and Ctrl-C must end them too
 
     signal.signal(signal.SIGINT, at_work)
     try:
@@ -17,7 +17,7 @@ def main() -> None:
 
 
 def _end_at_interrupt(at_work: object) -> None:
-    # Who started the command may have made it ignore interrupts, and then it does.
+    # A parent may have made the command ignore interrupts; that stays so.
     if at_work is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -1,73 +1,34 @@
-"""Where `fovea up` keeps everything: one folder, used by one running system at a time."""
+"""The data folder: where one system keeps everything, and where it says that it runs and at which addresses."""
 
 import fcntl
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
 
-from cli.failure import CommandFailed
-from cli.paths import home
-
-
-def default_data_folder() -> Path:
-    """`fovea` in the person's data folder; CommandFailed where nobody knows that."""
-    if named := os.environ.get("XDG_DATA_HOME"):
-        return Path(named) / "fovea"
-    if not (found := home()):
-        raise CommandFailed("there is no home folder to keep data in (is HOME set?): say where with --data DIR")
-    return found / ".local" / "share" / "fovea"
+from cli.errors import CommandFailed
 
 
-@dataclass(frozen=True, slots=True)
 class DataFolder:
-    """The places inside a data folder."""
+    """The files and folders of a system, and the lock that lets only one system use them."""
 
-    path: Path
-
-    @property
-    def run_file(self) -> Path:
-        """Addresses and process ids, while a system runs."""
-        return self.path / "run.json"
-
-    @property
-    def logs(self) -> Path:
-        """One log for each process."""
-        return self.path / "logs"
-
-    @property
-    def models(self) -> Path:
-        """Bundles that were imported here."""
-        return self.path / "models"
-
-    @property
-    def redis(self) -> Path:
-        """What the embedded Redis keeps."""
-        return self.path / "redis"
-
-    @property
-    def milvus(self) -> Path:
-        """What the embedded Milvus keeps."""
-        return self.path / "milvus"
-
-    @property
-    def uploads(self) -> Path:
-        """Pictures that came without a readable path."""
-        return self.path / "uploads"
-
-    @property
-    def demo(self) -> Path:
-        """The gallery of `fovea demo`."""
-        return self.path / "demo"
-
-    @property
-    def lock_file(self) -> Path:
-        """Held by the running system; holds its process id."""
-        return self.path / "lock"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run_file = path / "run.json"  # addresses and process ids, while a system runs
+        self.lock_file = path / "lock"  # held by the running system; contains its process id
+        self.logs = path / "logs"  # one for each process
+        self.models = path / "models"  # imported bundles
+        self.redis = path / "redis"
+        self.milvus = path / "milvus"
+        self.uploads = path / "uploads"  # images that came without a readable path
+        self.demo = path / "demo"  # the gallery of `fovea demo`
 
     def make(self) -> None:
-        """Create what is not there yet, the stores for their owner only; CommandFailed where that is impossible."""
+        """Create what is missing, the stores for their owner only; CommandFailed where that is impossible."""
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             for folder in (self.logs, self.models, self.uploads):
@@ -82,14 +43,14 @@ class DataFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one system; CommandFailed when another holds it."""
+        """Hold the folder for one system; CommandFailed says where the system that holds it runs."""
         with self.lock_file.open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 lock.seek(0)
                 raise CommandFailed(
-                    f"Fovea already runs on {self.path} (process {lock.read().strip() or 'unknown'}): "
+                    f"Fovea already runs on {self.path}{self._at_url()} (process {lock.read().strip() or 'unknown'}): "
                     "stop it first, or give another folder with --data"
                 ) from error
             lock.truncate(0)
@@ -108,3 +69,69 @@ class DataFolder:
         except BlockingIOError:
             return True
         return False
+
+    def _at_url(self) -> str:
+        try:
+            return f" at {RunningSystem.read(self).gateway}"
+        except CommandFailed:  # it is starting or stopping, or of another version
+            return ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSystem:
+    """Where a system runs: URLs for gateway, Milvus and Redis, `host:port` for the rest; process ids by name."""
+
+    gateway: str
+    search: str
+    ingest: str
+    encoders: Mapping[str, str]
+    milvus: str
+    redis: str
+    pids: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, data: DataFolder) -> Self:
+        """The system that runs on a data folder; CommandFailed where none does."""
+        if not data.is_in_use:
+            raise CommandFailed(f"Fovea does not run on {data.path}: start it with `fovea up`, or say where it runs")
+        try:
+            return cls(**json.loads(data.run_file.read_bytes()))
+        except FileNotFoundError as error:
+            raise CommandFailed(f"Fovea on {data.path} is still starting or stopping: try again soon") from error
+        except (ValueError, TypeError) as error:
+            raise CommandFailed(
+                f"another version of Fovea runs on {data.path}: use its command, or restart it"
+            ) from error
+
+    def write(self, data: DataFolder) -> None:
+        """Write `run.json` for the other commands, in one step so that none reads half of it."""
+        unfinished = data.run_file.with_suffix(".new")
+        unfinished.write_text(json.dumps(self.as_json(), indent=2) + "\n")
+        unfinished.replace(data.run_file)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON values, without passwords."""
+        return asdict(replace(self, milvus=without_password(self.milvus), redis=without_password(self.redis)))
+
+
+def default_data_folder() -> Path:
+    """`fovea` in the user's data folder; CommandFailed where that is unknown."""
+    if path := os.environ.get("XDG_DATA_HOME"):
+        return Path(path) / "fovea"
+    if not (home := home_folder()):
+        raise CommandFailed("there is no home folder to keep data in (is HOME set?): say where with --data DIR")
+    return home / ".local" / "share" / "fovea"
+
+
+def home_folder() -> Path | None:
+    """The home folder, where there is one: a service's user may have none, `/`, or one that does not exist."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - unlike pathlib's, it does not raise where HOME is unknown
+    return home if home.is_absolute() and home.is_dir() and home != home.parent else None
+
+
+def without_password(url: str) -> str:
+    """The same URL with its password, if it has one, replaced by `***`."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))

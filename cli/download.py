@@ -1,4 +1,4 @@
-"""Model files from the web: over https, of bounded size, and read by nobody before their SHA-256 is right."""
+"""Model files from the web: over https, of bounded size, and never read before their SHA-256 is right."""
 
 import hashlib
 import re
@@ -7,14 +7,14 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 
-from cli.answers import console
-from cli.failure import CommandFailed
+from cli.errors import CommandFailed
+from cli.output import progress_bar
 
 TIMEOUT_S = 10.0
-MOST_BYTES = 4 * 2**30
-MOST_REDIRECTS = 5
+MAX_BYTES = 4 * 2**30
+MAX_REDIRECTS = 5
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -23,31 +23,30 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class WebFile:
-    """An address and what must be found there: these bytes and no more of them.
+    """An address, the SHA-256 of the file there, and its largest size.
 
-    The address is the operator's own, so hosts of any network may be asked, but only over https; over http only this
-    machine itself.
+    The operator gives the address, so hosts of any network are allowed, over https; over http only this machine itself.
     """
 
     url: str
     sha256: str
-    most_bytes: int = MOST_BYTES
+    max_bytes: int = MAX_BYTES
 
     def __post_init__(self) -> None:
         _require_allowed(_parsed(self.url), from_here=True)
         if not _SHA256.fullmatch(self.sha256):
-            raise CommandFailed("a file from the web needs --sha256: 64 hex digits, from whoever publishes it")
+            raise CommandFailed("a file from the web needs --sha256: 64 hex digits, from its publisher")
 
     @property
     def name(self) -> str:
-        """The last part of the address as a file's name that is harmless anywhere."""
+        """The last part of the address as a file name without special characters."""
         plain = _UNSAFE.sub("_", _parsed(self.url).path.rpartition("/")[2])
         return plain[-_LONGEST_NAME:].lstrip(".-") or "model"
 
     def download(self, folder: Path, *, transport: httpx.BaseTransport | None = None) -> Path:
-        """Write the file to a folder that the caller throws away; `CommandFailed` says in one line why it cannot be.
+        """Write the file to a temporary folder of the caller; `CommandFailed` says in one line why that failed.
 
-        `transport` takes the place of the network.
+        `transport` replaces the network.
         """
         path, url = folder / self.name, _parsed(self.url)
         is_here = _is_this_machine(url.host)
@@ -55,10 +54,10 @@ class WebFile:
             timeout=TIMEOUT_S,
             headers={"Accept-Encoding": "identity"},
             follow_redirects=True,
-            max_redirects=MOST_REDIRECTS,
-            # Called for every redirect too: none may leave https, or lead to this machine from elsewhere.
+            max_redirects=MAX_REDIRECTS,
+            # Called for every redirect too: none may leave https, or lead from another host to this machine.
             event_hooks={"request": [lambda request: _require_allowed(request.url, from_here=is_here)]},
-            # No web proxy stands between this machine and itself.
+            # No web proxy for requests to this machine itself.
             mounts={f"all://{url.netloc.decode()}": None} if is_here else None,
             transport=transport,
         )
@@ -80,7 +79,8 @@ class WebFile:
         digest, size = hashlib.sha256(), 0
         announced = int(response.headers.get("Content-Length", 0))
         self._require_fits(announced)
-        with path.open("wb") as out, _progress() as progress:
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        with path.open("wb") as out, progress_bar(*columns) as progress:
             task = progress.add_task(path.name, total=announced or None)
             for part in response.iter_raw(2**20):
                 size += len(part)
@@ -92,15 +92,15 @@ class WebFile:
             raise CommandFailed(f"{self.url} is another file: its SHA-256 is {digest.hexdigest()}, not {self.sha256}")
 
     def _require_fits(self, size: int) -> None:
-        if size > self.most_bytes:
-            raise CommandFailed(f"{self.url} is another file: it has more than {self.most_bytes:,} bytes")
+        if size > self.max_bytes:
+            raise CommandFailed(f"{self.url} is another file: it has more than {self.max_bytes:,} bytes")
 
 
 def _parsed(url: str) -> httpx.URL:
     try:
         return httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise CommandFailed(f"{url} is no address: {error}") from error
+        raise CommandFailed(f"{url} is not an address: {error}") from error
 
 
 def _require_allowed(url: httpx.URL, *, from_here: bool) -> None:
@@ -117,12 +117,6 @@ def _is_this_machine(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _progress() -> Progress:
-    out = console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
 
 
 def _reason(error: httpx.HTTPError) -> str:

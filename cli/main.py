@@ -1,4 +1,4 @@
-"""`fovea`: the command, put together from one module for each of its parts."""
+"""`fovea`: the command, put together from one module for each of its subcommands."""
 
 from importlib.metadata import version
 from typing import Annotated
@@ -6,17 +6,13 @@ from typing import Annotated
 import typer
 
 from cli.commands import collections, demo, doctor, encode, ingest, models, search, up
-from cli.failure import PlainFailures
+from cli.errors import PlainFailures
 
-app = typer.Typer(
-    cls=PlainFailures,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(cls=PlainFailures, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it so
-    if wanted:
+def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - typer passes it so
+    if is_asked:
         typer.echo(f"fovea {version('fovea')}")
         raise typer.Exit
 
@@ -28,7 +24,7 @@ def fovea(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Finds pictures by picture, by object, by words and by sketch."""
+    """Finds images by image, by object, by words and by sketch."""
 
 
 app.command(epilog=up.EXAMPLE)(up.up)

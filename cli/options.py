@@ -1,20 +1,32 @@
 """Options that several commands share, with one meaning everywhere."""
 
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cli.data_folder import DataFolder, default_data_folder
-from cli.paths import default_roots, expanded, named
-from cli.running import Running
-from cli.wiring import Wanted
+from cli.connections import Mode
+from cli.data_folder import DataFolder, RunningSystem, default_data_folder, home_folder
+from cli.errors import CommandFailed
+
+
+def parse_path(text: str) -> Path:
+    """The path of an option; an empty one, as an unset shell variable gives, does not mean the current folder."""
+    if not text.strip():
+        raise typer.BadParameter("the path is empty")
+    return Path(text)
+
 
 Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        parser=named,
+        parser=parse_path,
         envvar="FOVEA_DATA",
         metavar="DIR",
         help="Where the system keeps everything; default: fovea in your data folder.",
@@ -31,28 +43,19 @@ IngestAddress = Annotated[
     str,
     typer.Option("--ingest", envvar="FOVEA_INGEST", metavar="HOST:PORT", help="The ingest service, if not run here."),
 ]
+ModeOption = Annotated[Mode, typer.Option(help="One embedding for each image, or one for each object in it.")]
+Detector = Annotated[
+    str, typer.Option(metavar="NAME", help="The bundle that finds objects; default: the only one served.")
+]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The page's port; 0 takes a free one.")]
 ServicePort = Annotated[int, typer.Option(min=0, max=65535, help="A fixed port; default: a free one.")]
-EncoderPort = Annotated[
-    int, typer.Option(min=0, max=65000, help="The first encoder's port, the others count up; default: free ones.")
-]
 Models = Annotated[
     list[Path] | None,
     typer.Option(
         "--models",
-        parser=named,
+        parser=parse_path,
         metavar="DIR",
         help="A bundle or a folder of bundles to serve too; may be given again.",
-    ),
-]
-Shipped = Annotated[bool, typer.Option("--shipped/--no-shipped", help="Serve the models that ship with Fovea.")]
-Roots = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--root",
-        parser=named,
-        metavar="DIR",
-        help="Pictures may be read by path below this folder; may be given again. Default: home and this folder.",
     ),
 ]
 Milvus = Annotated[
@@ -63,44 +66,80 @@ Redis = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemOptions:
+    """The system to start; an empty URL means the embedded store, port 0 a free one."""
+
+    data: Data = None
+    models: Models = None
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--root",
+            parser=parse_path,
+            metavar="DIR",
+            help="Images may be read by path below this folder; may be given again. Default: home and this folder.",
+        ),
+    ] = None
+    milvus: Milvus = ""
+    redis: Redis = ""
+    search_port: ServicePort = 0
+    ingest_port: ServicePort = 0
+    encoder_port: Annotated[
+        int, typer.Option(min=0, max=65000, help="The first encoder's port, the others count up; default: free ones.")
+    ] = 0
+
+    @property
+    def folder(self) -> DataFolder:
+        """The data folder of --data, or the default one."""
+        return data_folder(self.data)
+
+    @property
+    def roots(self) -> list[Path]:
+        """The folders that images may be read from: by default home and the current one, as far as they exist."""
+        folders = self.root or []
+        if not folders:
+            folders = [home] if (home := home_folder()) else []
+            with contextlib.suppress(FileNotFoundError):
+                folders.append(Path.cwd())
+        return [full_path(folder) for folder in folders]
+
+
+def expand_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the fields of its parameter `options`, a dataclass, as options: a list of options has one home."""
+    own = inspect.signature(command).parameters
+    kind = own["options"].annotation
+    shared = inspect.signature(kind).parameters
+
+    @functools.wraps(command)
+    def expanded(**values: Any) -> None:
+        options = kind(**{name: values.pop(name) for name in shared})
+        command(**values, options=options)
+
+    # The signature is what Typer reads.
+    parameters = [each for name in own for each in (shared.values() if name == "options" else [own[name]])]
+    expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return expanded
+
+
+def full_path(path: Path) -> Path:
+    """The absolute path that is meant; CommandFailed where its `~` or its links lead nowhere."""
+    try:
+        return path.expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        raise CommandFailed(f"{path} leads nowhere ({error}): give a full path") from error
+
+
 def data_folder(path: Path | None) -> DataFolder:
-    """The data folder that was asked for, or the default one."""
-    return DataFolder(expanded(path or default_data_folder()))
+    """The data folder of --data, or the default one."""
+    return DataFolder(full_path(path or default_data_folder()))
 
 
-def search_address(asked: str, data: Path | None) -> str:
-    """The search service that was asked for, or that of the running system."""
-    return asked or Running.read(data_folder(data)).search
+def search_address(address: str, data: Path | None) -> str:
+    """The search service of --search, or that of the running system."""
+    return address or RunningSystem.read(data_folder(data)).search
 
 
-def ingest_address(asked: str, data: Path | None) -> str:
-    """The ingest service that was asked for, or that of the running system."""
-    return asked or Running.read(data_folder(data)).ingest
-
-
-def wanted(
-    *,
-    data: Path | None,
-    port: int,
-    search_port: int,
-    ingest_port: int,
-    encoder_port: int,
-    models: list[Path] | None,
-    shipped: bool = True,
-    roots: list[Path] | None,
-    milvus: str,
-    redis: str,
-) -> Wanted:
-    """What the options of `fovea up` ask for."""
-    return Wanted(
-        data=data_folder(data),
-        port=port,
-        search_port=search_port,
-        ingest_port=ingest_port,
-        encoder_port=encoder_port,
-        models=models or (),
-        shipped=shipped,
-        roots=[expanded(root) for root in roots or default_roots()],
-        milvus=milvus,
-        redis=redis,
-    )
+def ingest_address(address: str, data: Path | None) -> str:
+    """The ingest service of --ingest, or that of the running system."""
+    return address or RunningSystem.read(data_folder(data)).ingest

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,16 +13,16 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 Probe: TypeAlias = Callable[[], Awaitable[bool]]
-"""Awaited, says yes or no within `TIMEOUT_S`; OSError where this process has no file left to ask with."""
+"""Awaited, answers within `TIMEOUT_S`; OSError where this process has no file descriptor left to ask with."""
 
 TIMEOUT_S = 5.0
 
-_NO_PROXY = (("grpc.enable_http_proxy", 0),)  # a proxy has no business between processes of one machine
-_SILENCE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_NO_PROXY = (("grpc.enable_http_proxy", 0),)  # proxies are for the web, not for processes of one machine
+_UNANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 def serves_grpc(target: str, name: str) -> Probe:
-    """Yes when the health service says that `name`, for example `readiness`, is SERVING."""
+    """True when the health service says that `name`, for example `readiness`, is SERVING."""
 
     async def ask() -> bool:
         async with grpc.aio.insecure_channel(target, options=_NO_PROXY) as channel:
@@ -36,23 +37,23 @@ def serves_grpc(target: str, name: str) -> Probe:
 
 
 def answers_milvus(target: str) -> Probe:
-    """Yes when Milvus answers which collections there are, be it with an error."""
+    """True when Milvus answers which collections there are, also with an error."""
 
     async def ask() -> bool:
         async with grpc.aio.insecure_channel(target, options=_NO_PROXY) as channel:
-            # The empty message asks for all collections; Milvus's own messages are the stores' business.
+            # The empty message asks for all collections; only the stores import Milvus's own messages.
             question = channel.unary_unary("/milvus.proto.milvus.MilvusService/ShowCollections", None, None)
             try:
                 await question(b"", timeout=TIMEOUT_S)
             except grpc.RpcError as error:
-                return error.code() not in _SILENCE
+                return error.code() not in _UNANSWERED
         return True
 
     return ask
 
 
 def answers_redis(socket: Path) -> Probe:
-    """Yes when Redis answers PING, be it with an error, as while it loads its data or runs a long script."""
+    """True when Redis answers PING, also with an error, as while it loads its data or runs a long script."""
 
     async def ask() -> bool:
         answer = await _first_line(asyncio.open_unix_connection(socket), b"PING\r\n")
@@ -61,25 +62,21 @@ def answers_redis(socket: Path) -> Probe:
     return ask
 
 
-def serves_http(url: str) -> Probe:
-    """Yes when a GET of `url` is answered with 200."""
-    return _http(url, b"HTTP/1.1 200 ")
-
-
-def answers_http(url: str) -> Probe:
-    """Yes when a GET of `url` is answered, be it with a refusal, as by a server that has too much to do."""
-    return _http(url, b"HTTP/1.1 ")
-
-
-def _http(url: str, expected: bytes) -> Probe:
+def answers_http(url: str, status: str = "") -> Probe:
+    """True when a GET of `url` is answered with this status, or with any: a busy server may refuse and is alive."""
     parts = urlsplit(url)
     question = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
 
     async def ask() -> bool:
         answer = await _first_line(asyncio.open_connection(parts.hostname, parts.port), question)
-        return answer.startswith(expected)
+        return answer.startswith(f"HTTP/1.1 {status}".encode())
 
     return ask
+
+
+def require_file_descriptor() -> None:
+    """Raise OSError where this process cannot open a file: a probe would call a healthy process dead."""
+    socket.socket().close()
 
 
 async def accepts_connections(host: str, port: int) -> bool:
@@ -94,7 +91,7 @@ async def accepts_connections(host: str, port: int) -> bool:
 
 
 async def _first_line(connecting: Awaitable[tuple[StreamReader, StreamWriter]], question: bytes) -> bytes:
-    """The first line of the answer; empty where nobody answers in time."""
+    """The first line of the answer; empty where none comes in time."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             reader, writer = await connecting

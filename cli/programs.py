@@ -1,24 +1,64 @@
-"""The parts list of a system on one machine: which programs it consists of, and what each is told."""
+"""The parts list of a system on one machine: its programs, their addresses, arguments and settings."""
 
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
-from cli.child import Program
+from cli.child_process import Program
+from cli.data_folder import DataFolder, RunningSystem
 from cli.embedded import EmbeddedCommand, milvus_command, redis_command, redis_socket
-from cli.ports import HOST
-from cli.probes import Probe, answers_http, answers_milvus, answers_redis, serves_grpc, serves_http
-from cli.wiring import Wiring
+from cli.errors import CommandFailed
+from cli.options import SystemOptions
+from cli.ports import HOST, free_ports, require_free
+from cli.probes import Probe, answers_http, answers_milvus, answers_redis, serves_grpc
+from encoders.bundle import Bundle
 
-# Who stops first, and how long each rank may take: together less than 10 s.
+_LONGEST_SOCKET_PATH = 103  # in bytes: what macOS allows; Linux allows four more
+
+# -P: the folder that a process starts in must not shadow a package.
+_PYTHON = (sys.executable, "-P", "-m")
+
+# Higher ranks stop first. Their times to stop, 2 s each and 3 s for services, are together less than 10 s.
 _GATEWAY, _SERVICES, _ENCODERS, _STORES = 3, 2, 1, 0
-_PATIENCE_S = {_GATEWAY: 2.0, _SERVICES: 3.0, _ENCODERS: 2.0, _STORES: 2.0}
 
 
-def programs(wiring: Wiring) -> list[Program]:
-    """Every program of the system, in the order in which they are started."""
-    return [*_stores(wiring), *_encoders(wiring), _search(wiring), _ingest(wiring), _gateway(wiring)]
+def assign_addresses(options: SystemOptions, port: int, bundles: Sequence[Bundle]) -> RunningSystem:
+    """Where each process listens; CommandFailed when a port of the options is taken or the data folder's path too long."""
+    free = iter(free_ports(4 + len(bundles)))
+    encoders = {
+        bundle.name: _port(options.encoder_port and options.encoder_port + number, "--encoder-port", free)
+        for number, bundle in enumerate(bundles)
+    }
+    return RunningSystem(
+        gateway=f"http://{HOST}:{_port(port, '--port', free)}",
+        search=f"{HOST}:{_port(options.search_port, '--search-port', free)}",
+        ingest=f"{HOST}:{_port(options.ingest_port, '--ingest-port', free)}",
+        encoders={name: f"{HOST}:{port}" for name, port in encoders.items()},
+        milvus=options.milvus or f"http://{HOST}:{next(free)}",
+        redis=options.redis or _socket_url(redis_socket(options.folder.redis)),
+    )
+
+
+def programs(options: SystemOptions, bundles: Sequence[Bundle], system: RunningSystem) -> list[Program]:
+    """Every program of the system at its address, in the order in which they are started."""
+    data = options.folder
+    encoders = [
+        _service(f"encoder-{bundle.name}", "encoder", system.encoders[bundle.name], data, bundles=[str(bundle.folder)])
+        for bundle in bundles
+    ]
+    targets = {"encoders": list(system.encoders.values())}
+    stores = {"milvus_uri": system.milvus, "redis_url": system.redis}
+    images = {"roots": [str(root) for root in options.roots], "uploads": str(data.uploads)}
+    return [
+        *_stores(options, system),
+        *encoders,
+        _service("search", "search", system.search, data, **targets, **stores),
+        _service("ingest", "ingest", system.ingest, data, **targets, **stores, **images),
+        _gateway(data, system, **targets, **images),
+    ]
 
 
 def embedded_redis(folder: Path) -> Program:
@@ -33,13 +73,11 @@ def embedded_milvus(folder: Path, port: int) -> Program:
     return _store("milvus", milvus_command(folder, port), address, answers_milvus(address))
 
 
-def _stores(wiring: Wiring) -> list[Program]:
-    data, found = wiring.data, []
-    if wiring.has_redis:
-        found.append(embedded_redis(data.redis))
-    if wiring.milvus_port is not None:
-        found.append(embedded_milvus(data.milvus, wiring.milvus_port))
-    return found
+def _stores(options: SystemOptions, system: RunningSystem) -> Iterator[Program]:
+    if not options.redis:
+        yield embedded_redis(options.folder.redis)
+    if not options.milvus:
+        yield embedded_milvus(options.folder.milvus, urlsplit(system.milvus).port or 0)
 
 
 def _store(name: str, command: EmbeddedCommand, address: str, answers: Probe) -> Program:
@@ -52,93 +90,59 @@ def _store(name: str, command: EmbeddedCommand, address: str, answers: Probe) ->
         is_ready=answers,
         is_alive=answers,
         rank=_STORES,
-        patience_s=_PATIENCE_S[_STORES],
     )
 
 
-def _encoders(wiring: Wiring) -> list[Program]:
-    return [
-        _service(
-            wiring,
-            f"encoder-{bundle.name}",
-            "encoder",
-            address=wiring.running.encoders[bundle.name],
-            rank=_ENCODERS,
-            told={"bundles": [str(bundle.folder)]},
-        )
-        for bundle in wiring.bundles
-    ]
-
-
-def _search(wiring: Wiring) -> Program:
-    told = {
-        "encoders": list(wiring.running.encoders.values()),
-        "milvus_uri": wiring.milvus_url,
-        "redis_url": wiring.redis_url,
-    }
-    return _service(wiring, "search", "search", address=wiring.running.search, rank=_SERVICES, told=told)
-
-
-def _ingest(wiring: Wiring) -> Program:
-    told = {
-        "encoders": list(wiring.running.encoders.values()),
-        "milvus_uri": wiring.milvus_url,
-        "redis_url": wiring.redis_url,
-        "roots": [str(root) for root in wiring.roots],
-        "uploads": str(wiring.data.uploads),
-    }
-    return _service(wiring, "ingest", "ingest", address=wiring.running.ingest, rank=_SERVICES, told=told)
-
-
-def _service(
-    wiring: Wiring, name: str, service: str, *, address: str, rank: int, told: Mapping[str, object]
-) -> Program:
+def _service(name: str, service: str, address: str, data: DataFolder, **settings: object) -> Program:
+    is_encoder = service == "encoder"
     return Program(
         name=name,
         address=address,
-        argv=_python(f"services.{service}"),
-        environment=_settings(service, {"address": address, "drain_s": 1.5, **told}),
-        folder=wiring.data.path,
+        argv=(*_PYTHON, f"services.{service}"),
+        environment=_environment(service, address=address, drain_s=1.5, **settings),
+        folder=data.path,
         is_ready=serves_grpc(address, "readiness"),
         is_alive=serves_grpc(address, "liveness"),
-        rank=rank,
-        patience_s=_PATIENCE_S[rank],
+        rank=_ENCODERS if is_encoder else _SERVICES,
+        stop_timeout_s=2.0 if is_encoder else 3.0,
     )
 
 
-def _gateway(wiring: Wiring) -> Program:
-    running = wiring.running
-    told = {
-        "host": HOST,
-        "port": int(running.gateway.rpartition(":")[2]),
-        "search": running.search,
-        "ingest": running.ingest,
-        "encoders": list(wiring.running.encoders.values()),
-        "roots": [str(root) for root in wiring.roots],
-        "uploads": str(wiring.data.uploads),
-        "drain_s": 1,
-    }
+def _gateway(data: DataFolder, system: RunningSystem, **settings: object) -> Program:
+    parts = urlsplit(system.gateway)
+    addresses = {"host": parts.hostname, "port": parts.port, "search": system.search, "ingest": system.ingest}
     return Program(
         name="gateway",
-        address=running.gateway,
-        argv=_python("gateway"),
-        environment=_settings("gateway", told),
-        folder=wiring.data.path,
-        is_ready=serves_http(f"{running.gateway}/readyz"),
-        is_alive=answers_http(f"{running.gateway}/healthz"),
+        address=system.gateway,
+        argv=(*_PYTHON, "gateway"),
+        environment=_environment("gateway", drain_s=1, **addresses, **settings),
+        folder=data.path,
+        is_ready=answers_http(f"{system.gateway}/readyz", "200"),
+        is_alive=answers_http(f"{system.gateway}/healthz"),
         rank=_GATEWAY,
-        patience_s=_PATIENCE_S[_GATEWAY],
     )
 
 
-def _python(module: str) -> tuple[str, ...]:
-    # -P: the folder that the process starts in must not shadow a package.
-    return (sys.executable, "-P", "-m", module)
-
-
-def _settings(process: str, told: Mapping[str, object]) -> dict[str, str]:
+def _environment(process: str, **settings: object) -> dict[str, str]:
     """Settings as the environment variables that the process reads; strings as they are, the rest as JSON."""
     return {
         f"FOVEA_{process}_{name}".upper(): value if isinstance(value, str) else json.dumps(value)
-        for name, value in told.items()
+        for name, value in settings.items()
     }
+
+
+def _port(port: int, flag: str, free: Iterator[int]) -> int:
+    if not port:
+        return next(free)
+    require_free(port, flag)
+    return port
+
+
+def _socket_url(socket: Path) -> str:
+    excess = len(os.fsencode(socket)) - _LONGEST_SOCKET_PATH
+    if excess > 0:
+        raise CommandFailed(
+            f"the path of the data folder is {excess} bytes too long for the embedded Redis's socket {socket}: "
+            "give a shorter one with --data"
+        )
+    return f"unix://{quote(str(socket))}"

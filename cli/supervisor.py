@@ -1,24 +1,23 @@
-"""Keeps the processes of a system running: starts them together, starts again what ends or hangs, stops them in order."""
+"""Keeps the processes of a system running: starts them together, restarts what ends or hangs, stops them in order."""
 
 import asyncio
 import contextlib
 import itertools
 import os
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
-from cli.child import Child, Program
+from cli.child_process import ChildProcess, Program
 from cli.data_folder import DataFolder
-from cli.failure import CommandFailed
-from cli.probes import Probe
+from cli.errors import CommandFailed
+from cli.probes import Probe, require_file_descriptor
 
 _START_TIMEOUT_S = 90.0
 _POLL_S = 0.2
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 10.0
+_FIRST_BACKOFF_S = 0.2
+_LONGEST_BACKOFF_S = 10.0
+# A child that ran for so long is restarted without the backoff of its earlier ends.
 _STEADY_S = 30.0
 # A child that leaves this many probes in a row unanswered, each for up to 5 s, hangs. Counted, not timed, because this
 # process may have been stopped itself.
@@ -29,9 +28,9 @@ _MISSED_PROBES = 6
 class Supervisor:
     """Runs programs on a data folder while its block is entered.
 
-    Entering waits until all are ready and raises CommandFailed when one cannot start; leaving ends them all. `say` gets
-    a line for each thing that happens later, and `changed` is called when a child got another process id. Nothing that
-    the machine lacks for a while (disk, memory, processes, files) ends the keeping: such a step is tried again.
+    Entering waits until all are ready and raises CommandFailed when one cannot start; leaving stops them all. `say` gets
+    a line for each later event, and `restarted` is awaited when a child got another process id. Where the machine lacks
+    something for a while (disk, memory, processes, files), the step that failed is tried again.
     """
 
     def __init__(
@@ -40,13 +39,15 @@ class Supervisor:
         data: DataFolder,
         *,
         say: Callable[[str], None],
-        changed: Callable[[], Awaitable[None]],
+        restarted: Callable[[], Awaitable[None]],
     ) -> None:
-        self._children = [Child(program, data) for program in programs]
-        self._tell = say
-        self._changed = changed
-        self._has_changed = asyncio.Event()
-        self._keepers: list[asyncio.Task[None]] = []
+        self.programs = programs
+        self.data = data
+        self._children = [ChildProcess(program, data) for program in programs]
+        self._print = say
+        self._restarted = restarted
+        self._has_restarted = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def pids(self) -> Mapping[str, int]:
@@ -61,21 +62,20 @@ class Supervisor:
         except BaseException:
             await self._stop()
             raise
-        keepers = [self._publish(), *map(self._keep, self._children), *map(self._watch, self._children)]
-        self._keepers = [asyncio.create_task(keeper) for keeper in keepers]
+        work = [self._publish(), *map(self._restart, self._children), *map(self._watch, self._children)]
+        self._tasks = [asyncio.create_task(task) for task in work]
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stop()
 
-    async def forever(self) -> None:
-        """Wait until this task is cancelled; a keeper that fails is a bug and raises here."""
-        await asyncio.gather(*self._keepers)
+    async def until_cancelled(self) -> None:
+        """Wait until this task is cancelled; a task of the supervisor that fails is a bug and raises here."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*self._tasks)
 
     def kill(self) -> None:
-        """End every child at once: for a person who will not wait."""
+        """Kill every child at once, for a second Ctrl-C."""
         for child in self._children:
             child.kill()
 
@@ -88,27 +88,27 @@ class Supervisor:
             late = [child for child, task in zip(self._children, waiting, strict=True) if task.cancelled()]
             names = ", ".join(child.program.name for child in late)
             raise CommandFailed(
-                f"not ready after {_START_TIMEOUT_S:.0f} s: {names}; the first one's last words: {late[0].last_words()} "
-                f"(logs: {late[0].log.parent})"
+                f"not ready after {_START_TIMEOUT_S:.0f} s: {names}; the first one's last message: "
+                f"{late[0].last_message()} (logs: {late[0].log.parent})"
             ) from error
         finally:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _keep(self, child: Child) -> None:
+    async def _restart(self, child: ChildProcess) -> None:
         """Start a child again whenever it ends."""
         name = child.program.name
-        pauses = _pauses()
+        backoff = _backoff()
         while True:
             started_s = time.monotonic()
-            how = await child.ended()
+            how = await child.wait()
             if time.monotonic() - started_s > _STEADY_S:
-                pauses = _pauses()
+                backoff = _backoff()
             self._say(f"{name} ended ({how}): starting it again")
-            await asyncio.sleep(next(pauses))
+            await asyncio.sleep(next(backoff))
             await self._until_done(f"{name} cannot be started", child.start)
-            self._has_changed.set()
+            self._has_restarted.set()
             try:
                 await _until_ready(child)
             except CommandFailed as error:
@@ -116,8 +116,8 @@ class Supervisor:
             else:
                 self._say(f"{name} is back")
 
-    async def _watch(self, child: Child) -> None:
-        """Kill a child that answered before and answers no more; its keeper starts it again."""
+    async def _watch(self, child: ChildProcess) -> None:
+        """Kill a child that answered before and does not answer any more; `_restart` starts it again."""
         answered_pid = missed = 0
         while True:
             pid = child.pid
@@ -132,15 +132,15 @@ class Supervisor:
                 child.kill()
 
     async def _publish(self) -> None:
-        """Call `changed` after new starts, apart from the keepers because it may have to wait for room on a disk."""
+        """Await `restarted` after restarts, in a task of its own because it may have to wait for room on a disk."""
         while True:
-            await self._has_changed.wait()
-            self._has_changed.clear()
-            await self._until_done("the new process ids cannot be written", self._changed)
+            await self._has_restarted.wait()
+            self._has_restarted.clear()
+            await self._until_done("the new process ids cannot be written", self._restarted)
 
     async def _until_done(self, complaint: str, step: Callable[[], Awaitable[None]]) -> None:
-        """Take a step, again and again while the machine does not allow it; the first failure is said."""
-        for attempt, pause_s in enumerate(_pauses()):
+        """Take a step, again and again while the machine does not allow it; the first failure is printed."""
+        for attempt, backoff_s in enumerate(_backoff()):
             try:
                 await step()
             except OSError as error:
@@ -148,42 +148,42 @@ class Supervisor:
                     self._say(f"{complaint} ({error.strerror or error}): trying again until it works")
             else:
                 return
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(backoff_s)
 
     def _say(self, text: str) -> None:
-        # Where it is written may be full or gone, which must not end what is kept running.
+        # The terminal or the disk behind it may be full or closed, which must not end the supervision.
         with contextlib.suppress(OSError):
-            self._tell(text)
+            self._print(text)
 
     async def _stop(self) -> None:
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         by_rank = sorted(self._children, key=lambda child: -child.program.rank)
         for _, children in itertools.groupby(by_rank, key=lambda child: child.program.rank):
             await asyncio.gather(*(child.stop() for child in children))
 
 
-async def _until_ready(child: Child) -> None:
+async def _until_ready(child: ChildProcess) -> None:
     """Wait until a child can be used; CommandFailed when it ends instead."""
     while not await _ask(child.program.is_ready):
         if child.has_ended:
-            raise CommandFailed(f"{child.program.name} cannot start: {child.last_words()} (log: {child.log})")
+            raise CommandFailed(f"{child.program.name} cannot start: {child.last_message()} (log: {child.log})")
         await asyncio.sleep(_POLL_S)
 
 
 async def _ask(probe: Probe) -> bool | None:
-    """What a probe says; None where this process itself has no file left to ask with."""
+    """What a probe answers; None where this process itself has no file descriptor left to ask with."""
     try:
-        socket.socket().close()
+        require_file_descriptor()
         return await probe()
     except OSError:
         return None
 
 
-def _pauses() -> Iterator[float]:
-    """How long to wait before each new attempt, in seconds: longer and longer."""
-    pause_s = _FIRST_PAUSE_S
+def _backoff() -> Iterator[float]:
+    """How long to wait before each new attempt, in seconds: twice as long each time, up to a limit."""
+    backoff_s = _FIRST_BACKOFF_S
     while True:
-        yield pause_s
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        yield backoff_s
+        backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)

@@ -2,17 +2,18 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from cli.answers import as_dict, note, show, show_fitting, show_json
-from cli.creation import Detector, Encoder, Index, Mode, ModeOption, create_collection
-from cli.failure import CommandFailed
-from cli.options import Data, IngestAddress, Json, Wide, ingest_address
-from cli.peers import CALL_TIMEOUT_S, ingest_service
+from cli.connections import CALL_TIMEOUT_S, MODES, IngestStub, Mode, create_collection, get_collection, ingest_service
+from cli.errors import CommandFailed
+from cli.options import Data, Detector, IngestAddress, Json, ModeOption, Wide, ingest_address
+from cli.output import as_dict, note, show_fitting, show_json, show_record
 from fovea.ingest.v1 import ingest_pb2
+
+_Response = TypeVar("_Response")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection.")]
 
@@ -22,9 +23,10 @@ app = typer.Typer(no_args_is_help=True, help="List, create, show and delete coll
 @app.command("list", epilog="Example: fovea collections list --json")
 def list_all(*, wide: Wide = False, data: Data = None, ingest: IngestAddress = "", as_json: Json = False) -> None:
     """List all collections with their counts."""
-    found = asyncio.run(_list(ingest_address(ingest, data)))
+    request = ingest_pb2.ListCollectionsRequest()
+    response = _call(ingest_address(ingest, data), lambda stub: stub.ListCollections(request, timeout=CALL_TIMEOUT_S))
     show_fitting(
-        [_row(collection) if as_json else _told(collection) for collection in found],
+        [_row(collection, as_json=as_json) for collection in response.collections],
         wide=wide,
         as_json=as_json,
         empty="There is no collection yet: create one with `fovea collections create NAME --encoder NAME`.",
@@ -35,24 +37,25 @@ def list_all(*, wide: Wide = False, data: Data = None, ingest: IngestAddress = "
 def create(
     name: Name,
     *,
-    encoder: Encoder,
+    encoder: Annotated[str, typer.Option(metavar="NAME", help="The bundle that encodes the images.")],
     mode: ModeOption = Mode.WHOLE_IMAGE,
     detector: Detector = "",
-    index: Index = "",
+    index: Annotated[str, typer.Option(metavar="TYPE", help="FLAT, HNSW, …; default: chosen for you.")] = "",
     data: Data = None,
     ingest: IngestAddress = "",
     as_json: Json = False,
 ) -> None:
     """Create an empty collection."""
-    address = ingest_address(ingest, data)
-    created = asyncio.run(_create(address, name, encoder=encoder, mode=mode, detector=detector, index=index))
-    _show_one(created, as_json=as_json)
+    described = ingest_pb2.Collection(name=name, encoder=encoder, mode=MODES[mode], detector=detector, index=index)
+    created = _call(ingest_address(ingest, data), lambda stub: create_collection(stub, described))
+    show_record(_row(created, as_json=as_json), as_json=as_json)
 
 
 @app.command("show", epilog="Example: fovea collections show holidays")
 def show_one(name: Name, *, data: Data = None, ingest: IngestAddress = "", as_json: Json = False) -> None:
     """Show one collection."""
-    _show_one(asyncio.run(_get(ingest_address(ingest, data), name)), as_json=as_json)
+    collection = _call(ingest_address(ingest, data), lambda stub: get_collection(stub, name))
+    show_record(_row(collection, as_json=as_json), as_json=as_json)
 
 
 @app.command(epilog="Example: fovea collections delete holidays --yes")
@@ -64,66 +67,43 @@ def delete(
     ingest: IngestAddress = "",
     as_json: Json = False,
 ) -> None:
-    """Delete a collection and everything in it; the picture files stay."""
+    """Delete a collection and everything in it; the image files stay."""
     address = ingest_address(ingest, data)
-    found = asyncio.run(_get(address, name))
+    count = _call(address, lambda stub: get_collection(stub, name)).image_count
     if not yes:
-        _confirm(found)
-    asyncio.run(_delete(address, name))
+        if not sys.stdin.isatty():
+            raise CommandFailed(f"deleting {name} needs --yes where nobody can be asked")
+        typer.confirm(f"Delete {name} with {count} images?", abort=True)
+    request = ingest_pb2.DeleteCollectionRequest(name=name)
+    _call(address, lambda stub: stub.DeleteCollection(request, timeout=CALL_TIMEOUT_S))
     if as_json:
-        show_json({"deleted": name, "image_count": found.image_count})
+        show_json({"deleted": name, "image_count": count})
     else:
-        note(f"Deleted {name} with {found.image_count} pictures; the files are where they were.")
+        note(f"Deleted {name} with {count} images; the files are where they were.")
 
 
-def _confirm(collection: ingest_pb2.Collection) -> None:
-    if not sys.stdin.isatty():
-        raise CommandFailed(f"deleting {collection.name} needs --yes where nobody can be asked")
-    typer.confirm(f"Delete {collection.name} with {collection.image_count} pictures?", abort=True)
+def _call(address: str, call: Callable[[IngestStub], Awaitable[_Response]]) -> _Response:
+    """Connect to the ingest service, and call it once."""
+
+    async def connected() -> _Response:
+        async with ingest_service(address) as stub:
+            return await call(stub)
+
+    return asyncio.run(connected())
 
 
-async def _list(address: str) -> list[ingest_pb2.Collection]:
-    async with ingest_service(address) as stub:
-        response = await stub.ListCollections(ingest_pb2.ListCollectionsRequest(), timeout=CALL_TIMEOUT_S)
-    return list(response.collections)
-
-
-async def _get(address: str, name: str) -> ingest_pb2.Collection:
-    async with ingest_service(address) as stub:
-        response = await stub.GetCollection(ingest_pb2.GetCollectionRequest(name=name), timeout=CALL_TIMEOUT_S)
-    return response.collection
-
-
-async def _create(address: str, name: str, **described: Any) -> ingest_pb2.Collection:
-    async with ingest_service(address) as stub:
-        return await create_collection(stub, name, **described)
-
-
-async def _delete(address: str, name: str) -> None:
-    async with ingest_service(address) as stub:
-        await stub.DeleteCollection(ingest_pb2.DeleteCollectionRequest(name=name), timeout=CALL_TIMEOUT_S)
-
-
-def _show_one(collection: ingest_pb2.Collection, *, as_json: bool) -> None:
-    if as_json:
-        show_json(_row(collection))
-    else:
-        show([{"": name.replace("_", " "), " ": value} for name, value in _told(collection).items()], as_json=False)
-
-
-def _told(collection: ingest_pb2.Collection) -> Mapping[str, Any]:
-    """The same for people, who need not be told that the counts are known."""
-    return {name: value for name, value in _row(collection).items() if name != "counts_unknown" or value}
-
-
-def _row(collection: ingest_pb2.Collection) -> Mapping[str, Any]:
-    """The fields in the contract's words, what people look for first; counts as numbers, the mode as people say it."""
-    mode = Mode.OBJECTS if collection.mode == ingest_pb2.COLLECTION_MODE_OBJECTS else Mode.WHOLE_IMAGE
+def _row(collection: ingest_pb2.Collection, *, as_json: bool) -> Mapping[str, Any]:
+    """The fields under the contract's names, the most asked for first; a table shows unknown counts only."""
+    is_of_objects = collection.mode == ingest_pb2.COLLECTION_MODE_OBJECTS
     first = {
         "name": collection.name,
         "encoder": collection.encoder,
-        "mode": mode.value,
+        "mode": (Mode.OBJECTS if is_of_objects else Mode.WHOLE_IMAGE).value,
+        # Protobuf's JSON has 64-bit integers as text.
         "image_count": collection.image_count,
         "region_count": collection.region_count,
     }
-    return first | {name: value for name, value in as_dict(collection).items() if name not in first}
+    row = first | as_dict(collection) | first
+    if not as_json and not row["counts_unknown"]:
+        del row["counts_unknown"]
+    return row

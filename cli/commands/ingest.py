@@ -2,54 +2,38 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from cli.answers import note, show_json
-from cli.creation import Detector, Mode, ModeOption, create_collection
-from cli.failure import CommandFailed
-from cli.folder_ingest import Folder, FolderIngest
-from cli.interruption import stopped_by_signals
-from cli.options import Collection, Data, IngestAddress, Json, ingest_address
-from cli.paths import named
-from cli.peers import CALL_TIMEOUT_S, ingest_service
-from cli.sidecar import NO_SIDECAR, read_sidecar
-from cli.tally import Tally
-from cli.watching import Watch
+from cli.connections import MODES, IngestStub, Mode, create_collection, get_collection, ingest_service
+from cli.errors import CommandFailed, cancelled_by_signals
+from cli.file_ingest import IngestReport
+from cli.folder_ingest import FolderIngest, FolderOptions
+from cli.folder_watch import FolderWatch
+from cli.metadata_file import NO_METADATA, read_metadata_file
+from cli.options import Collection, Data, Detector, IngestAddress, Json, ModeOption, ingest_address, parse_path
+from cli.output import note, show_json
 from fovea.ingest.v1 import ingest_pb2
-from rpc.errors import AlreadyExists, NotFound, service_errors
+from rpc.errors import AlreadyExists, NotFound
 from sources.scan import FolderScan
 
-if TYPE_CHECKING:
-    from fovea.ingest.v1 import ingest_pb2_grpc
-
-EXAMPLE = "Example: fovea ingest ~/Pictures -c holidays --create --encoder general"
-
-
-@dataclass(frozen=True, slots=True)
-class NewCollection:
-    """The collection to create where there is none."""
-
-    encoder: str
-    mode: Mode
-    detector: str
+EXAMPLE = "Example: fovea ingest ~/photos -c holidays --create --encoder general"
 
 
 def ingest(
     folder: Annotated[
-        Path, typer.Argument(parser=named, metavar="FOLDER", help="The folder; subfolders are read too.")
+        Path, typer.Argument(parser=parse_path, metavar="FOLDER", help="The folder; subfolders are read too.")
     ],
     *,
     collection: Collection,
-    watch: Annotated[bool, typer.Option(help="Stay, and take in what is added or changed.")] = False,
+    watch: Annotated[bool, typer.Option(help="Stay, and ingest what is added or changed.")] = False,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
             metavar="GLOB",
-            help="Pass these files or folders over, in .gitignore's syntax, as a .foveaignore file does; may be repeated.",
+            help="Leave out these files or folders, in .gitignore's syntax, as a .foveaignore file does; may be repeated.",
         ),
     ] = None,
     prune: Annotated[
@@ -65,7 +49,7 @@ def ingest(
         bool, typer.Option("--copy", help="Copy images that lie outside the image roots into the data folder.")
     ] = False,
     create: Annotated[bool, typer.Option(help="Create the collection if there is none; needs --encoder.")] = False,
-    encoder: Annotated[str, typer.Option(metavar="NAME", help="With --create: the bundle that embeds.")] = "",
+    encoder: Annotated[str, typer.Option(metavar="NAME", help="With --create: the bundle that encodes.")] = "",
     mode: ModeOption = Mode.WHOLE_IMAGE,
     detector: Detector = "",
     metadata: Annotated[
@@ -76,69 +60,68 @@ def ingest(
     address: IngestAddress = "",
     as_json: Json = False,
 ) -> None:
-    """Take a folder of images into a collection; what is there already costs little."""
+    """Ingest a folder of images into a collection; unchanged images cost little."""
     if create and not encoder:
         raise CommandFailed("--create needs --encoder NAME; `fovea models list` shows the names")
-    asked = Folder(
+    options = FolderOptions(
         path=str(folder.expanduser().resolve()),
         exclude=exclude or (),
-        sidecar=read_sidecar(metadata) if metadata else NO_SIDECAR,
+        metadata=read_metadata_file(metadata) if metadata else NO_METADATA,
         prune=prune or prune_empty,
         prune_empty=prune_empty,
         copy=copy,
     )
-    new = NewCollection(encoder, mode, detector) if create else None
-    tally = asyncio.run(_ingest(ingest_address(address, data), collection, asked, new=new, watch=watch))
+    described = ingest_pb2.Collection(name=collection, encoder=encoder, mode=MODES[mode], detector=detector)
+    report = asyncio.run(_ingest(ingest_address(address, data), options, described, create=create, watch=watch))
     if as_json:
-        show_json(tally.summary())
+        show_json(report.as_json())
     else:
-        tally.show()
-    if tally.failed:
+        report.show()
+    if report.failed:
         raise typer.Exit(1)
 
 
-async def _ingest(address: str, collection: str, folder: Folder, *, new: NewCollection | None, watch: bool) -> Tally:
+async def _ingest(
+    address: str, folder: FolderOptions, collection: ingest_pb2.Collection, *, create: bool, watch: bool
+) -> IngestReport:
     scan = FolderScan(folder.path, exclude=folder.exclude, missing_ok=folder.prune_empty and not watch)
     files = dict.fromkeys(scan)
     if not files and not watch and not folder.prune_empty:
         raise CommandFailed(_nothing_in(scan, prune=folder.prune))
-    for warning in folder.sidecar.warnings:
+    for warning in folder.metadata.warnings:
         note(warning)
     async with ingest_service(address) as stub:
-        await _require(stub, collection, new)
-        work = FolderIngest(stub, collection, folder)
-        watched = Watch(folder.path, exclude=folder.exclude) if watch else None
-        await work.take(scan, files, watched)
+        await _require(stub, collection, create=create)
+        work = FolderIngest(stub, collection.name, folder)
+        watched = FolderWatch(folder.path, exclude=folder.exclude) if watch else None
+        await work.send_all(scan, files, watched)
         if watched:
-            # What is known of the files is in the watch from here on.
+            # From here on the watch has the files.
             files.clear()
             note(f"Watching {folder.path}; Ctrl-C ends it.")
-            with contextlib.suppress(asyncio.CancelledError), stopped_by_signals():
+            with contextlib.suppress(asyncio.CancelledError), cancelled_by_signals():
                 await work.follow(watched)
-    return work.tally
+    return work.report
 
 
 def _nothing_in(scan: FolderScan, *, prune: bool) -> str:
     """Why an ingest of a folder without images does nothing."""
-    left_out = "; ".join(f"{finding.count:,} left out: {finding.reason}" for finding in scan.left_out.listed())
-    told = f"there are no images in {scan.folder}" + (f" ({left_out})" if left_out else "")
-    return f"{told}; an unmounted disk looks the same, so nothing is pruned without --prune-empty" if prune else told
+    left_out = "; ".join(f"{group.count:,} left out: {group.reason}" for group in scan.left_out.listed())
+    nothing = f"there are no images in {scan.folder}" + (f" ({left_out})" if left_out else "")
+    hint = "; an unmounted disk looks the same, so nothing is pruned without --prune-empty"
+    return nothing + hint if prune else nothing
 
 
-async def _require(stub: "ingest_pb2_grpc.IngestServiceAsyncStub", collection: str, new: NewCollection | None) -> None:
-    """See that the collection is there, creating it only when asked to."""
-    try:
-        with service_errors("ingest"):
-            if new:
-                await create_collection(stub, collection, encoder=new.encoder, mode=new.mode, detector=new.detector)
-            else:
-                await stub.GetCollection(ingest_pb2.GetCollectionRequest(name=collection), timeout=CALL_TIMEOUT_S)
-    except AlreadyExists:
+async def _require(stub: IngestStub, collection: ingest_pb2.Collection, *, create: bool) -> None:
+    """Make sure that the collection exists; only --create creates it."""
+    if create:
+        with contextlib.suppress(AlreadyExists):
+            await create_collection(stub, collection)
         return
+    try:
+        await get_collection(stub, collection.name)
     except NotFound as error:
-        if new:
-            raise
         raise CommandFailed(
-            f"there is no collection {collection}: create it with "
-            f"`fovea collections create {collection} --encoder NAME`, or add --create --encoder NAME"
+            f"there is no collection {collection.name}: create it with "
+            f"`fovea collections create {collection.name} --encoder NAME`, or add --create --encoder NAME"
         ) from error

@@ -6,39 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.answers import note, show, show_fitting, show_json
-from cli.bundles import SHIPPED, bundle_folders, find_bundles
-from cli.failure import CommandFailed
-from cli.importing import Told, import_model
-from cli.options import Data, Json, Models, Wide, data_folder
-from cli.paths import expanded
-from cli.pulling import is_address, pull
+from cli.bundles import (
+    ImportOptions,
+    bundle_folders,
+    bundle_sources,
+    find_bundles,
+    import_model,
+    is_address,
+    pull_model,
+)
+from cli.errors import CommandFailed
+from cli.options import Data, Json, Models, Wide, data_folder, expand_options, full_path
+from cli.output import note, show, show_fitting, show_json, show_record
 from encoders.bundle import DESCRIPTION_FILE, Bundle
 from encoders.errors import BundleError
-from encoders.importers.torch_models import NETWORKS
-
-NewName = Annotated[str, typer.Option(metavar="NAME", help="What the bundle is called from now on.")]
-Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Where to put the bundle's folder; default: the models of --data.")
-]
-Network = Annotated[
-    str,
-    typer.Option(metavar="NAME", help=f"What a checkpoint fits: {', '.join(NETWORKS)}, or a torchvision network."),
-]
-Spec = Annotated[Path | None, typer.Option(metavar="FILE", help="JSON that describes an ONNX model's preprocessing.")]
-Cfg = Annotated[Path | None, typer.Option(metavar="FILE", help="The .cfg of Darknet weights.")]
-Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line.")]
-Letterbox = Annotated[
-    bool | None,
-    typer.Option(
-        "--letterbox/--no-letterbox",
-        help="Pad images for a Darknet network, or stretch them; default: as letter_box in its .cfg says.",
-    ),
-]
-Words = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="The word_to_index.pkl of a pedestrian checkpoint (dcmpl).")
-]
-Licence = Annotated[str, typer.Option(help="The model's licence, kept with it.")]
 
 app = typer.Typer(no_args_is_help=True, help="List, check and import models.")
 
@@ -46,13 +27,8 @@ app = typer.Typer(no_args_is_help=True, help="List, check and import models.")
 @app.command("list", epilog="Example: fovea models list --models ~/bundles")
 def list_all(*, wide: Wide = False, models: Models = None, data: Data = None, as_json: Json = False) -> None:
     """List the bundles that `fovea up` would serve."""
-    bundles = find_bundles(_places(models, data))
-    show_fitting(
-        [_row(bundle) for bundle in bundles],
-        wide=wide,
-        as_json=as_json,
-        empty="There is no model: import one with `fovea models import`.",
-    )
+    rows = [_row(bundle) for bundle in find_bundles(bundle_sources(data_folder(data), models))]
+    show_fitting(rows, wide=wide, as_json=as_json, empty="There is no model: import one with `fovea models import`.")
 
 
 @app.command("show", epilog="Example: fovea models show general --json")
@@ -63,13 +39,17 @@ def show_one(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Show everything that a bundle says of itself."""
-    bundle = _chosen([name], models, data)[0]
-    described = _row(bundle) | _details(bundle)
-    if as_json:
-        show_json(described)
-    else:
-        show([{"": name.replace("_", " "), " ": value} for name, value in described.items()], as_json=False)
+    """Show everything that a bundle describes of itself."""
+    bundle = _named(name, bundle_sources(data_folder(data), models))
+    details = {
+        "version": bundle.version,
+        "precisions": ", ".join(bundle.precisions),
+        "labels": ", ".join(bundle.labels),
+        "trained_on": bundle.trained_on,
+        "attribution": bundle.attribution,
+        "gate": dict(bundle.gate),
+    }
+    show_record(_row(bundle) | details, as_json=as_json)
 
 
 @app.command(epilog="Example: fovea models verify")
@@ -83,13 +63,19 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Compare every file of the bundles with its SHA-256."""
-    rows = [_verified(bundle) for bundle in _chosen(names or [], models, data)]
+    folders = bundle_sources(data_folder(data), models)
+    if names:
+        bundles = [_named(name, folders) for name in names]
+    else:
+        bundles = [Bundle.load(folder, verify=False) for folder in bundle_folders(folders)]
+    rows = [_verified(bundle) for bundle in bundles]
     show(rows, as_json=as_json, empty="There is no model to verify.")
     if any(row["verdict"] != "whole" for row in rows):
         raise typer.Exit(1)
 
 
 @app.command("import", epilog="Example: fovea models import mobilenet.onnx --name mobilenet --spec spec.json")
+@expand_options
 def import_one(
     source: Annotated[
         str,
@@ -99,37 +85,19 @@ def import_one(
         ),
     ],
     *,
-    name: NewName,
-    network: Network = "",
-    spec: Spec = None,
-    cfg: Cfg = None,
-    labels: Labels = None,
-    letterbox: Letterbox = None,
-    words: Words = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="What the bundle is called from now on.")],
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The state dict of a torchvision network; default: download.")
     ] = None,
-    out: Out = None,
-    licence: Licence = "",
-    data: Data = None,
+    options: ImportOptions,
     as_json: Json = False,
 ) -> None:
     """Make a bundle out of a model that you have; `fovea up` serves it from the next start on."""
-    told = Told(
-        name=name,
-        out=_new_place(out, data),
-        network=network,
-        spec=spec,
-        cfg=cfg,
-        labels=labels,
-        letterbox=letterbox,
-        words=words,
-        licence=licence,
-    )
-    _announce(import_model(source, weights, told), as_json=as_json)
+    _announce(import_model(source, weights, name, options), as_json=as_json)
 
 
 @app.command("pull", epilog="Example: fovea models pull resnet50")
+@expand_options
 def pull_one(
     source: Annotated[
         str,
@@ -141,59 +109,20 @@ def pull_one(
     *,
     name: Annotated[str, typer.Option(metavar="NAME", help="What to call the bundle; default: as the network.")] = "",
     sha256: Annotated[str, typer.Option(metavar="HEX", help="The SHA-256 of the file at a URL; it must match.")] = "",
-    network: Network = "",
-    spec: Spec = None,
-    cfg: Cfg = None,
-    labels: Labels = None,
-    letterbox: Letterbox = None,
-    words: Words = None,
-    out: Out = None,
-    licence: Licence = "",
-    data: Data = None,
+    options: ImportOptions,
     as_json: Json = False,
 ) -> None:
     """Download published weights and make a bundle of them."""
-    told = Told(
-        name=name or _name_of(source),
-        out=_new_place(out, data),
-        network=network,
-        spec=spec,
-        cfg=cfg,
-        labels=labels,
-        letterbox=letterbox,
-        words=words,
-        licence=licence,
-    )
-    _announce(pull(source, sha256, told), as_json=as_json)
+    if not name and is_address(source):
+        raise CommandFailed("an address is not a name for a bundle: give --name NAME")
+    _announce(pull_model(source, sha256, name or source, options), as_json=as_json)
 
 
-def _places(models: Sequence[Path] | None, data: Path | None) -> list[Path]:
-    places = [SHIPPED, data_folder(data).models]
-    return [*(place for place in places if place.is_dir()), *(models or ())]
-
-
-def _new_place(out: Path | None, data: Path | None) -> Path:
-    return expanded(out) if out else data_folder(data).models
-
-
-def _name_of(source: str) -> str:
-    if is_address(source):
-        raise CommandFailed("an address is no name for a bundle: give --name NAME")
-    return source
-
-
-def _chosen(names: Sequence[str], models: Sequence[Path] | None, data: Path | None) -> list[Bundle]:
-    """The bundles of these names or folders, unverified; all that are known for no name."""
-    places = _places(models, data)
-    if not names:
-        return [Bundle.load(folder, verify=False) for folder in bundle_folders(places)]
-    return [_named(name, places) for name in names]
-
-
-def _named(name: str, places: Sequence[Path]) -> Bundle:
-    if (folder := expanded(Path(name))).joinpath(DESCRIPTION_FILE).is_file():
+def _named(name: str, folders: Sequence[Path]) -> Bundle:
+    """The bundle of this name or folder, unverified."""
+    if (folder := full_path(Path(name))).joinpath(DESCRIPTION_FILE).is_file():
         return Bundle.load(folder, verify=False)
-    bundles = {bundle.name: bundle for bundle in find_bundles(places)}
+    bundles = {bundle.name: bundle for bundle in find_bundles(folders)}
     if name not in bundles:
         raise CommandFailed(f"there is no bundle {name}; there are: {', '.join(bundles) or 'none'}")
     return bundles[name]
@@ -222,33 +151,15 @@ def _row(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _details(bundle: Bundle) -> dict[str, Any]:
-    return {
-        "version": bundle.version,
-        "precisions": ", ".join(bundle.precisions),
-        "labels": ", ".join(bundle.labels),
-        "trained_on": bundle.trained_on,
-        "attribution": bundle.attribution,
-        "gate": dict(bundle.gate),
-    }
-
-
 def _announce(bundles: Sequence[Bundle], *, as_json: bool) -> None:
+    """Print the new bundles, and what the importer found unlikely about their models."""
+    warnings = {bundle.name: list(bundle.gate.get("warnings", ())) for bundle in bundles}
     if as_json:
-        first, *siblings = (_row(bundle) | {"warnings": _warnings(bundle)} for bundle in bundles)
-        show_json({**first, "siblings": siblings})
+        first, *siblings = (_row(bundle) | {"warnings": warnings[bundle.name]} for bundle in bundles)
+        show_json(first | {"siblings": siblings})
         return
     for bundle in bundles:
-        where = "" if _is_default(bundle) else f" with --models {bundle.folder}"
-        note(f"Wrote {bundle.folder}. `fovea up` serves it{where}.")
-        for warning in _warnings(bundle):
+        is_found = bundle.folder.parent == data_folder(None).models
+        note(f"Wrote {bundle.folder}. `fovea up` serves it{'' if is_found else f' with --models {bundle.folder}'}.")
+        for warning in warnings[bundle.name]:
             note(f"Warning: {warning}")
-
-
-def _warnings(bundle: Bundle) -> list[str]:
-    """What the importer found unlikely about the model."""
-    return list(bundle.gate.get("warnings", ()))
-
-
-def _is_default(bundle: Bundle) -> bool:
-    return bundle.folder.parent == data_folder(None).models

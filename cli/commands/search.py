@@ -1,63 +1,71 @@
-"""`fovea search`: one query, made of words, pictures, sketches and stored pictures."""
+"""`fovea search`: one query, made of words, images, sketches and stored images."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli.answers import as_dict, console, note, show, show_json
-from cli.failure import CommandFailed
-from cli.options import Collection, Data, Json, SearchAddress, search_address
-from cli.paths import expanded
-from cli.peers import CALL_TIMEOUT_S, search_service
+from cli.connections import CALL_TIMEOUT_S, search_service
+from cli.errors import CommandFailed
+from cli.options import Collection, Data, Json, SearchAddress, full_path, search_address
+from cli.output import as_dict, console, note, show, show_json
 from fovea.search.v1 import search_pb2
 from fovea.types.v1 import types_pb2
-from rpc.messages import box_message
+from rpc.errors import ServiceError
+from rpc.messages import box_message, box_of
 
 EXAMPLE = "Example: fovea search -c holidays --image cat.jpg --filter 'year = 2024' --limit 5"
 
 _Files = list[Path] | None
 _Texts = list[str] | None
 
+# How the service names a part of the query in an error, with the field at fault.
+_PART = re.compile(r"\bparts\[(\d+)\](?:\.(\w+))?")
+
 
 def search(
     *,
     collection: Collection,
     text: Annotated[_Texts, typer.Option(metavar="WORDS", help="Words that describe it; may be given again.")] = None,
-    image: Annotated[_Files, typer.Option(metavar="FILE", help="A picture like it; may be given again.")] = None,
+    image: Annotated[_Files, typer.Option(metavar="FILE", help="An image like it; may be given again.")] = None,
     sketch: Annotated[_Files, typer.Option(metavar="FILE", help="A drawing of it; may be given again.")] = None,
-    image_id: Annotated[_Texts, typer.Option(metavar="ID", help="A stored picture; may be given again.")] = None,
+    image_id: Annotated[_Texts, typer.Option(metavar="ID", help="A stored image; may be given again.")] = None,
     weight: Annotated[
         list[float] | None,
         typer.Option(help="One for each part: first texts, then images, sketches, ids; negative pushes away."),
     ] = None,
     region: Annotated[
         str,
-        typer.Option(metavar="X,Y,X,Y", help="This part of the first image only: shares 0..1, left top right bottom."),
+        typer.Option(
+            metavar="X,Y,X,Y", help="This part of the first image only: left, top, right, bottom, each from 0 to 1."
+        ),
     ] = "",
-    detect: Annotated[bool, typer.Option(help="Ask for each object found in the first image.")] = False,
+    detect: Annotated[bool, typer.Option(help="Search for each object found in the first image.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The most hits.")] = 10,
     offset: Annotated[int, typer.Option(min=0, help="Hits to leave out at the front.")] = 0,
     where: Annotated[str, typer.Option("--filter", metavar="TEXT", help="Only what matches, e.g. 'year > 2020'.")] = "",
     min_score: Annotated[float | None, typer.Option(help="Leave out hits that score less.")] = None,
-    exact: Annotated[bool, typer.Option(help="Compare with every vector.")] = False,
-    group: Annotated[bool, typer.Option(help="One hit for each picture, or one for each of its regions.")] = True,
+    exact: Annotated[bool, typer.Option(help="Compare with every embedding.")] = False,
+    group: Annotated[bool, typer.Option(help="One hit for each image, or one for each of its regions.")] = True,
     fold: Annotated[bool, typer.Option(help="Fold exact copies into one hit.")] = True,
     data: Data = None,
     address: SearchAddress = "",
     as_json: Json = False,
 ) -> None:
-    """Find pictures."""
-    parts = [
-        *(search_pb2.QueryPart(text=words) for words in text or ()),
-        *(search_pb2.QueryPart(image=_read(file)) for file in image or ()),
-        *(search_pb2.QueryPart(sketch=_read(file)) for file in sketch or ()),
-        *(search_pb2.QueryPart(image_id=stored) for stored in image_id or ()),
+    """Find images."""
+    # The name of each part, for messages, and the part itself.
+    named = [
+        *((f"--text {words!r}", search_pb2.QueryPart(text=words)) for words in text or ()),
+        *((f"--image {file}", search_pb2.QueryPart(image=_read(file))) for file in image or ()),
+        *((f"--sketch {file}", search_pb2.QueryPart(sketch=_read(file))) for file in sketch or ()),
+        *((f"--image-id {stored}", search_pb2.QueryPart(image_id=stored)) for stored in image_id or ()),
     ]
-    if not parts:
+    if not named:
         raise CommandFailed("say what to look for with --text, --image, --sketch or --image-id")
+    names, parts = zip(*named, strict=True)
     _weigh(parts, weight or ())
     _aim(parts, region, detect=detect)
     request = search_pb2.SearchRequest(
@@ -71,11 +79,20 @@ def search(
         group_by_image=group,
         fold_copies=fold,
     )
-    response = asyncio.run(_search(search_address(address, data), request))
+    try:
+        response = asyncio.run(_search(search_address(address, data), request))
+    except ServiceError as error:
+        raise CommandFailed(_PART.sub(lambda part: _option(part, names), error.message)) from error
     if as_json:
         show_json(as_dict(response))
     else:
         show_response(response)
+
+
+def _option(part: re.Match[str], names: Sequence[str]) -> str:
+    """The option that gave a part of the query, instead of the part's number."""
+    name, field = names[int(part[1])], part[2]
+    return f"--{field} of {name}" if field in ("weight", "region", "detect") else name
 
 
 async def _search(address: str, request: search_pb2.SearchRequest) -> search_pb2.SearchResponse:
@@ -87,7 +104,7 @@ def show_response(response: search_pb2.SearchResponse) -> None:
     """Print hits as a table, with where the time went."""
     for warning in response.warnings:
         note(f"note: {warning}")
-    show(list(_rows(response)), as_json=False, empty="No hits.")
+    show(_rows(response), empty="No hits.")
     timings = response.timings
     console().print(
         f"{timings.total_ms:.0f} ms: encode {timings.encode_ms:.0f}, "
@@ -95,29 +112,27 @@ def show_response(response: search_pb2.SearchResponse) -> None:
     )
 
 
-def _rows(response: search_pb2.SearchResponse) -> Iterator[dict[str, Any]]:
-    """One row a hit; columns that would be empty in all rows are left out."""
-    hits = response.hits
-    for rank, hit in enumerate(hits, start=1):
-        row: dict[str, Any] = {"rank": rank, "score": hit.score, "picture": hit.uri}
-        if any(other.label for other in hits):
-            row["label"] = hit.label
-        if any(other.HasField("region") for other in hits):
-            row["region"] = _box(hit.region) if hit.HasField("region") else ""
-        if any(other.metadata.fields for other in hits):
-            row["metadata"] = as_dict(hit.metadata)
-        if any(other.copy_count for other in hits):
-            row["copies"] = hit.copy_count
-        yield row
-
-
-def _box(box: types_pb2.Box) -> str:
-    return f"{box.x_min:.2f},{box.y_min:.2f},{box.x_max:.2f},{box.y_max:.2f}"
+def _rows(response: search_pb2.SearchResponse) -> list[dict[str, Any]]:
+    """One row a hit, without the columns that would be empty in all rows."""
+    rows = [
+        {
+            "rank": rank,
+            "score": hit.score,
+            "image": hit.uri,
+            "label": hit.label,
+            "region": ",".join(f"{edge:.2f}" for edge in box_of(hit.region)) if hit.HasField("region") else "",
+            "metadata": as_dict(hit.metadata),
+            "copies": hit.copy_count,
+        }
+        for rank, hit in enumerate(response.hits, start=1)
+    ]
+    shown = {"score", *(name for row in rows for name, value in row.items() if value)}
+    return [{name: value for name, value in row.items() if name in shown} for row in rows]
 
 
 def _read(file: Path) -> bytes:
     try:
-        return expanded(file).read_bytes()
+        return full_path(file).read_bytes()
     except OSError as error:
         raise CommandFailed(f"{file} cannot be read: {error.strerror}") from error
 

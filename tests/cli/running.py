@@ -1,4 +1,4 @@
-"""A real `fovea up` for tests: started, asked, stopped."""
+"""The `fovea` command for tests, and a real `fovea up`: started, asked, stopped."""
 
 import json
 import os
@@ -10,23 +10,36 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+
 FOVEA = str(Path(sys.executable).with_name("fovea"))
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 
 
-def fovea(*arguments: object, data: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, away from this machine's own data folder."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("FOVEA_")}
+def fovea(*arguments: object, data: Path | None = None) -> Result:
+    """Run a command to its end, in this process to save its start; away from this machine's own data folder."""
+    env: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("FOVEA_"))
     env |= {"FOVEA_DATA": str(data or "/nonexistent"), "COLUMNS": "200"}
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments], env=env)
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def fovea_process(*arguments: object, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end in a process of its own, as people do."""
     command = [FOVEA, *(str(argument) for argument in arguments)]
+    env = {**os.environ, **(environment or {})}
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
 def answer(*arguments: object, data: Path | None = None) -> Any:
     """The JSON answer of a command that must succeed."""
     done = fovea(*arguments, "--json", data=data)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.download import MOST_REDIRECTS, WebFile
-from cli.failure import CommandFailed
+from cli.download import MAX_REDIRECTS, WebFile
+from cli.errors import CommandFailed
 
 CONTENT = b"the weights of a network" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -59,7 +59,7 @@ def test_names_are_harmless(end: str, name: str) -> None:
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
-    """One wrong byte is told with both hashes."""
+    """One wrong byte is reported with both hashes."""
     with pytest.raises(CommandFailed, match=rf"is another file: its SHA-256 is {SHA256}, not 0000"):
         WebFile(URL, "0" * 64).download(tmp_path, transport=web(whole))
 
@@ -108,7 +108,7 @@ def test_redirects_end(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="cannot be fetched"):
         WebFile(URL, SHA256).download(tmp_path, transport=web(answer))
 
-    assert len(asked) == MOST_REDIRECTS + 1
+    assert len(asked) == MAX_REDIRECTS + 1
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_redirects_end(tmp_path: Path) -> None:
         ("ftp://weights.example/a.pt", "only https is"),
         ("https://name:password@weights.example/a.pt", "holds a name or a password"),
         ("https://", "names no host"),
-        ("https://[::1/a.pt", "is no address"),
+        ("https://[::1/a.pt", "is not an address"),
     ],
 )
 def test_addresses_that_are_never_asked(url: str, complaint: str) -> None:
@@ -133,7 +133,7 @@ def test_addresses_that_are_never_asked(url: str, complaint: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]:9", "127.0.0.53"])
 def test_this_machine_may_be_asked_over_http(tmp_path: Path, host: str) -> None:
-    """Whoever serves files to themselves needs no certificate."""
+    """Files served on this machine need no certificate."""
     file = WebFile(f"http://{host}/99.pth.tar", SHA256)
 
     assert file.download(tmp_path, transport=web(whole)).read_bytes() == CONTENT
@@ -147,7 +147,7 @@ def test_a_hash_is_required(sha256: str) -> None:
 
 
 def test_too_much_is_cut_off(tmp_path: Path) -> None:
-    """Announced or not, more bytes than are wanted are not taken."""
+    """Announced or not, more bytes than the limit are not read."""
     sent: list[int] = []
 
     def endless() -> Iterator[bytes]:
@@ -155,7 +155,7 @@ def test_too_much_is_cut_off(tmp_path: Path) -> None:
             sent.append(1)
             yield CONTENT
 
-    file = WebFile(URL, SHA256, most_bytes=5 * len(CONTENT))
+    file = WebFile(URL, SHA256, max_bytes=5 * len(CONTENT))
 
     with pytest.raises(CommandFailed, match="more than 120,000 bytes"):
         file.download(tmp_path, transport=web(lambda _: httpx.Response(200, content=endless())))
@@ -175,7 +175,7 @@ def test_too_much_is_cut_off(tmp_path: Path) -> None:
         (lambda _: httpx.Response(206, content=CONTENT), "answered 206"),
     ],
 )
-def test_other_answers_are_told(
+def test_other_answers_are_reported(
     tmp_path: Path, answer: Callable[[httpx.Request], httpx.Response], complaint: str
 ) -> None:
     """With the status that came."""

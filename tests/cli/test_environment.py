@@ -15,10 +15,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from cli.answers import show, show_fitting
-from cli.data_folder import DataFolder
-from cli.environment import inherited_environment
 from cli.main import app
+from cli.output import show, show_fitting
 from tests.cli.running import FOVEA
 
 WITHOUT_A_SYSTEM = [
@@ -46,7 +44,7 @@ def line(result: Result) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a file that is called like a picture."""
+    """A folder with a file that is called like an image."""
     (tmp_path / "cat.png").write_bytes(b"")
     return tmp_path
 
@@ -103,15 +101,6 @@ def test_an_empty_path_is_refused(command: str) -> None:
     assert "the path is empty" in result.output
 
 
-def test_a_run_file_of_another_version_is_said(tmp_path: Path) -> None:
-    """What cannot be understood is not guessed at."""
-    data = DataFolder(tmp_path)
-    data.run_file.write_text('{"gateway": "http://127.0.0.1:1", "unknown": 1}')
-
-    with data.locked():
-        assert "another version of Fovea runs on" in line(fovea("collections", "list", "--data", tmp_path))
-
-
 @pytest.mark.parametrize(
     "words",
     ["x" * 256, "x" * 5000, "~", "~nobody-of-this-name", "~ 30 degrees", "a\nb", "söme wörds", "/", "a/b/c", "." * 300],
@@ -124,7 +113,7 @@ def test_any_words_can_be_encoded(tmp_path: Path, words: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.jpg", "x" * 300 + ".jpg", "~nobody-of-this-name/cat.png"])
-def test_what_is_called_like_a_picture_is_not_taken_for_words(tmp_path: Path, name: str) -> None:
+def test_what_is_called_like_an_image_is_not_taken_for_words(tmp_path: Path, name: str) -> None:
     """A misspelled file is said, not embedded."""
     said = line(fovea("encode", name, "--encoder", "general", "-o", tmp_path / "out.npy", "--data", tmp_path / "none"))
 
@@ -180,22 +169,6 @@ def test_an_interrupted_call_is_quiet() -> None:
     assert "KeyboardInterrupt" not in said
 
 
-def test_children_inherit_neither_proxies_nor_service_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls between the processes stay on this machine, and what Kubernetes calls like a setting is no setting."""
-    monkeypatch.setenv("no_proxy", "intern.example")
-    monkeypatch.setenv("no_grpc_proxy", "other.example")
-    monkeypatch.setenv("FOVEA_SEARCH_METRICS_PORT", "tcp://10.0.0.1:9090")
-    monkeypatch.setenv("FOVEA_ENCODER_THREADS", "2")
-
-    inherited = inherited_environment()
-
-    assert inherited["no_proxy"] == "intern.example,localhost,127.0.0.1,::1"
-    assert inherited["no_grpc_proxy"] == "other.example,localhost,127.0.0.1,::1"
-    assert "FOVEA_SEARCH_METRICS_PORT" not in inherited
-    assert inherited["FOVEA_ENCODER_THREADS"] == "2"
-    assert os.environ["no_proxy"] == "intern.example"
-
-
 words = st.integers(1, 60).map("x".__mul__)
 tables = st.lists(
     st.dictionaries(st.sampled_from(["name", "kind", "image_count", "detector"]), words, min_size=1), min_size=1
@@ -206,10 +179,10 @@ def shown(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, str]], *, wide: 
     """The lines of a table on a terminal of 80 columns."""
     out = io.StringIO()
     monkeypatch.setattr(
-        "cli.answers.console", lambda *, stderr=False: Console(file=io.StringIO() if stderr else out, width=80)
+        "cli.output.console", lambda *, stderr=False: Console(file=io.StringIO() if stderr else out, width=80)
     )
     if wide is None:
-        show(rows, as_json=False)
+        show(rows)
     else:
         show_fitting(rows, wide=wide, as_json=False, empty="")
     return out.getvalue().splitlines()

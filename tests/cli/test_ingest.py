@@ -67,9 +67,9 @@ def service(tmp_path_factory: pytest.TempPathFactory, milvus_lite_uri: str, redi
     root = tmp_path_factory.mktemp("root")
     with encoder_process(home, tiny_image_bundle(home / "tiny").folder) as encoder:
         address = f"127.0.0.1:{free_ports(1)[0]}"
-        places = {"roots": [str(root)], "uploads": str(home / "uploads")}
+        images = {"roots": [str(root)], "uploads": str(home / "uploads")}
         stores = {"encoders": [encoder], "milvus_uri": milvus_lite_uri, "redis_url": redis_url}
-        service = Service(address, root, home / "uploads", {"address": address, **places, **stores})
+        service = Service(address, root, home / "uploads", {"address": address, **images, **stores})
         with service.process():
             yield service
 
@@ -152,16 +152,16 @@ def test_what_is_excluded_is_pruned_too(service: Service, folder: Path, name: st
     assert (folder / "red.png").exists()
 
 
-def test_what_is_left_out_and_warned_of_is_told(service: Service, folder: Path, name: str) -> None:
+def test_what_is_left_out_and_warned_of_is_reported(service: Service, folder: Path, name: str) -> None:
     """People and programs hear which files were left out, and what was odd about those that were taken."""
     for left in ("IMG_1.HEIC", "IMG_2.heic", "notes.txt"):
         (folder / left).write_bytes(b"")
     (folder / "moving.gif").write_bytes(encoded(plain("red"), "GIF", save_all=True, append_images=[plain("blue")]))
 
-    told = service.answer(folder, name)
-    assert [(each["count"], each["reason"].split()[0]) for each in told["left_out"]] == [(2, "HEIC"), (2, "not")]
-    assert told["left_out"][0]["uris"] == [f"{folder}/IMG_1.HEIC", f"{folder}/IMG_2.heic"]
-    assert told["warnings"] == [
+    report = service.answer(folder, name)
+    assert [(each["count"], each["reason"].split()[0]) for each in report["left_out"]] == [(2, "HEIC"), (2, "not")]
+    assert report["left_out"][0]["uris"] == [f"{folder}/IMG_1.HEIC", f"{folder}/IMG_2.heic"]
+    assert report["warnings"] == [
         {"reason": "only the first frame was read", "count": 1, "uris": [f"{folder}/moving.gif"]}
     ]
     table = service.ingest(folder, name).stdout
@@ -180,7 +180,7 @@ def test_a_folder_with_nothing_to_read_says_what_it_holds(service: Service, tmp_
     assert "HEIC" in refused.stderr
 
 
-def test_sidecar_lines_without_an_image_are_told(service: Service, folder: Path, name: str) -> None:
+def test_metadata_without_an_image_is_reported(service: Service, folder: Path, name: str) -> None:
     """A line that describes nothing is named, and the rest is taken."""
     (folder / "about.jsonl").write_text('{"file": "RED.PNG", "metadata": {}}\n')
 
@@ -193,19 +193,19 @@ def test_sidecar_lines_without_an_image_are_told(service: Service, folder: Path,
 
 def test_images_outside_the_roots_are_copied_only_when_asked(service: Service, tmp_path: Path, name: str) -> None:
     """Without --copy one line says what to do; inside the roots nothing is copied at all."""
-    picture = encoded(plain("red", (33, 44)))
-    for place in (tmp_path, service.root / name):
-        place.mkdir(exist_ok=True)
-        (place / "a.png").write_bytes(picture)
+    image = encoded(plain("red", (33, 44)))
+    for directory in (tmp_path, service.root / name):
+        directory.mkdir(exist_ok=True)
+        (directory / "a.png").write_bytes(image)
 
     def kept() -> list[Path]:
-        return [path for path in service.uploads.rglob("*") if path.is_file() and path.read_bytes() == picture]
+        return [path for path in service.uploads.rglob("*") if path.is_file() and path.read_bytes() == image]
 
     assert service.answer(service.root / name, name)["warnings"] == []
     for status in ("added", "unchanged"):
-        told = service.answer(tmp_path, name)
-        assert told[status] == 1
-        [warning] = told["warnings"]
+        report = service.answer(tmp_path, name)
+        assert report[status] == 1
+        [warning] = report["warnings"]
         assert "fovea up --root DIR" in warning["reason"]
         assert "--copy" in warning["reason"]
     assert kept() == []
@@ -244,8 +244,8 @@ class Watching:
 
 def test_a_watch_follows_moves_and_outlives_a_folder_that_is_away(service: Service, folder: Path, name: str) -> None:
     """What moves keeps its metadata, what goes is deleted, and a folder that is away for a moment costs nothing."""
-    sidecar = ("--metadata", str(folder / "about.jsonl"))
-    with Watching(service, folder, name, "--prune", *sidecar) as watching:
+    metadata = ("--metadata", str(folder / "about.jsonl"))
+    with Watching(service, folder, name, "--prune", *metadata) as watching:
         (folder / "red.png").rename(folder / "rot.png")
         (folder / "green.png").unlink()
         watching.says("2 pruned, 1 of them moved")

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from cli.main import app
 from encoders.bundle import Bundle
 from encoders.importers.onnx.spec import ImageSpec
-from testbed.servers import free_port
 from tests.cli.running import answer, fovea
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
 from tests.support.darknet import write_network
@@ -46,7 +45,7 @@ def test_verify_names_the_damaged_file(models: Path) -> None:
 
     done = fovea("models", "verify", models / "tiny", models / "tiny_detector")
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert model.name in done.stdout
     assert "whole" in done.stdout
 
@@ -57,7 +56,7 @@ def test_two_bundles_of_one_name_are_refused(models: Path, tmp_path: Path) -> No
 
     done = fovea("models", "list", "--models", models, "--models", tmp_path / "again")
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "two bundles are called tiny" in done.stderr
 
 
@@ -77,7 +76,7 @@ def test_import_says_what_is_missing(tmp_path: Path, source: str, complaint: str
 
     done = fovea("models", "import", tmp_path / source, "--name", "mine", "--out", tmp_path)
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert complaint in done.stderr
 
@@ -99,7 +98,7 @@ def test_a_web_page_is_no_model(tmp_path: Path) -> None:
         tmp_path,
     )
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "is a web page" in done.stderr
 
 
@@ -117,7 +116,7 @@ def test_import_shows_what_is_unlikely(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("flag", "resize"), [("--letterbox", "letterbox"), ("--no-letterbox", "squash")])
-def test_import_takes_darknets_way_of_resizing(tmp_path: Path, flag: str, resize: str) -> None:
+def test_import_resizes_as_darknet_does(tmp_path: Path, flag: str, resize: str) -> None:
     """A flag chooses where the .cfg says nothing, or something else."""
     net = f"[net]\nwidth=8\nheight=8\nletter_box={int(resize == 'squash')}\n"
     head = "[convolutional]\nfilters=6\nsize=1\nactivation=linear\n[yolo]\nanchors=2,3\nclasses=1\n"
@@ -144,7 +143,7 @@ def file_host(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_checkpoint_is_pulled_from_an_address(tmp_path: Path, file_host: str) -> None:
-    """Pictures and words become two bundles that share a space; the file itself does not stay."""
+    """Images and words become two bundles that share a space; the file itself does not stay."""
     network = Dcmpl(DcmplConfig(vocabulary_size=9, word_dimension=4, hidden=4, dimension=6, width=0.125))
     checkpoint, words = tmp_path / "host" / "99.pth.tar", tmp_path / "words.json"
     torch.save({"network": network.state_dict()}, checkpoint)
@@ -189,23 +188,3 @@ def test_what_cannot_be_pulled_is_one_line(
     assert complaint in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "models").exists()
-
-
-def test_doctor_finds_this_machine_able(tmp_path: Path) -> None:
-    """The doctor starts the embedded stores and looks at everything else."""
-    done = fovea("doctor", "--port", 0, "--json", data=tmp_path / "data")
-
-    assert '"embedded stores"' in done.stdout
-    assert "Redis and Milvus start" in done.stdout
-
-
-def test_doctor_names_what_is_wrong_with_the_stores(tmp_path: Path) -> None:
-    """The causes stand in the findings, the passwords nowhere."""
-    milvus, redis = f"http://u:s3cret@127.0.0.1:{free_port()}", f"redis://:s3cret@no-such-host.invalid:{free_port()}/0"
-    done = fovea("doctor", "--port", 0, "--milvus", milvus, "--redis", redis, "--json", data=tmp_path / "data")
-    assert done.returncode != 0
-    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
-    assert found["Milvus"]["verdict"] == found["Redis"]["verdict"] == "wrong"
-    assert "connection is refused" in found["Milvus"]["found"]
-    assert "host name is unknown" in found["Redis"]["found"]
-    assert "s3cret" not in done.stdout + done.stderr

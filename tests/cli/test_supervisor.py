@@ -1,4 +1,4 @@
-"""What the supervisor lives through: children that end or hang, and a machine that forbids things for a while."""
+"""How the supervisor starts and stops its children, and what it survives: those that end or hang, and a poor machine."""
 
 import asyncio
 import errno
@@ -8,16 +8,19 @@ import resource
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
-from cli.child import Program
+from cli.child_process import Program
 from cli.data_folder import DataFolder
+from cli.errors import CommandFailed
 from cli.ports import free_ports
-from cli.probes import Probe
+from cli.probes import Probe, require_file_descriptor
 from cli.programs import embedded_milvus, embedded_redis
 from cli.supervisor import Supervisor
-from tests.cli.parts import never, nothing, script
+from tests.cli.running import alive, eventually
+from tests.cli.scripts import never, nothing, recorded, script
 
 LASTING = "import time; time.sleep(600)"
 FORBIDDEN = (errno.ENOSPC, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -62,13 +65,55 @@ def failing(step: Callable[[], Awaitable[None]], number: int, times: int = 3) ->
     return take
 
 
+def silent(data: DataFolder, *programs: Program) -> Supervisor:
+    """A supervisor that prints nothing."""
+    return Supervisor(programs, data, say=lambda _: None, restarted=nothing)
+
+
+async def test_a_failing_start_ends_the_others(data: DataFolder) -> None:
+    """When one program cannot start, its last message is the reason and nothing stays behind."""
+    lasting = script("lasting", LASTING)
+    failing = script("failing", "raise OSError('the disk is full')", is_ready=never)
+    children = silent(data, lasting, failing)
+
+    with pytest.raises(CommandFailed, match="failing cannot start: the disk is full"):
+        await children.__aenter__()
+
+    assert not alive(children.pids["lasting"])
+
+
+async def test_a_start_without_end_names_who_is_late(data: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not ready in time is named, with its last message."""
+    monkeypatch.setattr("cli.supervisor._START_TIMEOUT_S", 1.0)
+    prompt = script("prompt", LASTING)
+    late = script("late", "import time; print('waiting for the stores', flush=True); time.sleep(60)", is_ready=never)
+
+    with pytest.raises(CommandFailed, match=r"not ready after 1 s: late; .* waiting for the stores"):
+        await silent(data, prompt, late).__aenter__()
+
+
+async def test_higher_ranks_stop_first(data: DataFolder) -> None:
+    """What uses others stops before them."""
+    order = data.path / "order"
+    code = (
+        "import signal, sys, time; signal.signal(15, lambda *_: (open({!r}, 'a').write({!r}), sys.exit())); "
+        "open({!r}, 'w'); time.sleep(60)"
+    )
+    programs = [script(name, code.format(str(order), name, str(data.path / name)), rank=rank)
+                for name, rank in (("a", 0), ("b", 2), ("c", 1))]  # fmt: skip
+    async with silent(data, *programs):
+        eventually(lambda: all((data.path / name).exists() for name in "abc"))
+
+    assert order.read_text() == "bca"
+
+
 @pytest.mark.parametrize("number", FORBIDDEN, ids=errno.errorcode.get)
 async def test_a_start_that_is_forbidden_is_tried_again(
     data: DataFolder, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """Whatever the machine lacks, it is said once, and the child is back when the machine allows it."""
     said: list[str] = []
-    async with Supervisor([script("a", LASTING)], data, say=said.append, changed=nothing) as children:
+    async with Supervisor([script("a", LASTING)], data, say=said.append, restarted=nothing) as children:
         child = children._children[0]
         monkeypatch.setattr(child, "start", failing(child.start, number))
         pid = kill(children, "a")
@@ -84,7 +129,7 @@ async def test_a_start_that_is_forbidden_is_tried_again(
 
 @pytest.mark.parametrize("number", FORBIDDEN, ids=errno.errorcode.get)
 async def test_a_file_that_cannot_be_written_holds_nothing_up(data: DataFolder, number: int) -> None:
-    """While `run.json` cannot be written children are started again, and the file is written when that is possible."""
+    """While `run.json` cannot be written children are started again; the file is written once that is possible."""
     said: list[str] = []
     written: list[int] = []
     allowed = False
@@ -94,7 +139,7 @@ async def test_a_file_that_cannot_be_written_holds_nothing_up(data: DataFolder, 
             raise OSError(number, os.strerror(number))
         written.append(children.pids["a"])
 
-    children = Supervisor([script("a", LASTING)], data, say=said.append, changed=write)
+    children = Supervisor([script("a", LASTING)], data, say=said.append, restarted=write)
     async with children:
         for times in (1, 2):
             kill(children, "a")
@@ -112,24 +157,35 @@ async def test_a_terminal_that_is_gone_ends_nothing(data: DataFolder) -> None:
     def say(text: str) -> None:
         raise OSError(errno.ENOSPC, text)
 
-    async with Supervisor([script("a", LASTING)], data, say=say, changed=nothing) as children:
+    async with Supervisor([script("a", LASTING)], data, say=say, restarted=nothing) as children:
         pid = kill(children, "a")
         await until(lambda: children.pids["a"] != pid)
-        assert not any(keeper.done() for keeper in children._keepers)
+        assert not any(task.done() for task in children._tasks)
 
 
 async def test_no_files_left_is_lived_through(data: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A supervisor that may open no file starts nothing and takes nobody for hanging, until it may again."""
+    """A supervisor that may open no file starts nothing and kills nothing as hanging, until it may again."""
+    refused = 0
+
+    def counted() -> None:
+        nonlocal refused
+        try:
+            require_file_descriptor()
+        except OSError:
+            refused += 1
+            raise
+
     monkeypatch.setattr("cli.supervisor._PROBE_PERIOD_S", 0.05)
+    monkeypatch.setattr("cli.supervisor.require_file_descriptor", counted)
     said: list[str] = []
     async with Supervisor(
-        [embedded_redis(data.redis), script("a", LASTING)], data, say=said.append, changed=nothing
+        [embedded_redis(data.redis), script("a", LASTING)], data, say=said.append, restarted=nothing
     ) as children:
         redis = children.pids["redis"]
         with no_files_left():
             pid = kill(children, "a")
             await until(lambda: any("a cannot be started (Too many open files)" in line for line in said))
-            await asyncio.sleep(1)  # twenty periods in which Redis cannot be asked
+            await until(lambda: refused > 20)  # far more than the probes that a child may leave unanswered
             assert children.pids["a"] == pid
         await until(lambda: "a is back" in said)
         assert children.pids["redis"] == redis
@@ -152,8 +208,11 @@ async def test_a_hanging_store_is_started_again(
     monkeypatch.setattr("cli.supervisor._PROBE_PERIOD_S", 0.1)
     monkeypatch.setattr("cli.probes.TIMEOUT_S", 0.5)
     said: list[str] = []
-    async with Supervisor([make(data)], data, say=said.append, changed=nothing) as children:
-        await asyncio.sleep(1)  # it is seen alive
+    answers: list[bool] = []
+    store = make(data)
+    store = replace(store, is_alive=recorded(store.is_alive, answers))
+    async with Supervisor([store], data, say=said.append, restarted=nothing) as children:
+        await until(lambda: answers.count(True) > 1)  # the first answer has reached the supervisor
         pid = kill(children, name, signal.SIGSTOP)
         await until(lambda: f"{name} is back" in said)
 
@@ -172,14 +231,15 @@ def seldom() -> Probe:
 
 
 @pytest.mark.parametrize("is_alive", [never, seldom()], ids=["never answered", "busy"])
-async def test_who_starts_or_is_busy_does_not_hang(
+async def test_a_child_that_starts_or_is_busy_does_not_hang(
     data: DataFolder, monkeypatch: pytest.MonkeyPatch, is_alive: Probe
 ) -> None:
     """A child that has not answered yet, or answers now and then, is left alone."""
     monkeypatch.setattr("cli.supervisor._PROBE_PERIOD_S", 0.02)
     said: list[str] = []
-    children = Supervisor([script("a", LASTING, is_alive=is_alive)], data, say=said.append, changed=nothing)
-    async with children:
-        await asyncio.sleep(0.8)  # forty periods
+    answers: list[bool] = []
+    busy = script("a", LASTING, is_alive=recorded(is_alive, answers))
+    async with Supervisor([busy], data, say=said.append, restarted=nothing):
+        await until(lambda: len(answers) > 40)
 
     assert said == []

@@ -1,16 +1,15 @@
-"""Sidecars: JSON lines that give the images of a folder their metadata, and what is wrong with such a file."""
+"""Metadata files: JSON lines that give the images of a folder their metadata, and what is wrong with such a file."""
 
 import json
 import os
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 
-from cli.failure import CommandFailed
+from cli.errors import CommandFailed
 from domain.limits import MAX_METADATA_LEVELS
 from rpc.errors import InvalidArgument
 from rpc.metadata import struct_of_json
@@ -19,11 +18,11 @@ _FORM = '{"file": name, "metadata": {…}}'
 
 
 @dataclass(frozen=True, slots=True)
-class Sidecar:
-    """Metadata by absolute path, the line that gave it, and what a person should know about the file."""
+class MetadataFile:
+    """Metadata by absolute path, the line that gave it, and warnings for the user."""
 
     path: Path
-    metadata: dict[str, Struct]
+    by_path: dict[str, Struct]
     lines: dict[str, int]
     warnings: tuple[str, ...]
 
@@ -36,27 +35,29 @@ class Sidecar:
         ]
 
 
-NO_SIDECAR = Sidecar(Path(), {}, {}, ())
+NO_METADATA = MetadataFile(Path(), {}, {}, ())
 
 
-def read_sidecar(path: Path) -> Sidecar:
-    """Read a sidecar, whose names are as seen from its folder; CommandFailed names the line at fault."""
-    metadata: dict[str, Struct] = {}
+def read_metadata_file(path: Path) -> MetadataFile:
+    """Read a file whose names are relative to its folder; CommandFailed names the line at fault."""
+    by_path: dict[str, Struct] = {}
     lines: dict[str, int] = {}
     warnings = []
-    located = _locator(path.parent.resolve())
+    folder, resolved = path.parent.resolve(), cache(os.path.realpath)
     for number, line in _lines(path):
         try:
-            name, described = _entry(line)
-            file = located(name)
+            name, metadata = _entry(line)
+            # As a scan gives it: without links on the way, the last part as it is.
+            named = folder / name
+            file = str(Path(resolved(named.parent), named.name))
         except InvalidArgument as error:
             raise CommandFailed(f"{path}, line {number}: {error.message}") from error
         except ValueError as error:
             raise CommandFailed(f"{path}, line {number} is not {_FORM}: {error}") from error
         if file in lines:
             warnings.append(f"{path}, line {number}: {name} was in line {lines[file]} too; this line counts")
-        metadata[file], lines[file] = described, number
-    return Sidecar(path, metadata, lines, tuple(warnings))
+        by_path[file], lines[file] = metadata, number
+    return MetadataFile(path, by_path, lines, tuple(warnings))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -74,8 +75,12 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _entry(line: str) -> tuple[str, Struct]:
-    """The name and the metadata that one line gives; ValueError or InvalidArgument says why it gives none."""
-    match _parsed(line):
+    """The name and the metadata of one line; ValueError or InvalidArgument says what is wrong with it."""
+    try:
+        entry = json.loads(line)
+    except RecursionError:
+        raise ValueError(f"the metadata is nested deeper than {MAX_METADATA_LEVELS} levels") from None
+    match entry:
         case {"file": str(name), "metadata": dict(metadata)}:
             name.encode()  # half of a surrogate pair names no file
             return name, struct_of_json(metadata)
@@ -84,21 +89,3 @@ def _entry(line: str) -> tuple[str, Struct]:
         case dict():
             raise ValueError('"file" must be a text')
     raise ValueError("it is not a JSON object")
-
-
-def _parsed(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except RecursionError:
-        raise ValueError(f"the metadata is nested deeper than {MAX_METADATA_LEVELS} levels") from None
-
-
-def _locator(folder: Path) -> Callable[[str], str]:
-    """How a name in a sidecar becomes the path that a scan gives: without links on the way, the last part as it is."""
-    resolved = cache(os.path.realpath)
-
-    def located(name: str) -> str:
-        path = folder / name
-        return str(Path(resolved(path.parent), path.name))
-
-    return located

@@ -1,4 +1,4 @@
-"""Sidecars are read as people write them, and every line that does nothing is told."""
+"""Metadata files are read as people write them, and every line without effect is reported."""
 
 import json
 from pathlib import Path
@@ -9,14 +9,14 @@ from google.protobuf.json_format import MessageToDict
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cli.failure import CommandFailed
-from cli.sidecar import Sidecar, read_sidecar
+from cli.errors import CommandFailed
+from cli.metadata_file import MetadataFile, read_metadata_file
 
 
-def _sidecar(folder: Path, content: str | bytes) -> Sidecar:
+def _read(folder: Path, content: str | bytes) -> MetadataFile:
     path = folder / "about.jsonl"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_sidecar(path)
+    return read_metadata_file(path)
 
 
 def _line(file: str, **metadata: Any) -> str:
@@ -25,8 +25,8 @@ def _line(file: str, **metadata: Any) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for one sidecar after the other."""
-    return tmp_path_factory.mktemp("sidecars")
+    """A folder for one file after the other."""
+    return tmp_path_factory.mktemp("metadata")
 
 
 @given(
@@ -39,41 +39,41 @@ def test_whatever_text_stands_in_a_line_is_read(folder: Path, texts: list[str], 
     """Only a line feed ends a line, so every separator of Unicode is text; a byte order mark and blank lines are none."""
     lines = [_line(f"{number}.jpg", text=text) for number, text in enumerate(texts)]
 
-    sidecar = _sidecar(folder, mark + end.join(lines) + end)
+    described = _read(folder, mark + end.join(lines) + end)
 
-    assert [MessageToDict(sidecar.metadata[str(folder / f"{n}.jpg")])["text"] for n in range(len(texts))] == texts
+    assert [MessageToDict(described.by_path[str(folder / f"{n}.jpg")])["text"] for n in range(len(texts))] == texts
 
 
-def test_names_are_seen_from_the_sidecar(tmp_path: Path) -> None:
+def test_names_are_relative_to_the_file(tmp_path: Path) -> None:
     """However a name is written and whatever links lead to it, it is the path that a scan gives."""
     (tmp_path / "real/sub").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")
     names = ("a.jpg", "./b.jpg", "sub/../c.jpg", str(tmp_path / "link/sub/d.jpg"))
     (tmp_path / "link/about.jsonl").write_text("\n".join(map(_line, names)))
 
-    sidecar = read_sidecar(tmp_path / "link/about.jsonl")
+    described = read_metadata_file(tmp_path / "link/about.jsonl")
 
-    assert list(sidecar.metadata) == [
+    assert list(described.by_path) == [
         str(tmp_path / "real" / name) for name in ("a.jpg", "b.jpg", "c.jpg", "sub/d.jpg")
     ]
 
 
-def test_lines_that_describe_no_image_are_told(tmp_path: Path) -> None:
+def test_lines_that_describe_no_image_are_reported(tmp_path: Path) -> None:
     """Another case is another name; the sentence has the line, counted with the empty ones."""
-    sidecar = _sidecar(tmp_path, f"{_line('a.jpg')}\n\n{_line('A.JPG')}\n{_line('nowhere/none.jpg')}\n")
+    described = _read(tmp_path, f"{_line('a.jpg')}\n\n{_line('A.JPG')}\n{_line('nowhere/none.jpg')}\n")
 
-    told = sidecar.unmatched({str(tmp_path / "a.jpg"): None})
+    sentences = described.unmatched({str(tmp_path / "a.jpg"): None})
 
-    assert [sentence.split(": ")[0].split(", ")[-1] for sentence in told] == ["line 3", "line 4"]
-    assert "nowhere/none.jpg is not among the images" in told[1]
+    assert [sentence.split(": ")[0].split(", ")[-1] for sentence in sentences] == ["line 3", "line 4"]
+    assert "nowhere/none.jpg is not among the images" in sentences[1]
 
 
-def test_a_file_that_is_described_twice_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_described_twice_is_reported(tmp_path: Path) -> None:
     """The later line counts."""
-    sidecar = _sidecar(tmp_path, "\n".join([_line("a.jpg", n=1), _line("b.jpg"), _line("./a.jpg", n=2)]))
+    described = _read(tmp_path, "\n".join([_line("a.jpg", n=1), _line("b.jpg"), _line("./a.jpg", n=2)]))
 
-    assert sidecar.metadata[str(tmp_path / "a.jpg")]["n"] == 2
-    [warning] = sidecar.warnings
+    assert described.by_path[str(tmp_path / "a.jpg")]["n"] == 2
+    [warning] = described.warnings
     assert "line 3: ./a.jpg was in line 1 too" in warning
 
 
@@ -97,7 +97,7 @@ def test_a_file_that_is_described_twice_is_told(tmp_path: Path) -> None:
 def test_a_bad_line_is_named_with_the_reason(tmp_path: Path, line: str, why: str) -> None:
     """A mistake is one sentence with the line that an editor shows."""
     with pytest.raises(CommandFailed, match=r"line 4( is not|: metadata)") as caught:
-        _sidecar(tmp_path, f"\n{_line('b.jpg', text=chr(0x2028))}\n\n{line}\n")
+        _read(tmp_path, f"\n{_line('b.jpg', text=chr(0x2028))}\n\n{line}\n")
 
     assert why in str(caught.value)
 
@@ -106,7 +106,7 @@ def test_sixteen_levels_are_taken(tmp_path: Path) -> None:
     """The deepest metadata that is kept anywhere."""
     line = '{"file": "a.jpg", "metadata": ' + '{"a":' * 16 + "1" + "}" * 16 + "}"
 
-    assert len(_sidecar(tmp_path, line).metadata) == 1
+    assert len(_read(tmp_path, line).by_path) == 1
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_sixteen_levels_are_taken(tmp_path: Path) -> None:
         (b'{"file": "a.jpg", "metadata": {}}\n{"file": "\xe9.jpg"}', "line 2 is not UTF-8"),
     ],
 )
-def test_a_file_that_is_no_json_lines_is_told_what_to_do(tmp_path: Path, content: str | bytes, why: str) -> None:
+def test_a_file_that_is_not_json_lines_says_what_to_do(tmp_path: Path, content: str | bytes, why: str) -> None:
     """One sentence for the whole file."""
     with pytest.raises(CommandFailed) as caught:
-        _sidecar(tmp_path, content)
+        _read(tmp_path, content)
 
     assert why in str(caught.value)

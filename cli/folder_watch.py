@@ -4,20 +4,20 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cli.ingestion import Outcome, Signature, signature_of
+from cli.file_ingest import FileOutcome, Signature, signature_of
 from sources.scan import FolderScan
 
-_FIRST_RETRY_S = 2.0
-_LAST_RETRY_S = 300.0
+_FIRST_BACKOFF_S = 2.0
+_LONGEST_BACKOFF_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one look found: files that are new or changed and stay as they are, and files that are gone."""
+class FolderLook:
+    """What one look found: files that are new or changed and stay as they are, and files that were removed."""
 
     scan: FolderScan
     settled: tuple[str, ...]
-    gone: frozenset[str]
+    removed: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -30,14 +30,14 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Retry:
-    """A file that failed for a reason that may pass."""
+    """When to send a file again whose failure may pass."""
 
-    delay_s: float
+    backoff_s: float
     due_s: float
 
 
-class Watch:
-    """What was sent of a folder, so that each look tells what there is to do; one record a file, whatever happens."""
+class FolderWatch:
+    """What was sent of a folder, so that each look finds what there is to do; memory grows with the files only."""
 
     def __init__(self, folder: str, *, exclude: Sequence[str] = ()) -> None:
         self._folder = folder
@@ -48,12 +48,12 @@ class Watch:
         self._retries: dict[str, _Retry] = {}
         self._looks = 0
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: FileOutcome) -> None:
         """Remember a file that was sent: it is sent again when it changes, or later where its failure may pass."""
         if outcome.may_pass:
             former = self._retries.get(outcome.uri)
-            delay_s = min(2 * former.delay_s, _LAST_RETRY_S) if former else _FIRST_RETRY_S
-            self._retries[outcome.uri] = _Retry(delay_s, time.monotonic() + delay_s)
+            backoff_s = min(2 * former.backoff_s, _LONGEST_BACKOFF_S) if former else _FIRST_BACKOFF_S
+            self._retries[outcome.uri] = _Retry(backoff_s, time.monotonic() + backoff_s)
             self.sent.pop(outcome.uri, None)
             return
         self._retries.pop(outcome.uri, None)
@@ -61,27 +61,28 @@ class Watch:
             self.sent[outcome.uri] = _Sent(outcome.signature, self._looks)
 
     def forget(self, files: Iterable[str]) -> None:
-        """Files that are gone; should they come back, they are new."""
+        """Forget removed files; one that comes back is new."""
         for file in files:
             self.sent.pop(file, None)
             self._retries.pop(file, None)
 
-    def look(self) -> Look:
+    def look(self) -> FolderLook:
         """Look at the folder; blocking. What changed or vanished counts when two looks agree.
 
-        Raises SourceError while the folder is away, and nothing is taken for gone then.
+        Raises SourceError while the folder is away, and then no file counts as removed.
         """
         scan = FolderScan(self._folder, exclude=self._exclude)
         self._looks += 1
         changed = self._changed(scan)
+        # A file that looks the same twice is not being written any more.
         settled = tuple(
             file for file, seen in changed.items() if self._unsettled.get(file) == seen and self._is_due(file)
         )
         missing = {file for file, sent in self.sent.items() if sent.look != self._looks}
         missing |= self._retries.keys() - changed.keys()
-        gone = frozenset(missing & self._missing)
+        removed = frozenset(missing & self._missing)
         self._unsettled, self._missing = changed, missing
-        return Look(scan, settled, gone)
+        return FolderLook(scan, settled, removed)
 
     def _changed(self, scan: FolderScan) -> dict[str, Signature]:
         """Files that are not as they were sent."""

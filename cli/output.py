@@ -1,4 +1,4 @@
-"""How commands answer: tables for people, JSON for programs, notes on stderr."""
+"""How commands print: tables for people, JSON for programs, notes on stderr."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.cells import cell_len
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +23,13 @@ def console(*, stderr: bool = False) -> Console:
     return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
 
 
-def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str = "nothing") -> None:
+def progress_bar(*columns: ProgressColumn) -> Progress:
+    """A progress bar that vanishes at its end, and that only a terminal shows."""
+    out = console(stderr=True)
+    return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+
+
+def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool = False, empty: str = "nothing") -> None:
     """Print rows as a table with a column for each key that occurs, or as a JSON list."""
     if as_json:
         show_json(rows)
@@ -46,13 +53,21 @@ def show_fitting(rows: Sequence[Mapping[str, Any]], *, wide: bool, as_json: bool
         note(f"Left out: {', '.join(map(_heading, left_out))}; --wide shows them.")
 
 
+def show_record(record: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print one record, a line for each field, or as a JSON object."""
+    if as_json:
+        show_json(record)
+    else:
+        show([{"": _heading(name), " ": value} for name, value in record.items()])
+
+
 def show_json(value: Any) -> None:
     """Print one JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))  # noqa: T201 - this is the command's answer
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))  # noqa: T201 - this is the command's output
 
 
 def note(text: str) -> None:
-    """Say something beside the answer."""
+    """Print to stderr, so that the result on stdout stays complete and alone."""
     console(stderr=True).print(text, markup=False)
 
 
