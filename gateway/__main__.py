@@ -1,48 +1,16 @@
-"""Starts the gateway: `python -m gateway`, told by FOVEA_GATEWAY_… (see settings.py)."""
+"""Starts the gateway: `python -m gateway`, with FOVEA_GATEWAY_… from the environment (see settings.py)."""
 
 import logging
-import signal
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import uvicorn
 
 from encoders.images.libtiff import silence_libtiff
 from gateway.app import create_app
-from gateway.protocol import TimedProtocol
+from gateway.server import GatewayServer, TimedProtocol
 from gateway.settings import GatewaySettings
 from rpc.environment import read_settings
 from rpc.logs import configure_logging
-
-_log = logging.getLogger(__name__)
-
-
-class _Server(uvicorn.Server):
-    """Ends the jobs first when it stops, so that those who follow one see its end instead of holding the exit."""
-
-    def __init__(self, config: uvicorn.Config, app: Any) -> None:
-        super().__init__(config)
-        self._app = app
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for server in self.servers:
-            for each in server.sockets:
-                _log.info("listening", extra={"address": self.config.host, "port": each.getsockname()[1]})
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals end the serving and nothing else, so that a drained gateway exits with 0; uvicorn raises them anew."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.handle_exit)
-        yield
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._app.state.jobs.close()
-        await super().shutdown(sockets)
 
 
 def main() -> None:
@@ -56,18 +24,18 @@ def main() -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http=partial(  # type: ignore[arg-type]  # it is called like the class
+        http=partial(  # type: ignore[arg-type]  # uvicorn calls it as it would call the class
             TimedProtocol, head_timeout_s=settings.head_timeout_s, write_timeout_s=settings.write_timeout_s
         ),
         log_config=None,
         access_log=False,
         server_header=False,
-        # Nothing stands before the gateway unless an operator says so, and headers of strangers are not believed.
+        # X-Forwarded-… headers are trusted by default, but any client can send them.
         proxy_headers=False,
         timeout_graceful_shutdown=settings.drain_s,
         h11_max_incomplete_event_size=64 << 10,
     )
-    _Server(config, app).run()
+    GatewayServer(config, app).run()
 
 
 if __name__ == "__main__":

@@ -1,28 +1,33 @@
-"""The services behind the gateway, and what one request may spend on them."""
+"""The services behind the gateway: their stubs, and the calls that are made to them for one HTTP request."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 from fastapi import Depends, Request
+from grpc.aio import UnaryUnaryMultiCallable
 from grpc_health.v1 import health_pb2_grpc
 
-from fovea.ingest.v1 import ingest_pb2_grpc
+from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from fovea.search.v1 import search_pb2_grpc
 from gateway.settings import GatewaySettings
 from rpc.channel import open_channel
 from rpc.deadline import Deadline
 from rpc.directory import EncoderDirectory
+from rpc.errors import service_errors
 
 if TYPE_CHECKING:
     from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
     from fovea.search.v1.search_pb2_grpc import SearchServiceAsyncStub
 
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """One stub for each service behind; `health` by the service's name."""
+    """A stub of each service; `health` has those of the health services, by the name of their server."""
 
     search: "SearchServiceAsyncStub"
     ingest: "IngestServiceAsyncStub"
@@ -31,26 +36,49 @@ class Backends:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What every call made for one HTTP request carries: the time that is left, and the request's id."""
+class BackendCall:
+    """What the gRPC calls for one HTTP request share: the stubs, a deadline, and the request's id as metadata."""
 
+    backends: Backends
     deadline: Deadline
     request_id: str
 
     @property
-    def timeout_s(self) -> float:
-        """Seconds left; DeadlineExceeded when there are none."""
-        return self.deadline.left_s()
-
-    @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The gRPC metadata, by which the services' log lines can be found."""
+        """The gRPC metadata; the services log this id too."""
         return (("x-request-id", self.request_id),)
+
+    async def unary(
+        self, peer: str, method: UnaryUnaryMultiCallable[_Request, _Response], request: _Request
+    ) -> _Response:
+        """Calls a method of the service named `peer`; raises the ServiceError that it answered."""
+        with service_errors(peer):
+            return await method(request, timeout=self.deadline.left_s(), metadata=self.metadata)
+
+    async def ingest(
+        self, collection: str, items: Iterable[ingest_pb2.Item]
+    ) -> AsyncIterator[ingest_pb2.IngestResponse]:
+        """Streams items to the ingest service; yields one response for each, in order of completion."""
+
+        async def requests() -> AsyncIterator[ingest_pb2.IngestRequest]:
+            # The collection has a message of its own, because there may be no items. Items are pulled one at a time,
+            # as the stream's flow control allows, so a million of them is never in memory at once.
+            yield ingest_pb2.IngestRequest(collection=collection)
+            for item in items:
+                yield ingest_pb2.IngestRequest(item=item)
+
+        stream = self.backends.ingest.Ingest(requests(), timeout=self.deadline.left_s(), metadata=self.metadata)
+        try:
+            with service_errors("ingest"):
+                async for response in stream:
+                    yield response
+        finally:
+            stream.cancel()
 
 
 @asynccontextmanager
 async def open_backends(settings: GatewaySettings) -> AsyncIterator[Backends]:
-    """Lazily connected channels to everything behind; closed at the end of the block."""
+    """Lazily connected channels to all services; closed at the end of the block."""
     async with AsyncExitStack() as stack:
         search = await stack.enter_async_context(open_channel(settings.search))
         ingest = await stack.enter_async_context(open_channel(settings.ingest))
@@ -60,22 +88,15 @@ async def open_backends(settings: GatewaySettings) -> AsyncIterator[Backends]:
         yield Backends(
             search=search_pb2_grpc.SearchServiceStub(search),
             ingest=ingest_pb2_grpc.IngestServiceStub(ingest),
-            health={
-                "search": health_pb2_grpc.HealthStub(search),
-                "ingest": health_pb2_grpc.HealthStub(ingest),
-            },
+            health={"search": health_pb2_grpc.HealthStub(search), "ingest": health_pb2_grpc.HealthStub(ingest)},
             directory=directory,
         )
 
 
-def _backends(request: Request) -> Backends:
-    return cast("Backends", request.app.state.backends)
-
-
-def _call(request: Request) -> Call:
+def _call(request: Request) -> BackendCall:
     settings = cast("GatewaySettings", request.app.state.settings)
-    return Call(Deadline.after(settings.request_timeout_s), request.state.request_id)
+    deadline = Deadline.after(settings.request_timeout_s)
+    return BackendCall(request.app.state.backends, deadline, request.state.request_id)
 
 
-BackendsOf = Annotated[Backends, Depends(_backends)]
-CallOf = Annotated[Call, Depends(_call)]
+CallOf = Annotated[BackendCall, Depends(_call)]

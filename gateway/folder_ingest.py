@@ -1,15 +1,13 @@
-"""The work of one job: scan a folder below the image roots, stream what it holds to the ingest service, prune."""
+"""The work of a job: scan a folder below the image roots, stream its images to the ingest service, prune."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from fovea.ingest.v1 import ingest_pb2
-from gateway.backends import Backends, Call
-from gateway.ingest_stream import ingest
-from gateway.jobs import Failure, Job
+from gateway.backends import BackendCall
+from gateway.jobs import Failure, IngestKind, Job
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, from_status
 from rpc.stored_images import StoredImages
 from sources.errors import MissingSourceError, OutsideRootsError, PatternError, SourceError
@@ -18,35 +16,26 @@ from sources.roots import ImageRoots
 from sources.scan import FolderScan
 
 _SCAN_BATCH = 256
-_MAX_PICTURES = 1_000_000
+_MAX_IMAGES = 1_000_000
 
-_KINDS = {
+_KINDS: dict[int, IngestKind] = {
     ingest_pb2.INGEST_STATUS_ADDED: "added",
     ingest_pb2.INGEST_STATUS_UNCHANGED: "unchanged",
     ingest_pb2.INGEST_STATUS_UPDATED: "updated",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FolderWork:
-    """What a job is to do with a folder."""
-
-    scan: FolderScan
-    prune: bool = False
-    prune_empty: bool = False
-
-
 def open_scan(roots: ImageRoots, folder: str, exclude: Sequence[str]) -> FolderScan:
-    """The scan of a folder below the roots, not begun yet; touches the disk, raises a ServiceError."""
+    """A scan of a folder below the roots, not started; reads the disk, raises a ServiceError."""
     try:
-        return FolderScan(_located(roots, folder), exclude=exclude)
+        return FolderScan(_resolved(roots, folder), exclude=exclude)
     except PatternError as error:
         raise InvalidArgument(f"exclude: {error}") from error
     except SourceError as error:
         raise FailedPrecondition(f"folder: {error}") from error
 
 
-def _located(roots: ImageRoots, folder: str) -> Path:
+def _resolved(roots: ImageRoots, folder: str) -> Path:
     try:
         path = roots.resolve(folder)
     except OutsideRootsError as error:
@@ -61,46 +50,45 @@ def _located(roots: ImageRoots, folder: str) -> Path:
     return path
 
 
-async def ingest_folder(job: Job, work: FolderWork, backends: Backends, call: Call) -> None:
-    """Runs the job to its end; an image that fails is counted, a service that is away ends the job."""
+async def ingest_folder(job: Job, scan: FolderScan, call: BackendCall, *, prune: bool, prune_empty: bool) -> None:
+    """Ingests a folder; an image that fails is counted, any other error ends the work."""
     try:
-        uris = await _scan(job, work.scan)
-        pruning = Pruning[ingest_pb2.Image](work.scan, uris, empty_ok=work.prune_empty) if work.prune else None
+        uris = await _scan(job, scan)
+        pruning = Pruning[ingest_pb2.Image](scan, uris, empty_ok=prune_empty) if prune or prune_empty else None
         job.start_ingesting()
         items = (ingest_pb2.Item(uri=uri) for uri in uris)
-        async for response in ingest(backends, job.collection, items, call):
+        async for response in call.ingest(job.collection, items):
             if response.status in _KINDS:
                 job.succeeded(_KINDS[response.status], response.uri, response.warnings)
             else:
                 job.missed(Failure(response.uri, from_status(response.error).message))
         if pruning:
             job.start_pruning()
-            await _prune(job, pruning, backends, call)
+            await _prune(job, pruning, call)
     except SourceError as error:
         raise FailedPrecondition(str(error)) from error
 
 
 async def _scan(job: Job, scan: FolderScan) -> dict[str, None]:
-    """Every image below the folder, in order, counted while it is found."""
+    """The uris of all images in the folder, as an ordered set."""
     uris: dict[str, None] = {}
     found = iter(scan)
     while batch := await asyncio.to_thread(lambda: list(islice(found, _SCAN_BATCH))):
         uris.update(dict.fromkeys(batch))
         job.found(len(batch))
-        if len(uris) > _MAX_PICTURES:
-            raise FailedPrecondition(f"the folder holds more than {_MAX_PICTURES:,} images; take its parts")
+        if len(uris) > _MAX_IMAGES:
+            raise FailedPrecondition(f"the folder holds more than {_MAX_IMAGES:,} images; ingest its subfolders")
     return uris
 
 
-async def _prune(job: Job, pruning: Pruning[ingest_pb2.Image], backends: Backends, call: Call) -> None:
-    """Gives moved images their former metadata, then deletes what is gone."""
-    stored = StoredImages(backends.ingest, job.collection, call.metadata)
+async def _prune(job: Job, pruning: Pruning[ingest_pb2.Image], call: BackendCall) -> None:
+    """Copies metadata to where images moved, then deletes the images whose files are gone.
+
+    In this order, because a crash between the two then loses nothing.
+    """
+    stored = StoredImages(call.backends.ingest, job.collection, call.metadata)
     await pruning.find(stored.all)
     moved = [ingest_pb2.Item(uri=uri, metadata=old.metadata) for uri, old in pruning.metadata_from.items()]
-    failed = [
-        response.uri
-        async for response in ingest(backends, job.collection, moved, call)
-        if response.status not in _KINDS
-    ]
+    failed = [response.uri async for response in call.ingest(job.collection, moved) if response.status not in _KINDS]
     deletable = await asyncio.to_thread(lambda: pruning.deletable(failed=failed))
     job.pruned(await stored.delete(deletable), len(pruning.moved.intersection(deletable)))

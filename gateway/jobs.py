@@ -1,4 +1,4 @@
-"""Jobs: work that outlives its request, with progress that anyone can follow and a final state whatever happens."""
+"""Jobs: work that outlives its request, with progress to follow and a final state whatever happens."""
 
 import asyncio
 import logging
@@ -6,10 +6,12 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+from pydantic import ConfigDict
 
 from rpc.errors import NotFound, Overloaded, ServiceError
 from sources.file_groups import FileGroup, FilesByReason
@@ -17,6 +19,8 @@ from sources.file_groups import FileGroup, FilesByReason
 _MAX_KEPT = 100
 _MAX_FAILURES = 100
 _MAX_NAMED = 20
+
+IngestKind: TypeAlias = Literal["added", "unchanged", "updated"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +35,7 @@ class JobState(StrEnum):
 
 
 class Phase(StrEnum):
-    """What a job is busy with."""
+    """What a job does at the moment."""
 
     SCANNING = "scanning"
     INGESTING = "ingesting"
@@ -41,13 +45,13 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A picture that was not taken, and why."""
+    """An image that was not ingested, and why."""
 
     uri: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JobReport:
     """A job as its route and its events show it: `done` and `failed` add up to `total`, `rate` is images a second.
 
@@ -55,127 +59,118 @@ class JobReport:
     `left_out` name the first twenty files of each reason.
     """
 
+    # Every field is always sent, so the OpenAPI document calls it required.
+    __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
+
     id: str
     collection: str
     folder: str
-    state: JobState
-    phase: Phase
-    detail: str
-    total: int
-    done: int
-    added: int
-    unchanged: int
-    updated: int
-    failed: int
-    failures: tuple[Failure, ...]
-    pruned: int
-    moved: int
-    warnings: tuple[FileGroup, ...]
-    left_out: tuple[FileGroup, ...]
-    rate: float
-    elapsed_s: float
-
-
-@dataclass(slots=True)
-class Job:
-    """A folder on its way into a collection. Every change wakes those who wait for one."""
-
-    collection: str
-    folder: str
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
     state: JobState = JobState.RUNNING
     phase: Phase = Phase.SCANNING
     detail: str = ""
     total: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
+    done: int = 0
+    added: int = 0
+    unchanged: int = 0
+    updated: int = 0
+    failed: int = 0
     failures: list[Failure] = field(default_factory=list)
-    warnings: FilesByReason = field(default_factory=FilesByReason)
-    left_out: FilesByReason = field(default_factory=FilesByReason)
-    _started_s: float = field(default_factory=time.monotonic)
-    _ingested_s: float | None = None
-    _ended_s: float | None = None
-    _next_change: asyncio.Event = field(default_factory=asyncio.Event)
+    pruned: int = 0
+    moved: int = 0
+    warnings: tuple[FileGroup, ...] = ()
+    left_out: tuple[FileGroup, ...] = ()
+    rate: float = 0.0
+    elapsed_s: float = 0.0
+
+
+class Job:
+    """The ingest of a folder into a collection. Every change wakes those who wait for one."""
+
+    def __init__(self, collection: str, folder: str, *, left_out: FilesByReason | None = None) -> None:
+        self.id = uuid.uuid4().hex
+        self.collection = collection
+        self._report = JobReport(self.id, collection, folder)
+        self._ingested: Counter[IngestKind] = Counter()
+        self._warnings = FilesByReason()
+        self._left_out = left_out or FilesByReason()
+        self._started_s = time.monotonic()
+        self._ingested_s: float | None = None
+        self._ended_s: float | None = None
+        self._next_change = asyncio.Event()
 
     @property
     def is_final(self) -> bool:
         """Whether nothing will change any more."""
-        return self.state is not JobState.RUNNING
+        return self._report.state is not JobState.RUNNING
 
     @property
     def next_change(self) -> asyncio.Event:
-        """Is set at the next change; take it before looking, and no change is missed."""
+        """Is set at the next change; read it before the report, so that no change is missed between the two."""
         return self._next_change
 
+    def report(self) -> JobReport:
+        """The job as it is now."""
+        ended_s = self._ended_s or time.monotonic()
+        ingesting_s = (self._ingested_s or ended_s) - self._started_s
+        done = self._ingested.total()
+        return replace(
+            self._report,
+            done=done,
+            added=self._ingested["added"],
+            unchanged=self._ingested["unchanged"],
+            updated=self._ingested["updated"],
+            failures=list(self._report.failures),
+            warnings=self._warnings.listed(_MAX_NAMED),
+            left_out=self._left_out.listed(_MAX_NAMED),
+            rate=round((done + self._report.failed) / ingesting_s, 2) if ingesting_s > 0 else 0.0,
+            elapsed_s=round(ended_s - self._started_s, 2),
+        )
+
     def found(self, count: int) -> None:
-        """More pictures were found while scanning."""
-        self.total += count
+        """Counts images that the scan found."""
+        self._report.total += count
         self._wake()
 
     def start_ingesting(self) -> None:
-        """The images are known; the rate counts from here."""
-        self.phase = Phase.INGESTING
+        """Begins the phase in which the rate is measured."""
+        self._report.phase = Phase.INGESTING
         self._started_s = time.monotonic()
         self._wake()
 
     def start_pruning(self) -> None:
-        """The images are in; the rate counts until here."""
-        self.phase = Phase.PRUNING
+        """Ends the phase in which the rate is measured."""
+        self._report.phase = Phase.PRUNING
         self._ingested_s = time.monotonic()
         self._wake()
 
-    def succeeded(self, kind: str, uri: str = "", warnings: Iterable[str] = ()) -> None:
-        """One image is in: "added", "unchanged" or "updated"."""
-        self.counts[kind] += 1
+    def succeeded(self, kind: IngestKind, uri: str, warnings: Iterable[str]) -> None:
+        """Counts an image that is in the collection now."""
+        self._ingested[kind] += 1
         for warning in warnings:
-            self.warnings.add(uri, warning)
-        self._wake()
-
-    def pruned(self, count: int, moved: int) -> None:
-        """Images whose files are gone were deleted, `moved` of them because the files have another name now."""
-        self.counts += Counter(pruned=count, moved=moved)
+            self._warnings.add(uri, warning)
         self._wake()
 
     def missed(self, failure: Failure) -> None:
-        """One picture was not taken; the first hundred are remembered."""
-        self.counts["failed"] += 1
-        if len(self.failures) < _MAX_FAILURES:
-            self.failures.append(failure)
+        """Counts an image that was not ingested; the first hundred are named."""
+        self._report.failed += 1
+        if len(self._report.failures) < _MAX_FAILURES:
+            self._report.failures.append(failure)
+        self._wake()
+
+    def pruned(self, count: int, moved: int) -> None:
+        """Counts images that were deleted because their files are gone, `moved` of them to another name."""
+        self._report.pruned += count
+        self._report.moved += moved
         self._wake()
 
     def finish(self, state: JobState, detail: str = "") -> None:
-        """Nothing more will happen."""
-        self.state, self.detail, self.phase = state, detail, Phase.FINISHED
+        """Makes the state final."""
+        self._report.state, self._report.detail, self._report.phase = state, detail, Phase.FINISHED
         self._ended_s = time.monotonic()
         self._wake()
 
-    def report(self) -> JobReport:
-        """The job as it stands."""
-        done = sum(self.counts[kind] for kind in ("added", "unchanged", "updated"))
-        ended_s = self._ended_s or time.monotonic()
-        ingesting_s = (self._ingested_s or ended_s) - self._started_s
-        return JobReport(
-            id=self.id,
-            collection=self.collection,
-            folder=self.folder,
-            state=self.state,
-            phase=self.phase,
-            detail=self.detail,
-            total=self.total,
-            done=done,
-            added=self.counts["added"],
-            unchanged=self.counts["unchanged"],
-            updated=self.counts["updated"],
-            failed=self.counts["failed"],
-            failures=tuple(self.failures),
-            pruned=self.counts["pruned"],
-            moved=self.counts["moved"],
-            warnings=self.warnings.listed(_MAX_NAMED),
-            left_out=self.left_out.listed(_MAX_NAMED),
-            rate=round((done + self.counts["failed"]) / ingesting_s, 2) if ingesting_s > 0 else 0.0,
-            elapsed_s=round(ended_s - self._started_s, 2),
-        )
-
     def _wake(self) -> None:
+        # An event for each change: waiters of a cleared one would sleep through a change that comes right after.
         self._next_change.set()
         self._next_change = asyncio.Event()
 
@@ -189,24 +184,25 @@ class JobRegistry:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, job: Job, work: Coroutine[Any, Any, None]) -> None:
-        """Runs the work as the job's; Overloaded while too many run."""
+        """Runs the work of a job; raises Overloaded while too many run."""
         if len(self._tasks) >= self._max_running:
             work.close()
             raise Overloaded("too many folders are being ingested at once; wait for one to end", retry_after_s=5)
         task = asyncio.create_task(work, name=f"job-{job.id}")
         self._tasks[job.id] = task
         self._jobs[job.id] = job
+        # A callback runs even where the task is cancelled before its first step, which no `finally` inside it does.
         task.add_done_callback(partial(self._settle, job))
         self._forget_oldest()
 
     def get(self, job_id: str) -> Job:
-        """The job; NotFound."""
+        """The job; raises NotFound."""
         if job_id not in self._jobs:
             raise NotFound(f"there is no job {job_id!r}; only the last {_MAX_KEPT} are remembered")
         return self._jobs[job_id]
 
     def all(self) -> list[Job]:
-        """Every job that is remembered, the newest first."""
+        """All jobs that are remembered, the newest first."""
         return list(reversed(self._jobs.values()))
 
     def cancel(self, job: Job) -> None:
@@ -215,14 +211,14 @@ class JobRegistry:
             self._tasks[job.id].cancel()
 
     async def close(self) -> None:
-        """Cancels what runs and waits for its end."""
+        """Cancels all jobs that run, and waits for their end."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _settle(self, job: Job, task: asyncio.Task[None]) -> None:
-        """Gives the job its final state; the one place where work ends, however it ended."""
+        """Gives the job its final state, however its task ended."""
         del self._tasks[job.id]
         error = None if task.cancelled() else task.exception()
         if task.cancelled():

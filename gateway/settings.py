@@ -1,4 +1,4 @@
-"""What the gateway can be told."""
+"""The gateway's settings."""
 
 from pathlib import Path
 from typing import Literal
@@ -19,9 +19,9 @@ class GatewaySettings(ProcessSettings):
     search: str = Field("127.0.0.1:50051", description="Where the search service listens.")
     ingest: str = Field("127.0.0.1:50052", description="Where the ingest service listens.")
     encoders: tuple[str, ...] = Field(("127.0.0.1:50061",), description="Where the encoder services listen.")
-    roots: tuple[Path, ...] = Field((), description="The only folders that pictures are served and ingested from.")
+    roots: tuple[Path, ...] = Field((), description="The only folders that images are served and ingested from.")
     uploads: Path | None = Field(
-        None, description="The folder where the ingest service keeps uploaded pictures; none shows none."
+        None, description="The folder where the ingest service keeps uploaded images; none: uploads cannot be shown."
     )
     hosts: tuple[str, ...] = Field(
         (), description="Host names that requests may name besides the loopback ones; `*` allows any."
@@ -33,8 +33,8 @@ class GatewaySettings(ProcessSettings):
     max_bodies_mib: int = Field(
         128, ge=1, description="What all request bodies may hold together, in MiB; more is refused with 429."
     )
-    max_picture_mib: int = Field(32, ge=1, le=1024, description="The largest picture file that is served, in MiB.")
-    max_in_flight: int = Field(128, ge=1, description="Requests worked on at once; more are refused with 429.")
+    max_picture_mib: int = Field(32, ge=1, le=1024, description="The largest image file that is served, in MiB.")
+    max_in_flight: int = Field(128, ge=1, description="Requests in flight at once; more are refused with 429.")
     max_followers: int = Field(256, ge=1, description="Clients that follow jobs at once; more are refused with 429.")
     max_jobs: int = Field(2, ge=1, description="Folders ingested at once; more are refused with 429.")
     head_timeout_s: float = Field(
@@ -45,7 +45,7 @@ class GatewaySettings(ProcessSettings):
         30.0, gt=0, description="A client that reads less than 4 KiB a second for this long is dropped, in seconds."
     )
     request_timeout_s: float = Field(
-        30.0, gt=0, description="The longest that the services behind may take for one request, in seconds."
+        30.0, gt=0, description="The longest that the services may take for one request, in seconds."
     )
     thumbnail_threads: int = Field(2, ge=1, description="Threads that make thumbnails.")
     thumbnail_mib: int = Field(

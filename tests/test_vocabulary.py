@@ -39,6 +39,7 @@ KEPT_NAMES = {
     "vector_search_ms",
     "FLOAT_VECTOR",
     "JPEG_PICTURE",
+    "max_picture_mib",
 }
 RETIRED_PROSE = {
     r"(?<!there )(?<!There )\b(is|are|was) no (?!longer\b|more\b|fewer\b|less\b)\w+": "is not a …",

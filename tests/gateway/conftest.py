@@ -24,13 +24,13 @@ async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def name() -> str:
-    """A collection name that nobody else uses."""
+    """A collection name that no other test uses."""
     return f"g_{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture
 async def photos(http: httpx.AsyncClient, name: str) -> str:
-    """A new, empty collection of whole pictures."""
+    """A new, empty collection of whole images."""
     response = await http.post("/collections", json={"name": name, "encoder": "tiny"})
     assert response.status_code == 201, response.text
     return name

@@ -22,7 +22,7 @@ START_TIMEOUT_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Where the gateway and the ingest service answer, and the only folder that they read pictures from."""
+    """Where the gateway and the ingest service answer, and the only folder that they read images from."""
 
     url: str
     root: Path
@@ -40,14 +40,14 @@ class Server:
 @contextmanager
 def running_system(folder: Path, *, milvus_uri: str, redis_url: str) -> Iterator[System]:
     """Starts everything on free ports with tiny bundles; ends it with the block."""
-    root = folder / "pictures"
+    root = folder / "images"
     root.mkdir(parents=True)
     bundles = [
         tiny_image_bundle(folder / "tiny", modalities=("image", "sketch")),
         tiny_text_bundle(folder / "tiny_text"),
         tiny_detector_bundle(folder / "tiny_detector"),
     ]
-    places = {"roots": [str(root)], "uploads": str(folder / "uploads")}
+    folders = {"roots": [str(root)], "uploads": str(folder / "uploads")}
     with ExitStack() as stack:
 
         def start(name: str, **settings: Any) -> str:
@@ -55,8 +55,8 @@ def running_system(folder: Path, *, milvus_uri: str, redis_url: str) -> Iterator
 
         encoder = start("encoder", bundles=[str(bundle.folder) for bundle in bundles], threads=1)
         stores = {"encoders": [encoder], "milvus_uri": milvus_uri, "redis_url": redis_url}
-        search, ingest = start("search", **stores), start("ingest", **stores, **places)
-        gateway = start("gateway", port=0, search=search, ingest=ingest, encoders=[encoder], **places)
+        search, ingest = start("search", **stores), start("ingest", **stores, **folders)
+        gateway = start("gateway", port=0, search=search, ingest=ingest, encoders=[encoder], **folders)
         system = System(f"http://{gateway}", root, ingest)
         _wait_until_ready(system)
         yield system

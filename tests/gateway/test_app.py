@@ -121,8 +121,8 @@ async def test_documentation_says_what_is_answered(system: System) -> None:
             assert answer.get("content", {}).keys() <= {"application/problem+json", "application/json"}
 
 
-async def test_followers_hold_no_places(alone: Alone) -> None:
-    """Those who follow a job are counted apart: with one place, two follow and others are still answered."""
+async def test_followers_hold_no_permits(alone: Alone) -> None:
+    """Followers of a job are counted apart: with one permit, two follow and other requests are still answered."""
     async with alone(max_in_flight=1, max_followers=2) as client:
         app = cast("FastAPI", cast("httpx.ASGITransport", client._transport).app)
         ended = asyncio.Event()
@@ -140,7 +140,7 @@ async def test_followers_hold_no_places(alone: Alone) -> None:
 
 
 class Follower:
-    """A client that stays; httpx reads an answer of this kind only once it is whole."""
+    """A client that stays; httpx returns such a response only once it is complete."""
 
     def __init__(self, app: FastAPI, path: str) -> None:
         self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -165,7 +165,7 @@ class Follower:
             self.status.set_result(message["status"])
 
 
-async def test_encoders_tell_spaces_and_modalities(http: httpx.AsyncClient) -> None:
+async def test_encoders_are_listed_with_spaces_and_modalities(http: httpx.AsyncClient) -> None:
     """Clients learn which bundles share a space, and which detectors there are."""
     served = (await http.get("/encoders")).json()
 
@@ -176,7 +176,7 @@ async def test_encoders_tell_spaces_and_modalities(http: httpx.AsyncClient) -> N
 
 
 async def test_objects_are_detected(http: httpx.AsyncClient) -> None:
-    """The detection route gives boxes in shares of the picture."""
+    """The detection route gives boxes in normalized coordinates."""
     scene = encoded(blocks({"red": (0.25, 0.25, 0.75, 0.75)}))
     answer = (await http.post("/detect", files={"image": ("scene.png", scene)})).json()
 
@@ -187,7 +187,7 @@ async def test_objects_are_detected(http: httpx.AsyncClient) -> None:
 
 
 async def test_detection_refuses_what_it_cannot_use(http: httpx.AsyncClient) -> None:
-    """No picture, a broken one, an unknown detector."""
+    """No image, a broken one, an unknown detector."""
     assert (await http.post("/detect")).status_code == 415
     assert (await http.post("/detect", data={"limit": "1"})).status_code == 400
     assert (await http.post("/detect", files={"image": ("q.png", b"<html>")})).status_code == 415

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from fovea.search.v1 import search_pb2
-from gateway.bodies import parse_json
-from gateway.forms import FormFile, parse_form
-from gateway.messages import read_json, to_json
-from gateway.query_form import query_of_form
+from gateway.bodies.forms import FormFile, parse_form
+from gateway.bodies.json_body import parse_json
+from gateway.bodies.messages import read_json, to_json
+from gateway.routes.search import query_of_form
 from rpc.errors import InvalidArgument
 
 TEXTS = st.text(st.characters(codec=None), max_size=8)
@@ -44,7 +44,7 @@ def test_any_json_is_read_or_the_callers_fault(value: Any) -> None:
 @given(st.binary(max_size=64))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_json_or_the_callers_fault(body: bytes) -> None:
-    """What is no UTF-8, or no JSON, is refused."""
+    """What is not UTF-8, or not JSON, is refused."""
     try:
         parse_json(body)
     except InvalidArgument as error:
@@ -115,10 +115,11 @@ def field(name: str, *, filename: str | None = None) -> str:
 MULTIPART = "multipart/form-data; boundary=xx"
 
 
-@given(st.binary(max_size=200), st.binary(max_size=200))
+@given(st.binary(max_size=200), st.binary(max_size=200).filter(lambda data: not data.startswith(b"x")))
 @settings(deadline=None)
 def test_bytes_of_files_arrive_as_they_are(first: bytes, second: bytes) -> None:
     """Any content survives, with empty lines, dashes and half a boundary in it."""
+    # With an x after it the half would be the whole boundary.
     contents = [first, b"\r\n--x" + second + b"\r\n\r\n--"]
     form = parse_form(
         b"preamble\r\n" + multipart(*((field("f", filename="a"), data) for data in contents)) + b"epilogue",
@@ -156,7 +157,7 @@ def test_any_form_is_read_or_the_callers_fault(pieces: list[bytes]) -> None:
     ],
 )
 def test_broken_form_is_refused_by_what_is_broken(body: bytes, word: str) -> None:
-    """The sentence says what to mend."""
+    """The message names what is broken."""
     with pytest.raises(InvalidArgument, match=word):
         parse_form(body, MULTIPART, max_files=8)
 

@@ -14,7 +14,7 @@ async def test_created_collection_is_listed_and_read(http: httpx.AsyncClient, na
     assert name in [collection["name"] for collection in listed]
 
 
-async def test_objects_mode_takes_a_detector(http: httpx.AsyncClient, name: str) -> None:
+async def test_objects_mode_needs_a_detector(http: httpx.AsyncClient, name: str) -> None:
     """The mode may be given as the contract's short word, in any case."""
     response = await http.post(
         "/collections", json={"name": name, "encoder": "tiny", "mode": "OBJECTS", "detector": "tiny_detector"}

@@ -5,21 +5,24 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.budget import Budget
-from gateway.limits import BodyLimit, InFlightLimit
-from gateway.security import OriginCheck, SecurityHeaders
-from gateway.telemetry import RequestTelemetry
+from gateway.middleware.limits import BodyLimit, InFlightLimit
+from gateway.middleware.security import OriginCheck, SecurityHeaders
+from gateway.middleware.telemetry import RequestTelemetry
+from gateway.problems import EXCEPTION_HANDLERS
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+ERRORS = Middleware(ExceptionMiddleware, handlers=EXCEPTION_HANDLERS)
 
 
 def _client(middleware: Middleware, endpoint: Endpoint) -> httpx.AsyncClient:
-    app = Starlette(routes=[Route("/", endpoint, methods=["GET", "POST"])], middleware=[middleware])
+    routes = [Route("/", endpoint, methods=["GET", "POST"])]
+    app = Starlette(routes=routes, middleware=[ERRORS, middleware])
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8080")
 
 
@@ -81,7 +84,7 @@ async def test_other_pages_may_not_write(origin: str, status: int) -> None:
 
 
 async def test_answers_set_their_own_policy_or_get_ours() -> None:
-    """The policy for strangers' pictures is not overwritten."""
+    """The policy for strangers' images is not overwritten."""
 
     async def own(_: Request) -> Response:
         return PlainTextResponse("ok", headers={"Content-Security-Policy": "sandbox"})
@@ -105,9 +108,10 @@ async def test_body_that_says_it_is_too_large_is_not_read() -> None:
         sent.append(message)
 
     sent: list[Message] = []
-    limit = BodyLimit(Starlette(), max_bytes=1 << 20, budget=Budget(8 << 20), timeout_s=5)
+    limited = BodyLimit(Starlette(), max_bytes=1 << 20, max_total_bytes=8 << 20, timeout_s=5)
     headers = [(b"host", b"localhost"), (b"content-length", str((1 << 20) + 1).encode())]
-    await limit({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive, send)
+    app = ExceptionMiddleware(limited, handlers=EXCEPTION_HANDLERS)
+    await app({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive, send)
 
     assert sent[0]["status"] == 413
     assert b"1 MiB" in sent[1]["body"]
@@ -121,7 +125,7 @@ async def test_body_that_grows_too_large_is_cut_off() -> None:
         for _ in range(3):
             yield bytes(512 << 10)
 
-    async with _client(Middleware(BodyLimit, max_bytes=1 << 20, budget=Budget(8 << 20), timeout_s=5), _read) as client:
+    async with _client(Middleware(BodyLimit, max_bytes=1 << 20, max_total_bytes=8 << 20, timeout_s=5), _read) as client:
         assert (await client.post("/", content=chunks())).status_code == 413
         assert (await client.post("/", content=bytes(1 << 20))).text == str(1 << 20)
 
@@ -134,7 +138,7 @@ async def test_body_that_trickles_times_out() -> None:
         await asyncio.Event().wait()
 
     async with _client(
-        Middleware(BodyLimit, max_bytes=1 << 20, budget=Budget(8 << 20), timeout_s=0.05), _read
+        Middleware(BodyLimit, max_bytes=1 << 20, max_total_bytes=8 << 20, timeout_s=0.05), _read
     ) as client:
         response = await client.post("/", content=trickle())
 
@@ -163,7 +167,7 @@ async def test_too_many_at_once_are_refused_at_once() -> None:
 
 
 async def test_bug_answers_without_internals() -> None:
-    """A failure of our own is a problem document that shows nothing, under an id that the log has too."""
+    """A bug is answered with a problem document that shows no internals, under an id that the log has too."""
 
     async def fail(_scope: Scope, _receive: Receive, _send: Send) -> None:
         message = "secret"

@@ -16,8 +16,8 @@ RED = encoded(plain("red", (600, 400)), "JPEG")
 ON_DISK = encoded(plain("red", (300, 200)), "JPEG")
 
 
-async def _uploaded(http: httpx.AsyncClient, name: str, picture: bytes = RED) -> str:
-    response = await http.post(f"/collections/{name}/images", files={"file": ("red.jpg", picture)})
+async def _uploaded(http: httpx.AsyncClient, name: str, image: bytes = RED) -> str:
+    response = await http.post(f"/collections/{name}/images", files={"file": ("red.jpg", image)})
     image_id: str = response.json()["results"][0]["image_id"]
     return f"/collections/{name}/images/{image_id}"
 
@@ -32,7 +32,7 @@ async def _ingested(http: httpx.AsyncClient, name: str, folder: Path) -> str:
 
 
 async def test_record_tells_size_and_hash(http: httpx.AsyncClient, photos: str) -> None:
-    """A picture's record has what the contract names."""
+    """An image's record has what the contract names."""
     record = (await http.get(await _uploaded(http, photos))).json()
 
     assert (record["width_px"], record["height_px"]) == (600, 400)
@@ -41,7 +41,7 @@ async def test_record_tells_size_and_hash(http: httpx.AsyncClient, photos: str) 
 
 
 async def test_listing_goes_page_by_page(http: httpx.AsyncClient, photos: str) -> None:
-    """Every picture is on exactly one page."""
+    """Every image is on exactly one page."""
     for colour in ("red", "green", "blue"):
         await _uploaded(http, photos, encoded(plain(colour)))
     first = (await http.get(f"/collections/{photos}/images", params={"page_size": 2})).json()
@@ -53,7 +53,7 @@ async def test_listing_goes_page_by_page(http: httpx.AsyncClient, photos: str) -
     assert last["next_page_token"] == ""
 
 
-async def test_deleted_picture_is_gone(http: httpx.AsyncClient, photos: str) -> None:
+async def test_deleted_image_is_gone(http: httpx.AsyncClient, photos: str) -> None:
     """Deleting answers 204 once and 404 afterwards."""
     path = await _uploaded(http, photos)
 
@@ -80,7 +80,7 @@ async def test_content_is_the_bytes_under_their_real_type(http: httpx.AsyncClien
 async def test_thumbnail_comes_in_a_few_sizes(
     http: httpx.AsyncClient, photos: str, asked_px: int, made_px: int
 ) -> None:
-    """A thumbnail is made anew as WebP in the next larger size, never larger than the picture."""
+    """A thumbnail is made anew as WebP in the next larger size, never larger than the image."""
     response = await http.get(f"{await _uploaded(http, photos)}/thumbnail", params={"size": asked_px})
 
     assert response.headers["content-type"] == "image/webp"
@@ -99,30 +99,30 @@ async def test_thumbnail_size_has_limits(http: httpx.AsyncClient, photos: str) -
 
 
 async def test_content_of_a_file_follows_the_file(http: httpx.AsyncClient, photos: str, system: System) -> None:
-    """A picture ingested by path is read below the roots; once gone or led out of them, it is not shown."""
+    """An image ingested by path is read below the roots; once gone or led out of them, it is not shown."""
     folder = system.root / photos
     folder.mkdir()
-    picture = folder / "red.jpg"
-    picture.write_bytes(ON_DISK)
+    image = folder / "red.jpg"
+    image.write_bytes(ON_DISK)
     path = await _ingested(http, photos, folder)
     assert (await http.get(f"{path}/content")).content == ON_DISK
 
-    picture.unlink()
+    image.unlink()
     gone = await http.get(f"{path}/content")
     assert (gone.status_code, gone.json()["detail"]) == (
         404,
-        "the picture's file is no longer where it was ingested from",
+        "the image's file is no longer where it was ingested from",
     )
 
     outside = system.root.parent / f"{photos}.jpg"
     outside.write_bytes(ON_DISK)
-    picture.symlink_to(outside)
+    image.symlink_to(outside)
     led_out = await http.get(f"{path}/thumbnail")
     assert led_out.status_code == 403
 
 
 OTHERS = {
-    "another picture": encoded(plain("blue", (300, 200)), "JPEG"),
+    "another image": encoded(plain("blue", (300, 200)), "JPEG"),
     "a web page": b"<html><script>alert(1)</script></html>",
     "the same size": ON_DISK[:-3] + bytes(1) + ON_DISK[-2:],
     "nothing": b"",
@@ -136,13 +136,13 @@ async def test_what_is_shown_is_what_was_embedded(
     """A file that holds anything else now is not shown, whatever its size and time say; nor is it called unchanged."""
     folder = system.root / photos
     folder.mkdir()
-    picture = folder / "red.jpg"
-    picture.write_bytes(ON_DISK)
+    image = folder / "red.jpg"
+    image.write_bytes(ON_DISK)
     path = await _ingested(http, photos, folder)
     known = {part: (await http.get(f"{path}/{part}")).headers["etag"] for part in ("content", "thumbnail")}
-    before = picture.stat()
-    picture.write_bytes(OTHERS[other])
-    os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
+    before = image.stat()
+    image.write_bytes(OTHERS[other])
+    os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     for part, etag in known.items():
         for headers in ({}, {"If-None-Match": etag}):
@@ -150,7 +150,7 @@ async def test_what_is_shown_is_what_was_embedded(
             assert (response.status_code, response.json()["reason"]) == (409, "CHANGED_SINCE_INGEST")
             assert "etag" not in response.headers
 
-    picture.write_bytes(ON_DISK)
+    image.write_bytes(ON_DISK)
     assert (await http.get(f"{path}/content", headers={"If-None-Match": known["content"]})).status_code == 304
 
 

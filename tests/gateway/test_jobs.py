@@ -16,11 +16,11 @@ from tests.support.images import encoded, plain
 
 @pytest.fixture
 def folder(system: System, name: str) -> Path:
-    """Three pictures and a broken one below the root."""
+    """Three images and a broken one below the root."""
     folder = system.root / name
     (folder / "deeper").mkdir(parents=True)
-    for place, colour in (("red.png", "red"), ("green.png", "green"), ("deeper/blue.png", "blue")):
-        (folder / place).write_bytes(encoded(plain(colour)))
+    for file, colour in (("red.png", "red"), ("green.png", "green"), ("deeper/blue.png", "blue")):
+        (folder / file).write_bytes(encoded(plain(colour)))
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff cut off")
     return folder
 
@@ -133,7 +133,7 @@ async def _uris(http: httpx.AsyncClient, photos: str) -> dict[str, dict[str, Any
 async def test_pruned_folder_is_mirrored(http: httpx.AsyncClient, photos: str, system: System, name: str) -> None:
     """With `prune` what moved keeps its metadata, what went or is excluded is deleted, and another folder is spared."""
     folder = system.root / f"{name}_a"
-    files = {place: folder / f"{place}.png" for place in ("moved", "gone", "kept", "private")}
+    files = {stem: folder / f"{stem}.png" for stem in ("moved", "gone", "kept", "private")}
     folder.mkdir()
     for number, file in enumerate(files.values()):
         file.write_bytes(encoded(plain("red", (40 + number, 40))))
@@ -142,7 +142,7 @@ async def test_pruned_folder_is_mirrored(http: httpx.AsyncClient, photos: str, s
     (beside / "gone.png").write_bytes(encoded(plain("blue")))
     await _ingested(http, photos, folder)
     await _ingested(http, photos, beside)
-    await _describe(system, photos, str(files["moved"]), place="Rome")
+    await _describe(system, photos, str(files["moved"]), city="Rome")
     (beside / "gone.png").unlink()
     files["gone"].unlink()
     new = files["moved"].rename(folder / "new.png")
@@ -153,7 +153,7 @@ async def test_pruned_folder_is_mirrored(http: httpx.AsyncClient, photos: str, s
     assert (final["done"], final["failed"], final["total"]) == (2, 0, 2)
     assert await _uris(http, photos) == {
         str(files["kept"]): {},
-        str(new): {"place": "Rome"},
+        str(new): {"city": "Rome"},
         str(beside / "gone.png"): {},
     }
 
@@ -187,7 +187,7 @@ async def test_empty_folder_is_pruned_only_when_asked_by_name(
     assert await _uris(http, photos) == {}
 
 
-async def test_what_is_left_out_and_warned_of_is_told(http: httpx.AsyncClient, photos: str, folder: Path) -> None:
+async def test_what_is_left_out_and_warned_of_is_reported(http: httpx.AsyncClient, photos: str, folder: Path) -> None:
     """A job names the files that it did not take, and what was odd about those that it took."""
     for left in ("IMG_1.HEIC", "IMG_2.heic"):
         (folder / left).write_bytes(b"")
@@ -236,9 +236,10 @@ async def test_job_that_breaks_has_failed(error: Exception, detail: str) -> None
     jobs, job = JobRegistry(max_running=1), Job("photos", "/photos")
     jobs.start(job, _fail(error))
 
-    assert (await _final(job)).state is JobState.FAILED
-    assert detail in job.detail
-    assert "secret" not in job.detail
+    report = (await _final(job)).report()
+    assert report.state is JobState.FAILED
+    assert detail in report.detail
+    assert "secret" not in report.detail
 
 
 async def test_job_cancelled_before_its_first_step_ends_too() -> None:
@@ -247,7 +248,7 @@ async def test_job_cancelled_before_its_first_step_ends_too() -> None:
     jobs.start(job, _forever())
     jobs.cancel(job)
 
-    assert (await _final(job)).state is JobState.CANCELLED
+    assert (await _final(job)).report().state is JobState.CANCELLED
 
 
 async def test_closing_ends_what_runs() -> None:
@@ -256,7 +257,7 @@ async def test_closing_ends_what_runs() -> None:
     jobs.start(job, _forever())
     await jobs.close()
 
-    assert job.state is JobState.CANCELLED
+    assert job.report().state is JobState.CANCELLED
 
 
 async def test_jobs_are_bounded() -> None:

@@ -119,8 +119,8 @@ def test_what_is_not_http_is_a_problem_too(gateway: str, sent: bytes) -> None:
     assert (status, json.loads(body)["status"]) == (400, 400)
 
 
-def test_slow_bodies_hold_no_places(gateway: str) -> None:
-    """Far more bodies under way than places leave every route free, and each of them is answered once it is complete."""
+def test_slow_bodies_hold_no_permits(gateway: str) -> None:
+    """Far more bodies than permits can arrive at once: every route still answers, and each body once it is complete."""
     with ExitStack() as stack:
         slow = [stack.enter_context(connection(gateway, post(b"{", 2))) for _ in range(64)]
         for path in ("/healthz", "/metrics", "/docs", "/api/v1/jobs"):
@@ -132,7 +132,7 @@ def test_slow_bodies_hold_no_places(gateway: str) -> None:
 
 
 def test_client_that_does_not_read_is_dropped(gateway: str) -> None:
-    """An answer that nobody reads is given up, and its place is free again."""
+    """A response that is not read is given up, and its permit is released."""
     host, _, port = gateway.partition(":")
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -143,11 +143,11 @@ def test_client_that_does_not_read_is_dropped(gateway: str) -> None:
         _wait_for_in_flight(gateway, 0)
 
 
-def _wait_for_in_flight(gateway: str, wanted: int) -> None:
-    """Waits until the metrics count so many requests beside the one that asks for them."""
+def _wait_for_in_flight(gateway: str, count: int) -> None:
+    """Waits until the metrics count so many requests in flight; the one for the metrics needs no permit."""
     give_up_s = time.monotonic() + 20
-    while f"fovea_in_flight {wanted + 1}.0" not in httpx.get(f"http://{gateway}/metrics").text:
-        assert time.monotonic() < give_up_s, f"never are {wanted} requests worked on"
+    while f"fovea_in_flight {count}.0" not in httpx.get(f"http://{gateway}/metrics").text:
+        assert time.monotonic() < give_up_s, f"there are never {count} requests in flight"
 
 
 @pytest.mark.parametrize("length", [8 * MIB, None])

@@ -13,8 +13,8 @@ COLOURS = {"red": RED, "green": GREEN, "blue": BLUE}
 
 @pytest.fixture
 async def colours(http: httpx.AsyncClient, photos: str) -> dict[str, str]:
-    """A collection of three plain pictures: the id of each colour's, and the collection's name under `name`."""
-    files = [("images", (f"{colour}.png", picture)) for colour, picture in COLOURS.items()]
+    """A collection of three plain images: the id of each colour's, and the collection's name under `name`."""
+    files = [("images", (f"{colour}.png", image)) for colour, image in COLOURS.items()]
     metadata = json.dumps([{"colour": colour} for colour in COLOURS])
     response = await http.post(f"/collections/{photos}/images", files=files, data={"metadata": metadata})
     ids = [result["image_id"] for result in response.json()["results"]]
@@ -35,7 +35,7 @@ async def refused(http: httpx.AsyncClient, name: str, **request: Any) -> tuple[i
     return response.status_code, response.json()["detail"]
 
 
-async def test_picture_in_a_form_finds_itself_first(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
+async def test_image_in_a_form_finds_itself_first(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
     """A hit carries what the contract names."""
     response = await http.post(
         f"/collections/{colours['name']}/search", files={"image": ("q.png", GREEN)}, data={"limit": "2"}
@@ -57,7 +57,7 @@ async def test_json_parts_find_the_same(http: httpx.AsyncClient, colours: dict[s
     assert await found(http, colours["name"], json={"parts": [stored], "limit": 1}) == [colours["red"]]
 
 
-async def test_stored_picture_words_and_sketch_are_queries(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
+async def test_stored_image_words_and_sketch_are_queries(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
     """Each of a form's contents finds by itself."""
     name = colours["name"]
     assert (await found(http, name, data={"image_id": colours["blue"]}))[0] == colours["blue"]
@@ -69,9 +69,9 @@ async def test_weights_decide_between_contents(http: httpx.AsyncClient, colours:
     """A content of weight 0 counts as absent."""
     request = {"files": {"image": ("q.png", RED)}}
     words = await found(http, colours["name"], data={"text": "blue", "weights": '{"image": 0}'}, **request)
-    picture = await found(http, colours["name"], data={"text": "blue", "weights": '{"text": 0}'}, **request)
+    image = await found(http, colours["name"], data={"text": "blue", "weights": '{"text": 0}'}, **request)
 
-    assert (words[0], picture[0]) == (colours["blue"], colours["red"])
+    assert (words[0], image[0]) == (colours["blue"], colours["red"])
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ async def test_every_object_can_be_a_query(http: httpx.AsyncClient, name: str) -
     assert 0 <= answer["hits"][0]["region"]["x_min"] < answer["hits"][0]["region"]["x_max"] <= 1
 
 
-async def test_undecodable_picture_is_unsupported(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
-    """SVG is no picture here, whatever it is called, and the next request works."""
+async def test_undecodable_image_is_unsupported(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
+    """SVG is not an image here, whatever it is called, and the next request works."""
     status, detail = await refused(http, colours["name"], files={"image": ("q.png", b"<svg/>", "image/png")})
 
     assert status == 415
@@ -175,7 +175,7 @@ async def test_other_media_types_are_unsupported(http: httpx.AsyncClient, photos
     assert "multipart/form-data" in detail
 
 
-async def test_unknown_collection_and_picture_are_not_found(http: httpx.AsyncClient, photos: str) -> None:
+async def test_unknown_collection_and_image_are_not_found(http: httpx.AsyncClient, photos: str) -> None:
     """The sentence names what is missing."""
     assert (await refused(http, "nowhere", json={"parts": [{"text": "red"}]}))[0] == 404
     assert (await refused(http, photos, json={"parts": [{"image_id": "0" * 32}]}))[0] == 404

@@ -6,7 +6,7 @@ from tests.support.images import encoded, plain
 
 RED = encoded(plain("red"))
 BLUE = encoded(plain("blue"), "JPEG")
-BROKEN = b"this is no picture"
+BROKEN = b"this is not an image"
 
 
 async def test_many_uploads_get_a_result_each(http: httpx.AsyncClient, photos: str) -> None:
@@ -26,7 +26,7 @@ async def test_many_uploads_get_a_result_each(http: httpx.AsyncClient, photos: s
 
 
 async def test_upload_that_fails_wholly_is_a_problem(http: httpx.AsyncClient, photos: str) -> None:
-    """Where no picture was taken, the status says why and the results ride along."""
+    """Where no image was taken, the status says why and the results ride along."""
     response = await http.post(f"/collections/{photos}/images", files={"file": ("broken.png", BROKEN)})
 
     assert response.status_code == 415
@@ -46,7 +46,7 @@ async def test_same_bytes_again_are_unchanged(http: httpx.AsyncClient, photos: s
 
 
 async def test_metadata_is_for_all_or_for_each(http: httpx.AsyncClient, photos: str) -> None:
-    """A list gives each picture its own metadata, an object gives all the same."""
+    """A list gives each image its own metadata, an object gives all the same."""
     files = [("images", ("red.png", RED)), ("images", ("blue.jpg", BLUE))]
     each = json.dumps([{"shop": "north"}, {"shop": "south", "price": 2.5}])
     results = (await http.post(f"/collections/{photos}/images", files=files, data={"metadata": each})).json()["results"]
@@ -69,7 +69,7 @@ async def test_an_upload_without_metadata_keeps_them(http: httpx.AsyncClient, ph
 
 
 async def test_bad_metadata_is_refused(http: httpx.AsyncClient, photos: str) -> None:
-    """Metadata must be JSON objects, as many as there are pictures."""
+    """Metadata must be JSON objects, as many as there are images."""
     too_deep = '{"a":' * 17 + "1" + "}" * 17
     big = '{"id": 1746714878034235396}'
     for metadata in ("{", "[]", '"words"', "[1]", too_deep, '{"a":' * 200 + "1" + "}" * 200, big, '{"a": NaN}'):
@@ -82,11 +82,11 @@ async def test_bad_metadata_is_refused(http: httpx.AsyncClient, photos: str) -> 
 
 
 async def test_form_without_a_file_is_refused(http: httpx.AsyncClient, photos: str) -> None:
-    """Words are no picture."""
+    """Words are not an image."""
     response = await http.post(f"/collections/{photos}/images", data={"images": "red.png"}, files={})
 
     assert response.status_code == 400
-    assert "at least one picture" in response.json()["detail"]
+    assert "at least one image" in response.json()["detail"]
 
 
 async def test_upload_into_nowhere_is_not_found(http: httpx.AsyncClient) -> None:

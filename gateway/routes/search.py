@@ -1,16 +1,25 @@
-"""A query as a multipart form: its fields, and the search request that they stand for."""
+"""The search route: a query as a form or as JSON."""
 
 from typing import Annotated, Any
 
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from domain.box import Box
+from domain.limits import MAX_PARTS
 from fovea.search.v1 import search_pb2
-from gateway.bodies import parse_json, validated
-from gateway.forms import Form
+from gateway.backends import CallOf
+from gateway.bodies.forms import MULTIPART_TYPE, URLENCODED_TYPE, Form, read_form
+from gateway.bodies.json_body import JSON_TYPE, media_type, off_loop, parse_json, unsupported, validated
+from gateway.bodies.messages import read_json, to_json
+from gateway.openapi import BODY_STATUSES, json_response, problem_responses, request_body, schema_of
+from gateway.routes.collections import CollectionName
 from rpc.errors import InvalidArgument
 from rpc.messages import box_message
 
+router = APIRouter(prefix="/collections/{name}", tags=["search"])
+
+_MAX_FILES = 8
 _EDGES = ("x_min", "y_min", "x_max", "y_max")
 _CONTENTS = ("text", "image", "sketch", "image_id")
 _FILES = ("image", "sketch")
@@ -32,7 +41,7 @@ def _weights(value: Any) -> Any:
 
 
 class QueryForm(BaseModel):
-    """The fields of a query form beside its contents."""
+    """The fields of a query form besides its contents."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +49,7 @@ class QueryForm(BaseModel):
         {}, description='A weight for each content, {"text": 1, "image": 0.5}.'
     )
     region: Annotated[Box, BeforeValidator(_edges)] | None = Field(
-        None, description="x_min,y_min,x_max,y_max: the part of `image` to use, as shares of width and height."
+        None, description="x_min,y_min,x_max,y_max: the part of `image` to use, in normalized coordinates."
     )
     detect: bool = Field(False, description="Make every object found in `image` a query.")
     limit: _Int32 = Field(0, description="The most hits to return; 0 means 10.")
@@ -52,8 +61,65 @@ class QueryForm(BaseModel):
     fold_copies: bool | None = Field(None, description="Fold exact copies into one hit; default true.")
 
 
+_FORM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "image": {"type": "string", "format": "binary", "description": "An image to look for."},
+        "text": {"type": "string", "description": "Words that describe the image."},
+        "sketch": {"type": "string", "format": "binary", "description": "A drawing of what to look for."},
+        "image_id": {"type": "string", "description": "An image stored in this collection."},
+        **QueryForm.model_json_schema()["properties"],
+    },
+}
+_BODY = {
+    MULTIPART_TYPE: {"schema": _FORM_SCHEMA},
+    JSON_TYPE: {
+        "schema": schema_of(search_pb2.SearchRequest.DESCRIPTOR),
+        "example": {"parts": [{"image_id": "0123456789abcdef0123456789abcdef"}], "limit": 10},
+    },
+}
+
+
+@router.post(
+    "/search",
+    openapi_extra=request_body(_BODY),
+    responses={
+        200: json_response(schema_of(search_pb2.SearchResponse.DESCRIPTOR), "What was found, best first."),
+        **problem_responses(*BODY_STATUSES, 404, 412),
+    },
+)
+async def search(name: CollectionName, request: Request, call: CallOf) -> dict[str, Any]:
+    """Find images with a query made of parts: words, images, sketches, stored images, embeddings."""
+    query = await _read_query(request, name)
+    response = await call.unary("search", call.backends.search.Search, query)
+    return to_json(response)
+
+
+async def _read_query(request: Request, collection: str) -> search_pb2.SearchRequest:
+    if media_type(request) == JSON_TYPE:
+        body = await request.body()
+        return await off_loop(lambda: _query_of_json(body, collection), len(body))
+    if media_type(request) not in (MULTIPART_TYPE, URLENCODED_TYPE):
+        raise unsupported(f"send the query as {MULTIPART_TYPE} or {JSON_TYPE}")
+    return query_of_form(await read_form(request, max_files=_MAX_FILES), collection)
+
+
+def _query_of_json(body: bytes, collection: str) -> search_pb2.SearchRequest:
+    fields = parse_json(body)
+    if not isinstance(fields, dict):
+        raise InvalidArgument("the body must be a JSON object with parts")
+    parts = fields.get("parts", ())
+    if isinstance(parts, list) and len(parts) > MAX_PARTS:
+        raise InvalidArgument(f"parts: a query has at most {MAX_PARTS}, this one has {len(parts):,}")
+    query = read_json(fields, search_pb2.SearchRequest())
+    if query.collection not in ("", collection):
+        raise InvalidArgument(f"collection: the address names {collection!r}, the body {query.collection!r}")
+    query.collection = collection
+    return query
+
+
 def query_of_form(form: Form, collection: str) -> search_pb2.SearchRequest:
-    """The search request that a form stands for; an empty field counts as absent."""
+    """The search request that a form describes."""
     contents = _contents(form)
     fields = _fields(form)
     return search_pb2.SearchRequest(

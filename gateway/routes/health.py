@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from gateway.backends import BackendsOf
+from gateway.backends import CallOf
 from rpc.health import READINESS
 
 router = APIRouter(tags=["health"])
@@ -21,22 +21,18 @@ _CHECK_TIMEOUT_S = 2.0
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Tell that the gateway is alive."""
+    """Answer that the gateway is alive."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: {"description": "A service behind is not ready."}})
-async def readyz(backends: BackendsOf) -> JSONResponse:
-    """Tell whether the services behind can answer, each by name."""
-    statuses = await asyncio.gather(*(_status_of(stub) for stub in backends.health.values()))
-    is_ready = all(status == "SERVING" for status in statuses)
-    return JSONResponse(
-        {
-            "status": "ready" if is_ready else "not ready",
-            "services": dict(zip(backends.health, statuses, strict=True)),
-        },
-        HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE,
-    )
+@router.get("/readyz", responses={503: {"description": "A service is not ready."}})
+async def readyz(call: CallOf) -> JSONResponse:
+    """Check whether the services can answer, each by name."""
+    statuses = await asyncio.gather(*map(_status_of, call.backends.health.values()))
+    services = dict(zip(call.backends.health, statuses, strict=True))
+    if all(status == "SERVING" for status in statuses):
+        return JSONResponse({"status": "ready", "services": services})
+    return JSONResponse({"status": "not ready", "services": services}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @router.get("/metrics", response_class=Response)

@@ -1,13 +1,18 @@
-"""Forms: multipart and urlencoded bodies as fields and files, with their parts counted before they are parsed."""
+"""Form bodies: multipart and urlencoded, as fields and files.
+
+Starlette's own parser decodes fields with the codec that a caller names, writes large files to disk and takes a form
+whose last boundary is missing. This one knows UTF-8 only (RFC 7578), cuts the parts out of the body, which is in memory
+already, and counts them before it reads any.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from urllib.parse import parse_qsl
 
+from fastapi import Request
 from python_multipart.multipart import parse_options_header
-from starlette.exceptions import HTTPException
 
+from gateway.bodies.json_body import off_loop, unsupported
 from rpc.errors import InvalidArgument
 
 MULTIPART_TYPE = "multipart/form-data"
@@ -15,7 +20,7 @@ URLENCODED_TYPE = "application/x-www-form-urlencoded"
 
 _MAX_FIELDS = 64
 _MAX_FIELD_BYTES = 1 << 20
-_MAX_HEAD_BYTES = 8 << 10
+_MAX_HEADER_BYTES = 8 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +34,40 @@ class FormFile:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form's texts by their field, and its files in their order."""
+    """A form's text fields by name, and its files in their order."""
 
     fields: Mapping[str, str]
     files: Sequence[FormFile]
 
     def file(self, field: str) -> bytes | None:
-        """The bytes of the one file under this field; None where there is none."""
+        """The bytes of this field's only file; None where there is none."""
         if field in self.fields:
-            raise InvalidArgument(f"{field}: send the picture as a file of the form, not as text")
+            raise InvalidArgument(f"{field}: send the image as a file of the form, not as text")
         found = [each.data for each in self.files if each.field == field]
         if len(found) > 1:
             raise InvalidArgument(f"{field}: a form takes one; send JSON with parts to combine several")
         return found[0] if found else None
 
 
+async def read_form(request: Request, *, max_files: int) -> Form:
+    """The form in the request's body; raises InvalidArgument."""
+    body = await request.body()
+    content_type = request.headers.get("content-type", "")
+    return await off_loop(lambda: parse_form(body, content_type, max_files=max_files), len(body))
+
+
 def parse_form(body: bytes, content_type: str, *, max_files: int) -> Form:
-    """The form in a body. A field that was left empty is absent; each text field comes once, as UTF-8."""
+    """The form in a body: empty fields are left out; raises InvalidArgument where a text field comes twice."""
     kind, options = parse_options_header(content_type)
     if kind == URLENCODED_TYPE.encode():
         return Form(_unique(_parse_urlencoded(body)), ())
     if kind != MULTIPART_TYPE.encode():
-        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send the form as {MULTIPART_TYPE}")
+        raise unsupported(f"send the form as {MULTIPART_TYPE}")
     parts = list(_parse_multipart(body, options.get(b"boundary", b""), max_files + _MAX_FIELDS))
     files = [part for part in parts if isinstance(part, FormFile)]
     if len(files) > max_files:
         raise InvalidArgument(f"the form has more than {max_files} files; send fewer at once")
-    # A browser sends a file field that nothing was chosen for as an empty file without a name.
+    # For a file field without a choice browsers send an empty file without a name.
     return Form(
         _unique([part for part in parts if not isinstance(part, FormFile)]),
         [file for file in files if file.filename or file.data],
@@ -80,13 +92,13 @@ def _parse_urlencoded(body: bytes) -> list[tuple[str, str]]:
 
 
 def _parse_multipart(body: bytes, boundary: bytes, max_parts: int) -> Iterator[FormFile | tuple[str, str]]:
-    """The parts of RFC 2046: each begins with a delimiter line, and a last one closes the form."""
+    """The parts of a body as RFC 2046 delimits them."""
     if not boundary:
         raise InvalidArgument("the form cannot be read: its content type names no boundary")
     delimiter = b"\r\n--" + boundary
     if body.count(delimiter) > max_parts + 1:
         raise InvalidArgument(f"the form has more than {max_parts} parts; send fewer at once")
-    # The first delimiter may stand at the very beginning, where no line ends before it.
+    # The first delimiter may be at the start of the body, without the line break before it.
     begin = len(delimiter) - 2 if body.startswith(delimiter[2:]) else _next(body, delimiter, 0) + len(delimiter)
     while not body.startswith(b"--", begin):
         end = _next(body, delimiter, begin)
@@ -102,10 +114,10 @@ def _next(body: bytes, delimiter: bytes, start: int) -> int:
 
 
 def _part(body: bytes, begin: int, end: int) -> FormFile | tuple[str, str]:
-    """The part between two delimiters: a head, a blank line and the content."""
-    blank = body.find(b"\r\n\r\n", begin, min(end, begin + _MAX_HEAD_BYTES))
+    """The part between two delimiters: headers, a blank line and the content."""
+    blank = body.find(b"\r\n\r\n", begin, min(end, begin + _MAX_HEADER_BYTES))
     if blank < 0:
-        raise InvalidArgument(f"the form cannot be read: a part has no head of at most {_MAX_HEAD_BYTES:,} bytes")
+        raise InvalidArgument(f"the form cannot be read: a part has no head of at most {_MAX_HEADER_BYTES:,} bytes")
     options = _disposition(body[begin:blank])
     name = _text(options.get(b"name", b""), "a field's name")
     if not name:

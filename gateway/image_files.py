@@ -1,4 +1,4 @@
-"""The bytes of known pictures: read below the image roots or from the uploads, decoded and scaled on a few threads."""
+"""Stored images as files: read below the image roots or from the uploads, and scaled on a few threads."""
 
 import asyncio
 import hashlib
@@ -25,53 +25,46 @@ THUMBNAIL_SIZES_PX = (128, 256, 512, 1024)
 
 _MAX_WAITING = 256
 _WEBP_QUALITY = 82
-_MEDIA_TYPES = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "WEBP": "image/webp",
-    "GIF": "image/gif",
-    "BMP": "image/bmp",
-    "TIFF": "image/tiff",
-}
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """The bytes of a picture and the type that they really have."""
+class ImageFile:
+    """The bytes of an image, and the media type that they have whatever the file's name says."""
 
     data: bytes
     media_type: str
 
 
-class Pictures:
-    """Reads and scales pictures on threads of its own."""
+class ImageFiles:
+    """Reads stored images by uri and hash. All disk access, decoding and scaling happens on its threads."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._roots = ImageRoots(settings.roots)
         self._uploads = Uploads(settings.uploads) if settings.uploads else None
         self._max_bytes = settings.max_picture_mib << 20
         self._memory = DecodeBudget(settings.thumbnail_mib << 20)
-        self._wait_s = settings.request_timeout_s
-        self._pool = ThreadPoolExecutor(settings.thumbnail_threads, thread_name_prefix="pictures")
+        self._timeout_s = settings.request_timeout_s
+        self._pool = ThreadPoolExecutor(settings.thumbnail_threads, thread_name_prefix="images")
         self._waiting = 0
 
     def close(self) -> None:
-        """Ends the threads once their current picture is done."""
+        """Ends the threads after their current image."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     async def verify(self, uri: str, sha256: str) -> None:
-        """Raises what `content` would raise of the bytes, without showing them."""
+        """Raises what `content` would raise, without the work of making a response."""
         await self._in_pool(lambda: self._read(uri, sha256))
 
-    async def content(self, uri: str, sha256: str) -> Content:
-        """The picture as it is stored; a ServiceError says why it cannot be had."""
-        return await self._in_pool(lambda: _content_of(self._read(uri, sha256)))
+    async def content(self, uri: str, sha256: str) -> ImageFile:
+        """The image as it is stored; raises a ServiceError."""
+        return await self._in_pool(lambda: _unchanged(self._read(uri, sha256)))
 
-    async def thumbnail(self, uri: str, sha256: str, size_px: int) -> Content:
-        """The picture made anew as WebP, its longer side `size_px` or less."""
-        return await self._in_pool(lambda: self._thumbnail(self._read(uri, sha256), size_px))
+    async def thumbnail(self, uri: str, sha256: str, size_px: int) -> ImageFile:
+        """The image as WebP, upright, its longer side at most `size_px`; raises a ServiceError."""
+        # Read and scaled in one step, so that only as many files are in memory as there are threads.
+        return await self._in_pool(lambda: self._scaled(self._read(uri, sha256), size_px))
 
     async def _in_pool(self, work: Callable[[], _T]) -> _T:
         if self._waiting >= _MAX_WAITING:
@@ -84,58 +77,58 @@ class Pictures:
             self._waiting -= 1
 
     def _read(self, uri: str, sha256: str) -> bytes:
-        """The bytes with this hash, from where the uri says, or from the uploads where they came with the request.
+        """The bytes from the uri, or, where they came with an ingest request, from the uploads.
 
-        Each answer hashes what it shows: a file of the same name, size and time may hold another picture.
+        They are hashed for every response: a file of the same name, size and time may hold another image.
         """
         try:
-            return _same(self._roots.read(uri, self._max_bytes), sha256)
+            return _verified(self._roots.read(uri, self._max_bytes), sha256)
         except SourceError as error:
             if self._uploads is None:
                 raise
             try:
-                return _same(self._uploads.read(sha256), sha256)
+                return _verified(self._uploads.read(sha256), sha256)
             except MissingSourceError:
                 raise error from None
 
-    def _thumbnail(self, data: bytes, size_px: int) -> Content:
+    def _scaled(self, data: bytes, size_px: int) -> ImageFile:
         opened, box_px = open_image(data), (size_px, size_px)
-        with self._memory.reserve(opened.decode_bytes(enough_px=box_px), self._wait_s):
+        with self._memory.reserve(opened.decode_bytes(enough_px=box_px), self._timeout_s):
             image = Image.fromarray(opened.decode(enough_px=box_px).pixels)
             image.thumbnail(box_px)
         encoded = io.BytesIO()
         image.save(encoded, "WEBP", quality=_WEBP_QUALITY)
-        return Content(encoded.getvalue(), "image/webp")
+        return ImageFile(encoded.getvalue(), "image/webp")
 
 
 class _ChangedSourceError(SourceError):
     """The bytes are not those that were embedded."""
 
 
-def _same(data: bytes, sha256: str) -> bytes:
+def _verified(data: bytes, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise _ChangedSourceError
     return data
 
 
-def _content_of(data: bytes) -> Content:
-    return Content(data, _MEDIA_TYPES[probe(data).format])
+def _unchanged(data: bytes) -> ImageFile:
+    return ImageFile(data, Image.MIME[probe(data).format])
 
 
 @contextmanager
 def _service_errors() -> Iterator[None]:
-    """Says what went wrong to people who look at a picture; the sources speak to those who send one."""
+    """Errors for those who view an image; the messages of `sources` are for those who ingest one."""
     try:
         yield
     except OutsideRootsError as error:
-        raise PermissionDenied("the picture lies outside the image roots, so it is not shown") from error
+        raise PermissionDenied("the image lies outside the image roots, so it is not shown") from error
     except MissingSourceError as error:
-        raise NotFound("the picture's file is no longer where it was ingested from") from error
+        raise NotFound("the image's file is no longer where it was ingested from") from error
     except _ChangedSourceError as error:
-        message = "the picture's file was changed since its ingest, so it is not shown; ingest it again"
+        message = "the image's file was changed since its ingest, so it is not shown; ingest it again"
         raise FailedPrecondition(message, reason=CHANGED_SINCE_INGEST) from error
     except SourceError as error:
-        raise FailedPrecondition(f"the picture cannot be shown: {error}") from error
+        raise FailedPrecondition(f"the image cannot be shown: {error}") from error
     except TimeoutError as error:
         raise _busy() from error
     except InvalidContent as error:
@@ -143,4 +136,4 @@ def _service_errors() -> Iterator[None]:
 
 
 def _busy() -> Overloaded:
-    return Overloaded("too many pictures are being read at once; ask again a little later", retry_after_s=1)
+    return Overloaded("too many images are being read at once; ask again a little later", retry_after_s=1)

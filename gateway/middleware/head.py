@@ -4,13 +4,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """Has a HEAD request worked on as a GET, and ends the answer where its body would begin."""
+    """Handles a HEAD request as a GET and ends the response before its body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Takes one ASGI call."""
+        """Handles one request."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
@@ -21,7 +21,7 @@ class HeadAsGet:
             if message["type"] == "http.response.start":
                 await send(message)
             elif not has_ended:
-                # The server now tells a stream that its reader is gone, which ends it.
+                # From now on the server reports a disconnect, which ends a response that streams.
                 has_ended = True
                 await send({"type": "http.response.body", "body": b""})
 

@@ -1,4 +1,4 @@
-"""Request bodies as JSON and as forms: checked at the edge, and parsed off the event loop where that takes long."""
+"""JSON bodies from untrusted clients: limits first, then parsing, off the event loop where it takes long."""
 
 import asyncio
 import json
@@ -12,23 +12,22 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
-from gateway.forms import Form, parse_form
 from rpc.errors import InvalidArgument
 
 JSON_TYPE = "application/json"
 
 _MAX_VALUES = 10_000
-# A Struct takes three levels of a message for one of JSON, and protobuf reads a hundred.
+# One level of JSON is three levels of a Struct message, and protobuf reads at most a hundred.
 _MAX_DEPTH = 24
-# Below this size a thread costs more than the parsing.
+# Below this size starting a thread costs more than the parsing.
 _INLINE_BYTES = 64 << 10
 
-_M = TypeVar("_M", bound=BaseModel)
+_Model = TypeVar("_Model", bound=BaseModel)
 _T = TypeVar("_T")
 
 
 async def off_loop(work: Callable[[], _T], size: int) -> _T:
-    """Runs work on a body of so many bytes, on a thread where the event loop would wait for it."""
+    """Does work on `size` bytes; on a thread where it would block the event loop."""
     return work() if size <= _INLINE_BYTES else await asyncio.to_thread(work)
 
 
@@ -38,21 +37,17 @@ def media_type(request: Request) -> str:
 
 
 def unsupported(message: str) -> HTTPException:
-    """The answer to a content type that a route does not take."""
+    """The error for a content type that a route does not read."""
     return HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message)
 
 
-async def read_form(request: Request, *, max_files: int) -> Form:
-    """The form in the body; InvalidArgument says what is wrong with it."""
-    body = await request.body()
-    content_type = request.headers.get("content-type", "")
-    return await off_loop(lambda: parse_form(body, content_type, max_files=max_files), len(body))
+def json_body(model: type[_Model]) -> Callable[[Request], Awaitable[_Model]]:
+    """A dependency that reads the body as JSON into a model.
 
+    FastAPI's own body parameters would call `json.loads` on the event loop and without these limits.
+    """
 
-def json_body(model: type[_M]) -> Callable[[Request], Awaitable[_M]]:
-    """A dependency that reads the body as JSON into a model."""
-
-    async def read(request: Request) -> _M:
+    async def read(request: Request) -> _Model:
         if media_type(request) != JSON_TYPE:
             raise unsupported("send the body as application/json")
         body = await request.body()
@@ -61,7 +56,7 @@ def json_body(model: type[_M]) -> Callable[[Request], Awaitable[_M]]:
     return read
 
 
-def validated(model: type[_M], values: Any) -> _M:
+def validated(model: type[_Model], values: Any) -> _Model:
     """The values as a model; RequestValidationError names each field that does not fit."""
     try:
         return model.model_validate(values)
@@ -70,10 +65,10 @@ def validated(model: type[_M], values: Any) -> _M:
 
 
 def parse_json(text: bytes | str, name: str = "the body", *, max_values: int = _MAX_VALUES) -> Any:
-    """JSON from a stranger: UTF-8 without lone surrogates, finite numbers, not too many values or levels; else InvalidArgument.
+    """Parses UTF-8 without lone surrogates and with finite numbers, within the limits; raises InvalidArgument.
 
-    The values are counted by their punctuation before a single one is parsed: a few bytes each, they would take a
-    thousand times as long as the same bytes of one string.
+    Values are counted by their punctuation before the parsing: a body of tiny values takes a thousand times as long to
+    parse as one string of the same size.
     """
     try:
         text = text.decode() if isinstance(text, bytes) else text
@@ -82,6 +77,7 @@ def parse_json(text: bytes | str, name: str = "the body", *, max_values: int = _
         value = json.loads(text, parse_float=_finite, parse_constant=_finite)
         if _depth(value) > _MAX_DEPTH:
             raise InvalidArgument(f"{name}: this JSON nests deeper than {_MAX_DEPTH} levels")
+        # Only an escape can put a surrogate into text that was decoded from UTF-8; encoding finds a lone one.
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeError as error:

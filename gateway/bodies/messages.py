@@ -1,0 +1,68 @@
+"""Proto messages as JSON, under their proto field names."""
+
+from typing import Any, TypeVar, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.message import Message
+
+from rpc.errors import InvalidArgument
+
+_STRUCT = "google.protobuf.Struct"
+
+WELL_KNOWN: dict[str, dict[str, Any]] = {
+    _STRUCT: {"type": "object"},
+    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    "google.rpc.Status": {"type": "object", "description": "A problem document (RFC 9457)."},
+}
+"""The messages that JSON writes in a form of their own, with the schema of that form."""
+
+# Doubles hold every integer below this one.
+_EXACT = 2**53
+
+_Message = TypeVar("_Message", bound=Message)
+
+
+def to_json(message: Message) -> dict[str, Any]:
+    """The message with its zeros and empty lists; 64-bit integers are numbers."""
+    fields = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return _with_integers(fields, cast("Descriptor", message.DESCRIPTOR))
+
+
+def read_json(body: Any, message: _Message) -> _Message:
+    """Fills the message from JSON under proto or camelCase names; raises InvalidArgument."""
+    try:
+        return ParseDict(body, message)
+    except (ParseError, ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
+        # ParseDict checks most values itself; for the rest Python's own errors escape from it.
+        raise InvalidArgument(f"the body does not fit {message.DESCRIPTOR.name}: {error}") from error
+
+
+def _with_integers(fields: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
+    """The fields with numbers where the proto mapping writes 64-bit integers as text and a Struct's integers as 3.0."""
+    kinds = descriptor.fields_by_name
+    return {
+        name: [_with_integer(each, kinds[name]) for each in value]
+        if kinds[name].is_repeated
+        else _with_integer(value, kinds[name])
+        for name, value in fields.items()
+    }
+
+
+def _with_integer(value: Any, field: FieldDescriptor) -> Any:
+    # The mapping writes 64-bit integers as text, since JavaScript's numbers are doubles; our counts stay below 2**53.
+    if field.cpp_type == FieldDescriptor.CPPTYPE_UINT64:
+        return int(value)
+    if field.message_type is None or not isinstance(value, dict):
+        return value
+    if field.message_type.full_name == _STRUCT:
+        return _integers(value)
+    return value if field.message_type.full_name in WELL_KNOWN else _with_integers(value, field.message_type)
+
+
+def _integers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _integers(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_integers(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
