@@ -33,7 +33,7 @@ class CollectionBody(BaseModel):
     encoder: str = Field(description="The bundle that embeds its images, see /encoders.", examples=["general"])
     mode: _Mode = Field("whole_image", description="One embedding for each image, or for each object found in it.")
     detector: str = Field("", description="The bundle that finds its objects, in objects mode.")
-    index: str = Field("", description="The Milvus index type; empty: chosen by size.")
+    index: str = Field("", description="The Milvus index type; empty: HNSW on a server, FLAT embedded.")
 
 
 @router.get("", responses={200: json_response(_COLLECTIONS, "All collections by name, with their counts.")})
