@@ -159,6 +159,16 @@ def test_every_make_target_that_the_pages_name_is_there() -> None:
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
 
 
+def test_every_module_that_the_pages_run_is_there() -> None:
+    """`python -m` finds what the pages tell readers to run."""
+    text = "\n".join(page.read_text() for page in PAGES)
+    modules = {name.replace(".", "/") for name in re.findall(r"python -m ([a-z_.]*[a-z_])", text)}
+
+    assert {
+        name for name in modules if not ((ROOT / f"{name}.py").exists() or (ROOT / name / "__main__.py").exists())
+    } == set()
+
+
 def test_every_route_is_on_its_page() -> None:
     """docs/http.md names the path of every route."""
     page = (DOCS / "http.md").read_text()
