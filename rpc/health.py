@@ -92,7 +92,7 @@ class ThreadHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     def _publish(self, changed: Statuses) -> None:
         self._statuses = changed
         with self._lock:
-            watchers = list(self._watchers)
+            watchers = list(self._watchers)  # a copy, so that watchers may come and go while others are sent to
         for watcher in watchers:
             watcher.update(self._status)
 

@@ -95,6 +95,7 @@ def _refused(name: str, why: str) -> InvalidArgument:
 def _cut(value: Any, level: int) -> Any:
     if not isinstance(value, dict | list):
         return value
+    # Decoders of the client's side give up at their own depth, and one such image would spoil a whole page of answers.
     if level > MAX_METADATA_LEVELS:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, dict):

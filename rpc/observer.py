@@ -39,6 +39,7 @@ class ObservedCall:
 
     def __exit__(self, *_: object) -> None:
         duration_s = time.perf_counter() - self._started_s
+        # Here and nowhere else, so that the metrics and the log line of a call always agree.
         REQUESTS.labels(self.service, self.method, self.code).inc()
         REQUEST_DURATION.labels(self.service, self.method).observe(duration_s)
         logger.info("call", extra=self._labels | {"code": self.code, "duration_ms": round(duration_s * 1000, 2)})

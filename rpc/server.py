@@ -115,7 +115,7 @@ class AsyncServer:
         )
         self._register(self._server)
         self.port = _open(self._server, settings.address, self._services, self._health)
-        await self._health.show(ready=await self._answers())
+        await self._health.show(ready=await self._can_serve())
         await self._server.start()
         self._watcher = asyncio.create_task(self._watch_readiness(), name="readiness")
         logger.info("listening", extra={"address": settings.address, "port": self.port})
@@ -140,9 +140,9 @@ class AsyncServer:
     async def _watch_readiness(self) -> None:
         while True:
             await asyncio.sleep(_READINESS_PERIOD_S)
-            await self._health.show(ready=await self._answers())
+            await self._health.show(ready=await self._can_serve())
 
-    async def _answers(self) -> bool:
+    async def _can_serve(self) -> bool:
         try:
             async with asyncio.timeout(_READINESS_TIMEOUT_S):
                 return await self._is_ready()

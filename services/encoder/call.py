@@ -70,6 +70,7 @@ class ModelCall(Generic[Answer]):
 
     def fail(self, error: ServiceError) -> None:
         """End the call; the first error is the one that counts."""
+        # A call can fail in several threads at once: its decoders, its model, its caller's deadline.
         with self._lock:
             if self._error is None:
                 self._error = error

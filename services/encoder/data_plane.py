@@ -103,7 +103,7 @@ class DataPlane:
 
 
 def require_counts(inputs: int, *, results: int = 0, field: str = "inputs") -> None:
-    """Refuse a call of too many or no inputs by their numbers, before any of them is read."""
+    """Refuse no inputs and too many, by their numbers alone: a message of 64 MiB can hold millions of empty ones."""
     if not 1 <= inputs <= MAX_INPUTS:
         raise InvalidArgument(f"{field}: send 1 to {MAX_INPUTS} in one call, not {inputs}")
     if results > MAX_RESULTS:

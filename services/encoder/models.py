@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from encoders.bundle import Bundle
 from encoders.errors import BundleError
@@ -17,8 +17,6 @@ from services.encoder.decoders import Decoders
 from services.encoder.readers import ImageReader, TextReader
 from services.encoder.served_model import Detector, Encoder, ServedModel
 from services.encoder.settings import EncoderSettings
-
-Answer = TypeVar("Answer")
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +64,7 @@ class Models:
         """Whether every model can run inputs."""
         return all(batcher.is_alive for batcher in self._batchers)
 
-    def _served(self, session: Session[Answer]) -> ServedModel[Answer]:
+    def _served(self, session: Session[Any]) -> ServedModel[Any]:
         session.warm_up()
         bundle, graph = session.bundle, session.graph
         logger.info(

@@ -61,9 +61,8 @@ class OpenInferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
         model = self._plane.model(request.model_name, request.model_version)
         if model.bundle.kind == "detector":
             raise Unimplemented(f"{model.bundle.name} is a detector; call fovea.detector.v1.DetectorService")
-        for output in request.outputs:
-            if output.name != OUTPUT:
-                raise InvalidArgument(f"outputs: there is {OUTPUT!r}, not {output.name!r}")
+        if unknown := [output.name for output in request.outputs if output.name != OUTPUT]:
+            raise InvalidArgument(f"outputs: there is {OUTPUT!r}, not {unknown[0]!r}")
         return _response(request, model.bundle, self._encoded(request, model, context))
 
     def _encoded(self, request: oip.ModelInferRequest, model: Encoder, context: grpc.ServicerContext) -> EncodedInputs:
