@@ -23,7 +23,7 @@ $(VENV): pyproject.toml constraints.txt scripts/venv
 	@scripts/venv
 	@touch $@
 
-$(TRAINING): $(VENV)
+$(TRAINING): $(VENV) packages/fovea-training/pyproject.toml
 	@scripts/venv training
 	@touch $@
 
@@ -53,7 +53,7 @@ check: $(TRAINING) ## format, lint, types, import contracts, the contract's lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python protos/compile.py --check
 
 protos: $(VENV) ## compile the contract to stubs

@@ -1,4 +1,4 @@
-"""Search on the embedded stores right after an ingest: the time beyond the encoding, at 5,000 and 20,000 pictures.
+"""Search on the embedded stores right after an ingest: the time beyond the encoding, at 5,000 and 20,000 images.
 
 python -m benchmarks.embedded [--counts 5000 20000]
 """
@@ -28,12 +28,12 @@ _DIFFERENT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Endlessly many different pictures: the photos, then ever narrower cuts of them."""
+    """Endlessly many different images: the photos, then ever narrower cuts of them."""
 
     photos: list[Path]
 
-    def picture(self, number: int) -> bytes:
-        """The encoded picture of that number."""
+    def image(self, number: int) -> bytes:
+        """The encoded image of that number."""
         photo, cut = self.photos[number % len(self.photos)], number // len(self.photos)
         if cut == 0:
             return photo.read_bytes()
@@ -46,16 +46,16 @@ class Gallery:
 
 
 def fill_up(channel: grpc.Channel, gallery: Gallery, numbers: range) -> float:
-    """Ingests pictures; returns how many a second."""
+    """Ingests images; returns how many a second."""
     stub, started_s = ingest_pb2_grpc.IngestServiceStub(channel), time.perf_counter()
 
     def requests() -> Iterator[ingest_pb2.IngestRequest]:
         for number in numbers:
-            item = ingest_pb2.Item(uri=f"picture-{number}", image=gallery.picture(number))
+            item = ingest_pb2.Item(uri=f"image-{number}", image=gallery.image(number))
             yield ingest_pb2.IngestRequest(collection=_COLLECTION, item=item)
 
     added = sum(answer.status == ingest_pb2.INGEST_STATUS_ADDED for answer in stub.Ingest(requests()))
-    assert added == len(numbers), "every picture is new"
+    assert added == len(numbers), "every image is new"
     return added / (time.perf_counter() - started_s)
 
 
@@ -64,7 +64,7 @@ def beyond_encoding_ms(channel: grpc.Channel, gallery: Gallery) -> float:
     stub = search_pb2_grpc.SearchServiceStub(channel)
     waited_ms = []
     for number in range(_QUERIES):
-        part = search_pb2.QueryPart(image=gallery.picture(number))
+        part = search_pb2.QueryPart(image=gallery.image(number))
         started_s = time.perf_counter()
         response = stub.Search(search_pb2.SearchRequest(collection=_COLLECTION, parts=[part]))
         waited_ms.append(1000 * (time.perf_counter() - started_s) - response.timings.encode_ms)
@@ -80,7 +80,7 @@ def measure(run: dict[str, Any], gallery: Gallery, counts: list[int]) -> None:
         )
         for start, end in zip([0, *counts], counts, strict=False):
             rate = fill_up(ingest, gallery, range(start, end))
-            print(f"{end:6} pictures: {beyond_encoding_ms(search, gallery):5.1f} ms beyond encoding, {rate:.0f}/s in")
+            print(f"{end:6} images: {beyond_encoding_ms(search, gallery):5.1f} ms beyond encoding, {rate:.0f}/s in")
 
 
 def main() -> None:

@@ -30,9 +30,9 @@ _OVERLOAD_S = 10.0
 
 def hold(run: dict[str, Any], folder: Path, *, seconds: float) -> bool:
     """Runs both loads and prints them; whether the 32 callers saw no error."""
-    pictures = photos(300, folder / "photos")
-    fill(run["ingest"], _COLLECTION, pictures, encoder="general")
-    queries = [search_pb2.QueryPart(image=picture.read_bytes()) for picture in pictures]
+    images = photos(300, folder / "photos")
+    fill(run["ingest"], _COLLECTION, images, encoder="general")
+    queries = [search_pb2.QueryPart(image=image.read_bytes()) for image in images]
     requests = [search_pb2.SearchRequest(collection=_COLLECTION, parts=[part]) for part in queries]
     write_requests(folder / "search.requests", [request.SerializeToString() for request in requests])
     _load(run, folder, callers=_CALLERS, seconds=10.0)

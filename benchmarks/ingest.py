@@ -35,6 +35,6 @@ def measure_ingest(run: dict[str, Any], photos: list[Path], bundle: Path, folder
 
 
 def _raw(bundle: Path, listed: Path) -> float:
-    command = [sys.executable, "-m", "benchmarks.raw", str(bundle), "--pictures", str(listed)]
+    command = [sys.executable, "-m", "benchmarks.raw", str(bundle), "--images", str(listed)]
     output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
     return float(json.loads(output)["per_s"])

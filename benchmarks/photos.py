@@ -10,10 +10,10 @@ _REAL = ROOT.parent / "shared" / "realdata" / "grocery" / "train"
 
 
 def photos(count: int, folder: Path) -> list[Path]:
-    """`count` different picture files; drawn ones are written below `folder`."""
+    """`count` different image files; drawn ones are written below `folder`."""
     real = sorted(_REAL.rglob("*.jpg"))[:count]
     if len(real) == count:
         return real
-    drawing = [sys.executable, "-m", "training.world.gallery", "--out", str(folder), "--count", str(count)]
+    drawing = [sys.executable, "-m", "world.gallery", "--out", str(folder), "--count", str(count)]
     subprocess.run(drawing, cwd=ROOT, check=True)
     return sorted(folder.glob("*.jpg"))

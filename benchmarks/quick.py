@@ -31,11 +31,11 @@ _GOALS = {"model_busy": (">=", 0.85), "served_over_raw": (">=", 0.80), "search_o
 
 def measure(folder: Path) -> dict[str, float]:
     """All figures by name."""
-    pictures = photos(PHOTOS, folder / "photos")
+    images = photos(PHOTOS, folder / "photos")
     figures: dict[str, float] = asdict(measure_encoder(_BUNDLE, folder, pairs=PAIRS, seconds=4.0))
     with milvus_standalone_server() as milvus_uri, system(folder / "data", milvus_uri=milvus_uri) as run:
-        figures |= asdict(measure_search(run, pictures[:500], encoder=_BUNDLE.name, pairs=PAIRS, seconds=1.0))
-        figures |= asdict(measure_ingest(run, pictures, _BUNDLE, folder, pairs=PAIRS))
+        figures |= asdict(measure_search(run, images[:500], encoder=_BUNDLE.name, pairs=PAIRS, seconds=1.0))
+        figures |= asdict(measure_ingest(run, images, _BUNDLE, folder, pairs=PAIRS))
     return figures
 
 

@@ -1,7 +1,7 @@
 """The raw limit: bare ONNX Runtime in a loop, without a wire, in a process of its own.
 
     python -m benchmarks.raw BUNDLE --seconds 4          the model alone, inputs ready in memory
-    python -m benchmarks.raw BUNDLE --pictures FILE      decoding on all cores beside the model, each picture once
+    python -m benchmarks.raw BUNDLE --images FILE      decoding on all cores beside the model, each image once
 
 Prints one JSON line: {"per_s": items a second, "batch": the batch that did best}.
 """
@@ -40,14 +40,14 @@ def best_batch(model: onnxruntime.InferenceSession, size: tuple[int, int]) -> in
 
 
 def with_decoding(
-    model: onnxruntime.InferenceSession, preprocessing: Preprocessing, pictures: list[Path], batch: int
+    model: onnxruntime.InferenceSession, preprocessing: Preprocessing, images: list[Path], batch: int
 ) -> float:
-    """Pictures a second from encoded bytes, decoded by as many threads as there are cores while the model runs."""
+    """Images a second from encoded bytes, decoded by as many threads as there are cores while the model runs."""
     started_s = time.perf_counter()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for pixels in _batches(pool.map(lambda path: _pixels(path, preprocessing), pictures), batch):
+        for pixels in _batches(pool.map(lambda path: _pixels(path, preprocessing), images), batch):
             model.run(["embedding"], {"image": pixels})
-    return len(pictures) / (time.perf_counter() - started_s)
+    return len(images) / (time.perf_counter() - started_s)
 
 
 def _rate(model: onnxruntime.InferenceSession, pixels: Pixels, *, seconds: float) -> float:
@@ -87,17 +87,17 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--pictures", type=Path, help="a file with one path a line")
+    parser.add_argument("--images", type=Path, help="a file with one path a line")
     arguments = parser.parse_args()
     bundle = Bundle.load(arguments.bundle)
     model = open_model(bundle, threads=arguments.threads)
     preprocessing = bundle.image_preprocessing
     batch = best_batch(model, preprocessing.size)
-    if arguments.pictures is None:
+    if arguments.images is None:
         per_s = _rate(model, noise(preprocessing.size, batch), seconds=arguments.seconds)
     else:
-        pictures = [Path(line) for line in arguments.pictures.read_text().splitlines()]
-        per_s = with_decoding(model, preprocessing, pictures, batch)
+        images = [Path(line) for line in arguments.images.read_text().splitlines()]
+        per_s = with_decoding(model, preprocessing, images, batch)
     print(json.dumps({"per_s": per_s, "batch": batch}))
 
 

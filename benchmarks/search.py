@@ -1,4 +1,4 @@
-"""Search beside the sum of its parts: one caller asks for one picture, then encoder, Milvus and Redis are asked alone."""
+"""Search beside the sum of its parts: one caller asks for one image, then encoder, Milvus and Redis are asked alone."""
 
 import time
 from collections import defaultdict
@@ -115,7 +115,7 @@ def _encode(channel: grpc.Channel, queries: list[bytes]) -> Callable[[], object]
 
 
 def _embeddings(channel: grpc.Channel, queries: list[bytes]) -> list[Embedding]:
-    """The vectors that search looks for, so that Milvus alone does the same work."""
+    """The embeddings that search looks for, so that Milvus alone does the same work."""
     inputs = [encoder_pb2.Input(image=query) for query in queries]
     response = encoder_pb2_grpc.EncoderServiceStub(channel).Encode(encoder_pb2.EncodeRequest(inputs=inputs))
     return [np.frombuffer(result.embedding, dtype="<f4") for result in response.results]
@@ -143,11 +143,11 @@ def _redis(url: str) -> Callable[[], object]:
     random = Random(7)
 
     def look_up() -> object:
-        wanted: dict[bytes | str, list[bytes | str]] = defaultdict(list)
+        ids_of: dict[bytes | str, list[bytes | str]] = defaultdict(list)
         for shard, image_id in random.sample(stored, _CANDIDATES):
-            wanted[shard].append(image_id)
+            ids_of[shard].append(image_id)
         pipeline = client.pipeline(transaction=False)
-        for shard, ids in wanted.items():
+        for shard, ids in ids_of.items():
             pipeline.hmget(shard, ids)
         return pipeline.execute()
 

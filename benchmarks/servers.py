@@ -50,7 +50,7 @@ def encoder(bundle: Path, *, threads: int) -> Iterator[EncoderProcess]:
 
 @contextmanager
 def system(data: Path, *, milvus_uri: str = "", root: Path | None = None) -> Iterator[dict[str, Any]]:
-    """`fovea up` with the shipped bundles, on the embedded Milvus unless one is named; gives its run.json.
+    """`fovea up` with the shipped bundles, on the embedded Milvus unless one is named; returns its run.json.
 
     Images may be read by path below `root`; without one, where `fovea up` allows it by itself.
     """

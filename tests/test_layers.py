@@ -10,31 +10,31 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
+_LAYERS = "Tests, then benchmarks, then processes, then their tools, then the contract"
+_TESTS = "Tests of one package know no other package's tests"
+_SERVICES = "Services meet only over the wire, and share only the stores"
+_STORES = "Only the stores know Milvus and Redis"
 _PLANTED = (
-    ("encoders/planted_upward.py", "import rpc.errors", "Processes, then their tools, then the contract"),
-    (
-        "gateway/planted_sideways.py",
-        "import services.search.settings",
-        "Processes, then their tools, then the contract",
-    ),
-    ("domain/planted_up.py", "import rpc.errors", "Processes, then their tools, then the contract"),
-    ("sources/planted_up.py", "import cli.main", "Processes, then their tools, then the contract"),
-    (
-        "services/search/planted_neighbour.py",
-        "import services.ingest.settings",
-        "Services meet only over the wire, and share only the stores",
-    ),
+    ("encoders/planted_upward.py", "import rpc.errors", _LAYERS),
+    ("gateway/planted_sideways.py", "import services.search.settings", _LAYERS),
+    ("domain/planted_up.py", "import rpc.errors", _LAYERS),
+    ("sources/planted_up.py", "import cli.main", _LAYERS),
+    ("services/stores/planted_test.py", "import tests.conftest", _LAYERS),
+    ("rpc/planted_testbed.py", "import testbed.servers", _LAYERS),
+    ("training/planted_script.py", "import scripts.settings_tables", _LAYERS),
+    ("training/planted_process.py", "import cli.main", _LAYERS),
+    ("world/planted_training.py", "import training.loop", _LAYERS),
+    ("testbed/planted_benchmark.py", "import benchmarks.load", _LAYERS),
+    ("benchmarks/nearest/planted_test.py", "import tests.conftest", _LAYERS),
+    ("scripts/planted_test.py", "import tests.conftest", _LAYERS),
+    ("tests/gateway/planted_neighbour.py", "import tests.cli.running", _TESTS),
+    ("tests/support/planted_user.py", "import tests.world.test_scene", _TESTS),
+    ("services/search/planted_neighbour.py", "import services.ingest.settings", _SERVICES),
+    ("cli/planted_drawing.py", "import world.gallery", "What serves knows nothing of drawn images"),
     ("services/encoder/planted_torch.py", "import torch", "Only training imports torch"),
-    ("services/search/planted_store.py", "import pymilvus", "Only the stores know Milvus and Redis"),
-    ("services/ingest/planted_store.py", "import redis.asyncio", "Only the stores know Milvus and Redis"),
+    ("services/search/planted_store.py", "import pymilvus", _STORES),
+    ("services/ingest/planted_store.py", "import redis.asyncio", _STORES),
     ("encoders/planted_wire.py", "import grpc", "Encoders know no wire"),
-    (
-        "services/stores/planted_test.py",
-        "import tests.conftest",
-        "What is served and trained knows no test and no benchmark",
-    ),
-    ("rpc/planted_testbed.py", "import testbed.servers", "What is served and trained knows no test and no benchmark"),
-    ("benchmarks/planted_test.py", "import tests.conftest", "Benchmarks and the testbed know no test"),
 )
 
 

@@ -9,14 +9,33 @@ ROOT = Path(__file__).parents[1]
 SERVES = {"cli", "domain", "encoders", "fovea", "gateway", "models", "rpc", "services", "sources"}
 
 
-def test_wheel_holds_what_serves_and_nothing_else(tmp_path: Path) -> None:
-    """Neither training nor tests travel; the page, the stubs and the bundles that ship do."""
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+def _packed(project: Path, out: Path) -> tuple[set[str], list[str]]:
+    """The packages and the files of the wheel of a project."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
+    subprocess.run(build, cwd=project, check=True, capture_output=True, timeout=120)
+    (wheel,) = out.glob("*.whl")
+    names = [name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    return {name.split("/")[0] for name in names}, names
 
-    (wheel,) = tmp_path.glob("*.whl")
-    names = ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == SERVES
-    for needed in ("cli/main.py", "fovea/search/v1/search_pb2.py", "models/general/bundle.json"):
+
+def test_wheel_holds_what_serves_and_nothing_else(tmp_path: Path) -> None:
+    """Neither training nor tests are in it; the page, the stubs, the demo's images and the bundles that ship are."""
+    packages, names = _packed(ROOT, tmp_path)
+
+    assert packages == SERVES
+    for needed in (
+        "cli/main.py",
+        "cli/gallery/gallery.jsonl",
+        "fovea/search/v1/search_pb2.py",
+        "models/general/bundle.json",
+    ):
         assert needed in names
     assert any(name.startswith("gateway/page/") for name in names)
+
+
+def test_wheel_of_training_holds_what_makes_models(tmp_path: Path) -> None:
+    """Training with its configs and the drawn world; Fovea itself is what it depends on."""
+    packages, names = _packed(ROOT / "packages" / "fovea-training", tmp_path)
+
+    assert packages == {"training", "world"}
+    assert {"training/general/__main__.py", "training/configs/general.toml", "world/gallery.py"} <= set(names)

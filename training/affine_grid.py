@@ -1,4 +1,4 @@
-"""Owns the grid of an affine view: where in its picture each pixel of a turned, moved or resized one comes from."""
+"""Owns the grid of an affine view: where in its image each pixel of a turned, moved or resized one comes from."""
 
 import torch
 from torch import Tensor

@@ -11,7 +11,7 @@ from pycocotools.cocoeval import COCOeval
 
 from domain.box import Box
 from domain.detection import Detection
-from training.datasets.annotated import AnnotatedPicture
+from training.datasets.annotated import AnnotatedImage
 
 MOST_DETECTIONS = 100
 
@@ -25,19 +25,19 @@ class AveragePrecision:
 
 
 def average_precision(
-    found: Sequence[Sequence[Detection]], pictures: Sequence[AnnotatedPicture], labels: Sequence[str]
+    found: Sequence[Sequence[Detection]], images: Sequence[AnnotatedImage], labels: Sequence[str]
 ) -> AveragePrecision:
-    """Compare what was found in each picture, the best 100, with what stands there.
+    """Compare what was found in each image, the best 100, with what stands there.
 
-    Difficult objects count as COCO's crowds: neither found nor missed. An IoU is the same in shares as in pixels.
+    Difficult objects count as COCO's crowds: neither found nor missed. An IoU is the same in normalized coordinates as in pixels.
     """
-    images = [{"id": number} for number in range(1, len(pictures) + 1)]
+    numbers = [{"id": number} for number in range(1, len(images) + 1)]
     categories = [{"id": number} for number in range(1, len(labels) + 1)]
     truths = [
         {**_shape(item.box), "image_id": number, "category_id": labels.index(item.label) + 1}
         | {"iscrowd": int(item.is_difficult)}
-        for number, picture in enumerate(pictures, start=1)
-        for item in picture.objects
+        for number, image in enumerate(images, start=1)
+        for item in image.objects
     ]
     guesses = [
         {**_shape(item.box), "image_id": number, "category_id": item.class_id + 1, "score": item.score}
@@ -46,7 +46,7 @@ def average_precision(
     ]
     # pycocotools tells its progress on stdout.
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_indexed(images, categories, truths), _indexed(images, categories, guesses), "bbox")
+        evaluation = COCOeval(_indexed(numbers, categories, truths), _indexed(numbers, categories, guesses), "bbox")
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, np.inf]], ["all"]
         evaluation.params.maxDets = [MOST_DETECTIONS]
         evaluation.evaluate()

@@ -1,7 +1,7 @@
 """Owns the reading of a run's file in `training/configs/` into a frozen dataclass."""
 
 import tomllib
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -18,19 +18,31 @@ def read_config(path: Path, kind: type[Config]) -> Config:
 
 def build(kind: type[Config], table: dict[str, Any]) -> Config:
     """Make a `kind`, nested ones too, from a table such as a file or a checkpoint holds."""
-    known = fields(kind)  # type: ignore[arg-type]  # a dataclass by contract
-    if unknown := table.keys() - {field.name for field in known}:
-        raise ValueError(f"{kind.__name__} has no {sorted(unknown)}, only {sorted(field.name for field in known)}")
-    needed = {field.name for field in known if field.default is MISSING and field.default_factory is MISSING}
+    known = {_key(item): item for item in fields(kind)}  # type: ignore[arg-type]  # a dataclass by contract
+    if unknown := table.keys() - known.keys():
+        raise ValueError(f"{kind.__name__} has no {sorted(unknown)}, only {sorted(known)}")
+    needed = {key for key, item in known.items() if item.default is MISSING and item.default_factory is MISSING}
     if missing := needed - table.keys():
         raise ValueError(f"{kind.__name__} needs {sorted(missing)}")
     hints = get_type_hints(kind)
+    values = {known[key].name: value for key, value in table.items()}
     return kind(
         **{
             name: build(hints[name], value) if is_dataclass(hints[name]) else _frozen(value)
-            for name, value in table.items()
+            for name, value in values.items()
         }
     )
+
+
+def table_of(config: Any) -> dict[str, Any]:
+    """The table that `build` makes this dataclass from, for checkpoints."""
+    values = {_key(item): getattr(config, item.name) for item in fields(config)}
+    return {key: table_of(value) if is_dataclass(value) else value for key, value in values.items()}
+
+
+def _key(item: Field[Any]) -> str:
+    """What files and checkpoints call a field: the `key` of its metadata where the code has renamed it since."""
+    return str(item.metadata.get("key", item.name))
 
 
 def _frozen(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Owns pictures as a network sees them: decoded and resized once by the code that serves them, then mapped from disk."""
+"""Owns images as a network sees them: decoded and resized once by the code that serves them, then mapped from disk."""
 
 import hashlib
 import json
@@ -10,34 +10,50 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rich.progress import track
 
 from encoders.bundle import Preprocessing
+from encoders.errors import InvalidContent
+from encoders.images.decoding import decode
 from encoders.images.resizing import resize
-from training.datasets.pictures import PictureError, open_picture
 
 Pixels = NDArray[np.uint8]
 
 
+class ImageError(Exception):
+    """An image that a loader found cannot be opened now; the message names the file."""
+
+
+def open_image(path: Path) -> Image.Image:
+    """Decode an image by the code that serves it: upright, RGB, transparency on white. Raises ImageError."""
+    try:
+        return Image.fromarray(decode(path.read_bytes()).pixels)
+    except (InvalidContent, OSError) as error:
+        raise ImageError(
+            f"{path}: {error}. Replace the file, or load the dataset with decode=True and allow_incomplete=True."
+        ) from error
+
+
 def decoded(paths: Sequence[Path], preprocessing: Preprocessing) -> Pixels:
-    """Every picture as uint8 (N, H, W, 3); raises PictureError."""
+    """Every image as uint8 (N, H, W, 3); raises ImageError."""
     with ThreadPoolExecutor() as pool:
         return np.stack(list(pool.map(partial(_decoded, preprocessing), paths)))
 
 
 def cached(paths: Sequence[Path], preprocessing: Preprocessing, folder: Path) -> Pixels:
-    """The same from a memory map in `folder`, which is written first where these pictures are not in it.
+    """The same from a memory map in `folder`, which is written first where these images are not in it.
 
-    Raises PictureError, also where a picture is gone that was in the map.
+    Raises ImageError, also where a file that was in the map is missing.
     """
-    pixels, description = folder / "pixels.npy", folder / "pictures.json"
-    wanted = _fingerprint(paths, preprocessing)
-    if not description.exists() or json.loads(description.read_text(encoding="utf-8")) != wanted:
+    pixels, description = folder / "pixels.npy", folder / "images.json"
+    fingerprint = _fingerprint(paths, preprocessing)
+    if not description.exists() or json.loads(description.read_text(encoding="utf-8")) != fingerprint:
         folder.mkdir(parents=True, exist_ok=True)
         description.unlink(missing_ok=True)
         _write(paths, preprocessing, pixels)
         # Written last: a map with a description is a whole one.
-        description.write_text(json.dumps(wanted), encoding="utf-8")
+        description.write_text(json.dumps(fingerprint), encoding="utf-8")
     # Mapped copy-on-write, because torch takes no array that it could not write to.
     mapped: Pixels = np.load(pixels, mmap_mode="c")
     return mapped
@@ -47,10 +63,10 @@ def _write(paths: Sequence[Path], preprocessing: Preprocessing, pixels: Path) ->
     width, height = preprocessing.size
     rows = np.lib.format.open_memmap(pixels, mode="w+", dtype=np.uint8, shape=(len(paths), height, width, 3))
     with ThreadPoolExecutor() as pool:
-        pictures = pool.map(partial(_decoded, preprocessing), paths)
+        images = pool.map(partial(_decoded, preprocessing), paths)
         try:
-            for row, picture in enumerate(track(pictures, f"decoding {pixels.parent.name}", total=len(paths))):
-                rows[row] = picture
+            for row, image in enumerate(track(images, f"decoding {pixels.parent.name}", total=len(paths))):
+                rows[row] = image
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -62,12 +78,12 @@ def _fingerprint(paths: Sequence[Path], preprocessing: Preprocessing) -> dict[st
     try:
         files = [(str(path), path.stat()) for path in paths]
     except OSError as error:
-        raise PictureError(
+        raise ImageError(
             f"{error.filename}: {error.strerror}. Bring the file back, or load the dataset anew."
         ) from error
-    told = json.dumps([[(path, at.st_size, at.st_mtime_ns) for path, at in files], asdict(preprocessing)])
-    return {"pictures": len(files), "sha256": hashlib.sha256(told.encode()).hexdigest()}
+    described = json.dumps([[(path, at.st_size, at.st_mtime_ns) for path, at in files], asdict(preprocessing)])
+    return {"images": len(files), "sha256": hashlib.sha256(described.encode()).hexdigest()}
 
 
 def _decoded(preprocessing: Preprocessing, path: Path) -> Pixels:
-    return resize(np.asarray(open_picture(path)), preprocessing)
+    return resize(np.asarray(open_image(path)), preprocessing)

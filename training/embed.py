@@ -12,7 +12,7 @@ BATCH = 16
 
 
 def embed(bundle: Bundle, inputs: Sequence[ModelInput]) -> NDArray[np.float32]:
-    """Embed pictures that are already the network's input, or tokens: unit embeddings (N, D)."""
+    """Embed images that are already the network's input, or tokens: unit embeddings (N, D)."""
     session = EmbeddingSession(bundle)
     embeddings = []
     for start in range(0, len(inputs), BATCH):

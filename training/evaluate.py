@@ -1,4 +1,4 @@
-"""Evaluates the bundles that ship, through a running Fovea, on pictures that training never saw.
+"""Evaluates the bundles that ship, through a running Fovea, on images that training never saw.
 
 python -m training.evaluate [pedestrians cars …] [--sheets docs/systems]
 
@@ -13,20 +13,21 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from encoders.bundle import Bundle
-from training.cars import evaluate as cars
-from training.command import REALDATA, one_line
-from training.general import evaluate as general
+from training.cars.system import CarsSystem
+from training.config import read_config
+from training.general.system import GeneralSystem
 from training.lopq.evaluate import lopq_recall
-from training.objects import evaluate as objects
-from training.pedestrians import evaluate as pedestrians
-from training.serving import Served, served
-from training.text_sketch import evaluate as text_sketch
+from training.objects.system import ObjectsSystem
+from training.pedestrians.system import PedestriansSystem
+from training.runner import CONFIGS, REALDATA, System, one_line
+from training.serving import served
+from training.text_sketch.system import TextSketchSystem
 
 MODELS = Path("models")
 RESULTS = Path("docs/results/evaluation.json")
@@ -36,28 +37,9 @@ MOST_DIFFERENCE = 0.005
 Figures = Mapping[str, float]
 
 
-class Evaluation(Protocol):
-    """What the module `training.<system>.evaluate` offers; every figure is a share of 0..1 and better when higher."""
-
-    def prepare(self, data: Path, realdata: Path) -> None:
-        """Write the held-out pictures to `data` in their published layout, where they are not there yet."""
-
-    def offline(self, models: Path, data: Path) -> Figures:
-        """Measure the bundles in this process."""
-
-    def online(self, served: Served, data: Path) -> Figures:
-        """Measure them through the RPCs, with exact search; the figures are among those of `offline`."""
-
-    def sheet(self, served: Served, data: Path, path: Path) -> None:
-        """Draw sample queries with their first hits; the collections of `online` are there."""
-
-
-SYSTEMS: dict[str, Evaluation] = {
-    "pedestrians": cast("Evaluation", pedestrians),
-    "text_sketch": cast("Evaluation", text_sketch),
-    "cars": cast("Evaluation", cars),
-    "objects": cast("Evaluation", objects),
-    "general": cast("Evaluation", general),
+SYSTEMS: dict[str, System[Any]] = {
+    system.name: system
+    for system in (PedestriansSystem(), TextSketchSystem(), CarsSystem(), ObjectsSystem(), GeneralSystem())
 }
 LOPQ = "lopq"
 
@@ -74,11 +56,13 @@ def evaluate(
     with served() as running:
         for name in names:
             system, folder, started = SYSTEMS[name], data / name, time.monotonic()
-            system.prepare(folder, realdata)
-            offline, online = dict(system.offline(MODELS, folder)), dict(system.online(running, folder))
+            config = read_config(CONFIGS / f"{name}.toml", system.config)
+            system.draw_held_out(config, folder, realdata)
+            test = system.evaluation(config, folder)
+            offline, online = test.offline(MODELS), test.online(running)
             _require_agreement(name, online, offline)
             if sheets:
-                system.sheet(running, folder, sheets / f"{name}.jpg")
+                test.draw_sheet(running, sheets / f"{name}.jpg")
             found[name] = {"online": online, "offline": offline, "seconds": {"all": time.monotonic() - started}}
     return found
 
@@ -124,7 +108,7 @@ def main() -> None:
     names = [*SYSTEMS, LOPQ]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("systems", nargs="*", metavar="SYSTEM", help=f"of {', '.join(names)}; default: all")
-    parser.add_argument("--data", type=Path, default=Path("data/evaluation"), help="folder of the held-out pictures")
+    parser.add_argument("--data", type=Path, default=Path("data/evaluation"), help="folder of the held-out images")
     parser.add_argument("--realdata", type=Path, default=REALDATA, help="folder of openly licensed photos")
     parser.add_argument("--sheets", type=Path, help="folder to draw sample queries into")
     options = parser.parse_args()

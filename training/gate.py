@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from encoders.bundle import ModelFile
-from training.onnx_graph import Inputs, Outputs, batches, onnx_outputs, torch_outputs, write_onnx
+from training.models.served import Inputs, Outputs, batches, torch_outputs
+from training.onnx_graph import onnx_outputs, write_onnx
 from training.precisions import PrecisionError, write_fp16, write_int8
 
 __all__ = ["Candidate", "GateError", "Gated", "Inputs", "Outputs", "closeness", "gate", "require_close"]
@@ -22,7 +23,7 @@ CALIBRATION_INPUTS = 200
 
 LEAST_COSINE = 0.999
 MOST_DIFFERENCE = {
-    "boxes": 0.002,  # of the picture's side: half a pixel of the network's input
+    "boxes": 0.002,  # of the image's side: half a pixel of the network's input
     "scores": 0.01,
 }
 MOST_QUALITY_LOST = 0.01
@@ -38,7 +39,7 @@ class GateError(Exception):
 class Candidate:
     """A trained network, real inputs of it, and how good its answers to them are.
 
-    `network` is on the CPU; in its place, an fp32 ONNX file whose checkpoint is gone is taken as it is.
+    `network` is on the CPU; in its place, an fp32 ONNX file whose checkpoint is lost is taken as it is.
     `inputs` are rows by the names and in the order of `forward`'s arguments: `image` uint8 (N, S, S, 3), or `tokens`
     int64 (N, T) and `lengths` int64 (N,). `outputs` is ("embedding",), of unit length, or ("boxes", "scores").
     `quality` gives shares, of which more is better, of an array for each output, in the rows' order.
@@ -78,7 +79,7 @@ def gate(
     if count < fewest_inputs:
         raise GateError(f"{count} inputs are too few to tell; the gate needs {fewest_inputs}.")
     if unknown := set(keep) - FILES.keys():
-        raise ValueError(f"{sorted(unknown)} are no precisions; there are {', '.join(FILES)}.")
+        raise ValueError(f"{sorted(unknown)} are not precisions; there are {', '.join(FILES)}.")
     with tempfile.TemporaryDirectory() as scratch:
         files = {precision: Path(scratch) / name for precision, name in FILES.items()}
         reference = _write_reference(candidate, files["fp32"])
@@ -100,13 +101,13 @@ def closeness(names: tuple[str, ...], reference: Outputs, outputs: Outputs) -> d
         cosine = _cosines(reference[0], outputs[0])
         return {"least_cosine": float(cosine.min()), "mean_cosine": float(cosine.mean())}
     return {
-        f"largest_difference_of_{name}": float(np.abs(wanted - found).max())
-        for name, wanted, found in zip(names, reference, outputs, strict=True)
+        f"largest_difference_of_{name}": float(np.abs(expected - found).max())
+        for name, expected, found in zip(names, reference, outputs, strict=True)
     }
 
 
 def require_close(measured: Mapping[str, float]) -> None:
-    """Raise `GateError` where fp32 is off; a figure that is no number is off too."""
+    """Raise `GateError` where fp32 is off; a figure that is not a number is off too."""
     cosine = measured.get("least_cosine", 1.0)
     if not cosine >= LEAST_COSINE:
         raise GateError(f"An exported embedding has a cosine of {cosine:.5f} to torch's; {LEAST_COSINE} is the least.")

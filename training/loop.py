@@ -1,12 +1,16 @@
-"""The loop of every run: steps with progress, a line in `log.csv`, a curve and a checkpoint after each epoch."""
+"""The loop of every run: a system brings a `Task`, and each epoch ends with a log line, the curves and a checkpoint."""
 
+import csv
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,19 +19,47 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
-from training.log import Log
 from training.optimiser import OptimiserConfig, averaged, optimiser_of
-from training.task import Task
 
 CHECKPOINT = "checkpoint.pt"
+# Draws the curves to a file, where there is no screen.
+mpl.use("Agg")
 
 
 class TrainingError(Exception):
     """The run cannot go on; the message says why and what to do."""
+
+
+class Task(nn.Module, ABC):
+    """All that is trained, as one module: `network`, which is averaged and exported, and what only the loss needs.
+
+    Randomness comes from torch's global generator and from the generator that `batches` is given; the loop keeps both
+    in its checkpoints, so that a run that was cut off goes on as if it had not been.
+    """
+
+    network: nn.Module
+    steps_per_epoch: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @abstractmethod
+    def batches(self, rng: np.random.Generator) -> Iterator[Any]:
+        """Yield `steps_per_epoch` batches, on any device; what a batch is is between this and `loss`."""
+
+    @abstractmethod
+    def loss(self, batch: Any) -> Tensor:
+        """Return the loss of a batch, a scalar."""
+
+    @abstractmethod
+    def figures(self, network: nn.Module) -> dict[str, float]:
+        """Measure the averaged network, in its evaluation mode, on the validation split, after each epoch."""
 
 
 def fit(
@@ -52,7 +84,7 @@ def fit(
     state = _State(task, average, optimiser, schedule, rng)
 
     done = state.resume(run / CHECKPOINT, config)
-    log = Log(run, keep_epochs=done)
+    log = _Log(run, keep_epochs=done)
     steps = min(task.steps_per_epoch, max_steps or task.steps_per_epoch)
     with _progress() as progress:
         bar = progress.add_task(
@@ -126,6 +158,39 @@ class _State:
         torch.set_rng_state(checkpoint["random"]["torch"])
         torch.cuda.set_rng_state_all(checkpoint["random"]["cuda"])
         return int(checkpoint["epoch"])
+
+
+class _Log:
+    """The first line names the columns; every epoch writes the same ones, `epoch` first."""
+
+    def __init__(self, run: Path, *, keep_epochs: int) -> None:
+        """Go on with a log of `keep_epochs` lines; what a cut-off run wrote behind its last checkpoint is dropped."""
+        self._csv, self._png = run / "log.csv", run / "curves.png"
+        self._rows: list[dict[str, float]] = []
+        if keep_epochs and self._csv.exists():
+            with self._csv.open(encoding="utf-8", newline="") as file:
+                self._rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            self._rows = self._rows[:keep_epochs]
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Add an epoch's line, and draw the curves anew."""
+        self._rows.append({name: float(f"{value:.5g}") for name, value in row.items()})
+        with self._csv.open("w", encoding="utf-8", newline="") as file:
+            lines = csv.DictWriter(file, list(row))
+            lines.writeheader()
+            lines.writerows({name: f"{value:g}" for name, value in kept.items()} for kept in self._rows)
+        self._draw()
+
+    def _draw(self) -> None:
+        names = [name for name in self._rows[-1] if name not in {"epoch", "seconds"}]
+        figure = Figure(figsize=(3.2 * len(names), 2.6), layout="constrained")
+        epochs = [row["epoch"] for row in self._rows]
+        for position, name in enumerate(names, start=1):
+            axes = figure.add_subplot(1, len(names), position)
+            axes.plot(epochs, [row[name] for row in self._rows], marker=".")
+            axes.set(title=name, xlabel="epoch")
+            axes.grid(alpha=0.3)
+        figure.savefig(self._png, dpi=110)
 
 
 def _at_most(batches: Iterable[Any], steps: int) -> Iterator[Any]:

@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
-
-from training.mips import Mips
 
 Scores = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -153,8 +152,24 @@ def pair_figures(scores: ArrayLike, is_same: ArrayLike) -> PairFigures:
 
 def neighbour_recall(found: NDArray[np.integer], exact: NDArray[np.integer]) -> float:
     """The share of the exact neighbours' ids (Q, k) that an approximate search found (Q, any; negative is none)."""
-    shares = [np.isin(wanted, got[got >= 0]).mean() for got, wanted in zip(found, exact, strict=True)]
-    return float(np.mean(shares))
+    fractions = [np.isin(expected, got[got >= 0]).mean() for got, expected in zip(found, exact, strict=True)]
+    return float(np.mean(fractions))
+
+
+class Mips:
+    """A gallery (G, D), which a GPU keeps while it is asked."""
+
+    def __init__(self, gallery: Scores, *, on_gpu: bool | None = None) -> None:
+        is_there = torch.cuda.is_available() if on_gpu is None else on_gpu
+        self._gallery = gallery
+        self._on_gpu = torch.tensor(gallery, device="cuda") if is_there else None
+
+    def scores(self, queries: Scores) -> Scores:
+        """The inner products (Q, G) of queries (Q, D), in float32."""
+        if self._on_gpu is None:
+            return queries @ self._gallery.T
+        products: Scores = (torch.tensor(queries, device="cuda") @ self._on_gpu.T).cpu().numpy()
+        return products
 
 
 def _chunks(queries: int, gallery: int) -> Iterator[NDArray[np.intp]]:

@@ -31,9 +31,9 @@ MOST_QUERIES = 64
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Words, a sketch, a picture, or several of them.
+    """Words, a sketch, an image, or several of them.
 
-    Of the picture `region` is meant, in shares, or with `detect` every object in it.
+    `region` limits the image to a box in normalized coordinates; `detect` asks for every object in it.
     """
 
     text: str = ""
@@ -56,7 +56,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A hit: the uri that its picture was ingested with, and how alike it is."""
+    """A hit: the uri that its image was ingested with, and how alike it is."""
 
     uri: str
     score: float
@@ -74,22 +74,22 @@ class Served:
     def fill(
         self,
         collection: str,
-        pictures: Iterable[tuple[str, bytes]],
+        images: Iterable[tuple[str, bytes]],
         *,
         encoder: str,
         detector: str = "",
         metadata: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> int:
-        """Create a collection and ingest (uri, encoded picture); returns how many are in it.
+        """Create a collection and ingest (uri, encoded image); returns how many are in it.
 
-        With a detector it is an object collection. A picture that is not taken raises ValueError.
+        With a detector it is an object collection. An image that is not taken raises ValueError.
         """
         mode = ingest_pb2.COLLECTION_MODE_OBJECTS if detector else ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE
         asked = ingest_pb2.Collection(name=collection, encoder=encoder, detector=detector, mode=mode, index="FLAT")
         self._ingest.CreateCollection(ingest_pb2.CreateCollectionRequest(collection=asked))
 
         def requests() -> Iterator[ingest_pb2.IngestRequest]:
-            for uri, image in pictures:
+            for uri, image in images:
                 said = json_format.ParseDict(dict((metadata or {}).get(uri, {})), struct_pb2.Struct())
                 item = ingest_pb2.Item(uri=uri, image=image, metadata=said)
                 yield ingest_pb2.IngestRequest(collection=collection, item=item)
@@ -116,9 +116,9 @@ class Served:
                 answers.append([Found(hit.uri, hit.score, hit.label) for hit in result.response.hits])
         return answers
 
-    def detect(self, detector: str, picture: bytes, *, min_score: float, limit: int) -> list[Detection]:
-        """The objects that a detector finds in an encoded picture, best first."""
-        request = detector_pb2.DetectRequest(detector=detector, image=picture, min_score=min_score, limit=limit)
+    def detect(self, detector: str, image: bytes, *, min_score: float, limit: int) -> list[Detection]:
+        """The objects that a detector finds in an encoded image, best first."""
+        request = detector_pb2.DetectRequest(detector=detector, image=image, min_score=min_score, limit=limit)
         answer = self._detectors[detector].Detect(request)
         return [
             Detection(

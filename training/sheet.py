@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-Query = str | Image.Image | tuple[str, Image.Image]
+Shown = str | Image.Image | tuple[str, Image.Image]
 
 WIDTH_PX = 1200
 MOST_BYTES = 200_000
@@ -21,9 +21,9 @@ RIGHT, WRONG = (38, 152, 88), (212, 58, 52)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A query, in words, as a picture or both, and its hits, best first, each with whether it is right."""
+    """A query, in words, as an image or both, and its hits, best first, each with whether it is right."""
 
-    query: Query
+    query: Shown
     hits: Sequence[tuple[Image.Image, bool]]
 
 
@@ -41,14 +41,14 @@ def write_sheet(rows: Sequence[Row], path: Path) -> None:
     path.write_bytes(_jpeg(sheet))
 
 
-def _paint_query(sheet: Image.Image, query: Query, top: int) -> None:
-    text, picture = query if isinstance(query, tuple) else (query, None) if isinstance(query, str) else ("", query)
+def _paint_query(sheet: Image.Image, query: Shown, top: int) -> None:
+    text, image = query if isinstance(query, tuple) else (query, None) if isinstance(query, str) else ("", query)
     lines = _wrapped(text, QUERY_PX)
     room = ROW_PX - len(lines) * LINE_PX - (GAP_PX // 2 if lines else 0)
-    if picture is None:
+    if image is None:
         below = top + (ROW_PX - len(lines) * LINE_PX) // 2
     else:
-        shown = _fitted(picture, (QUERY_PX, max(room, LINE_PX)))
+        shown = _fitted(image, (QUERY_PX, max(room, LINE_PX)))
         sheet.paste(shown, (MARGIN_PX, top + (room - shown.height) // 2))
         below = top + ROW_PX - len(lines) * LINE_PX
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_PX)
@@ -60,17 +60,17 @@ def _paint_hits(sheet: Image.Image, hits: Sequence[tuple[Image.Image, bool]], to
     left = MARGIN_PX + QUERY_PX + 2 * GAP_PX
     room = (WIDTH_PX - MARGIN_PX - left + GAP_PX) // max(len(hits), 1) - GAP_PX
     pen = ImageDraw.Draw(sheet)
-    for place, (picture, is_right) in enumerate(hits):
-        shown = _fitted(picture, (room - 2 * FRAME_PX, ROW_PX - 2 * FRAME_PX))
-        x = left + place * (room + GAP_PX) + (room - shown.width) // 2
+    for position, (image, is_right) in enumerate(hits):
+        shown = _fitted(image, (room - 2 * FRAME_PX, ROW_PX - 2 * FRAME_PX))
+        x = left + position * (room + GAP_PX) + (room - shown.width) // 2
         y = top + (ROW_PX - shown.height) // 2
         corners = (x - FRAME_PX, y - FRAME_PX, x + shown.width + FRAME_PX - 1, y + shown.height + FRAME_PX - 1)
         pen.rounded_rectangle(corners, FRAME_PX, RIGHT if is_right else WRONG)
         sheet.paste(shown, (x, y))
 
 
-def _fitted(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return ImageOps.contain(picture.convert("RGB"), size, Image.Resampling.LANCZOS)
+def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return ImageOps.contain(image.convert("RGB"), size, Image.Resampling.LANCZOS)
 
 
 def _wrapped(text: str, width_px: int) -> list[str]:

@@ -16,7 +16,7 @@ CROP_ASPECT = 4 / 3
 
 @dataclass(frozen=True, slots=True)
 class Looseness:
-    """How far a picture may be turned, sheared (degrees, both ways), shifted (share of a side) and scaled.
+    """How far an image may be turned, sheared (degrees, both ways), shifted (share of a side) and scaled.
 
     A crop of a share `crop` of its area, its aspect changed by at most a third, follows. The defaults are the published
     ones.
@@ -29,17 +29,17 @@ class Looseness:
     crop: tuple[float, float] = (0.8, 1.0)
 
 
-def loosened(pictures: Tensor, looseness: Looseness, rng: torch.Generator) -> Tensor:
+def loosened(images: Tensor, looseness: Looseness, rng: torch.Generator) -> Tensor:
     """Vary each of a batch (N, C, S, S) of levels 0..255 in its own way; what comes into view from outside is white."""
-    views = _affine(len(pictures), looseness, rng) @ _crop(len(pictures), looseness, rng)
-    height, width = pictures.shape[2:]
-    grid = affine_grid(views[:, :2].to(pictures.device), (width, height))
+    views = _affine(len(images), looseness, rng) @ _crop(len(images), looseness, rng)
+    height, width = images.shape[2:]
+    grid = affine_grid(views[:, :2].to(images.device), (width, height))
     # Outside is zero for `grid_sample`, so it samples the negative.
-    return F.grid_sample(WHITE - pictures, grid, align_corners=False).neg_().add_(WHITE)
+    return F.grid_sample(WHITE - images, grid, align_corners=False).neg_().add_(WHITE)
 
 
 def _affine(count: int, looseness: Looseness, rng: torch.Generator) -> Tensor:
-    """Where in its picture each point of a turned one comes from, (N, 3, 3) on coordinates of -1..1."""
+    """Where in its image each point of a turned one comes from, (N, 3, 3) on coordinates of -1..1."""
     turn, shear_x, shear_y = (
         torch.deg2rad(_uniform(-most, most, count, rng))
         for most in (looseness.degrees, looseness.shear_degrees, looseness.shear_degrees)

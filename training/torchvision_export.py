@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor, nn
 from torchvision import models
@@ -26,16 +25,17 @@ from encoders.errors import BundleError
 from encoders.importers.model_file import check_model_file
 from encoders.importers.onnx.spec import ImageSpec
 from training.checkpoints.tensors import CheckpointError, load_strictly, read_checkpoint, tensors_of
+from training.models.served import torch_outputs
+from training.onnx_graph import onnx_outputs, write_onnx
 
-_OPSET = 17
 # Where torchvision's families keep their classifier.
 _HEADS = ("fc", "classifier", "heads", "head")
-# Their classifiers are several, and they change the pictures' scale inside.
+# Their classifiers are several, and they change the images' scale inside.
 _UNSUPPORTED = {"googlenet", "inception_v3"}
 # How checkpoints of training scripts wrap the state dict.
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 _TIMEOUT_S = 10.0
-_MOST_DIFFERENCE = 0.01  # of the vectors' length: a cosine of .99995
+_MOST_DIFFERENCE = 0.01  # of the embeddings' length: a cosine of .99995
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -78,7 +78,7 @@ def _published_weights(name: str, weights: Path | None) -> Any:
 
 
 def remove_head(network: nn.Module) -> str:
-    """Replace the last linear layer by nothing; gives its name in the state dict."""
+    """Replace the last linear layer by nothing; returns its name in the state dict."""
     for name in _HEADS:
         head = getattr(network, name, None)
         if isinstance(head, nn.Linear):
@@ -130,23 +130,10 @@ def _spec(transforms: Any) -> ImageSpec:
 
 def _write_onnx(network: nn.Module, spec: ImageSpec, out: Path) -> None:
     width_px, height_px = spec.size
-    pictures = torch.randn(2, 3, height_px, width_px, generator=torch.Generator().manual_seed(0))
-    with warnings.catch_warnings(action="ignore"):
-        # The tracing exporter: classification networks have no control flow, and the other one needs more packages.
-        torch.onnx.export(
-            network,
-            (pictures,),
-            out,
-            dynamo=False,
-            opset_version=_OPSET,
-            input_names=["image"],
-            output_names=["embedding"],
-            dynamic_axes={"image": {0: "N"}, "embedding": {0: "N"}},
-        )
-    with torch.inference_mode():
-        expected = network(pictures).flatten(1).double().numpy()
-    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
-    found = session.run(None, {"image": pictures.numpy()})[0].reshape(expected.shape)
+    images = torch.randn(2, 3, height_px, width_px, generator=torch.Generator().manual_seed(0))
+    inputs, outputs = {spec.input: images.numpy()}, [spec.output]
+    write_onnx(network, inputs, outputs, out)
+    (expected,), (found,) = torch_outputs(network, inputs), onnx_outputs(out, inputs, outputs)
     difference = float(np.linalg.norm(found - expected)) / max(float(np.linalg.norm(expected)), 1e-30)
     if not difference <= _MOST_DIFFERENCE:
         out.unlink()

@@ -1,4 +1,4 @@
-"""LOPQ beside exact search, faiss and Milvus on 100,000 embeddings of pictures.
+"""LOPQ beside exact search, faiss and Milvus on 100,000 embeddings of images.
 
 python -m benchmarks.nearest
 

@@ -90,10 +90,10 @@ class _Collection:
             self._client.release_collection(_NAME)
             self._client.drop_index(_NAME, "embedding")
         self._is_indexed = True
-        wanted = MilvusClient.prepare_index_params()
-        wanted.add_index("embedding", index_type=kind, index_name="embedding", metric_type="IP", params=params)
+        index_params = MilvusClient.prepare_index_params()
+        index_params.add_index("embedding", index_type=kind, index_name="embedding", metric_type="IP", params=params)
         stored_before, started_s = self._stored_bytes(), time.perf_counter()
-        self._client.create_index(_NAME, wanted)
+        self._client.create_index(_NAME, index_params)
         build_s = time.perf_counter() - started_s
         stored, resident = self._stored_bytes() - stored_before, _resident_bytes(self._server)
         self._client.load_collection(_NAME)

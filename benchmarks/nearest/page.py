@@ -12,13 +12,13 @@ def page(results: Mapping[str, Any]) -> str:
     rows = "\n".join(_row(method, count) for method in results["methods"])
     machine = results["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
-    return f"""# Nearest neighbours of {count:,} pictures
+    return f"""# Nearest neighbours of {count:,} images
 
 Written by `{results["command"]}` in {results["seconds"]} s; all settings and figures are in [nearest.json](nearest.json).
 
 {count:,} embeddings of {dimension} numbers by the bundle `{results["bundle"]["name"]}`
-({results["bundle"]["sha256"][:12]}): random views of pictures, {results["photo_share"]:.0%} of them of photos and the
-rest of drawn scenes, seed {results["seed"]}. {queries:,} queries are other views, half of them of pictures of which the
+({results["bundle"]["sha256"][:12]}): random views of images, {results["photo_share"]:.0%} of them of photos and the
+rest of drawn scenes, seed {results["seed"]}. {queries:,} queries are other views, half of them of images of which the
 base has no view. Each row is the method's fastest setting with a recall@10 of at least {_ENOUGH}, or its best where none
 has that.
 

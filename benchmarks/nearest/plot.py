@@ -42,7 +42,7 @@ def write_plot(results: Mapping[str, Any], path: Path) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("milliseconds a query, median, one at a time")
     axes.set_ylabel("recall@10")
-    axes.set_title(f"{embeddings['count']:,} embeddings of pictures, {embeddings['dimension']} numbers each")
+    axes.set_title(f"{embeddings['count']:,} embeddings of images, {embeddings['dimension']} numbers each")
     axes.grid(visible=True, which="both", color="#dddddd", linewidth=0.6)
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     for side in ("top", "right"):

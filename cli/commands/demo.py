@@ -1,11 +1,9 @@
 """`fovea demo`: the system with a gallery in it, and a few queries whose right answers are known."""
 
-import asyncio
 import contextlib
-import importlib.util
 import io
 import json
-import sys
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +32,8 @@ EXAMPLE = "Example: fovea demo --once"
 
 _ENCODER = "general"
 _COLLECTION, _OBJECTS, _SCENES = "demo", "demo_objects", "demo_scenes"
-_IMAGES = 60
+# Drawn images with their truth; `python -m world.gallery --out cli/gallery` draws them again.
+_GALLERY = Path(__file__).parents[1] / "gallery"
 _LIMIT = 3
 # The image of the gallery that is searched for by words and a sketch.
 _DESCRIBED = 9
@@ -80,11 +79,6 @@ def demo(
     options: SystemOptions,
 ) -> None:
     """Start everything, fill it with drawn images, search them in a few ways and show the answers."""
-    if importlib.util.find_spec("training") is None:
-        raise CommandFailed(
-            "the demo's gallery is drawn by Fovea's training code, which an installed wheel does not hold: "
-            "run `make demo` in a checkout"
-        )
     if port is None:
         port = 0 if once else 8080
     run_until_stopped(_demo(options, port=port, once=once))
@@ -93,10 +87,11 @@ def demo(
 async def _demo(options: SystemOptions, *, port: int, once: bool) -> None:
     started_s = time.monotonic()
     options = replace(options, root=[*options.roots, options.folder.path])
-    drawing = asyncio.create_task(_draw(options.folder.demo))
-    with console(stderr=True).status("drawing images and starting …") as status:
+    with console(stderr=True).status("starting …") as status:
         async with started(options, port=port) as (system, supervisor):
-            gallery = _read_gallery(await drawing)
+            # Copied, because hits are shown and opened from the data folder.
+            shutil.copytree(_GALLERY, options.folder.demo, dirs_exist_ok=True)
+            gallery = _read_gallery(options.folder.demo)
             status.stop()
             show_system(system, supervisor, seconds=time.monotonic() - started_s)
             await _fill(system.ingest, gallery)
@@ -109,18 +104,6 @@ async def _demo(options: SystemOptions, *, port: int, once: bool) -> None:
                 return
             _invite(system, gallery)
             await supervisor.until_cancelled()
-
-
-async def _draw(folder: Path) -> Path:
-    """Draw the gallery in a process of its own, because the command imports no training code."""
-    argv = (sys.executable, "-P", "-m", "training.world.gallery", "--out", str(folder), "--count", str(_IMAGES))
-    drawing = await asyncio.create_subprocess_exec(
-        *argv, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    _, errors = await drawing.communicate()
-    if drawing.returncode:
-        raise CommandFailed(f"the gallery cannot be drawn: {errors.decode().strip().splitlines()[-1]}")
-    return folder
 
 
 async def _fill(address: str, gallery: Gallery) -> None:

@@ -65,13 +65,11 @@ def import_published(
 
 def _run_training(module: str, *arguments: str) -> list[str]:
     """Run `python -m module arguments` and return the lines that it prints; `BundleError` with its own last sentence."""
-    if importlib.util.find_spec("training") is None:
+    if any(importlib.util.find_spec(package) is None for package in ("training", "torchvision")):
         raise BundleError(
-            "This model is read by Fovea's training code, which an installed wheel does not hold: import it in a checkout, "
-            "after `make venv-training`."
+            "This model is read by the package fovea-training, which brings torch: install it beside fovea, in a checkout "
+            "with `make venv-training`."
         )
-    if importlib.util.find_spec("torchvision") is None:
-        raise BundleError("This model needs torch and torchvision: run `make venv-training` in the checkout.")
     command = [sys.executable, "-m", module, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_MAX_EXPORT_S, check=False)

@@ -17,13 +17,13 @@ def quick_gelu(hidden: Tensor) -> Tensor:
     return hidden * torch.sigmoid(1.702 * hidden)
 
 
-def picture_embedding(
-    tensors: dict[str, Tensor], pictures: Tensor, *, tower: str = "visual", activation: Activation = quick_gelu
+def image_embedding(
+    tensors: dict[str, Tensor], images: Tensor, *, tower: str = "visual", activation: Activation = quick_gelu
 ) -> Tensor:
-    """Embed CLIP-normalised pictures (N, 3, S, S) as (N, D)."""
+    """Embed CLIP-normalised images (N, 3, S, S) as (N, D)."""
     own = {name.removeprefix(f"{tower}."): value for name, value in tensors.items() if name.startswith(f"{tower}.")}
-    patches = conv2d(pictures, own["conv1.weight"], stride=own["conv1.weight"].shape[-1]).flatten(2).transpose(1, 2)
-    first = own["class_embedding"].expand(len(pictures), 1, -1)
+    patches = conv2d(images, own["conv1.weight"], stride=own["conv1.weight"].shape[-1]).flatten(2).transpose(1, 2)
+    first = own["class_embedding"].expand(len(images), 1, -1)
     states = _norm(own, "ln_pre", torch.cat((first, patches), dim=1) + own["positional_embedding"])
     states = _blocks(own, "transformer", states, activation, mask=torch.zeros(states.shape[1], states.shape[1]))
     return _norm(own, "ln_post", states[:, 0]) @ own["proj"]

@@ -1,4 +1,4 @@
-"""A few drawn pictures in the layout of the real photos, and a teacher that knows only their mean colour."""
+"""A few drawn images in the layout of the real photos, and a teacher that knows only their mean colour."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,23 +12,23 @@ from training.general.crops import drawn_crops
 
 
 def write_small_realdata(folder: Path) -> Path:
-    """Write `grocery/`, `clothing/` and `bundles/` with 24 pictures in all."""
+    """Write `grocery/`, `clothing/` and `bundles/` with 24 images in all."""
     crops = drawn_crops(24, seed=5)
     for split, part in (("train", crops[:8]), ("val", crops[8:16])):
-        _write_grocery(folder / "grocery", split, [crop.picture for crop in part])
+        _write_grocery(folder / "grocery", split, [crop.image for crop in part])
     for number, crop in enumerate(crops[16:]):
         path = folder / "clothing" / "train" / ("hat", "shoes")[number % 2] / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        crop.picture.save(path)
+        crop.image.save(path)
     (folder / "bundles").mkdir()
     onnx.save(_mean_colour(), folder / "bundles" / "mobilenet_v2_imagenet.onnx")
     return folder
 
 
-def _write_grocery(folder: Path, split: str, pictures: Sequence[Image.Image]) -> None:
+def _write_grocery(folder: Path, split: str, images: Sequence[Image.Image]) -> None:
     (folder / split).mkdir(parents=True)
     lines = []
-    for number, picture in enumerate(pictures):
+    for number, picture in enumerate(images):
         picture.save(folder / split / f"{number}.jpg")
         lines.append(f"{split}/{number}.jpg, {number // 2}, {number // 4}")
     (folder / f"{split}.txt").write_text("\n".join(lines), encoding="utf-8")

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from encoders.bundle import Bundle, ModelFile, Preprocessing, Tower, space_of
 from encoders.serving.providers import SessionOptions
 from encoders.serving.session import EmbeddingSession
+from training.bundles import regated
 from training.gate import Candidate, Gated, GateError, Inputs, Outputs, closeness, gate, require_close
 from training.models.dcmpl import Dcmpl, DcmplConfig
-from training.models.served import DCMPL_SCALING, PictureEncoder, TextEncoder
+from training.models.served import DCMPL_SCALING, ImageEncoder, TextEncoder
 from training.models.taskformer import TaskFormer, TaskFormerConfig
-from training.regate import regated
 
 SIZE_PX = 24
 COUNT = 30
@@ -37,7 +37,7 @@ class SmallNetwork(nn.Sequential):
 
 
 class SmallDetector(nn.Module):
-    """One guess for each pixel of an 8th of the picture's."""
+    """One guess for each pixel of an 8th of the image's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class SmallDetector(nn.Module):
 
 
 class Moody(nn.Module):
-    """Embeds bright pictures otherwise than dark ones, by a branch that a traced graph does not have."""
+    """Embeds bright images otherwise than dark ones, by a branch that a traced graph does not have."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,8 +62,8 @@ class Moody(nn.Module):
         return nn.functional.normalize(-mean if image.float().mean() > 100 else mean, dim=1)
 
 
-def pictures(count: int = COUNT) -> NDArray[np.uint8]:
-    """Make pictures of one colour each, with some noise."""
+def images(count: int = COUNT) -> NDArray[np.uint8]:
+    """Make images of one colour each, with some noise."""
     rng = np.random.default_rng(3)
     colours = rng.integers(30, 226, (count, 1, 1, 3))
     return (colours + rng.integers(-30, 30, (count, SIZE_PX, SIZE_PX, 3))).astype(np.uint8)
@@ -88,10 +88,10 @@ def candidate_of(network: nn.Module, inputs: Inputs, *, near: float = 0.9) -> Ca
     return Candidate(network, inputs, ("embedding",), quality)
 
 
-def picture_candidate(*, near: float = 0.9) -> Candidate:
+def image_candidate(*, near: float = 0.9) -> Candidate:
     torch.manual_seed(1)
     network = SmallNetwork()
-    return candidate_of(PictureEncoder(network, network.forward, DCMPL_SCALING), {"image": pictures()}, near=near)
+    return candidate_of(ImageEncoder(network, network.forward, DCMPL_SCALING), {"image": images()}, near=near)
 
 
 def bundle_of(gated: Gated, folder: Path) -> Bundle:
@@ -115,7 +115,7 @@ def bundle_of(gated: Gated, folder: Path) -> Bundle:
 
 def test_every_precision_is_served(tmp_path: Path) -> None:
     """Each file answers as torch does, alone and in a batch; fp32 is what is served unless another one is asked for."""
-    candidate = picture_candidate()
+    candidate = image_candidate()
     gated = gate(candidate, tmp_path, keep=("fp32", "fp16", "int8"), fewest_inputs=COUNT)
 
     assert gated.precisions == {
@@ -142,7 +142,7 @@ def test_every_precision_is_served(tmp_path: Path) -> None:
 
 def test_int8_has_eight_bits(tmp_path: Path) -> None:
     """Convolutions and projections hold weights of a scale for each channel, unless they are said to stay float."""
-    candidate = picture_candidate()
+    candidate = image_candidate()
     gate(candidate, tmp_path / "all", fewest_inputs=COUNT)
     gate(replace(candidate, float_parts=("/network.2/",)), tmp_path / "some", fewest_inputs=COUNT)
 
@@ -166,10 +166,10 @@ def test_int8_has_eight_bits(tmp_path: Path) -> None:
 
 def test_what_is_not_good_enough_has_no_file(tmp_path: Path) -> None:
     """A precision that loses quality is left out and its figures say why; a file of an earlier gate goes."""
-    gate(picture_candidate(), tmp_path, keep=("fp32", "fp16", "int8"), fewest_inputs=COUNT)
+    gate(image_candidate(), tmp_path, keep=("fp32", "fp16", "int8"), fewest_inputs=COUNT)
     assert (tmp_path / "model.int8.onnx").is_file()
 
-    gated = gate(picture_candidate(near=0.99999), tmp_path, keep=("fp32", "int8"), fewest_inputs=COUNT)
+    gated = gate(image_candidate(near=0.99999), tmp_path, keep=("fp32", "int8"), fewest_inputs=COUNT)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx"]
     assert set(gated.precisions) == {"fp32"}
@@ -180,10 +180,10 @@ def test_what_is_not_good_enough_has_no_file(tmp_path: Path) -> None:
 
 def test_another_embedding_is_refused(tmp_path: Path) -> None:
     """A graph that does not say what torch says is refused, and so is one that says no number; no file is written."""
-    rows = np.concatenate([pictures() // 4, pictures() // 4 + 190])
+    rows = np.concatenate([images() // 4, images() // 4 + 190])
     broken = SmallNetwork()
     nn.init.constant_(next(broken.parameters()), torch.nan)
-    for network in (Moody(), PictureEncoder(broken, broken.forward, DCMPL_SCALING)):
+    for network in (Moody(), ImageEncoder(broken, broken.forward, DCMPL_SCALING)):
         with pytest.raises(GateError, match="cosine"):
             gate(candidate_of(network, {"image": rows}), tmp_path / "refused", fewest_inputs=len(rows))
     assert not (tmp_path / "refused").exists()
@@ -192,7 +192,7 @@ def test_another_embedding_is_refused(tmp_path: Path) -> None:
 def test_few_inputs_tell_nothing(tmp_path: Path) -> None:
     """The gate wants 500 inputs."""
     with pytest.raises(GateError, match="30 inputs are too few to tell; the gate needs 500"):
-        gate(picture_candidate(), tmp_path)
+        gate(image_candidate(), tmp_path)
 
 
 def test_texts_are_gated_at_their_own_lengths(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_boxes_and_scores_are_gated(tmp_path: Path) -> None:
     torch.manual_seed(1)
     candidate = Candidate(
         SmallDetector(),
-        {"image": pictures()},
+        {"image": images()},
         ("boxes", "scores"),
         quality=lambda outputs: {"score": float(outputs[1].max())},
     )
@@ -257,7 +257,7 @@ def test_boxes_and_scores_are_gated(tmp_path: Path) -> None:
 
 
 def test_other_boxes_are_refused() -> None:
-    """Boxes or scores that differ from torch's by too much are named, and so are those that are no numbers."""
+    """Boxes or scores that differ from torch's by too much are named, and so are those that are not numbers."""
     names, same = ("boxes", "scores"), [np.zeros((2, 3, 4), np.float32), np.zeros((2, 3, 5), np.float32)]
     require_close(closeness(names, same, same))
     with pytest.raises(GateError, match=r"boxes .* 0\.0100"):
@@ -266,11 +266,11 @@ def test_other_boxes_are_refused() -> None:
         require_close(closeness(names, same, [same[0], same[1] + np.nan]))
 
 
-def test_a_bundle_is_regated_in_place(tmp_path: Path) -> None:
+def test_a_bundle_is_regated_in_its_folder(tmp_path: Path) -> None:
     """A bundle without a checkpoint gets int8 from its own file, in the same space; what was known of fp32 stays."""
-    bundle = bundle_of(gate(picture_candidate(), tmp_path, keep=("fp32",), fewest_inputs=COUNT), tmp_path)
+    bundle = bundle_of(gate(image_candidate(), tmp_path, keep=("fp32",), fewest_inputs=COUNT), tmp_path)
     assert set(bundle.precisions) == {"fp32"}
-    candidate = Candidate(bundle.path_of("fp32"), {"image": pictures(500)}, ("embedding",), lambda _: {"always": 1.0})
+    candidate = Candidate(bundle.path_of("fp32"), {"image": images(500)}, ("embedding",), lambda _: {"always": 1.0})
 
     described = regated(bundle, candidate)
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.loop import CHECKPOINT, TrainingError, fit
+from training.loop import CHECKPOINT, Task, TrainingError, fit
 from training.optimiser import OptimiserConfig
-from training.task import Task
 
 CONFIG = {"seed": 5, "what": "a line"}
 OPTIMISER = OptimiserConfig(epochs=4, batch=8, learning_rate=0.05, weight_decay=0.0, average_decay=0.9)
@@ -61,7 +60,7 @@ def trained(kind: type[Line], run: Path) -> Line:
 
 
 def test_run_leaves_log_curve_and_checkpoint(tmp_path: Path) -> None:
-    """A line an epoch, a picture of the curves, and the averaged weights."""
+    """A line an epoch, an image of the curves, and the averaged weights."""
     trained(Line, tmp_path)
 
     lines = (tmp_path / "log.csv").read_text().splitlines()
@@ -103,7 +102,7 @@ def test_other_config_does_not_go_on(tmp_path: Path) -> None:
 
 
 class Broken(Line):
-    """A loss that is no number."""
+    """A loss that is not a number."""
 
     def loss(self, batch: Tensor) -> Tensor:
         """No number."""

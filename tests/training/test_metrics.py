@@ -77,7 +77,7 @@ def test_masked_items_lose_to_negative_scores() -> None:
 
 
 def test_masked_items_are_not_missed_either() -> None:
-    """A validation image of the right class is no relevant item."""
+    """A validation image of the right class is not a relevant item."""
     figures = evaluate_scores(scores_of([0.9, 0.1]), same_label(["a"], list("aa")), withheld([False, True]))
 
     assert figures.ap[0] == 1

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.mips import Mips
+from training.metrics import Mips
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ from encoders.bundle import Bundle
 from encoders.images.resizing import resize
 from training.config import read_config
 from training.embed import embed
-from training.general import evaluate as general
+from training.general.config import GeneralConfig
+from training.general.system import GeneralSystem
 from training.general.validation import leave_one_out
-from training.objects import evaluate as objects
 from training.objects.config import ObjectsConfig
 from training.objects.draw import draw_held_out
-from training.world.scene import draw_scene
+from training.objects.evaluate import ObjectsEvaluation
+from training.runner import CONFIGS
+from world.scene import draw_scene
 
 ROOT = Path(__file__).parents[2]
 REALDATA = ROOT.parent / "shared" / "realdata"
@@ -37,8 +39,9 @@ def test_bundle_ships_whole(name: str) -> None:
 @pytest.mark.skipif(not REALDATA.is_dir(), reason="needs the photos of ../shared/realdata")
 def test_general_finds_groceries(tmp_path: Path) -> None:
     """Of photos never trained on, 93 of 100 find another photo of the same product first."""
-    general.prepare(tmp_path, REALDATA)
-    figures = general.offline(ROOT / "models", tmp_path)
+    system, config = GeneralSystem(), read_config(CONFIGS / "general.toml", GeneralConfig)
+    system.draw_held_out(config, tmp_path, REALDATA)
+    figures = system.evaluation(config, tmp_path).offline(ROOT / "models")
 
     assert figures["grocery_val_p1"] >= 0.93
     assert figures["grocery_val_map"] >= 0.75
@@ -48,10 +51,10 @@ def test_general_finds_groceries(tmp_path: Path) -> None:
 
 def test_objects_are_found(tmp_path: Path) -> None:
     """In scenes never trained on the detector's mAP50 is at least .80, and nine of ten objects find their like."""
-    config = read_config(objects.SHIPPED, ObjectsConfig)
+    config = read_config(CONFIGS / "objects.toml", ObjectsConfig)
     draw_held_out(replace(config, world=replace(config.world, gallery=24, queries=20)), tmp_path)
 
-    figures = objects.offline(ROOT / "models", tmp_path)
+    figures = ObjectsEvaluation.read(config.data, tmp_path).offline(ROOT / "models")
 
     assert figures["detector_map50"] >= 0.80
     assert figures["retrieval_r5"] >= 0.90
@@ -65,8 +68,8 @@ def test_general_tells_drawn_objects_apart() -> None:
     for number in range(20):
         scene = draw_scene(np.random.default_rng([32, number]), (480, 360))
         for item in scene.objects:
-            x_min, y_min, x_max, y_max = np.asarray(item.box) * (scene.picture.size * 2)
-            crop = scene.picture.crop((int(x_min), int(y_min), int(x_max), int(y_max)))
+            x_min, y_min, x_max, y_max = np.asarray(item.box) * (scene.image.size * 2)
+            crop = scene.image.crop((int(x_min), int(y_min), int(x_max), int(y_max)))
             inputs.append(resize(np.asarray(crop), bundle.image_preprocessing))
             labels.append(item.label)
 

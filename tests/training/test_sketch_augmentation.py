@@ -9,25 +9,25 @@ STILL = Looseness(degrees=0, shear_degrees=0, translate=0, scale=(1, 1), crop=(1
 
 
 def drawings(count: int) -> Tensor:
-    picture = Image.new("RGB", (64, 64), "white")
-    ImageDraw.Draw(picture).ellipse((12, 20, 40, 44), outline="black", width=6)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float().expand(count, -1, -1, -1)
+    image = Image.new("RGB", (64, 64), "white")
+    ImageDraw.Draw(image).ellipse((12, 20, 40, 44), outline="black", width=6)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().expand(count, -1, -1, -1)
 
 
 def rng() -> torch.Generator:
     return torch.Generator().manual_seed(1)
 
 
-def middles(pictures: Tensor) -> Tensor:
+def middles(images: Tensor) -> Tensor:
     """Where the strokes of each lie, (N, 2) as x and y of 0..1."""
-    ink = 255 - pictures[:, 0]
-    across = (torch.arange(pictures.shape[3]) + 0.5) / pictures.shape[3]
+    ink = 255 - images[:, 0]
+    across = (torch.arange(images.shape[3]) + 0.5) / images.shape[3]
     x, y = (ink.sum(dim=1) * across).sum(dim=1), (ink.sum(dim=2) * across).sum(dim=1)
     return torch.stack([x, y], dim=1) / ink.sum(dim=(1, 2))[:, None]
 
 
 def test_views_differ_and_stay_on_white() -> None:
-    """Each picture turns and shifts another way; what comes into view from outside is paper."""
+    """Each image turns and shifts another way; what comes into view from outside is paper."""
     first, second = loosened(drawings(2), Looseness(), rng())
 
     assert not torch.equal(first, second)
@@ -38,7 +38,7 @@ def test_views_differ_and_stay_on_white() -> None:
 
 
 def test_no_looseness_changes_nothing() -> None:
-    """A view without freedom is the picture itself."""
+    """A view without freedom is the image itself."""
     torch.testing.assert_close(loosened(drawings(1), STILL, rng()), drawings(1), atol=1e-2, rtol=0)
 
 
@@ -55,11 +55,11 @@ def test_an_unfinished_sketch_lacks_dark_pixels_only() -> None:
     """Between three fifths and all of the strokes stay, and nothing is drawn that was not there."""
     whole = drawings(20)
     part = unfinished(whole, rng())
-    shares = (part[:, 0] == 0).sum(dim=(1, 2)) / (whole[:, 0] == 0).sum(dim=(1, 2))
+    fractions = (part[:, 0] == 0).sum(dim=(1, 2)) / (whole[:, 0] == 0).sum(dim=(1, 2))
 
     assert (part[whole == 255] == 255).all()
-    assert 0.55 < float(shares.min()) < 0.75
-    assert 0.85 < float(shares.max()) <= 1
+    assert 0.55 < float(fractions.min()) < 0.75
+    assert 0.85 < float(fractions.max()) <= 1
 
 
 def test_a_tenth_of_the_queries_lacks_its_sketch_and_a_tenth_its_text() -> None:

@@ -22,7 +22,7 @@ NETWORK = "resnet18"
 
 
 def random_network(name: str = NETWORK) -> nn.Module:
-    """A network whose normalisations have seen a few pictures, so that its vectors do not vanish."""
+    """A network whose normalisations have seen a few images, so that its vectors do not vanish."""
     torch.manual_seed(0)
     network: nn.Module = models.get_model(name, weights=None).train()
     with torch.no_grad():
@@ -45,9 +45,7 @@ def saved(path: Path, content: object) -> Path:
     return path
 
 
-def test_imported_network_gives_what_torchvision_gives(
-    tmp_path: Path, network: nn.Module, state: dict[str, Any]
-) -> None:
+def test_imported_network_embeds_as_torchvision_does(tmp_path: Path, network: nn.Module, state: dict[str, Any]) -> None:
     """Resize, crop, normalisation and network together give the vector that torch computes before the classifier."""
     weights = saved(tmp_path / "mine.pth", state)
 
@@ -56,9 +54,9 @@ def test_imported_network_gives_what_torchvision_gives(
     assert (bundle.dimension, bundle.max_batch) == (512, None)
     assert bundle.preprocessing is not None
     assert (bundle.preprocessing.size, bundle.preprocessing.shorter_side_px) == ((224, 224), 256)
-    picture = corners((400, 300))
-    embedding = EmbeddingSession(bundle).run([resize(decode(encoded(picture)).pixels, bundle.preprocessing)]).answers[0]
-    cosine = np.asarray(embedding) @ _vector(network, picture)
+    image = corners((400, 300))
+    embedding = EmbeddingSession(bundle).run([resize(decode(encoded(image)).pixels, bundle.preprocessing)]).answers[0]
+    cosine = np.asarray(embedding) @ _embedding(network, image)
     assert cosine > 0.999
 
 
@@ -81,7 +79,7 @@ def test_checkpoints_are_read_as_people_save_them(tmp_path: Path, state: dict[st
 
 
 def test_report_names_what_does_not_fit(tmp_path: Path, state: dict[str, Any]) -> None:
-    """Missing, unexpected and misshapen keys are all told at once."""
+    """Missing, unexpected and misshapen keys are all named at once."""
     del state["layer1.0.conv1.weight"]
     state["extra"] = torch.zeros(1)
     state["bn1.weight"] = torch.zeros(3)
@@ -145,7 +143,7 @@ def test_unknown_network_is_refused(tmp_path: Path, name: str) -> None:
         export_network(name, tmp_path / "a.pt", tmp_path / "out.onnx")
 
 
-def test_download_without_a_network_gives_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_without_a_network_prints_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a connection the sentence says what to do instead."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
@@ -176,10 +174,10 @@ def test_classifier_is_found_in_every_family(name: str, head: str, dimension: in
     with torch.device("meta"):
         network = models.get_model(name, weights=None).eval()
         found = remove_head(network)
-        vector = network(torch.zeros(1, 3, 224, 224))
+        embedding = network(torch.zeros(1, 3, 224, 224))
 
     assert found == head
-    assert vector.flatten(1).shape == (1, dimension)
+    assert embedding.flatten(1).shape == (1, dimension)
 
 
 def test_network_without_linear_classifier_is_refused() -> None:
@@ -188,13 +186,13 @@ def test_network_without_linear_classifier_is_refused() -> None:
         remove_head(models.get_model("squeezenet1_1", weights=None))
 
 
-def _vector(network: nn.Module, picture: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _embedding(network: nn.Module, image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The unit vector before the classifier, by torchvision's own transforms."""
     taken: list[torch.Tensor] = []
     hook = network.get_submodule("fc").register_forward_pre_hook(lambda _module, inputs: taken.append(inputs[0]))
     with torch.no_grad():
-        network(models.ResNet18_Weights.DEFAULT.transforms()(picture)[None])
+        network(models.ResNet18_Weights.DEFAULT.transforms()(image)[None])
     hook.remove()
-    vector = taken[0][0].numpy()
-    unit: np.ndarray[Any, np.dtype[np.float32]] = vector / np.linalg.norm(vector)
+    embedding = taken[0][0].numpy()
+    unit: np.ndarray[Any, np.dtype[np.float32]] = embedding / np.linalg.norm(embedding)
     return unit

@@ -1,4 +1,4 @@
-"""Owns what training changes in a picture, because it does not tell which model a car is."""
+"""Owns what training changes in an image, because it does not tell which model a car is."""
 
 import math
 
@@ -11,24 +11,24 @@ from training.cars.config import AugmentationConfig
 
 
 def augmented(pixels: Tensor, config: AugmentationConfig, scale: float = 1.0) -> Tensor:
-    """Change uint8 pictures (B, H, W, 3), each in its own way; float (B, 3, scale H, scale W) of 0..1.
+    """Change uint8 images (B, H, W, 3), each in its own way; float (B, 3, scale H, scale W) of 0..1.
 
-    A network for a CPU learns about as fast as its pictures are changed, so whatever can be is done in place.
+    A network for a CPU learns about as fast as its images are changed, so whatever can be is done in place.
     """
-    pictures = pixels.permute(0, 3, 1, 2).contiguous().float().div_(255)
+    images = pixels.permute(0, 3, 1, 2).contiguous().float().div_(255)
     if config.turn_degrees or config.zoom or config.stretch or config.shift or config.is_mirrored or scale != 1:
-        pictures = _moved(pictures, config, scale)
+        images = _moved(images, config, scale)
     if config.blurred:
-        rows = _some(config.blurred, pictures)
-        pictures[rows] = F.avg_pool2d(pictures[rows], 3, stride=1, padding=1, count_include_pad=False)
+        rows = _some(config.blurred, images)
+        images[rows] = F.avg_pool2d(images[rows], 3, stride=1, padding=1, count_include_pad=False)
     if config.grey:
-        rows = _some(config.grey, pictures)
-        pictures[rows] = pictures[rows].mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
-    return _lit(pictures, config.light) if config.light else pictures
+        rows = _some(config.grey, images)
+        images[rows] = images[rows].mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    return _lit(images, config.light) if config.light else images
 
 
-def _moved(pictures: Tensor, config: AugmentationConfig, scale: float) -> Tensor:
-    count, _, height, width = pictures.shape
+def _moved(images: Tensor, config: AugmentationConfig, scale: float) -> Tensor:
+    count, _, height, width = images.shape
     turn = math.radians(config.turn_degrees) * _evenly(count)
     zoom, stretch = 1 + config.zoom * _evenly(count), 1 + config.stretch * _evenly(count)
     mirror = torch.where(torch.rand(count) < 0.5 * config.is_mirrored, -1.0, 1.0)
@@ -39,23 +39,23 @@ def _moved(pictures: Tensor, config: AugmentationConfig, scale: float) -> Tensor
         torch.stack((cosine * mirror * stretch, -sine, shift[:, 0]), dim=1),
         torch.stack((sine * mirror, cosine / stretch, shift[:, 1]), dim=1),
     )
-    views = torch.stack(rows, dim=1).to(pictures.device)
+    views = torch.stack(rows, dim=1).to(images.device)
     grid = affine_grid(views, (round(scale * width), round(scale * height)))
-    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _lit(pictures: Tensor, deviation: float) -> Tensor:
+def _lit(images: Tensor, deviation: float) -> Tensor:
     """Other lamps and other cameras: brightness, contrast and a cast of colour."""
-    count, device = len(pictures), pictures.device
+    count, device = len(images), images.device
     gain = (1 + deviation * torch.randn(count, 1, 1, 1) + deviation / 2 * torch.randn(count, 3, 1, 1)).to(device)
     contrast = (1 + deviation * torch.randn(count, 1, 1, 1)).clamp(min=0.3).to(device)
-    mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
-    return pictures.mul_(contrast * gain).add_(mean * (1 - contrast) * gain).clamp_(0, 1)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return images.mul_(contrast * gain).add_(mean * (1 - contrast) * gain).clamp_(0, 1)
 
 
-def _some(share: float, pictures: Tensor) -> Tensor:
-    """Rows of about that share of the pictures."""
-    return torch.nonzero(torch.rand(len(pictures)) < share)[:, 0].to(pictures.device)
+def _some(share: float, images: Tensor) -> Tensor:
+    """Rows of about that share of the images."""
+    return torch.nonzero(torch.rand(len(images)) < share)[:, 0].to(images.device)
 
 
 def _evenly(count: int) -> Tensor:

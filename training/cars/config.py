@@ -1,4 +1,4 @@
-"""Owns what a run of car search is told by its file in `training/configs/`."""
+"""Owns the config of a car search run, as its file in `training/configs/` says it."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from encoders.bundle import Preprocessing
 from training.models.compcars import CompCarsConfig
 from training.optimiser import OptimiserConfig
-from training.world.car_dataset import Photos
+from world.car_dataset import Photos
 
 # The models of the test, which no run may train on; the published numbers end at 2004.
 FIRST_TEST_MODEL = 1901
@@ -53,9 +53,9 @@ class ProtocolConfig:
 
 @dataclass(frozen=True, slots=True)
 class InputConfig:
-    """How the network sees a whole picture, (width, height); CompCars fills a letterbox with the picture's own edges.
+    """How the network sees a whole image, (width, height); CompCars fills a letterbox with the image's own edges.
 
-    The first `small_epochs` are trained on pictures of `small_scale` times that size, which is faster; the epochs that
+    The first `small_epochs` are trained on images of `small_scale` times that size, which is faster; the epochs that
     are left turn a network that tells cars apart into one that sees them larger.
     """
 
@@ -75,7 +75,7 @@ class InputConfig:
 class AugmentationConfig:
     """The defaults are the published training's: none.
 
-    Each picture is turned by up to `turn_degrees`, resized by up to a share `zoom` and stretched by up to a share
+    Each image is turned by up to `turn_degrees`, resized by up to a share `zoom` and stretched by up to a share
     `stretch`, moved by up to a share `shift`, mirrored in half of the cases where `is_mirrored`, and lit by a standard
     deviation `light`; a share `grey` of them loses its colours, a share `blurred` its sharpness.
     """
@@ -94,8 +94,8 @@ class AugmentationConfig:
 class LossConfig:
     """The weights of the N-pair loss, and of classification by model, make and type; published: one of the first two.
 
-    What type a car is of can be seen at once, and whoever sees it sees shapes; without it training from nothing stands
-    at chance for its first 500 steps and more.
+    The type of a car shows in its shape, which is easy to learn first; without this loss, training from nothing stays at
+    chance for its first 500 steps and more.
 
     A pair is two photos of a model; `road` is the share of pairs that begin with a road camera's photo, the published
     ones do not. `negatives` other models of the batch stand beside the positive. `temperature=1` is the published loss.

@@ -46,10 +46,7 @@ class TestPhotos:
 def load_training_photos(
     root: Path, protocol: ProtocolConfig, *, with_types: bool, allow_incomplete: bool = False
 ) -> TrainingPhotos:
-    """Read the training lists, decode every photo once, and read the models' attributes `with_types`.
-
-    Raises DatasetError for any fault of what it reads unless `allow_incomplete`.
-    """
+    """Read the training lists, decode every photo once, and read the models' attributes `with_types`."""
     web = load_web_cars(root, split=protocol.train or None, decode=True, allow_incomplete=allow_incomplete)
     road = load_surveillance_cars(
         root, split=protocol.road_train or None, decode=True, allow_incomplete=allow_incomplete
@@ -66,7 +63,7 @@ def load_training_photos(
 
 
 def load_test_photos(root: Path, protocol: ProtocolConfig, *, allow_incomplete: bool = False) -> TestPhotos:
-    """Read the test lists; raises DatasetError for any fault unless `allow_incomplete`, which decodes every photo once."""
+    """Read the test lists; `allow_incomplete` decodes every photo once."""
     web = load_web_cars(root, split=protocol.test or None, decode=allow_incomplete, allow_incomplete=allow_incomplete)
     road = load_surveillance_cars(
         root, split=protocol.road_test or None, decode=allow_incomplete, allow_incomplete=allow_incomplete

@@ -15,12 +15,11 @@ from training.cars.config import CarsConfig
 from training.cars.photos import TrainingPhotos, labels_of
 from training.datasets.car_split import labels_by_appearance
 from training.decoded import cached
-from training.losses.contrastive import n_pair_loss
+from training.loop import Task
+from training.losses.n_pair import n_pair_loss
 from training.metrics import evaluate, minor_classes, own_id, pair_figures, same_label, withheld
 from training.models.compcars import CompCars
-from training.models.served import COMPCARS_SCALING, PictureEncoder
-from training.onnx_graph import torch_outputs
-from training.task import Task
+from training.models.served import COMPCARS_SCALING, ImageEncoder, torch_outputs
 
 Rows = NDArray[np.intp]
 # How many models are measured after each epoch, from everywhere in their order; all of them would take as long as to train.
@@ -71,7 +70,7 @@ class CarsTask(Task):
         classes = len(label_of) if config.loss.classification else 0
         network = CompCars(replace(config.network, classes=classes))
         self.network = network.to(memory_format=torch.channels_last)
-        # Kept in checkpoints, so that a run that goes on sees pictures of the size that is their turn.
+        # Kept in checkpoints, so that a run that goes on sees images of the size that is their turn.
         self.epoch: Tensor
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
         width = network.gem_proj.out_features
@@ -97,9 +96,9 @@ class CarsTask(Task):
         weights, count = self.config.loss, len(batch.label)
         is_small = self.epoch.item() <= self.config.input.small_epochs
         scale = self.config.input.small_scale if is_small else 1.0
-        pictures = augmented(batch.pixels.to(self.device), self.config.augmentation, scale)
+        images = augmented(batch.pixels.to(self.device), self.config.augmentation, scale)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.is_bfloat16):
-            pooled = self.network.pool(pictures.contiguous(memory_format=torch.channels_last))
+            pooled = self.network.pool(images.contiguous(memory_format=torch.channels_last))
         pooled = pooled.float()
         embedding, loss = F.normalize(pooled, dim=1), pooled.new_zeros(())
         if weights.n_pair:
@@ -115,9 +114,9 @@ class CarsTask(Task):
             (weights.type, self.types, self._type),
         ):
             if classifier is not None:
-                wanted = torch.from_numpy(group[batch.label.numpy()]).to(self.device)
+                targets = torch.from_numpy(group[batch.label.numpy()]).to(self.device)
                 logits = classifier(embedding) / weights.temperature
-                loss = loss + weight * F.cross_entropy(logits, wanted.repeat(2), ignore_index=_UNKNOWN)
+                loss = loss + weight * F.cross_entropy(logits, targets.repeat(2), ignore_index=_UNKNOWN)
         return loss
 
     def figures(self, network: nn.Module) -> dict[str, float]:
@@ -148,9 +147,9 @@ class CarsTask(Task):
         return (self._road[rng.choice(road)] if is_road else self._web[first]), self._web[second]
 
 
-def served_network(network: CompCars) -> PictureEncoder:
+def served_network(network: CompCars) -> ImageEncoder:
     """The network as it is served."""
-    return PictureEncoder(network, network, COMPCARS_SCALING)
+    return ImageEncoder(network, network, COMPCARS_SCALING)
 
 
 def _rows_by_label(models: NDArray[np.int64], rows: Rows, label_of: dict[int, int]) -> list[Rows]:

@@ -12,7 +12,7 @@ from encoders.importers.darknet.weights import ConvolutionWeights, read_weights
 from training.checkpoints.tensors import CheckpointError
 from training.models.yolo import YoloNetwork
 
-# Version 0.2.5, whose count of pictures seen has 8 bytes.
+# Version 0.2.5, whose count of images seen has 8 bytes.
 _HEADER = struct.Struct("<iiiQ")
 _VERSION = (0, 2, 5)
 
@@ -29,10 +29,10 @@ def load_darknet(network: YoloNetwork, path: Path, *, cutoff: int | None = None)
                 parameter.copy_(values)
 
 
-def save_darknet(network: YoloNetwork, path: Path, *, pictures_seen: int = 0) -> None:
+def save_darknet(network: YoloNetwork, path: Path, *, images_seen: int = 0) -> None:
     """Write every convolution's weights, for Darknet and whatever reads its files."""
     with path.open("wb") as out:
-        out.write(_HEADER.pack(*_VERSION, pictures_seen))
+        out.write(_HEADER.pack(*_VERSION, images_seen))
         for layer in network.network.convolutions:
             for tensor in _tensors(network, layer.number):
                 out.write(tensor.detach().cpu().numpy().astype("<f4").tobytes())

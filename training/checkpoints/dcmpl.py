@@ -65,5 +65,5 @@ def _table(content: Mapping[str, Any], name: str) -> Tensors:
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
     if name not in tensors:
-        raise CheckpointError(f"{name} is missing, so this is no pedestrian checkpoint with a text branch.")
+        raise CheckpointError(f"{name} is missing, so this is not a pedestrian checkpoint with a text branch.")
     return tuple(tensors[name].shape)

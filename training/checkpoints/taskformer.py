@@ -25,7 +25,7 @@ def load_taskformer(path: Path, *, has_heads: bool = False, has_quick_gelu: bool
     content = read_checkpoint(path)
     nested = content.get("state_dict", content)
     if not isinstance(nested, Mapping):
-        raise CheckpointError(f"{path}: 'state_dict' is no dictionary of tensors.")
+        raise CheckpointError(f"{path}: 'state_dict' is not a dictionary of tensors.")
     tensors = {name: tensor.float() for name, tensor in tensors_of(nested).items() if name not in UNUSED}
     try:
         config = replace(config_of(tensors), has_heads=has_heads, has_quick_gelu=has_quick_gelu)
@@ -48,7 +48,7 @@ def with_sketch_tower(tensors: Tensors) -> Tensors:
     }
 
 
-def shares_sketch_tower(tensors: Mapping[str, Tensor]) -> bool:
+def is_sketch_tower_shared(tensors: Mapping[str, Tensor]) -> bool:
     """Whether the tensors of both towers are equal bit by bit, so that one graph serves photos and sketches."""
     towers = [
         {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
@@ -68,7 +68,7 @@ def config_of(tensors: Mapping[str, Tensor]) -> TaskFormerConfig:
     heads = tensors.get("decoder.net.attn_layers.layers.0.1.to_q.weight")
     classifier = tensors.get("classification_fc_2.weight")
     return TaskFormerConfig(
-        shares_sketch_tower=shares_sketch_tower(tensors),
+        is_sketch_tower_shared=is_sketch_tower_shared(tensors),
         dimension=_shape(tensors, "text_projection", 2)[1],
         image_px=round(patches**0.5) * patch_px,
         patch_px=patch_px,

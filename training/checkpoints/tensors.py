@@ -73,12 +73,12 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], *, unused: 
     Extra keys may start with one of `unused`. The counters of batch normalisation may be missing: old versions of torch
     wrote none, and nothing depends on them.
     """
-    wanted = network.state_dict()
-    missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
-    extra = [name for name in tensors if name not in wanted and not name.startswith(tuple(unused))]
+    own = network.state_dict()
+    missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
+    extra = [name for name in tensors if name not in own and not name.startswith(tuple(unused))]
     misshapen = [
         f"{name} {tuple(tensors[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
+        for name, tensor in own.items()
         if name in tensors and tensors[name].shape != tensor.shape
     ]
     if missing or extra or misshapen:
@@ -90,7 +90,7 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], *, unused: 
                 if names
             )
         )
-    network.load_state_dict({name: tensors.get(name, tensor) for name, tensor in wanted.items()})
+    network.load_state_dict({name: tensors.get(name, tensor) for name, tensor in own.items()})
 
 
 def _shown(names: list[str]) -> str:

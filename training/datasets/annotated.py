@@ -1,4 +1,4 @@
-"""Owns the form that every detection set is read into: pictures, and what stands where in them."""
+"""Owns the form that every detection set is read into: images, and what stands where in them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from domain.box import Box
 from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
 
-# Tools count pixels from 0 or from 1, and round; what lies a pixel outside is no fault.
+# Tools count pixels from 0 or from 1, and round; what lies a pixel outside is not a fault.
 ROUNDING_PX = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class TrueObject:
-    """One object: `box` in shares of the picture.
+    """One object: `box` in normalized coordinates of the image.
 
     `is_difficult` is VOC's `difficult` or COCO's `iscrowd`: a detector need not find it and is not blamed if it does.
     `attributes` are what else the annotation says, in the form that annotation tools add to both layouts.
@@ -29,8 +29,8 @@ class TrueObject:
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotatedPicture:
-    """A picture with its objects, perhaps none; the size is the annotation's, in pixels as stored."""
+class AnnotatedImage:
+    """An image with its objects, perhaps none; the size is the annotation's, in pixels as stored."""
 
     path: Path
     name: str
@@ -40,32 +40,32 @@ class AnnotatedPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotatedPictures:
-    """Pictures in the list's order; an object's class id is its label's place in `labels`."""
+class AnnotatedImages:
+    """Images in the list's order; an object's class id is its label's place in `labels`."""
 
-    pictures: tuple[AnnotatedPicture, ...]
+    images: tuple[AnnotatedImage, ...]
     labels: tuple[str, ...]
     report: DatasetReport
 
     def truths(self, *, with_difficult: bool = False) -> tuple[NDArray[np.float32], ...]:
-        """For each picture its objects as (M, 5): class id, x_min, y_min, x_max, y_max in shares."""
+        """For each image its objects as (M, 5): class id, x_min, y_min, x_max, y_max in normalized coordinates."""
         class_ids = {label: number for number, label in enumerate(self.labels)}
         return tuple(
             np.array(
                 [
                     (class_ids[item.label], *item.box)
-                    for item in picture.objects
+                    for item in image.objects
                     if with_difficult or not item.is_difficult
                 ],
                 np.float32,
             ).reshape(-1, 5)
-            for picture in self.pictures
+            for image in self.images
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Turns the boxes of one picture into shares, and notes those that reach outside."""
+    """Turns the boxes of one image into shares, and notes those that reach outside."""
 
     width_px: int
     height_px: int
@@ -73,7 +73,7 @@ class Frame:
     faults: Faults
 
     def box(self, edges_px: tuple[float, float, float, float], record: str) -> Box:
-        """A box from (x_min, y_min, x_max, y_max) in pixels from 0, cut to the picture.
+        """A box from (x_min, y_min, x_max, y_max) in pixels from 0, cut to the image.
 
         Raises RecordError where nothing of it lies inside.
         """
@@ -90,11 +90,11 @@ class Frame:
         return (left / self.width_px, top / self.height_px, right / self.width_px, bottom / self.height_px)
 
 
-def labels_of(pictures: Sequence[AnnotatedPicture]) -> tuple[str, ...]:
+def labels_of(images: Sequence[AnnotatedImage]) -> tuple[str, ...]:
     """Every label that occurs, sorted."""
-    return tuple(sorted({item.label for picture in pictures for item in picture.objects}))
+    return tuple(sorted({item.label for image in images for item in image.objects}))
 
 
-def counts_of(pictures: Sequence[AnnotatedPicture]) -> dict[str, int]:
+def counts_of(images: Sequence[AnnotatedImage]) -> dict[str, int]:
     """What a report counts of such a set."""
-    return {"pictures": len(pictures), "objects": sum(len(picture.objects) for picture in pictures)}
+    return {"images": len(images), "objects": sum(len(image.objects) for image in images)}

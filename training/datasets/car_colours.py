@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.datasets.fields import integer_in
 from training.datasets.matlab import held_by, variable_in
 from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot
+from training.datasets.root import DatasetRoot, integer_in
 
 COLOURS = ("black", "white", "red", "yellow", "blue", "green", "purple", "brown", "champagne", "silver")
 """By their numbers, from 0."""
@@ -17,7 +16,7 @@ _FILE = "sv_data/color_list.mat"
 
 @dataclass(frozen=True, slots=True)
 class CarColours:
-    """The colour of each photo whose colour could be told, by its name `<sv id>/<file>`."""
+    """The colour of each photo whose colour is known, by its name `<sv id>/<file>`."""
 
     colours: Mapping[str, str]
     report: DatasetReport
@@ -26,7 +25,7 @@ class CarColours:
 def load_car_colours(
     root: Path, *, expected: Mapping[str, int] | None = None, allow_incomplete: bool = False
 ) -> CarColours:
-    """Read the list; raises DatasetError for any fault unless `allow_incomplete`."""
+    """Read the list."""
     base, faults = DatasetRoot.at(root), Faults()
     rows: list[tuple[str, str]] = []
     with faults.at(_FILE):

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.fields import integer_in
 from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot
+from training.datasets.root import DatasetRoot, integer_in
 
 DATABASE, QUERIES, CHOSEN = "indexinfo.csv", "tindexinfo.csv", "test.npy"
 _COLUMNS = ("Path", "Index", "Class")
@@ -39,18 +38,18 @@ class ListedPhotos:
 def load_listed_photos(
     root: Path,
     *,
-    pictures: Path | None = None,
+    images: Path | None = None,
     expected: Mapping[str, int] | None = None,
     decode: bool = False,
     allow_incomplete: bool = False,
 ) -> ListedPhotos:
-    """Read the lists of `root`; paths in them lie below `pictures`, else below `root`.
+    """Read the lists of `root`; paths in them lie below `images`, else below `root`.
 
     A list has the columns Path, Index (0 to n-1, each once) and Class (a whole number), and any others. `test.npy`,
-    (n, 2) integers of index and class, chooses queries. Raises DatasetError for any fault unless `allow_incomplete`.
+    (n, 2) integers of index and class, chooses queries.
     """
     base, faults = DatasetRoot.at(root, decode=decode), Faults()
-    folder = DatasetRoot.at(pictures, decode=decode) if pictures else base
+    folder = DatasetRoot.at(images, decode=decode) if images else base
     database, queries = (_photos(base, name, folder, faults) for name in (DATABASE, QUERIES))
     chosen = _chosen(base, queries, faults) if (root / CHOSEN).exists() else list(queries.values())
     counts = {
@@ -94,7 +93,7 @@ def _photo(row: Mapping[str, str], folder: DatasetRoot, rows: int) -> ListedPhot
     index = integer_in(row["Index"], "`Index`")
     if index >= rows:
         raise RecordError(FaultKind.BAD_RECORD, f"`Index` is {index} in a list of {rows:,} rows")
-    return ListedPhoto(folder.picture(row["Path"]), row["Path"], index, integer_in(row["Class"], "`Class`"))
+    return ListedPhoto(folder.image(row["Path"]), row["Path"], index, integer_in(row["Class"], "`Class`"))
 
 
 def _chosen(base: DatasetRoot, queries: Mapping[int, ListedPhoto], faults: Faults) -> list[ListedPhoto]:
@@ -122,7 +121,7 @@ def _table(path: Path) -> NDArray[np.int64]:
         # Never allow_pickle: an array of objects could run anything.
         table = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise RecordError(FaultKind.BROKEN_FILE, f"it is no plain array: {error}") from error
+        raise RecordError(FaultKind.BROKEN_FILE, f"it is not a plain array: {error}") from error
     is_table = isinstance(table, np.ndarray) and table.ndim == 2 and table.shape[1] == 2
     if not is_table or not np.issubdtype(table.dtype, np.integer):
         raise RecordError(FaultKind.BROKEN_FILE, "it is not (n, 2) whole numbers, index and class")

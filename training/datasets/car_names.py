@@ -7,10 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from training.datasets.fields import integer_in, number_in
 from training.datasets.matlab import held_by, variable_in
 from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot
+from training.datasets.root import DatasetRoot, integer_in, number_in
 
 _NAMES = "data/misc/make_model_name.mat"
 _TYPES = "data/misc/car_type.mat"
@@ -40,7 +39,7 @@ class CarNames:
 
 
 def load_car_names(root: Path, *, allow_incomplete: bool = False) -> CarNames:
-    """Read the names of `data/misc`; raises DatasetError for any fault unless `allow_incomplete`."""
+    """Read the names of `data/misc`."""
     base, faults = DatasetRoot.at(root), Faults()
     makes: dict[int, str] = {}
     models: dict[int, str] = {}
@@ -75,15 +74,11 @@ def _by_id(cells: NDArray[Any]) -> dict[int, str]:
 
 
 def _attributes(base: DatasetRoot, types: Mapping[int, str], faults: Faults) -> dict[int, CarAttributes]:
-    lines: list[str] = []
-    with faults.at(_ATTRIBUTES):
-        lines = base.text(_ATTRIBUTES).splitlines()
     attributes: dict[int, CarAttributes] = {}
-    for number, line in enumerate(lines[1:], start=2):
+    # The first line names the columns.
+    for record, line in base.lines(_ATTRIBUTES, faults)[1:]:
         fields = line.split()
-        with faults.at(_ATTRIBUTES, f"line {number}"):
-            if not fields:
-                continue
+        with faults.at(_ATTRIBUTES, record):
             if len(fields) != 6:
                 raise RecordError(FaultKind.BAD_RECORD, f"{len(fields)} fields, not 6")
             model_id = integer_in(fields[0], "the model", at_least=1)

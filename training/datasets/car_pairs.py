@@ -47,20 +47,15 @@ def load_car_pairs(
 ) -> CarPairs:
     """Read `data/train_test_split/verification/verification_pairs_<difficulty>.txt`.
 
-    Its lines are two names below `data/image` and 1 for the same model, 0 for another. Raises DatasetError for any
-    fault unless `allow_incomplete`.
+    Its lines are two names below `data/image` and 1 for the same model, 0 for another.
     """
     base, faults = DatasetRoot.at(root, decode=decode), Faults()
     images = base.child("data/image")
     file = f"data/train_test_split/verification/verification_pairs_{difficulty}.txt"
-    lines: list[str] = []
-    with faults.at(file):
-        lines = base.text(file).splitlines()
     pairs: list[CarPair] = []
-    for number, line in enumerate(lines, start=1):
-        with faults.at(file, f"line {number}"):
-            if line.strip():
-                pairs.append(_pair(line.split(), images))
+    for record, line in base.lines(file, faults):
+        with faults.at(file, record):
+            pairs.append(_pair(line.split(), images))
     same = sum(pair.is_same for pair in pairs)
     counts = {"same pairs": same, "different pairs": len(pairs) - same}
     report = faults.finish(base.folder, counts, expected, allow_incomplete=allow_incomplete)
@@ -71,4 +66,4 @@ def _pair(fields: list[str], images: DatasetRoot) -> CarPair:
     if len(fields) != 3 or fields[2] not in _ANSWERS:
         raise RecordError(FaultKind.BAD_RECORD, f"{' '.join(fields)!r} is not two photos and 0 or 1")
     first, second, answer = fields
-    return CarPair(images.picture(first), images.picture(second), _ANSWERS[answer])
+    return CarPair(images.image(first), images.image(second), _ANSWERS[answer])

@@ -44,12 +44,12 @@ def split_cars(labels: ArrayLike, *, ratio: int = 7, min_count: int = 58) -> Car
         raise ValueError("The ratio must be at least 2: one part validates, the others train.")
     classes, group, counts = np.unique(np.asarray(labels, np.int64), return_inverse=True, return_counts=True)
     order = np.argsort(group, kind="stable")
-    place = np.empty(len(group), np.int64)
+    position = np.empty(len(group), np.int64)
     # A photo's place within its class.
-    place[order] = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
+    position[order] = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
     is_minor_class = counts < min_count
     return CarSplit(
-        is_validation=place < (counts // ratio)[group],
+        is_validation=position < (counts // ratio)[group],
         is_minor=is_minor_class[group],
         minor_classes=classes[is_minor_class],
     )

@@ -4,66 +4,62 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from training.datasets.annotated import AnnotatedPicture, AnnotatedPictures, Frame, TrueObject, counts_of
-from training.datasets.fields import integer_of, list_of, number_in, require_mapping, text_of
+from training.datasets.annotated import AnnotatedImage, AnnotatedImages, Frame, TrueObject, counts_of
 from training.datasets.report import FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot
+from training.datasets.root import DatasetRoot, integer_of, list_of, number_in, require_mapping, text_of
 
 # What VOC calls six of COCO's classes.
-VOC_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        "airplane": "aeroplane",
-        "motorcycle": "motorbike",
-        "dining table": "diningtable",
-        "potted plant": "pottedplant",
-        "couch": "sofa",
-        "tv": "tvmonitor",
-    }
-)
+VOC_NAMES: Mapping[str, str] = {
+    "airplane": "aeroplane",
+    "motorcycle": "motorbike",
+    "dining table": "diningtable",
+    "potted plant": "pottedplant",
+    "couch": "sofa",
+    "tv": "tvmonitor",
+}
 
 
 def load_coco_detection(
     annotations: Path,
-    pictures: Path,
+    folder: Path,
     *,
     renames: Mapping[str, str] | None = None,
     expected: Mapping[str, int] | None = None,
     decode: bool = False,
     allow_incomplete: bool = False,
-) -> AnnotatedPictures:
-    """Read one JSON file and find its pictures below `pictures`, in the file's order.
+) -> AnnotatedImages:
+    """Read one JSON file and find its images below `folder`, in the file's order.
 
     Class ids follow the order of COCO's category ids, without their gaps. `renames` changes labels, as VOC_NAMES does.
-    A box that reaches outside its picture is cut. Raises DatasetError for any fault unless `allow_incomplete`.
+    A box that reaches outside its image is cut.
     """
     faults, file = Faults(), annotations.name
     document: Mapping[str, Any] = {}
     with faults.at(file):
         document = require_mapping(DatasetRoot.at(annotations.parent).json(file))
     names = _categories(document, renames or {}, file, faults)
-    images = _images(document, DatasetRoot.at(pictures, decode=decode), file, faults)
+    images = _images(document, DatasetRoot.at(folder, decode=decode), file, faults)
     objects = _objects(document, images, names, file, faults)
     found = tuple(image.annotated(objects[image_id]) for image_id, image in images.items() if image.path is not None)
     report = faults.finish(annotations, counts_of(found), expected, allow_incomplete=allow_incomplete)
-    return AnnotatedPictures(found, tuple(dict.fromkeys(names[number] for number in sorted(names))), report)
+    return AnnotatedImages(found, tuple(dict.fromkeys(names[number] for number in sorted(names))), report)
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """An entry of `images`; `path` is None where the file cannot be used, so that its boxes are no second fault."""
+    """An entry of `images`; `path` is None where the file cannot be used, so that its boxes are not second fault."""
 
     name: str
     width_px: int
     height_px: int
     path: Path | None
 
-    def annotated(self, objects: list[TrueObject]) -> AnnotatedPicture:
-        """The picture with its objects."""
+    def annotated(self, objects: list[TrueObject]) -> AnnotatedImage:
+        """The image with its objects."""
         assert self.path is not None
-        return AnnotatedPicture(self.path, self.name, self.width_px, self.height_px, tuple(objects))
+        return AnnotatedImage(self.path, self.name, self.width_px, self.height_px, tuple(objects))
 
 
 def _rows(document: Mapping[str, Any], field: str, file: str, faults: Faults) -> list[Any]:
@@ -84,7 +80,7 @@ def _categories(document: Mapping[str, Any], renames: Mapping[str, str], file: s
     return names
 
 
-def _images(document: Mapping[str, Any], pictures: DatasetRoot, file: str, faults: Faults) -> dict[int, _Image]:
+def _images(document: Mapping[str, Any], root: DatasetRoot, file: str, faults: Faults) -> dict[int, _Image]:
     images: dict[int, _Image] = {}
     for number, row in enumerate(_rows(document, "images", file, faults)):
         record = f"image {number}"
@@ -95,7 +91,7 @@ def _images(document: Mapping[str, Any], pictures: DatasetRoot, file: str, fault
                 raise RecordError(FaultKind.DUPLICATE, f"id {image_id} was listed before")
             width_px, height_px = (integer_of(fields, side, at_least=1) for side in ("width", "height"))
             images[image_id] = _Image(name, width_px, height_px, None)
-            images[image_id] = _Image(name, width_px, height_px, pictures.picture(name))
+            images[image_id] = _Image(name, width_px, height_px, root.image(name))
             faults.note_name(name, file, record)
     return images
 

@@ -4,38 +4,34 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from training.datasets.fields import integer_of, list_of, require_mapping, text_of
 from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot
+from training.datasets.root import DatasetRoot, integer_of, list_of, require_mapping, text_of
 
 LIST = "dataset_coco.json"
 INSTANCES = ("annotations/instances_train2014.json", "annotations/instances_val2014.json")
 SKETCHES = "sketch_jpg"
 # The published training joins restval to train.
-SPLIT_OF = MappingProxyType({"train": "train", "restval": "train", "val": "val", "test": "test"})
+SPLIT_OF = {"train": "train", "restval": "train", "val": "val", "test": "test"}
 # 80 of the ids 1 to 90 are in use.
 CATEGORY_IDS = range(1, 91)
-PUBLISHED_COUNTS: Mapping[str, int] = MappingProxyType(
-    {
-        "train photos": 113_287,
-        "train captions": 566_747,
-        "val photos": 5_000,
-        "val captions": 25_010,
-        "test photos": 5_000,
-        "test captions": 25_010,
-        "test sketches": 5_000,
-    }
-)
+PUBLISHED_COUNTS: Mapping[str, int] = {
+    "train photos": 113_287,
+    "train captions": 566_747,
+    "val photos": 5_000,
+    "val captions": 25_010,
+    "test photos": 5_000,
+    "test captions": 25_010,
+    "test sketches": 5_000,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionedPhoto:
-    """A photo with its captions and COCO category ids (1 to 90, sorted); `sketch` is None where nobody drew it.
+    """A photo with its captions and COCO category ids (1 to 90, sorted); `sketch` is None where it has none.
 
-    `name` is the path below the folder of pictures, `val2014/COCO_val2014_000000000042.jpg`.
+    `name` is the path below the folder of images, `val2014/COCO_val2014_000000000042.jpg`.
     """
 
     path: Path
@@ -62,7 +58,7 @@ class CaptionedPhotos:
 def load_coco_karpathy(
     root: Path,
     *,
-    pictures: Path | None = None,
+    images: Path | None = None,
     sketches: Path | None = None,
     sketch_splits: Collection[str] = ("test",),
     instances: Sequence[str] = INSTANCES,
@@ -72,9 +68,8 @@ def load_coco_karpathy(
 ) -> CaptionedPhotos:
     """Read the list, and join the categories and sketches by COCO id and by file name.
 
-    `pictures` holds train2014 and val2014 (else they lie in `root`), `sketches` the drawings (else `root`/sketch_jpg).
-    A photo of `sketch_splits` without a sketch is a fault and stays; with no such split no sketch is needed. Raises
-    DatasetError for any fault unless `allow_incomplete`.
+    `images` holds train2014 and val2014 (else they lie in `root`), `sketches` the drawings (else `root`/sketch_jpg).
+    A photo of `sketch_splits` without a sketch is a fault and stays; with no such split no sketch is needed.
     """
     base, faults = DatasetRoot.at(root, decode=decode), Faults()
     drawn = _sketches(sketches or root / SKETCHES, faults, decode=decode, is_needed=bool(sketches or sketch_splits))
@@ -83,7 +78,7 @@ def load_coco_karpathy(
     with faults.at(LIST):
         rows = list_of(require_mapping(base.json(LIST)), "images")
     photos: dict[int, CaptionedPhoto] = {}
-    folder = DatasetRoot.at(pictures, decode=decode) if pictures else base
+    folder = DatasetRoot.at(images, decode=decode) if images else base
     for number, row in enumerate(rows):
         record = f"image {number}"
         with faults.at(LIST, record):
@@ -98,7 +93,7 @@ def load_coco_karpathy(
 
 
 def _photo(
-    row: Mapping[str, Any], pictures: DatasetRoot, categories: Mapping[int, set[int]], drawn: Mapping[str, Path]
+    row: Mapping[str, Any], images: DatasetRoot, categories: Mapping[int, set[int]], drawn: Mapping[str, Path]
 ) -> CaptionedPhoto:
     file_name = text_of(row, "filename")
     name = f"{text_of(row, 'filepath')}/{file_name}"
@@ -110,7 +105,7 @@ def _photo(
         raise RecordError(FaultKind.BAD_RECORD, f"{name} has no sentences")
     coco_id = integer_of(row, "cocoid")
     return CaptionedPhoto(
-        path=pictures.picture(name),
+        path=images.image(name),
         name=name,
         coco_id=coco_id,
         split=SPLIT_OF[split],
@@ -142,11 +137,11 @@ def _sketches(path: Path, faults: Faults, *, decode: bool, is_needed: bool) -> d
     if not is_needed and not path.is_dir():
         return drawn
     folder = DatasetRoot.at(path, decode=decode)
-    for name in folder.pictures("*"):
+    for name in folder.images("*"):
         with faults.at(f"{folder.folder.name}/{name}"):
             if Path(name).stem in drawn:
                 raise RecordError(FaultKind.DUPLICATE, "another sketch has this name with another ending")
-            drawn[Path(name).stem] = folder.picture(name)
+            drawn[Path(name).stem] = folder.image(name)
     return drawn
 
 

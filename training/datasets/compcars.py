@@ -10,9 +10,8 @@ from PIL import Image
 from domain.box import Box
 from training.datasets.annotated import Frame
 from training.datasets.car_names import surveillance_model_ids
-from training.datasets.fields import integer_in, number_in
 from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot
+from training.datasets.root import DatasetRoot, integer_in, number_in
 
 
 class Viewpoint(IntEnum):
@@ -28,13 +27,13 @@ class Viewpoint(IntEnum):
 
 FRONT_VIEWS = (Viewpoint.FRONT, Viewpoint.FRONT_SIDE)
 REAR_VIEWS = (Viewpoint.REAR, Viewpoint.REAR_SIDE)
-# <make>/<model>/<year>/<file>, of pictures and labels alike.
+# <make>/<model>/<year>/<file>, of images and labels alike.
 WEB_PATTERN = "*/*/*/*"
 
 
 @dataclass(frozen=True, slots=True)
 class WebCar:
-    """A web photo: `name` is `<make>/<model>/<year>/<file>`, `year` None where unknown, `box` in shares."""
+    """A web photo: `name` is `<make>/<model>/<year>/<file>`, `year` None where unknown, `box` in normalized coordinates."""
 
     path: Path
     name: str
@@ -85,21 +84,15 @@ def load_web_cars(
 ) -> WebCars:
     """Read `data/`; `split` names an official list below `data/train_test_split`, as `classification/train`.
 
-    Opens every picture's header, because boxes are in pixels. Raises DatasetError for any fault unless
-    `allow_incomplete`.
+    Opens every image's header, because boxes are in pixels.
     """
     base, faults = DatasetRoot.at(root, decode=decode), Faults()
     images, labels = base.child("data/image"), base.child("data/label")
     listed = f"data/train_test_split/{split}.txt" if split else None
-    cars: dict[str, WebCar] = {}
-    for file, record, name in _wanted(base, images, WEB_PATTERN, listed, faults):
-        with faults.at(file, record):
-            if name in cars:
-                raise RecordError(FaultKind.DUPLICATE, f"{name} was listed before")
-            cars[name] = _web_car(name, images, labels, faults)
-            faults.note_name(name, file, record)
+    names = _listed(base, images, WEB_PATTERN, listed, faults)
+    cars = faults.collect(names, lambda name: _web_car(name, images, labels, faults))
     if listed is None:
-        _note_lost_pictures(images, labels, faults)
+        _note_lost_images(images, labels, faults)
     found = tuple(cars.values())
     counts = {"photos": len(found), "models": len({car.model_id for car in found})}
     report = faults.finish(base.folder, counts, expected, allow_incomplete=allow_incomplete)
@@ -114,49 +107,36 @@ def load_surveillance_cars(
     decode: bool = False,
     allow_incomplete: bool = False,
 ) -> SurveillanceCars:
-    """Read `sv_data/`; `split` is `train` or `test` of the official lists, None all photos.
-
-    Raises DatasetError for any fault unless `allow_incomplete`.
-    """
+    """Read `sv_data/`; `split` is `train` or `test` of the official lists, None all photos."""
     base, faults = DatasetRoot.at(root, decode=decode), Faults()
     images = base.child("sv_data/image")
     model_ids: Mapping[int, int] = {}
     with faults.at("sv_data/sv_make_model_name.mat"):
         model_ids = surveillance_model_ids(base)
     listed = f"sv_data/{split}_surveillance.txt" if split else None
-    cars: dict[str, SurveillanceCar] = {}
     # Without the models nothing is a car of any; that is one fault, not one for each photo.
-    wanted = _wanted(base, images, "*/*", listed, faults) if model_ids else iter(())
-    for file, record, name in wanted:
-        with faults.at(file, record):
-            if name in cars:
-                raise RecordError(FaultKind.DUPLICATE, f"{name} was listed before")
-            cars[name] = _surveillance_car(name, images, model_ids)
-            faults.note_name(name, file, record)
+    names = _listed(base, images, "*/*", listed, faults) if model_ids else iter(())
+    cars = faults.collect(names, lambda name: _surveillance_car(name, images, model_ids))
     found = tuple(cars.values())
     counts = {"photos": len(found), "models": len({car.model_id for car in found})}
     report = faults.finish(base.folder, counts, expected, allow_incomplete=allow_incomplete)
     return SurveillanceCars(found, report)
 
 
-def _wanted(
+def _listed(
     base: DatasetRoot, images: DatasetRoot, pattern: str, listed: str | None, faults: Faults
 ) -> Iterator[tuple[str, str, str]]:
     """Where each photo is named, file and record, and its name."""
     if listed is None:
-        for name in images.pictures(pattern):
+        for name in images.images(pattern):
             yield f"{images.prefix}{name}", "", name
         return
-    lines: list[str] = []
-    with faults.at(listed):
-        lines = base.text(listed).splitlines()
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield listed, f"line {number}", line.strip()
+    for record, line in base.lines(listed, faults):
+        yield listed, record, line
 
 
 def _web_car(name: str, images: DatasetRoot, labels: DatasetRoot, faults: Faults) -> WebCar:
-    path = images.picture(name)
+    path = images.image(name)
     folders = name.split("/")
     if len(folders) != 4:
         raise RecordError(FaultKind.BAD_RECORD, f"{name} is not <make>/<model>/<year>/<file>")
@@ -198,22 +178,22 @@ def _label(text: str, file: str) -> tuple[Viewpoint, tuple[float, float, float, 
 
 def _size_px(path: Path, shown: str) -> tuple[int, int]:
     try:
-        with Image.open(path) as picture:
-            return picture.size
+        with Image.open(path) as image:
+            return image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RecordError(FaultKind.BROKEN_FILE, f"{shown} is no readable picture") from error
+        raise RecordError(FaultKind.BROKEN_FILE, f"{shown} is not a readable image") from error
 
 
 def _surveillance_car(name: str, images: DatasetRoot, model_ids: Mapping[int, int]) -> SurveillanceCar:
-    path = images.picture(name)
+    path = images.image(name)
     sv_id = integer_in(name.split("/", 1)[0], "the folder", at_least=1)
     if sv_id not in model_ids:
         raise RecordError(FaultKind.BAD_RECORD, f"sv_make_model_name.mat has no row for folder {sv_id}")
     return SurveillanceCar(path, name, sv_id, model_ids[sv_id])
 
 
-def _note_lost_pictures(images: DatasetRoot, labels: DatasetRoot, faults: Faults) -> None:
-    stems = {name.rsplit(".", 1)[0] for name in images.pictures(WEB_PATTERN)}
+def _note_lost_images(images: DatasetRoot, labels: DatasetRoot, faults: Faults) -> None:
+    stems = {name.rsplit(".", 1)[0] for name in images.images(WEB_PATTERN)}
     for path in sorted(labels.folder.glob(f"{WEB_PATTERN}.txt")):
         stem = path.relative_to(labels.folder).with_suffix("").as_posix()
         if stem not in stems:

@@ -19,24 +19,22 @@ def load_fs_coco(
 ) -> SketchPairs:
     """Read the scenes of a list, a file below `root`, or all of them; the caption is the first line of its text.
 
-    A line of a list is `<author>/<id>` or `<id>` alone. Raises DatasetError for any fault unless `allow_incomplete`.
+    A line of a list is `<author>/<id>` or `<id>` alone.
     """
     base, faults = DatasetRoot.at(root, decode=decode), Faults()
     sketches, photos, texts = (base.child(name) for name in ("raster_sketches", "images", "text"))
-    drawn = {name.rsplit(".", 1)[0]: name for name in sketches.pictures("*/*")}
-    photographed = {name.rsplit(".", 1)[0]: name for name in photos.pictures("*/*")}
-    pairs: dict[str, SketchPair] = {}
-    for place, record, name in _wanted(base, split_list, list(drawn), faults):
-        with faults.at(place, record):
-            if name in pairs:
-                raise RecordError(FaultKind.DUPLICATE, f"{name} was listed before")
-            pairs[name] = SketchPair(
-                sketch=sketches.picture(drawn.get(name, f"{name}.jpg")),
-                photo=photos.picture(photographed.get(name, f"{name}.jpg")),
-                name=name,
-                captions=(_caption(texts, name),),
-            )
-            faults.note_name(name, place, record)
+    drawn = {name.rsplit(".", 1)[0]: name for name in sketches.images("*/*")}
+    photographed = {name.rsplit(".", 1)[0]: name for name in photos.images("*/*")}
+
+    def pair(name: str) -> SketchPair:
+        return SketchPair(
+            sketch=sketches.image(drawn.get(name, f"{name}.jpg")),
+            photo=photos.image(photographed.get(name, f"{name}.jpg")),
+            name=name,
+            captions=(_caption(texts, name),),
+        )
+
+    pairs = faults.collect(_listed(base, split_list, list(drawn), faults), pair)
     if split_list is None:
         for name in sorted(photographed.keys() - drawn.keys()):
             faults.note(FaultKind.UNPAIRED, f"images/{photographed[name]}", "", "nobody drew this photo")
@@ -46,25 +44,21 @@ def load_fs_coco(
     return SketchPairs(tuple(pairs.values()), gallery, report)
 
 
-def _wanted(
+def _listed(
     base: DatasetRoot, split_list: str | None, drawn: Sequence[str], faults: Faults
 ) -> list[tuple[str, str, str]]:
     """Where each scene is named, file and record, and its name."""
     if split_list is None:
         return [("raster_sketches", name, name) for name in drawn]
-    lines: list[str] = []
-    with faults.at(split_list):
-        lines = base.text(split_list).splitlines()
     by_id: defaultdict[str, list[str]] = defaultdict(list)
     for name in drawn:
         by_id[name.rsplit("/", 1)[-1]].append(name)
-    wanted = []
-    for number, line in enumerate(lines, start=1):
-        name = line.strip().removesuffix(".jpg")
-        with faults.at(split_list, f"line {number}"):
-            if name:
-                wanted.append((split_list, f"line {number}", name if "/" in name else _only(by_id[name], name)))
-    return wanted
+    listed = []
+    for record, line in base.lines(split_list, faults):
+        name = line.removesuffix(".jpg")
+        with faults.at(split_list, record):
+            listed.append((split_list, record, name if "/" in name else _only(by_id[name], name)))
+    return listed
 
 
 def _only(names: Sequence[str], scene_id: str) -> str:

@@ -16,7 +16,7 @@ def variable_in(base: DatasetRoot, name: str, variable: str) -> NDArray[Any]:
     try:
         content = loadmat(path, variable_names=[variable])
     except Exception as error:  # scipy meets damage with whatever its reader stumbles into
-        raise RecordError(FaultKind.BROKEN_FILE, f"it is no MATLAB file up to version 7: {error}") from error
+        raise RecordError(FaultKind.BROKEN_FILE, f"it is not a MATLAB file up to version 7: {error}") from error
     if not isinstance(content.get(variable), np.ndarray):
         raise RecordError(FaultKind.BROKEN_FILE, f"it has no variable {variable}")
     return np.asarray(content[variable])

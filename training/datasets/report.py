@@ -1,18 +1,21 @@
 """Owns what a loader found wrong in a dataset: the faults, where they are, and the decision to go on without them.
 
 Every loader takes `expected`, counts that the set must have, as its module's PUBLISHED_COUNTS; `decode`, to decode every
-picture once, which is slow, so that none can end an epoch; and `allow_incomplete`, to use what is right of a set that has
+image once, which is slow, so that none can end an epoch; and `allow_incomplete`, to use what is right of a set that has
 faults, where it would else raise DatasetError.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 FIRST_LINES = 10
+
+Item = TypeVar("Item")
 
 
 class FaultKind(StrEnum):
@@ -23,7 +26,7 @@ class FaultKind(StrEnum):
     BAD_RECORD = "bad record"
     DUPLICATE = "duplicate"
     WRONG_COUNT = "wrong count"
-    BOX_OUTSIDE = "box outside its picture"
+    BOX_OUTSIDE = "box outside its image"
     OUTSIDE_ROOT = "path outside the dataset"
     NON_ASCII_NAME = "non-ASCII name"
     UNPAIRED = "without a partner"
@@ -116,6 +119,17 @@ class Faults:
         if not name.isascii():
             self.note(FaultKind.NON_ASCII_NAME, file, record, f"{name} works here; other tools may not find it")
 
+    def collect(self, listed: Iterable[tuple[str, str, str]], read: Callable[[str], Item]) -> dict[str, Item]:
+        """Read what is listed, each as file, record and name, by its name; a second one of a name is a fault."""
+        found: dict[str, Item] = {}
+        for file, record, name in listed:
+            with self.at(file, record):
+                if name in found:
+                    raise RecordError(FaultKind.DUPLICATE, f"{name} was listed before")
+                found[name] = read(name)
+                self.note_name(name, file, record)
+        return found
+
     def finish(
         self, root: Path, counts: Mapping[str, int], expected: Mapping[str, int] | None, *, allow_incomplete: bool
     ) -> DatasetReport:
@@ -123,9 +137,9 @@ class Faults:
 
         Raises DatasetError where nothing can be used, and for any fault unless `allow_incomplete`.
         """
-        for name, wanted in (expected or {}).items():
-            if counts.get(name, 0) != wanted:
-                detail = f"{counts.get(name, 0):,} {name} can be used where {wanted:,} are expected"
+        for name, count in (expected or {}).items():
+            if counts.get(name, 0) != count:
+                detail = f"{counts.get(name, 0):,} {name} can be used where {count:,} are expected"
                 self.note(FaultKind.WRONG_COUNT, ".", "", detail)
         report = DatasetReport(root, dict(counts), tuple(self.found))
         if not any(counts.values()):

@@ -1,9 +1,11 @@
-"""Owns the reading below one folder of a dataset: what its files name is found inside it or nowhere."""
+"""Owns the reading below one folder of a dataset: its files, which lie inside it, and the fields of their records."""
 
 import json
+import math
 import os
 import stat
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,16 @@ from typing import Any
 from encoders.errors import InvalidContent
 from encoders.images.decoding import decode
 from sources.formats import IMAGE_SUFFIXES
-from training.datasets.fields import is_text
-from training.datasets.report import FaultKind, RecordError
+from training.datasets.report import FaultKind, Faults, RecordError
+
+MAX_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetRoot:
     """A folder, links to it resolved; links inside it must not lead out of it.
 
-    `prefix` is where it lies in the dataset, for messages. With `decode` every picture is decoded when it is looked for.
+    `prefix` is where it lies in the dataset, for messages. With `decode` every image is decoded when it is looked for.
     """
 
     folder: Path
@@ -34,7 +37,7 @@ class DatasetRoot:
         return cls(folder.resolve(), decode=decode)
 
     def child(self, name: str) -> "DatasetRoot":
-        """A folder that belongs to the layout; it may be a link, for pictures often lie on another disk."""
+        """A folder that belongs to the layout; it may be a link, for images often lie on another disk."""
         return replace(DatasetRoot.at(self.folder / name), prefix=f"{self.prefix}{name}/", decode=self.decode)
 
     def file(self, name: Any) -> Path:
@@ -56,8 +59,8 @@ class DatasetRoot:
                 raise RecordError(FaultKind.BROKEN_FILE, f"{shown} cannot be read: {error.strerror}") from error
         raise RecordError(FaultKind.MISSING_FILE, f"{shown} is not there")
 
-    def picture(self, name: Any) -> Path:
-        """A picture that a record names; raises RecordError."""
+    def image(self, name: Any) -> Path:
+        """An image that a record names; raises RecordError."""
         path = self.file(name)
         if self.decode:
             try:
@@ -77,6 +80,13 @@ class DatasetRoot:
         except OSError as error:
             raise RecordError(FaultKind.BROKEN_FILE, f"{self.prefix}{name} cannot be read: {error.strerror}") from error
 
+    def lines(self, name: str, faults: Faults) -> list[tuple[str, str]]:
+        """The lines of a text file that are not blank, each with its number in words; none where the file has a fault."""
+        with faults.at(name):
+            lines = enumerate(self.text(name).splitlines(), start=1)
+            return [(f"line {number}", line.strip()) for number, line in lines if line.strip()]
+        return []
+
     def json(self, name: str) -> Any:
         """A JSON file; raises RecordError with the line where it breaks."""
         try:
@@ -84,8 +94,8 @@ class DatasetRoot:
         except (ValueError, RecursionError) as error:
             raise RecordError(FaultKind.BROKEN_FILE, f"{self.prefix}{name} is not JSON: {error}") from error
 
-    def pictures(self, pattern: str) -> list[str]:
-        """The names below this folder of pictures that match, sorted, so that every machine has one order."""
+    def images(self, pattern: str) -> list[str]:
+        """The names below this folder of images that match, sorted, so that every machine has one order."""
         paths = (path for path in self.folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)
         names = (path.relative_to(self.folder) for path in paths)
         return sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
@@ -104,3 +114,67 @@ def _require_content(status: os.stat_result, path: Path, shown: str) -> Path:
     if not status.st_size:
         raise RecordError(FaultKind.BROKEN_FILE, f"{shown} is empty")
     return path
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is a text with more than white space that every file and tokenizer can hold."""
+    if not isinstance(value, str) or not value.strip():
+        return False
+    # JSON can hold half a character, which no encoding can.
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def require_mapping(value: Any) -> Mapping[str, Any]:
+    """A JSON object; raises RecordError."""
+    if not isinstance(value, dict):
+        raise RecordError(FaultKind.BAD_RECORD, f"{_short(value)} is not an object")
+    return value
+
+
+def list_of(record: Mapping[str, Any], field: str) -> list[Any]:
+    """A field that must be a list; raises RecordError."""
+    value = record.get(field)
+    if not isinstance(value, list):
+        raise RecordError(FaultKind.BAD_RECORD, f"`{field}` is {_short(value)}, not a list")
+    return value
+
+
+def text_of(record: Mapping[str, Any], field: str) -> str:
+    """A field that must be a text with more than white space; raises RecordError."""
+    value = record.get(field)
+    if not is_text(value):
+        raise RecordError(FaultKind.BAD_RECORD, f"`{field}` is {_short(value)}, not a text")
+    return str(value)
+
+
+def integer_of(record: Mapping[str, Any], field: str, *, at_least: int = 0) -> int:
+    """A field that must be a whole number of at least `at_least`; raises RecordError."""
+    value = record.get(field)
+    if type(value) is not int or not at_least <= value < 10**MAX_DIGITS:
+        raise RecordError(FaultKind.BAD_RECORD, f"`{field}` is {_short(value)}, not a whole number from {at_least}")
+    return value
+
+
+def integer_in(text: str, what: str, *, at_least: int = 0) -> int:
+    """A whole number that a file holds as text, plain digits only; raises RecordError."""
+    digits = text.strip()
+    is_number = digits.isascii() and digits.removeprefix("-").isdigit() and len(digits) <= MAX_DIGITS
+    if not is_number or int(digits) < at_least:
+        raise RecordError(FaultKind.BAD_RECORD, f"{what} is {_short(text)}, not a whole number from {at_least}")
+    return int(digits)
+
+
+def number_in(value: Any, what: str) -> float:
+    """A finite number, as it is or as text; raises RecordError."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise RecordError(FaultKind.BAD_RECORD, f"{what} is {_short(value)}, not a number")
+    return number
+
+
+def _short(value: Any) -> str:
+    text = "missing" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -23,8 +23,7 @@ def load_sketchy(
 ) -> SketchPairs:
     """Read some categories, or all; the gallery has their photos without a sketch too.
 
-    `photos` and `sketches` choose other renderings (`tx_...`). Raises DatasetError for any fault unless
-    `allow_incomplete`.
+    `photos` and `sketches` choose other renderings (`tx_...`).
     """
     base, faults = DatasetRoot.at(root, decode=decode), Faults()
     gallery = _photos(base, photos, categories, faults)
@@ -36,7 +35,7 @@ def load_sketchy(
             if not dash or drawn_from not in gallery:
                 raise RecordError(FaultKind.UNPAIRED, "the name before the dash is that of no photo")
             category = name.split("/", 1)[0]
-            pairs.append(SketchPair(folder.picture(name), gallery[drawn_from], drawn_from, category=category))
+            pairs.append(SketchPair(folder.image(name), gallery[drawn_from], drawn_from, category=category))
             faults.note_name(name, f"{sketches}/{name}")
     _note_empty(categories, pairs, sketches, faults)
     rows = tuple(gallery.values())
@@ -53,13 +52,13 @@ def _photos(base: DatasetRoot, photos: str, categories: Collection[str] | None, 
             key = name.rsplit(".", 1)[0]
             if key in found:
                 raise RecordError(FaultKind.DUPLICATE, "another photo has this name with another ending")
-            found[key] = folder.picture(name)
+            found[key] = folder.image(name)
             faults.note_name(name, f"{photos}/{name}")
     return found
 
 
 def _chosen(folder: DatasetRoot, categories: Collection[str] | None) -> list[str]:
-    return [name for name in folder.pictures("*/*") if categories is None or name.split("/", 1)[0] in categories]
+    return [name for name in folder.images("*/*") if categories is None or name.split("/", 1)[0] in categories]
 
 
 def _note_empty(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from training.datasets.report import FaultKind, Faults
 from training.datasets.root import DatasetRoot
@@ -10,12 +9,10 @@ from training.datasets.sketch_pairs import SketchPair, SketchPairs, counts_of
 
 SPLITS = ("trainInTrain", "valInTrain", "val")
 # By the splits that are loaded together.
-PUBLISHED_COUNTS: Mapping[tuple[str, ...], Mapping[str, int]] = MappingProxyType(
-    {
-        ("trainInTrain", "valInTrain"): MappingProxyType({"pairs": 11_265}),
-        ("val",): MappingProxyType({"pairs": 2_816}),
-    }
-)
+PUBLISHED_COUNTS: Mapping[tuple[str, ...], Mapping[str, int]] = {
+    ("trainInTrain", "valInTrain"): {"pairs": 11_265},
+    ("val",): {"pairs": 2_816},
+}
 
 
 def load_sketchy_coco(
@@ -25,16 +22,13 @@ def load_sketchy_coco(
     decode: bool = False,
     allow_incomplete: bool = False,
 ) -> SketchPairs:
-    """Read the pairs of some splits, of all where none is named; a photo or a sketch alone is a fault.
-
-    Raises DatasetError for any fault unless `allow_incomplete`.
-    """
+    """Read the pairs of some splits, of all where none is named; a photo or a sketch alone is a fault."""
     base, faults = DatasetRoot.at(root, decode=decode), Faults()
     photos, sketches = base.child("Scene/GT"), base.child("Scene/Sketch/paper_version")
     pairs: list[SketchPair] = []
     for split in splits or SPLITS:
-        photographed = {Path(name).stem: name for name in photos.pictures(f"{split}/*")}
-        drawn = {Path(name).stem: name for name in sketches.pictures(f"{split}/*")}
+        photographed = {Path(name).stem: name for name in photos.images(f"{split}/*")}
+        drawn = {Path(name).stem: name for name in sketches.images(f"{split}/*")}
         for stem in sorted(photographed.keys() | drawn.keys()):
             name = f"{split}/{stem}"
             if stem not in photographed:
@@ -45,7 +39,7 @@ def load_sketchy_coco(
                 faults.note(FaultKind.UNPAIRED, f"Scene/GT/{photographed[stem]}", "", "no sketch of this name")
             else:
                 with faults.at(name):
-                    pairs.append(SketchPair(sketches.picture(drawn[stem]), photos.picture(photographed[stem]), name))
+                    pairs.append(SketchPair(sketches.image(drawn[stem]), photos.image(photographed[stem]), name))
                     faults.note_name(name, name)
     gallery = tuple(pair.photo for pair in pairs)
     report = faults.finish(base.folder, counts_of(pairs, gallery), expected, allow_incomplete=allow_incomplete)

@@ -2,41 +2,38 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.annotated import AnnotatedPicture, AnnotatedPictures, TrueObject, counts_of, labels_of
+from training.datasets.annotated import AnnotatedImage, AnnotatedImages, TrueObject, counts_of, labels_of
 from training.datasets.matlab import variable_in
 from training.datasets.report import FaultKind, Faults, RecordError
 from training.datasets.root import DatasetRoot
 from training.datasets.sketchy_coco import SPLITS
 
 # By the numbers of the class maps, in COCO-Stuff's words. 0 is what nobody drew, 13 does not occur, clouds have two.
-LABELS: Mapping[int, str] = MappingProxyType(
-    {
-        1: "bicycle",
-        2: "car",
-        3: "motorcycle",
-        4: "airplane",
-        5: "traffic light",
-        6: "fire hydrant",
-        7: "cat",
-        8: "dog",
-        9: "horse",
-        10: "sheep",
-        11: "cow",
-        12: "elephant",
-        14: "zebra",
-        15: "giraffe",
-        16: "clouds",
-        17: "grass",
-        18: "clouds",
-        19: "tree",
-    }
-)
+LABELS: Mapping[int, str] = {
+    1: "bicycle",
+    2: "car",
+    3: "motorcycle",
+    4: "airplane",
+    5: "traffic light",
+    6: "fire hydrant",
+    7: "cat",
+    8: "dog",
+    9: "horse",
+    10: "sheep",
+    11: "cow",
+    12: "elephant",
+    14: "zebra",
+    15: "giraffe",
+    16: "clouds",
+    17: "grass",
+    18: "clouds",
+    19: "tree",
+}
 _SKETCHES, _ANNOTATIONS = "Scene/Sketch/paper_version", "Scene/Annotation/paper_version"
 
 _Map = NDArray[Any]
@@ -48,26 +45,26 @@ def load_sketchy_coco_objects(
     expected: Mapping[str, int] | None = None,
     decode: bool = False,
     allow_incomplete: bool = False,
-) -> AnnotatedPictures:
+) -> AnnotatedImages:
     """Read the scene sketches of some splits, of all where none is named, with the objects drawn in them.
 
     A scene's `CLASS_GT/<name>.mat` and `INSTANCE_GT/<name>.mat` say of each pixel of its sketch which class and which
-    object it belongs to. Raises DatasetError for any fault unless `allow_incomplete`.
+    object it belongs to.
     """
     base, faults = DatasetRoot.at(root, decode=decode), Faults()
     sketches, annotations = base.child(_SKETCHES), base.child(_ANNOTATIONS)
-    pictures: list[AnnotatedPicture] = []
-    for name in (name for split in splits or SPLITS for name in sketches.pictures(f"{split}/*")):
+    images: list[AnnotatedImage] = []
+    for name in (name for split in splits or SPLITS for name in sketches.images(f"{split}/*")):
         with faults.at(f"{_SKETCHES}/{name}"):
-            pictures.append(_picture(name, sketches, annotations, faults))
-    report = faults.finish(base.folder, counts_of(pictures), expected, allow_incomplete=allow_incomplete)
-    return AnnotatedPictures(tuple(pictures), labels_of(pictures), report)
+            images.append(_image(name, sketches, annotations, faults))
+    report = faults.finish(base.folder, counts_of(images), expected, allow_incomplete=allow_incomplete)
+    return AnnotatedImages(tuple(images), labels_of(images), report)
 
 
-def _picture(name: str, sketches: DatasetRoot, annotations: DatasetRoot, faults: Faults) -> AnnotatedPicture:
-    path, place = sketches.picture(name), Path(name)
+def _image(name: str, sketches: DatasetRoot, annotations: DatasetRoot, faults: Faults) -> AnnotatedImage:
+    path, relative = sketches.image(name), Path(name)
     classes, instances = (
-        _map(annotations, f"{place.parent}/{variable}/{place.stem}.mat", variable)
+        _map(annotations, f"{relative.parent}/{variable}/{relative.stem}.mat", variable)
         for variable in ("CLASS_GT", "INSTANCE_GT")
     )
     if classes.shape != instances.shape:
@@ -77,13 +74,13 @@ def _picture(name: str, sketches: DatasetRoot, annotations: DatasetRoot, faults:
         with faults.at(f"{_SKETCHES}/{name}", f"object {number:g}"):
             objects.append(_object(classes, instances == number))
     height_px, width_px = classes.shape
-    return AnnotatedPicture(path, place.with_suffix("").as_posix(), width_px, height_px, tuple(objects))
+    return AnnotatedImage(path, relative.with_suffix("").as_posix(), width_px, height_px, tuple(objects))
 
 
 def _map(annotations: DatasetRoot, file: str, variable: str) -> _Map:
     values = variable_in(annotations, file, variable)
     if values.ndim != 2 or values.dtype.kind not in "uif":
-        raise RecordError(FaultKind.BROKEN_FILE, f"{variable} is no map of numbers")
+        raise RecordError(FaultKind.BROKEN_FILE, f"{variable} is not a map of numbers")
     return values
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Never
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
-from training.datasets.annotated import AnnotatedPicture, AnnotatedPictures, Frame, TrueObject, counts_of, labels_of
-from training.datasets.fields import number_in
+from training.datasets.annotated import AnnotatedImage, AnnotatedImages, Frame, TrueObject, counts_of, labels_of
 from training.datasets.report import FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot
+from training.datasets.root import DatasetRoot, number_in
 
 LABELS = (
     "aeroplane",
@@ -44,57 +43,50 @@ def load_voc(
     expected: Mapping[str, int] | None = None,
     decode: bool = False,
     allow_incomplete: bool = False,
-) -> AnnotatedPictures:
-    """Read the pictures of `ImageSets/Main/<split>.txt`, or every annotation where `split` is None.
+) -> AnnotatedImages:
+    """Read the images of `ImageSets/Main/<split>.txt`, or every annotation where `split` is None.
 
     `root` is the year's folder, `VOC2012`. With `labels` None the labels that occur are used. A box that reaches outside
-    its picture is cut. Raises DatasetError for any fault unless `allow_incomplete`.
+    its image is cut.
     """
     base, faults = DatasetRoot.at(root, decode=decode), Faults()
     reader = _Reader(base.child("Annotations"), base.child("JPEGImages"), labels, faults)
-    pictures: dict[str, AnnotatedPicture] = {}
-    for file, record, name in _wanted(base, split, faults):
-        with faults.at(file, record):
-            if name in pictures:
-                raise RecordError(FaultKind.DUPLICATE, f"{name} was listed before")
-            pictures[name] = reader.picture(name)
-            faults.note_name(name, file, record)
-    found = tuple(pictures.values())
+    found = tuple(faults.collect(_listed(base, split, faults), reader.image).values())
     report = faults.finish(base.folder, counts_of(found), expected, allow_incomplete=allow_incomplete)
-    return AnnotatedPictures(found, tuple(labels) if labels is not None else labels_of(found), report)
+    return AnnotatedImages(found, tuple(labels) if labels is not None else labels_of(found), report)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads one picture's annotation after the other."""
+    """Reads one image's annotation after the other."""
 
     annotations: DatasetRoot
     images: DatasetRoot
     labels: Collection[str] | None
     faults: Faults
 
-    def picture(self, name: str) -> AnnotatedPicture:
-        """Read one annotation; an object with a fault is left out alone. Raises RecordError for the whole picture."""
+    def image(self, name: str) -> AnnotatedImage:
+        """Read one annotation; an object with a fault is left out alone. Raises RecordError for the whole image."""
         file = f"Annotations/{name}.xml"
         tree = _parse(self.annotations.file(f"{name}.xml"), file)
         path = self._image(name, tree)
         frame = Frame(_side(tree, "size/width"), _side(tree, "size/height"), file, self.faults)
-        # Direct children only: a person's `part`s have names and boxes too, but are no objects.
+        # Direct children only: a person's `part`s have names and boxes too, but are not objects.
         objects = []
         for number, element in enumerate(tree.findall("object")):
             record = f"object {number}"
             with self.faults.at(file, record):
                 objects.append(self._object(element, frame, record))
-        return AnnotatedPicture(path, name, frame.width_px, frame.height_px, tuple(objects))
+        return AnnotatedImage(path, name, frame.width_px, frame.height_px, tuple(objects))
 
     def _image(self, name: str, tree: Element) -> Path:
-        """The picture of the annotation's own name; else the file that the annotation names."""
+        """The image of the annotation's own name; else the file that the annotation names."""
         try:
-            return self.images.picture(f"{name}.jpg")
+            return self.images.image(f"{name}.jpg")
         except RecordError as error:
             if error.kind is not FaultKind.MISSING_FILE or not tree.findtext("filename", "").strip():
                 raise
-        return self.images.picture(tree.findtext("filename", "").strip())
+        return self.images.image(tree.findtext("filename", "").strip())
 
     def _object(self, element: Element, frame: Frame, record: str) -> TrueObject:
         label = element.findtext("name", "").strip()
@@ -143,22 +135,19 @@ def _parse(path: Path, file: str) -> Element:
 def _side(tree: Element, path: str) -> int:
     side = number_in(tree.findtext(path), path)
     if side < 1:
-        raise RecordError(FaultKind.BAD_RECORD, f"{path} is {side:g}, not the size of a picture")
+        raise RecordError(FaultKind.BAD_RECORD, f"{path} is {side:g}, not the size of an image")
     return int(side)
 
 
-def _wanted(base: DatasetRoot, split: str | None, faults: Faults) -> Iterator[tuple[str, str, str]]:
-    """Where each picture is named, file and record, and its name."""
+def _listed(base: DatasetRoot, split: str | None, faults: Faults) -> Iterator[tuple[str, str, str]]:
+    """Where each image is named, file and record, and its name."""
     if split is None:
         for path in sorted((base.folder / "Annotations").glob("*.xml")):
             yield f"Annotations/{path.name}", "", path.stem
         return
     file = f"ImageSets/Main/{split}.txt"
-    lines: list[str] = []
-    with faults.at(file):
-        lines = base.text(file).splitlines()
-    for number, line in enumerate(lines, start=1):
+    for record, line in base.lines(file, faults):
         fields = line.split()
         # A class's own list says -1, 0 or 1 behind the name: whether it has one.
-        if fields and fields[1:] != ["-1"]:
-            yield file, f"line {number}", fields[0]
+        if fields[1:] != ["-1"]:
+            yield file, record, fields[0]

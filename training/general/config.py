@@ -7,7 +7,7 @@ from training.optimiser import OptimiserConfig
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """The views: `views` of each picture, `view_px` a side as is served, one of them whole.
+    """The views: `views` of each image, `view_px` a side as is served, one of them whole.
 
     `drawn_crops` objects cut out of drawn scenes stand beside the photos.
     """
@@ -59,3 +59,8 @@ class GeneralConfig:
     loss: LossConfig
     content_stage: StageConfig
     joint_stage: StageConfig
+
+    @property
+    def optimiser(self) -> OptimiserConfig:
+        """That of the second stage, whose weights are served."""
+        return self.joint_stage.optimiser

@@ -1,4 +1,4 @@
-"""Owns the drawn world's part of the general embedding's training pictures: single objects cut out of scenes."""
+"""Owns the drawn world's part of the general embedding's training images: single objects cut out of scenes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
-from training.world.scene import Scene, SceneObject, draw_scene
+from world.scene import Scene, SceneObject, draw_scene
 
 SCENE_SIZE = (640, 480)
 
@@ -16,13 +16,13 @@ SCENE_SIZE = (640, 480)
 class DrawnCrop:
     """A drawn object; `fine` is its kind in its colour, `coarse` its kind."""
 
-    picture: Image.Image
+    image: Image.Image
     fine: str
     coarse: str
 
     def open(self) -> Image.Image:
-        """The picture, RGB."""
-        return self.picture
+        """The image, RGB."""
+        return self.image
 
 
 def drawn_crops(count: int, seed: int) -> list[DrawnCrop]:
@@ -42,10 +42,10 @@ def _endless_crops(seed: int) -> Iterator[DrawnCrop]:
 
 def _cut(scene: Scene, item: SceneObject, rng: np.random.Generator) -> Image.Image:
     """The object's box, off by up to a tenth at each edge, as a detector's would be."""
-    width, height = scene.picture.size
+    width, height = scene.image.size
     x_min, y_min, x_max, y_max = item.box
     room_x, room_y = (x_max - x_min) * 0.1, (y_max - y_min) * 0.1
     edges = (x_min - room_x, y_min - room_y, x_max + room_x, y_max + room_y)
     back = rng.uniform(0, 1, 4) * (room_x, room_y, -room_x, -room_y)
     left, top, right, bottom = np.clip(np.asarray(edges) + back, 0, 1) * (width, height, width, height)
-    return scene.picture.crop((int(left), int(top), round(right), round(bottom)))
+    return scene.image.crop((int(left), int(top), round(right), round(bottom)))

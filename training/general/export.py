@@ -4,54 +4,40 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
-from encoders.bundle import Bundle, Preprocessing, Tower, space_of
-from training.config import build
+from encoders.bundle import Bundle, Preprocessing
+from training.bundles import finished, regated, write_image_bundle
 from training.gate import FEWEST_INPUTS, Candidate, Outputs, gate
 from training.general.config import GeneralConfig
 from training.general.network import EmbeddingNetwork
 from training.general.validation import grocery_figures, leave_one_out, squashed
-from training.loop import CHECKPOINT
 from training.photos import PHOTOS, grocery_photos
-from training.regate import regated
 
 NAME = "general"
 VERSION = "2"
-LICENCE = "Apache-2.0"
-DRAWN_WORLD = "scenes of Fovea's own drawn world (training/world)"
+DRAWN_WORLD = "scenes of Fovea's own drawn world (world/)"
 TEACHER = "taught by a MobileNetV2 of google-coral/test_data (Apache-2.0), whose weights are not contained"
 
 
 def export(run: Path, realdata: Path, out: Path, *, fewest_inputs: int = FEWEST_INPUTS) -> Bundle:
     """Gate the run's averaged weights and write the bundle `out`/general."""
-    checkpoint = torch.load(run / CHECKPOINT, weights_only=True)
-    config = build(GeneralConfig, checkpoint["config"])
+    trained = finished(run, GeneralConfig)
+    config, size_px = trained.config, trained.config.data.view_px
     network = EmbeddingNetwork(**asdict(config.network))
-    network.load_state_dict(checkpoint["weights"])
-    size_px = config.data.view_px
-    epochs = config.content_stage.optimiser.epochs + checkpoint["epoch"]
+    network.load_state_dict(trained.weights)
+    epochs = config.content_stage.optimiser.epochs + trained.epochs
 
     gated = gate(candidate(network, size_px, realdata), out / NAME, fewest_inputs=fewest_inputs)
-    preprocessing = Preprocessing(size=(size_px, size_px))
-    bundle = Bundle(
-        folder=out / NAME,
-        name=NAME,
-        version=VERSION,
-        kind="image",
-        modalities=("image",),
-        space=space_of(network.dimension, Tower(gated.precisions["fp32"].sha256, preprocessing)),
+    return write_image_bundle(
+        out / NAME,
+        gated,
+        Preprocessing(size=(size_px, size_px)),
         dimension=network.dimension,
-        preprocessing=preprocessing,
-        precisions=gated.precisions,
-        licence=LICENCE,
+        version=VERSION,
         attribution=f"{PHOTOS}; {TEACHER}",
         trained_on=f"{PHOTOS}; {DRAWN_WORLD}; {epochs} epochs in all, seed {config.seed}",
-        gate=gated.figures,
     )
-    bundle.write(bundle.folder)
-    return bundle
 
 
 def regate(out: Path, realdata: Path) -> Bundle:

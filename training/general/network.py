@@ -1,4 +1,4 @@
-"""Owns the compact residual network that turns a picture into a unit embedding, preprocessing included."""
+"""Owns the compact residual network that turns an image into a unit embedding, preprocessing included."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -45,10 +45,10 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 class EmbeddingNetwork(nn.Module):
-    """uint8 NHWC pictures (N, S, S, 3) in, unit embeddings float32 (N, D) out.
+    """uint8 NHWC images (N, S, S, 3) in, unit embeddings float32 (N, D) out.
 
     The embedding has two parts, so a cosine of two embeddings is the weighted mean of two cosines: what is learned of
-    the content, and the colours, which need no learning and hold for pictures unlike any that were trained on.
+    the content, and the colours, which need no learning and hold for images unlike any that were trained on.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class EmbeddingNetwork(nn.Module):
         self.colour_share = colour_share
 
     def forward(self, image: Tensor) -> Tensor:
-        """Embed pictures as they are served, uint8 NHWC."""
+        """Embed images as they are served, uint8 NHWC."""
         return self.embed(image.permute(0, 3, 1, 2).float())
 
-    def embed(self, picture: Tensor) -> Tensor:
-        """Embed pictures float32 (N, 3, S, S) with values 0..255."""
-        return self.join(self.content(picture), self.colour(picture))
+    def embed(self, image: Tensor) -> Tensor:
+        """Embed images float32 (N, 3, S, S) with values 0..255."""
+        return self.join(self.content(image), self.colour(image))
 
     def join(self, content: Tensor, colour: Tensor) -> Tensor:
         """Put the two unit parts together, each with its share of every cosine."""
@@ -80,7 +80,7 @@ class EmbeddingNetwork(nn.Module):
 
 
 class ContentNetwork(nn.Module):
-    """Pictures float32 (N, 3, S, S) with values 0..255 in, unit embeddings (N, D) of what they show out.
+    """Images float32 (N, 3, S, S) with values 0..255 in, unit embeddings (N, D) of what they show out.
 
     The head reads the mean of every stage, not only of the last: early stages keep the texture that tells one apple
     from another, the last one knows shapes.
@@ -102,10 +102,10 @@ class ContentNetwork(nn.Module):
             nn.BatchNorm1d(pooled), nn.Linear(pooled, dimension, bias=False), nn.BatchNorm1d(dimension)
         )
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Embed the content."""
         # To about -2..2, as the convolutions want them.
-        activation = F.relu(self.stem((picture - 127.5) / 64.0))
+        activation = F.relu(self.stem((image - 127.5) / 64.0))
         pooled = []
         for stage in self.stages:
             activation = stage(activation)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from training.config import table_of
 from training.general.config import GeneralConfig
 from training.general.network import ContentNetwork, EmbeddingNetwork
 from training.general.task import ContentTask
@@ -24,7 +25,7 @@ EACH_HELD_OUT = 4
 
 
 def trial(config: GeneralConfig, realdata: Path, run: Path, device: torch.device) -> None:
-    """Print how well whole pictures of unseen things find their like, for both ways to train."""
+    """Print how well whole images of unseen things find their like, for both ways to train."""
     views = Views.open(run / VIEWS)
     groceries = len(grocery_photos(realdata / "grocery", "train"))
     clothes = groceries + len(clothing_photos(realdata / "clothing"))
@@ -40,8 +41,8 @@ def trial(config: GeneralConfig, realdata: Path, run: Path, device: torch.device
     for name, loss in losses.items():
         short = replace(config, loss=loss, content_stage=replace(config.content_stage, optimiser=optimiser))
         network = _trained(short, seen, unseen["groceries"], run / "trial" / name.replace(" ", "_"), device)
-        for subject, pictures in unseen.items():
-            figures = summary(leave_one_out(_embedded(network, pictures), pictures.fine))
+        for subject, images in unseen.items():
+            figures = summary(leave_one_out(_embedded(network, images), images.fine))
             print(f"{name}, {subject}: " + ", ".join(f"{figure} {share:.3f}" for figure, share in figures.items()))
 
 
@@ -50,7 +51,7 @@ def _trained(config: GeneralConfig, seen: Views, unseen: Views, run: Path, devic
     network = EmbeddingNetwork(**asdict(config.network)).content
     validation = np.array(unseen.pixels[:, 0]), unseen.fine
     task = ContentTask(network, seen, validation, stage=config.content_stage, loss=config.loss).to(device)
-    fit(task, config.content_stage.optimiser, run, config=asdict(config), seed=config.seed)
+    fit(task, config.content_stage.optimiser, run, config=table_of(config), seed=config.seed)
     network.load_state_dict(torch.load(run / CHECKPOINT, weights_only=True)["weights"])
     return network.eval()
 

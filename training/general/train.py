@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training.config import table_of
 from training.general.config import GeneralConfig
 from training.general.crops import drawn_crops
 from training.general.network import EmbeddingNetwork
@@ -49,23 +50,19 @@ def train_content(
         loss=config.loss,
     ).to(device)
     optimiser = config.content_stage.optimiser
-    fit(task, optimiser, run / CONTENT_STAGE, config=asdict(config), seed=config.seed, max_steps=max_steps)
+    fit(task, optimiser, run / CONTENT_STAGE, config=table_of(config), seed=config.seed, max_steps=max_steps)
 
 
-def train_joint(
-    config: GeneralConfig, realdata: Path, run: Path, device: torch.device, *, max_steps: int | None = None
-) -> None:
-    """The second stage, from the weights of the first; the averaged weights of `run`/checkpoint.pt are served."""
-    torch.manual_seed(config.seed)
+def joint_task(config: GeneralConfig, realdata: Path, run: Path) -> JointTask:
+    """The second stage, from the weights of the first; its averaged weights, `run`/checkpoint.pt, are served."""
     views = Views.open(run / VIEWS)
     network = EmbeddingNetwork(**asdict(config.network))
     network.content.load_state_dict(torch.load(run / CONTENT_STAGE / CHECKPOINT, weights_only=True)["weights"])
     network.colour.fit(np.array(views.pixels[:, 0]))
-    task = JointTask(
+    return JointTask(
         network,
         views,
         squashed(grocery_photos(realdata / "grocery", "val"), config.data.view_px),
         stage=config.joint_stage,
         loss=config.loss,
-    ).to(device)
-    fit(task, config.joint_stage.optimiser, run, config=asdict(config), seed=config.seed, max_steps=max_steps)
+    )

@@ -13,7 +13,7 @@ KS = (1, 5)
 
 
 def leave_one_out(embeddings: NDArray[np.float32], labels: ArrayLike) -> QueryFigures:
-    """The figures of pictures that each look for all the others of their class; P@1 is `recall(1)`."""
+    """The figures of images that each look for all the others of their class; P@1 is `recall(1)`."""
     rows = np.arange(len(embeddings))
     return evaluate(embeddings, embeddings, same_label(labels, labels), own_id(rows, rows), ks=KS)
 

@@ -1,4 +1,4 @@
-"""Owns the cached views: crops of every training picture, decoded once, with the teacher's embedding of each crop.
+"""Owns the cached views: crops of every training image, decoded once, with the teacher's embedding of each crop.
 
 An epoch reads a memory map instead of decoding JPEGs, and the teacher runs once instead of once an epoch.
 """
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
-from training.random_crop import random_crop
+from world.random_crop import random_crop
 
 TEACHER_SIZE_PX = 224
 
 
-class LabelledPicture(Protocol):
-    """A training picture that is opened when it is its turn."""
+class LabelledImage(Protocol):
+    """A training image that is opened when it is its turn."""
 
     @property
     def fine(self) -> str: ...
@@ -34,7 +34,7 @@ class LabelledPicture(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The cache, opened: N pictures with V views each.
+    """The cache, opened: N images with V views each.
 
     `pixels` is uint8 (N, V, S, S, 3), `teacher` float16 (N, V, T); `fine` and `coarse` are class ids (N,).
     """
@@ -56,7 +56,7 @@ class Views:
         )
 
     def of(self, rows: slice | NDArray[np.intp]) -> "Views":
-        """Those of some pictures, their class ids without holes; a slice leaves the pixels on the disk."""
+        """Those of some images, their class ids without holes; a slice leaves the pixels on the disk."""
         return Views(
             pixels=self.pixels[rows],
             teacher=self.teacher[rows],
@@ -66,7 +66,7 @@ class Views:
 
 
 def write_views(
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabelledImage],
     folder: Path,
     *,
     teacher: Path,
@@ -75,27 +75,27 @@ def write_views(
     seed: int,
     threads: int,
 ) -> None:
-    """Cut `count` views of each picture into `folder`, and embed each with the teacher network.
+    """Cut `count` views of each image into `folder`, and embed each with the teacher network.
 
-    View 0 is the whole picture, as the served bundle sees it; the others are random crops, half of them mirrored.
+    View 0 is the whole image, as the served bundle sees it; the others are random crops, half of them mirrored.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     session = _teacher_session(teacher, threads)
     dimension = session.get_outputs()[0].shape[1]
     pixels = np.lib.format.open_memmap(
-        folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(len(pictures), count, size_px, size_px, 3)
+        folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(len(images), count, size_px, size_px, 3)
     )
-    embeddings = np.zeros((len(pictures), count, dimension), np.float16)
-    for row, picture in enumerate(track(pictures, description="views and teacher")):
-        views = list(_cut_views(picture.open(), count, rng))
+    embeddings = np.zeros((len(images), count, dimension), np.float16)
+    for row, image in enumerate(track(images, description="views and teacher")):
+        views = list(_cut_views(image.open(), count, rng))
         for column, view in enumerate(views):
             pixels[row, column] = _squash(view, size_px)
         embeddings[row] = _embed(session, views)
     pixels.flush()
     np.save(folder / "teacher.npy", embeddings)
     # Written last: a folder with labels is a complete one.
-    labels = {"fine": [picture.fine for picture in pictures], "coarse": [picture.coarse for picture in pictures]}
+    labels = {"fine": [image.fine for image in images], "coarse": [image.coarse for image in images]}
     (folder / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
 
 

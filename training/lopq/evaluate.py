@@ -26,7 +26,7 @@ SHORTLIST = 100
 def lopq_recall(
     bundle: Path, realdata: Path, cache: Path, *, count: int = 100_000, queries: int = 1_000
 ) -> dict[str, float]:
-    """Index views of pictures and ask others; shares in 0..1.
+    """Index views of images and ask others; shares in 0..1.
 
     Takes four minutes on two cores where `cache` has no embeddings of this bundle, else a quarter of a minute.
     """

@@ -8,7 +8,6 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from training.lopq.allocation import allocate_eigenvalues
 from training.lopq.model import Floats, LopqModel, nearest
 
 MOST_POINTS = 65_536
@@ -102,10 +101,10 @@ def _balanced_projection(embeddings: Floats, dimension: int) -> tuple[Floats, Fl
     """Find the mean and the principal axes, ordered so that both halves have the same variance."""
     mean = embeddings.mean(axis=0, dtype=np.float64)
     centred = embeddings - mean.astype(np.float32)
-    eigenvalues, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64) / max(len(embeddings) - 1, 1))
-    eigenvalues, vectors = eigenvalues[::-1][:dimension], vectors[:, ::-1][:, :dimension]
+    eigenvalues, eigenvectors = np.linalg.eigh((centred.T @ centred).astype(np.float64) / max(len(embeddings) - 1, 1))
+    eigenvalues, eigenvectors = eigenvalues[::-1][:dimension], eigenvectors[:, ::-1][:, :dimension]
     order = allocate_eigenvalues(2, eigenvalues)
-    return mean.astype(np.float32), np.ascontiguousarray(vectors.T[order], np.float32)
+    return mean.astype(np.float32), np.ascontiguousarray(eigenvectors.T[order], np.float32)
 
 
 def _coarse(projected: Floats, config: LopqConfig) -> Floats:
@@ -136,8 +135,10 @@ def _local_frames(residuals: Floats, coarse: NDArray[np.intp], config: LopqConfi
             means[cluster] = members.mean(axis=0)
         # Fewer points than dimensions do not tell the axes.
         if len(members) >= max(half, 2):
-            eigenvalues, vectors = np.linalg.eigh(np.cov(members, rowvar=False).astype(np.float64).reshape(half, half))
-            rotations[cluster] = vectors.T[allocate_eigenvalues(config.parts // 2, eigenvalues)]
+            eigenvalues, eigenvectors = np.linalg.eigh(
+                np.cov(members, rowvar=False).astype(np.float64).reshape(half, half)
+            )
+            rotations[cluster] = eigenvectors.T[allocate_eigenvalues(config.parts // 2, eigenvalues)]
     return means, rotations
 
 
@@ -165,3 +166,26 @@ def _k_means(points: Floats, count: int, iterations: int, config: LopqConfig) ->
     clustering.train(np.ascontiguousarray(points))
     assert clustering.centroids is not None
     return clustering.centroids
+
+
+def allocate_eigenvalues(buckets: int, eigenvalues: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Order dimensions so that consecutive runs of D / `buckets` have nearly equal products of eigenvalues.
+
+    Returns a permutation of 0..D-1. The largest eigenvalue left goes to the bucket with the smallest product so far
+    that still has room; the first such bucket on ties.
+    """
+    magnitudes = np.abs(np.asarray(eigenvalues, np.float64))
+    room, rest = divmod(len(magnitudes), buckets)
+    if rest:
+        raise ValueError(f"{len(magnitudes)} dimensions cannot be shared out evenly into {buckets} parts")
+    # Relative to the smallest, logarithms are not negative; a dimension that never varies adds nothing.
+    smallest = magnitudes[magnitudes > 0].min(initial=np.inf)
+    logs = np.log2(np.maximum(magnitudes / smallest, 1.0))
+
+    members: list[list[int]] = [[] for _ in range(buckets)]
+    sums = np.zeros(buckets)
+    for dimension in np.argsort(-logs, kind="stable"):
+        bucket = int(np.argmin(sums))
+        members[bucket].append(int(dimension))
+        sums[bucket] = np.inf if len(members[bucket]) == room else sums[bucket] + logs[dimension]
+    return np.asarray([dimension for bucket in members for dimension in bucket], np.intp)

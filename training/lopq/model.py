@@ -42,14 +42,14 @@ class LopqModel:
 
     def __post_init__(self) -> None:
         clusters, half, parts = self.clusters, self.projection.shape[0] // 2, self.parts.shape[1]
-        wanted = {
+        expected = {
             "mean": (self.projection.shape[1],),
             "centroids": (2, clusters, half),
             "residual_means": (2, clusters, half),
             "rotations": (2, clusters, half, half),
             "parts": (2, parts, self.parts.shape[2], math.ceil(half / parts)),
         }
-        for name, shape in wanted.items():
+        for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} is {getattr(self, name).shape}, and {shape} would fit the other arrays")
 

@@ -36,7 +36,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
 
 
 def read_published(path: Path) -> Learnt:
-    """Read what of a model the file holds, a part of it perhaps; ValueError where it is no such file.
+    """Read what of a model the file holds, a part of it perhaps; ValueError where it is not a such file.
 
     A file with coarse centroids is given a projection that changes nothing, so what is `fit` around it, and searched
     with it, must be projected already.
@@ -45,7 +45,7 @@ def read_published(path: Path) -> Learnt:
     try:
         params.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise ValueError(f"{path} is no LOPQModelParams message: {error}") from error
+        raise ValueError(f"{path} is not a LOPQModelParams message: {error}") from error
     try:
         centroids = np.stack([_matrix(each) for each in params.Cs]) if params.Cs else None
         rotations = _halves([_matrix(each) for each in params.Rs])
@@ -90,7 +90,7 @@ def _unchanged(dimension: int) -> tuple[Floats, Floats]:
 
 @cache
 def _message_class() -> Any:
-    """The class of LOPQModelParams, made here because the format is another project's: it is no contract of ours."""
+    """The class of LOPQModelParams, made here because the format is another project's: it is not a contract of ours."""
     file = descriptor_pb2.FileDescriptorProto(name="lopq_model.proto", package=_PACKAGE, syntax="proto2")
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)

@@ -1,7 +1,7 @@
 """Owns the embeddings that LOPQ is tried on: of many views of photos and drawn scenes, computed once and kept.
 
 Vectors drawn at random have no clusters and no directions that matter, so figures on them say nothing; these come from
-pictures, through a bundle as it is served.
+images, through a bundle as it is served.
 """
 
 import json
@@ -25,8 +25,8 @@ from encoders.images.resizing import resize
 from encoders.serving.providers import SessionOptions
 from encoders.serving.session import EmbeddingSession
 from training.photos import Photo, clothing_photos, grocery_photos
-from training.random_crop import random_crop
-from training.world.scene import draw_scene
+from world.random_crop import random_crop
+from world.scene import draw_scene
 
 Floats = NDArray[np.float32]
 
@@ -39,7 +39,7 @@ PHOTO_SHARE = 0.7
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewEmbeddings:
-    """`base` (N, D) is searched for `queries` (Q, D), other views: half of the base's pictures, half of none of them.
+    """`base` (N, D) is searched for `queries` (Q, D), other views: half of the base's images, half of none of them.
 
     Both are unit length and memory maps of files in `folder`: what is not read takes no memory. `sha256` is that of the
     model, `photos` the share of views that show photos.
@@ -58,7 +58,7 @@ class ViewEmbeddings:
         return cls(folder, base, queries, **json.loads((folder / "views.json").read_text()))
 
 
-class Picture(Protocol):
+class Viewable(Protocol):
     """What views are cut from; opened when it is its turn."""
 
     def open(self) -> Image.Image: ...
@@ -72,14 +72,14 @@ class DrawnScene:
 
     def open(self) -> Image.Image:
         """Draw it."""
-        return draw_scene(np.random.default_rng([SEED, self.number]), SCENE_SIZE).picture
+        return draw_scene(np.random.default_rng([SEED, self.number]), SCENE_SIZE).image
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A picture and how many views are cut from it."""
+    """An image and how many views are cut from it."""
 
-    picture: Picture
+    image: Viewable
     views: int
 
 
@@ -121,27 +121,27 @@ def _photos(realdata: Path) -> tuple[list[Photo], list[Photo]]:
     return [*grocery_photos(grocery, "train"), *clothing_photos(realdata / "clothing")], grocery_photos(grocery, "val")
 
 
-def _cuts(photos: Sequence[Picture], scenes: Sequence[Picture], count: int, photo_share: float) -> list[Cut]:
+def _cuts(photos: Sequence[Viewable], scenes: Sequence[Viewable], count: int, photo_share: float) -> list[Cut]:
     of_photos = round(count * photo_share)
     return [*_spread(of_photos, photos), *_spread(count - of_photos, scenes)]
 
 
-def _spread(count: int, pictures: Sequence[Picture]) -> list[Cut]:
-    """Share `count` views out evenly; where there are fewer than pictures, pictures from everywhere get one."""
-    owners = np.arange(count) * len(pictures) // max(count, 1)
-    views = np.bincount(owners, minlength=len(pictures)).tolist()
-    return [Cut(picture, number) for picture, number in zip(pictures, views, strict=True) if number]
+def _spread(count: int, images: Sequence[Viewable]) -> list[Cut]:
+    """Share `count` views out evenly; where there are fewer than images, images from everywhere get one."""
+    owners = np.arange(count) * len(images) // max(count, 1)
+    views = np.bincount(owners, minlength=len(images)).tolist()
+    return [Cut(image, number) for image, number in zip(images, views, strict=True) if number]
 
 
 def _embed(bundle: Bundle, cuts: Sequence[Cut], threads: int, *, stream: int) -> Floats:
-    """The embeddings of all views, in order; the threads take picture by picture, which changes no view."""
+    """The embeddings of all views, in order; the threads take image by image, which changes no view."""
     session = EmbeddingSession(bundle, SessionOptions(threads=1, precision="fp32"))
 
     def embed(position: int) -> Floats:
         rng = np.random.default_rng([SEED, stream, position])
         cut = cuts[position]
-        picture = cut.picture.open()
-        views = [_view(picture, rng, bundle.image_preprocessing) for _ in range(cut.views)]
+        image = cut.image.open()
+        views = [_view(image, rng, bundle.image_preprocessing) for _ in range(cut.views)]
         embeddings = []
         for answer in session.run(views).answers:
             if isinstance(answer, ModelError):
@@ -154,7 +154,7 @@ def _embed(bundle: Bundle, cuts: Sequence[Cut], threads: int, *, stream: int) ->
         return np.concatenate(list(track(found, description="views", total=len(cuts))))
 
 
-def _view(picture: Image.Image, rng: np.random.Generator, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def _view(image: Image.Image, rng: np.random.Generator, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """A random crop, half of them mirrored, as the model takes it."""
-    pixels = np.asarray(picture.crop(random_crop(picture.size, rng)))
+    pixels = np.asarray(image.crop(random_crop(image.size, rng)))
     return resize(pixels[:, ::-1] if rng.integers(2) else pixels, preprocessing)

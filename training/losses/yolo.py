@@ -18,38 +18,38 @@ BOX_WEIGHT = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Which guesses (P,) of which pictures (P,) answer for which boxes (P, 4) of which class (P,)."""
+    """Which guesses (P,) of which images (P,) answer for which boxes (P, 4) of which class (P,)."""
 
-    picture: Tensor
+    image: Tensor
     guess: Tensor
     box: Tensor
     label: Tensor
 
 
 def yolo_loss(network: AnchoredNetwork, prediction: Prediction, truths: Sequence[Tensor]) -> Tensor:
-    """The loss of a batch for each answering guess; `truths` holds (M, 5) of class id and box for each picture."""
+    """The loss of a batch for each answering guess; `truths` holds (M, 5) of class id and box for each image."""
     matched = assign(network, truths)
-    count = max(1, len(matched.picture))
-    answers = prediction.boxes[matched.picture, matched.guess]
+    count = max(1, len(matched.image))
+    answers = prediction.boxes[matched.image, matched.guess]
     box = (1 - generalised_iou(answers, matched.box)).sum()
 
-    wanted = torch.zeros_like(prediction.objectness)
-    wanted[matched.picture, matched.guess] = 1.0
-    counts = ~_is_ignored(prediction.boxes.detach(), truths) | wanted.bool()
+    target = torch.zeros_like(prediction.objectness)
+    target[matched.image, matched.guess] = 1.0
+    counts = ~_is_ignored(prediction.boxes.detach(), truths) | target.bool()
     objectness = F.binary_cross_entropy_with_logits(
-        prediction.objectness, wanted, weight=counts.float(), reduction="sum"
+        prediction.objectness, target, weight=counts.float(), reduction="sum"
     )
 
     labels = F.one_hot(matched.label, network.class_count).float()
     classes = F.binary_cross_entropy_with_logits(
-        prediction.classes[matched.picture, matched.guess], labels, reduction="sum"
+        prediction.classes[matched.image, matched.guess], labels, reduction="sum"
     )
     return (BOX_WEIGHT * box + objectness + classes) / count
 
 
 def assign(network: AnchoredNetwork, truths: Sequence[Tensor]) -> Assignment:
     """Give each object to the cell under its centre, in every anchor that is like it in size."""
-    picture = torch.cat([torch.full((len(truth),), index, device=truth.device) for index, truth in enumerate(truths)])
+    image = torch.cat([torch.full((len(truth),), index, device=truth.device) for index, truth in enumerate(truths)])
     truth = torch.cat(list(truths))
     box, label = truth[:, 1:], truth[:, 0].long()
     centre, size = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
@@ -66,7 +66,7 @@ def assign(network: AnchoredNetwork, truths: Sequence[Tensor]) -> Assignment:
             guesses.append(first + row * grid + column)
             first, index = first + grid * grid, index + 1
     which, anchor = is_chosen.nonzero(as_tuple=True)
-    return Assignment(picture[which], torch.stack(guesses, dim=1)[which, anchor], box[which], label[which])
+    return Assignment(image[which], torch.stack(guesses, dim=1)[which, anchor], box[which], label[which])
 
 
 def generalised_iou(first: Tensor, second: Tensor) -> Tensor:

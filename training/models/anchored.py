@@ -11,9 +11,9 @@ Anchor = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Everything a network says of a batch, K guesses a picture: all heads one after another, anchor by anchor.
+    """Everything a network says of a batch, K guesses an image: all heads one after another, anchor by anchor.
 
-    `boxes` (N, K, 4) are shares of the input, not clipped; `objectness` (N, K) and `classes` (N, K, C) are logits.
+    `boxes` (N, K, 4) are in normalized coordinates of the input, not clipped; `objectness` (N, K) and `classes` (N, K, C) are logits.
     """
 
     boxes: Tensor
@@ -24,7 +24,7 @@ class Prediction:
 class AnchoredNetwork(Protocol):
     """A network whose heads have a square grid each, of so many cells a side, in the order of its guesses.
 
-    `anchors` holds for each grid the (width, height) of its typical boxes, as shares of the picture.
+    `anchors` holds for each grid the (width, height) of its typical boxes, in normalized coordinates of the image.
     """
 
     @property

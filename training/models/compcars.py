@@ -1,4 +1,4 @@
-"""Owns the car network: a ResNet, the published pooling, and one or two scales of the picture."""
+"""Owns the car network: a ResNet, the published pooling, and one or two scales of the image."""
 
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -20,7 +20,7 @@ SECOND_SCALE = 1.4147
 class CompCarsConfig:
     """The defaults are the published network.
 
-    `is_two_scale` embeds the picture as it is and 1.4147 times as large, side by side: twice the dimensions, always
+    `is_two_scale` embeds the image as it is and 1.4147 times as large, side by side: twice the dimensions, always
     with power pooling. `classes` adds the classifier of training; 0 has none.
     """
 
@@ -36,7 +36,7 @@ class CompCarsConfig:
 
 
 class CompCars(nn.Module):
-    """RGB pictures of 0..1 (N, 3, 224, 224) in, unit embeddings (N, D) out; no mean is subtracted."""
+    """RGB images of 0..1 (N, 3, 224, 224) in, unit embeddings (N, D) out; no mean is subtracted."""
 
     def __init__(self, config: CompCarsConfig) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class CompCars(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         if not self.config.is_two_scale:
             return _unit(self.pool(image))
-        # int: a graph is exported for one size of picture.
+        # int: a graph is exported for one size of image.
         size_px = [round(int(side) * SECOND_SCALE) for side in image.shape[2:]]
         larger = F.interpolate(image, size_px, mode="bilinear", align_corners=True)
         return _unit(torch.cat([_unit(self._power_pooled(scale)) for scale in (image, larger)], dim=1))
@@ -116,8 +116,8 @@ def power_pool(activation: Tensor, power: Tensor) -> Tensor:
     """
     # A power of 0 or less would be infinite where nothing was seen.
     power = power.clamp(min=0.1)
-    places = activation.flatten(2)
-    return ((places**power).sum(dim=2) / (_norm(places, 2) + EPSILON) + 0.1) ** (1 / power)
+    cells = activation.flatten(2)
+    return ((cells**power).sum(dim=2) / (_norm(cells, 2) + EPSILON) + 0.1) ** (1 / power)
 
 
 def _resnet(config: CompCarsConfig) -> ResNet:

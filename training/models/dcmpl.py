@@ -1,4 +1,4 @@
-"""Owns the pedestrian network: a person's picture and the sentence that describes them meet in one space."""
+"""Owns the pedestrian network: a person's image and the sentence that describes them meet in one space."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -86,7 +86,7 @@ class Dcmpl(nn.Module):
         return self.embed_image(image), self.embed_text(tokens, lengths)
 
     def embed_image(self, image: Tensor) -> Tensor:
-        """Embed RGB pictures (N, 3, 224, 224) of -1..1 as (N, D)."""
+        """Embed RGB images (N, 3, 224, 224) of -1..1 as (N, D)."""
         return _projected(self.conv_images, self.dropout(self.image_model(image)))
 
     def embed_text(self, tokens: Tensor, lengths: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ BLOCKS = (
 
 
 class MobileNetV1(nn.Module):
-    """Normalised pictures (N, 3, H, W) in, pooled activations (N, C) out; C is 1024 at width 1."""
+    """Normalised images (N, 3, H, W) in, pooled activations (N, C) out; C is 1024 at width 1."""
 
     def __init__(self, *, width: float = 1.0) -> None:
         super().__init__()

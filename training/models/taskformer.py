@@ -1,6 +1,6 @@
 """Owns TASK-former: CLIP's towers, a sketch tower that may be the image tower, and the heads that it trains with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import torch
@@ -9,15 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.models.caption_decoder import CaptionDecoder
-from training.models.layout_tower import LayoutTower
-from training.models.phrase_tower import PhraseTower
+from training.models.small_towers import LayoutTower, PhraseTower
 
 HEAD_WIDTH = 64
 PADDING = 0
 # Low enough for no attention at all; finite, because the difference of two infinities spoils a moving average.
 MASKED = -1e4
 
-PictureTower = Literal["transformer", "layout"]
+ImageTower = Literal["transformer", "layout"]
 TextTower = Literal["transformer", "phrases"]
 
 
@@ -28,11 +27,11 @@ class TaskFormerConfig:
     OpenAI's weights were trained with the quick GELU, TASK-former's too; others want the exact one.
     `has_heads` adds the classifier and the caption decoder, which only training needs.
 
-    The `layout` tower of pictures, as its widths say, and the `phrases` tower of text, `text_width` wide, stand in the
+    The `layout` tower of images, as its widths say, and the `phrases` tower of text, `text_width` wide, stand in the
     place of CLIP's where a network is trained on little and from nothing.
     """
 
-    shares_sketch_tower: bool = True
+    is_sketch_tower_shared: bool = field(default=True, metadata={"key": "shares_sketch_tower"})
     has_quick_gelu: bool = True
     has_heads: bool = True
     dimension: int = 512
@@ -47,7 +46,7 @@ class TaskFormerConfig:
     classes: int = 90
     decoder_depth: int = 6
     decoder_heads: int = 8
-    picture_tower: PictureTower = "transformer"
+    image_tower: ImageTower = field(default="transformer", metadata={"key": "picture_tower"})
     layout_widths: tuple[int, ...] = (24, 48, 64, 96)
     layout_cell_width: int = 40
     layout_pooled_width: int = 256
@@ -70,8 +69,8 @@ class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
             del self.positional_embedding, self.text_projection, self.ln_final
         else:
             _make_exportable(self.transformer)
-        self.visual = _picture_tower(self.visual, config)
-        self.visual2 = self.visual if config.shares_sketch_tower else _sketch_tower(config)
+        self.visual = _image_tower(self.visual, config)
+        self.visual2 = self.visual if config.is_sketch_tower_shared else _sketch_tower(config)
         if config.has_heads:
             self.classification_fc_1 = nn.Linear(config.dimension, 1024)
             self.classification_fc_2 = nn.Linear(1024, config.classes)
@@ -84,7 +83,7 @@ class TaskFormer(CLIP):  # type: ignore[misc]  # open_clip brings no types
             )
 
     def forward(self, image: Tensor, sketch: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if self.config.shares_sketch_tower:
+        if self.config.is_sketch_tower_shared:
             # In one batch, because a tower that normalises by its batch must meet both kinds in training as in service.
             photos, sketches = self.embed_image(torch.cat([image, sketch])).chunk(2)
             return photos, sketches, self.embed_text(tokens)
@@ -127,7 +126,7 @@ def fuse(text: Tensor, sketch: Tensor) -> Tensor:
 
 
 def _vision(config: TaskFormerConfig) -> CLIPVisionCfg:
-    if config.picture_tower == "layout":
+    if config.image_tower == "layout":
         # CLIP insists on a tower of its own, which is then replaced.
         return CLIPVisionCfg(layers=1, width=HEAD_WIDTH, head_width=HEAD_WIDTH)
     return CLIPVisionCfg(
@@ -154,13 +153,11 @@ def _text(config: TaskFormerConfig) -> CLIPTextCfg:
 def _sketch_tower(config: TaskFormerConfig) -> nn.Module:
     # A whole CLIP is made for its tower, because open_clip has no public name for a tower alone.
     text = CLIPTextCfg(vocab_size=1, context_length=1, width=HEAD_WIDTH, heads=1, layers=1)
-    return _picture_tower(
-        CLIP(config.dimension, _vision(config), text, quick_gelu=config.has_quick_gelu).visual, config
-    )
+    return _image_tower(CLIP(config.dimension, _vision(config), text, quick_gelu=config.has_quick_gelu).visual, config)
 
 
-def _picture_tower(of_clip: Any, config: TaskFormerConfig) -> nn.Module:
-    if config.picture_tower == "layout":
+def _image_tower(of_clip: Any, config: TaskFormerConfig) -> nn.Module:
+    if config.image_tower == "layout":
         return LayoutTower(
             config.image_px,
             config.layout_widths,

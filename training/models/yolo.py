@@ -22,7 +22,7 @@ from encoders.importers.darknet.layers import (
 from training.models.anchored import Anchor, Prediction, expect_few_objects
 
 BATCH_NORM_EPSILON = 1e-5
-# e^16 anchors are far beyond any picture, and still a number.
+# e^16 anchors are far beyond any image, and still a number.
 MAX_GROWTH = 16.0
 _ACTIVATIONS: Mapping[Activation, Callable[[], nn.Module]] = {
     "linear": nn.Identity,
@@ -36,7 +36,7 @@ _ACTIVATIONS: Mapping[Activation, Callable[[], nn.Module]] = {
 
 
 class YoloNetwork(nn.Module):
-    """uint8 NHWC pictures in; `boxes` float32 (N, K, 4) and `scores` float32 (N, K, C) out, as served.
+    """uint8 NHWC images in; `boxes` float32 (N, K, 4) and `scores` float32 (N, K, C) out, as served.
 
     `layers` are numbered as in the `.cfg`. Training needs a square input, for the loss knows square grids only.
     """
@@ -47,7 +47,7 @@ class YoloNetwork(nn.Module):
             raise ValueError("this .cfg has no [yolo] layer, so it detects nothing")
         self.network = network
         self.layers = nn.ModuleList(_module(layer, network.input) for layer in network.layers)
-        self.anchors = tuple(_shares(head, network.input) for head in network.heads)
+        self.anchors = tuple(_normalized_anchors(head, network.input) for head in network.heads)
         self.class_count = network.heads[0].classes
         for head in network.heads:
             before = next(self.layers[head.number - 1].children(), None)
@@ -66,9 +66,9 @@ class YoloNetwork(nn.Module):
         prediction = self.predict(image.permute(0, 3, 1, 2).float())
         return prediction.boxes, prediction.objectness.sigmoid()[..., None] * prediction.classes.sigmoid()
 
-    def predict(self, pictures: Tensor) -> Prediction:
-        """Guess on RGB pictures of 0..255, float32 (N, 3, H, W) of the `.cfg`'s size."""
-        activation = pictures / 255
+    def predict(self, images: Tensor) -> Prediction:
+        """Guess on RGB images of 0..255, float32 (N, 3, H, W) of the `.cfg`'s size."""
+        activation = images / 255
         outputs: list[Tensor] = []
         heads: list[Tensor] = []
         for layer, module in zip(self.network.layers, self.layers, strict=True):
@@ -113,7 +113,7 @@ class YoloHead(nn.Module):
 
 
 class _Pool(nn.Module):
-    """The maximum of each window; what lies outside the picture does not count."""
+    """The maximum of each window; what lies outside the image does not count."""
 
     def __init__(self, layer: MaxPool) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _Pool(nn.Module):
         return F.max_pool2d(F.pad(activation, self.padding, value=-torch.inf), self.size, self.stride)
 
 
-def _module(layer: Layer, picture: Shape) -> nn.Module:
+def _module(layer: Layer, image: Shape) -> nn.Module:
     match layer:
         case Convolutional():
             return _convolution(layer)
@@ -135,7 +135,7 @@ def _module(layer: Layer, picture: Shape) -> nn.Module:
         case MaxPool():
             return _Pool(layer)
         case Yolo():
-            return YoloHead(layer, _shares(layer, picture))
+            return YoloHead(layer, _normalized_anchors(layer, image))
         case _:
             return nn.Identity()
 
@@ -158,5 +158,5 @@ def _group(layer: Route, activation: Tensor) -> Tensor:
     return activation.chunk(layer.groups, dim=1)[layer.group_id]
 
 
-def _shares(layer: Yolo, picture: Shape) -> tuple[Anchor, ...]:
-    return tuple((width / picture.width, height / picture.height) for width, height in layer.anchors)
+def _normalized_anchors(layer: Yolo, image: Shape) -> tuple[Anchor, ...]:
+    return tuple((width / image.width, height / image.height) for width, height in layer.anchors)

@@ -10,7 +10,7 @@ from training.optimiser import OptimiserConfig
 
 @dataclass(frozen=True, slots=True)
 class WorldConfig:
-    """How many pictures `draw` makes: of the training split drawn scenes and composed ones, of the others scenes."""
+    """How many images `draw` makes: of the training split drawn scenes and composed ones, of the others scenes."""
 
     drawn: int
     composed: int
@@ -38,7 +38,7 @@ class DataConfig:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """From a picture to the network's input, in training as when served."""
+        """From an image to the network's input, in training as when served."""
         return Preprocessing(size=(self.size_px, self.size_px), resize=self.resize)
 
 
@@ -48,7 +48,7 @@ class NetworkConfig:
 
     `cfg` is a file of the YOLOv3 family, whose classes and input size are changed to the dataset's; of weights to begin
     with only the layers below `cutoff` are taken, where it is not 0. The compact network has channels of the stem and
-    the four stages, of the neck, and the grids' anchors, fine to coarse, in shares of the picture.
+    the four stages, of the neck, and the grids' anchors, fine to coarse, in normalized coordinates of the image.
     """
 
     cfg: str = ""
@@ -64,7 +64,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True)
 class ObjectsConfig:
-    """A run; `trained_on` and `attribution` name its data in the bundle, and to whom it is owed."""
+    """A run; `trained_on` and `attribution` name its data in the bundle, and whom to credit for it."""
 
     seed: int
     trained_on: str

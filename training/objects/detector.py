@@ -1,19 +1,29 @@
-"""Owns which network a run trains: the compact one, or one of Darknet's from its `.cfg`."""
+"""Owns which network a run trains, the compact one or one of Darknet's, and what its raw answers come to."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
+from domain.detection import Detection
+from encoders.bundle import Preprocessing
 from encoders.importers.darknet.cfg import parse_cfg
-from training.checkpoints.darknet import load_darknet
-from training.checkpoints.tensors import CheckpointError, load_strictly, read_checkpoint
-from training.config import build
-from training.loop import CHECKPOINT
+from encoders.importers.darknet.sections import Section, parse_sections
+from encoders.serving.detection import postprocess
+from encoders.serving.session import RawDetections
+from training.average_precision import MOST_DETECTIONS
+from training.datasets.annotated import AnnotatedImage
 from training.models.yolo import YoloNetwork
 from training.objects.config import ObjectsConfig
-from training.objects.darknet_cfg import fitted_cfg
 from training.objects.network import DetectorNetwork
+
+# Precision is measured down to scores that users never see.
+LEAST_SCORE = 0.01
+# From this score on, a detection is shown to users.
+SHOWN_SCORE = 0.5
+
+Raw = NDArray[np.float32]
 
 Detector = DetectorNetwork | YoloNetwork
 
@@ -39,29 +49,48 @@ def build_detector(config: ObjectsConfig, run: Path) -> Detector:
     return YoloNetwork(parse_cfg((run / CFG).read_text(encoding="utf-8")))
 
 
-def load_start(detector: Detector, start: Path, *, cutoff: int) -> None:
-    """Begin with the weights of another run's checkpoint, or of Darknet's file; raises CheckpointError."""
-    if start.suffix == ".pt":
-        load_strictly(detector, read_checkpoint(start)["weights"])
-    elif isinstance(detector, YoloNetwork):
-        load_darknet(detector, start, cutoff=cutoff or None)
-    else:
-        raise CheckpointError(f"{start} holds Darknet's weights, but this run's network has no cfg.")
+def detections_of(
+    boxes: Raw,
+    scores: Raw,
+    images: Sequence[AnnotatedImage],
+    labels: Sequence[str],
+    preprocessing: Preprocessing,
+) -> list[list[Detection]]:
+    """The objects found in each of N images, from boxes (N, K, 4) and scores (N, K, C)."""
+    return [
+        postprocess(
+            RawDetections(own_boxes, own_scores),
+            labels=labels,
+            image_px=(image.width_px, image.height_px),
+            preprocessing=preprocessing,
+            min_score=LEAST_SCORE,
+            limit=MOST_DETECTIONS,
+        )
+        for own_boxes, own_scores, image in zip(boxes, scores, images, strict=True)
+    ]
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A checkpoint's averaged network, on the CPU, with what it was made of."""
+def fitted_cfg(text: str, *, class_count: int, size_px: int) -> str:
+    """The same network for so many classes and a square input; BundleError where a head cannot be changed.
 
-    network: Detector
-    config: ObjectsConfig
-    epochs: int
+    Each `[yolo]` gets its classes, and the convolution before it a filter for every number that the head then reads.
+    """
+    lines, sections = text.splitlines(), parse_sections(text)
+    for section, before in zip(sections, [None, *sections], strict=False):
+        if section.kind in {"net", "network"}:
+            _set(lines, section, "width", size_px)
+            _set(lines, section, "height", size_px)
+        elif section.kind == "yolo":
+            if before is None or before.kind not in {"convolutional", "conv"}:
+                raise section.wrong("no convolution stands before this head")
+            anchors = len(section.integers("mask")) if "mask" in section else len(section.integers("anchors")) // 2
+            _set(lines, section, "classes", class_count)
+            _set(lines, before, "filters", anchors * (5 + class_count))
+    return "\n".join(lines) + "\n"
 
 
-def trained_detector(run: Path) -> Trained:
-    """Read the checkpoint of a run."""
-    checkpoint = torch.load(run / CHECKPOINT, weights_only=True, map_location="cpu")
-    config = build(ObjectsConfig, checkpoint["config"])
-    network = build_detector(config, run)
-    network.load_state_dict(checkpoint["weights"])
-    return Trained(network.eval(), config, checkpoint["epoch"])
+def _set(lines: list[str], section: Section, key: str, value: int) -> None:
+    if key not in section:
+        raise section.wrong(f"{key} is missing")
+    line, _ = section.options[key]
+    lines[line - 1] = f"{key}={value}"

@@ -8,14 +8,14 @@ import numpy as np
 
 from training.objects.config import ObjectsConfig
 from training.photos import Photo, clothing_photos, grocery_photos
-from training.world.coco_detection import write_coco_detection
-from training.world.composition import compose_scene
-from training.world.drawing import drawn
-from training.world.kinds import LABELS
-from training.world.scene import Scene, draw_scene
-from training.world.voc import write_voc
+from world.coco_detection import write_coco_detection
+from world.composition import compose_scene
+from world.drawing import drawn
+from world.kinds import LABELS
+from world.scene import Scene, draw_scene
+from world.voc import write_voc
 
-# As large as a picture of a detection set, and larger than the network sees it.
+# As large as an image of a detection set, and larger than the network sees it.
 SIZE = (480, 360)
 MOST_CLUTTER = 4
 # The albums that figures are taken from are the same for every run; training draws from that of the config's seed.
@@ -28,7 +28,7 @@ def draw_dataset(config: ObjectsConfig, folder: Path, realdata: Path) -> None:
     """Draw every split."""
     world = config.world
     photos = _photos(realdata) if world.composed else []
-    draw_training = partial(_training_picture, config.seed, world.drawn, photos)
+    draw_training = partial(_training_image, config.seed, world.drawn, photos)
     _write(config, folder, config.data.train, world.drawn + world.composed, draw_training)
     _write(config, folder, config.data.validation, world.validation, partial(_scene, VALIDATION_ALBUM))
     draw_held_out(config, folder)
@@ -51,7 +51,7 @@ def _named(split: str, count: int, draw: Draw) -> Iterator[tuple[str, Scene]]:
         yield f"{split}_{number:06}", scene
 
 
-def _training_picture(album: int, scenes: int, photos: Sequence[Photo], number: int) -> Scene:
+def _training_image(album: int, scenes: int, photos: Sequence[Photo], number: int) -> Scene:
     """The first are drawn scenes, the others composed ones."""
     if number < scenes:
         return _scene(album, number)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from domain.detection import Detection
 from training.average_precision import average_precision
-from training.datasets.annotated import AnnotatedPicture, TrueObject
+from training.datasets.annotated import AnnotatedImage, TrueObject
 from training.metrics import Flags, evaluate_scores, shared_label
-from training.objects.answers import SHOWN_SCORE
 from training.objects.config import DataConfig
-from training.objects.dataset import load_split
+from training.objects.detector import SHOWN_SCORE
+from training.objects.images import load_split
 
 KS = (1, 5, 10)
 COLOUR = "colour"
@@ -24,12 +24,12 @@ Describe = Callable[[TrueObject], str]
 
 @dataclass(frozen=True, slots=True)
 class ObjectQuery:
-    """One object of a picture, given by its true box: photos with such objects are wanted."""
+    """One object of an image, given by its true box: photos with such objects are wanted."""
 
-    picture: AnnotatedPicture
+    image: AnnotatedImage
     object: TrueObject
 
-    def is_shown_in(self, photo: AnnotatedPicture) -> bool:
+    def is_shown_in(self, photo: AnnotatedImage) -> bool:
         """Whether the photo has an object of the same class."""
         return any(item.label == self.object.label for item in photo.objects)
 
@@ -43,27 +43,27 @@ class HeldOut:
     """Photos that are searched, and an object of every other photo; training saw neither."""
 
     labels: tuple[str, ...]
-    gallery: tuple[AnnotatedPicture, ...]
-    pictures: tuple[AnnotatedPicture, ...]
+    gallery: tuple[AnnotatedImage, ...]
+    images: tuple[AnnotatedImage, ...]
     queries: tuple[ObjectQuery, ...]
 
     @classmethod
     def of(cls, config: DataConfig, folder: Path, *, allow_incomplete: bool = False) -> Self:
-        """Read both splits; picture n asks for its object n, counted round and round, so that every kind is asked for."""
+        """Read both splits; image n asks for its object n, counted round and round, so that every kind is asked for."""
         gallery, asking = (
             load_split(config, folder, split, allow_incomplete=allow_incomplete)
             for split in (config.gallery, config.queries)
         )
         queries = []
-        for number, picture in enumerate(asking.pictures):
-            objects = [item for item in picture.objects if not item.is_difficult]
+        for number, image in enumerate(asking.images):
+            objects = [item for item in image.objects if not item.is_difficult]
             if objects:
-                queries.append(ObjectQuery(picture, objects[number % len(objects)]))
-        return cls(config.labels, gallery.pictures, asking.pictures, tuple(queries))
+                queries.append(ObjectQuery(image, objects[number % len(objects)]))
+        return cls(config.labels, gallery.images, asking.images, tuple(queries))
 
     def detector_figures(self, found: Sequence[Sequence[Detection]]) -> dict[str, float]:
-        """How much of what stands in the asking pictures was found; `coverage` counts those with any object shown."""
-        precision = average_precision(found, self.pictures, self.labels)
+        """How much of what stands in the asking images was found; `coverage` counts those with any object shown."""
+        precision = average_precision(found, self.images, self.labels)
         is_covered = [any(item.score >= SHOWN_SCORE for item in detections) for detections in found]
         return {
             "detector_map50": precision.at_half,
@@ -84,7 +84,7 @@ class HeldOut:
 
     def _recall(self, scores: NDArray[np.float32], name: str, describe: Describe) -> dict[str, float]:
         asked = [{describe(query.object)} for query in self.queries]
-        shown = [{describe(item) for item in picture.objects} for picture in self.gallery]
+        shown = [{describe(item) for item in image.objects} for image in self.gallery]
         known = sorted(set().union(*asked, *shown))
         figures = evaluate_scores(scores, shared_label(_flags(asked, known), _flags(shown, known)), ks=KS)
         return {f"{name}_r{k}": figures.recall(k) for k in KS} if len(figures.rows) else {}

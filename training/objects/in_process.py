@@ -13,20 +13,20 @@ from encoders.images.resizing import crop, enough_px, resize
 from encoders.serving.detection import postprocess
 from encoders.serving.session import DetectorSession, EmbeddingSession, RawDetections
 from training.average_precision import MOST_DETECTIONS
-from training.objects.answers import SHOWN_SCORE
+from training.objects.detector import SHOWN_SCORE
 
 BATCH = 16
 
 
 class InProcess:
-    """A detector and the encoder of what it finds; pictures are encoded ones."""
+    """A detector and the encoder of what it finds; images are encoded ones."""
 
     def __init__(self, detector: Bundle, encoder: Bundle) -> None:
         self._detector, self._encoder = DetectorSession(detector), EmbeddingSession(encoder)
 
-    def detect(self, picture: bytes, *, min_score: float) -> list[Detection]:
-        """The objects of a picture, best first."""
-        opened, preprocessing = open_image(picture), self._detector.bundle.image_preprocessing
+    def detect(self, image: bytes, *, min_score: float) -> list[Detection]:
+        """The objects of an image, best first."""
+        opened, preprocessing = open_image(image), self._detector.bundle.image_preprocessing
         decoded = opened.decode(enough_px=enough_px(opened.header, [None], preprocessing))
         (raw,) = self._detector.run([resize(decoded.pixels, preprocessing)]).answers
         assert isinstance(raw, RawDetections), raw
@@ -39,24 +39,22 @@ class InProcess:
             limit=MOST_DETECTIONS,
         )
 
-    def index(self, pictures: Sequence[bytes]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """Embeddings (R, D) of everything found, and the row of the picture (R,) that each is from.
+    def index(self, images: Sequence[bytes]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """Embeddings (R, D) of everything found, and the row of the image (R,) that each is from.
 
-        A picture without objects is one as a whole.
+        An image without objects is one as a whole.
         """
-        boxes = [
-            [item.box for item in self.detect(picture, min_score=SHOWN_SCORE)] or [WHOLE_IMAGE] for picture in pictures
-        ]
-        rows = np.repeat(np.arange(len(pictures)), [len(own) for own in boxes])
-        embeddings = [self._embed(picture, own) for picture, own in zip(pictures, boxes, strict=True)]
+        boxes = [[item.box for item in self.detect(image, min_score=SHOWN_SCORE)] or [WHOLE_IMAGE] for image in images]
+        rows = np.repeat(np.arange(len(images)), [len(own) for own in boxes])
+        embeddings = [self._embed(image, own) for image, own in zip(images, boxes, strict=True)]
         return np.concatenate(embeddings), rows
 
-    def embed(self, picture: bytes, box: Box) -> NDArray[np.float32]:
-        """The embedding (D,) of a part of a picture."""
-        return np.asarray(self._embed(picture, [box])[0])
+    def embed(self, image: bytes, box: Box) -> NDArray[np.float32]:
+        """The embedding (D,) of a part of an image."""
+        return np.asarray(self._embed(image, [box])[0])
 
-    def _embed(self, picture: bytes, boxes: Sequence[Box]) -> NDArray[np.float32]:
-        opened, preprocessing = open_image(picture), self._encoder.bundle.image_preprocessing
+    def _embed(self, image: bytes, boxes: Sequence[Box]) -> NDArray[np.float32]:
+        opened, preprocessing = open_image(image), self._encoder.bundle.image_preprocessing
         pixels = opened.decode(enough_px=enough_px(opened.header, boxes, preprocessing)).pixels
         inputs = [resize(crop(pixels, box), preprocessing) for box in boxes]
         embeddings = list[NDArray[np.float32]]()

@@ -11,10 +11,10 @@ from training.models.anchored import Anchor, Prediction, expect_few_objects
 
 
 class DetectorNetwork(nn.Module):
-    """uint8 NHWC pictures in; `boxes` float32 (N, K, 4) and `scores` float32 (N, K, C) out.
+    """uint8 NHWC images in; `boxes` float32 (N, K, 4) and `scores` float32 (N, K, C) out.
 
     `widths` has the stem's and each stage's channels; the last three stages (strides 8, 16, 32) feed a grid each.
-    `anchors` holds for each grid the (width, height) of its typical boxes, as shares of the picture.
+    `anchors` holds for each grid the (width, height) of its typical boxes, in normalized coordinates of the image.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class DetectorNetwork(nn.Module):
         prediction = self.predict(image.permute(0, 3, 1, 2).float())
         return prediction.boxes, prediction.objectness.sigmoid()[..., None] * prediction.classes.sigmoid()
 
-    def predict(self, pictures: Tensor) -> Prediction:
-        """Guess on RGB pictures of 0..255, float32 (N, 3, S, S)."""
+    def predict(self, images: Tensor) -> Prediction:
+        """Guess on RGB images of 0..255, float32 (N, 3, S, S)."""
         raw = [
             self._unfold(head(F.relu(smooth(level))), grid)
             for head, smooth, level, grid in zip(
-                self.heads, self.smooths, self._pyramid((pictures - 127.5) / 64.0), self.grids, strict=True
+                self.heads, self.smooths, self._pyramid((images - 127.5) / 64.0), self.grids, strict=True
             )
         ]
         boxes = [self._decode(maps[..., :4].float(), index) for index, maps in enumerate(raw)]

@@ -1,6 +1,6 @@
-"""Owns what a run of pedestrian search is told by its file in `training/configs/`."""
+"""Owns the config of a pedestrian search run, as its file in `training/configs/` says it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from encoders.bundle import Preprocessing
 from training.models.dcmpl import DcmplConfig
@@ -14,7 +14,7 @@ class WorldConfig:
     train: int
     val: int
     test: int
-    pictures: int
+    images: int = field(metadata={"key": "pictures"})
     seed: int
 
 
@@ -33,7 +33,7 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True)
 class AugmentationConfig:
-    """Half of the pictures are always mirrored; they move by up to `shift_px`, and `light` is a standard deviation."""
+    """Half of the images are always mirrored; they move by up to `shift_px`, and `light` is a standard deviation."""
 
     shift_px: int = 0
     light: float = 0.0

@@ -17,35 +17,35 @@ KS = (1, 5, 10)
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Each picture once, as uint8 `pixels` (G, H, W, 3), and every caption (Q); the labels are identities."""
+    """Each image once, as uint8 `pixels` (G, H, W, 3), and every caption (Q); the labels are identities."""
 
     pixels: NDArray[np.uint8]
-    picture_labels: NDArray[np.int64]
+    image_labels: NDArray[np.int64]
     tokens: Tokens
     caption_labels: NDArray[np.int64]
 
     @classmethod
     def of(cls, people: Pedestrians, split: str, *, preprocessing: Preprocessing, tokenizer: Path) -> "HeldOut":
         """Read a split."""
-        pictures, queries = people.of(split), people.queries(split)
+        images, queries = people.of(split), people.queries(split)
         return cls(
-            pixels=decoded([picture.path for picture in pictures], preprocessing),
-            picture_labels=np.asarray([picture.label for picture in pictures], np.int64),
+            pixels=decoded([image.path for image in images], preprocessing),
+            image_labels=np.asarray([image.label for image in images], np.int64),
             tokens=tokenised([query.caption for query in queries], tokenizer),
             caption_labels=np.asarray([query.label for query in queries], np.int64),
         )
 
-    def figures(self, pictures: NDArray[np.float32], captions: NDArray[np.float32]) -> dict[str, float]:
+    def figures(self, images: NDArray[np.float32], captions: NDArray[np.float32]) -> dict[str, float]:
         """What `both_ways` says of embeddings of this split."""
-        return both_ways(pictures, captions, self.picture_labels, self.caption_labels)
+        return both_ways(images, captions, self.image_labels, self.caption_labels)
 
 
 def both_ways(
-    pictures: NDArray[np.float32], captions: NDArray[np.float32], picture_labels: ArrayLike, caption_labels: ArrayLike
+    images: NDArray[np.float32], captions: NDArray[np.float32], image_labels: ArrayLike, caption_labels: ArrayLike
 ) -> dict[str, float]:
-    """Figures of unit embeddings (G, D) and (Q, D); `image_…` are those of pictures that look for captions."""
-    found = evaluate(captions, pictures, same_label(caption_labels, picture_labels), ks=KS)
-    described = evaluate(pictures, captions, same_label(picture_labels, caption_labels), ks=KS)
+    """Figures of unit embeddings (G, D) and (Q, D); `image_…` are those of images that look for captions."""
+    found = evaluate(captions, images, same_label(caption_labels, image_labels), ks=KS)
+    described = evaluate(images, captions, same_label(image_labels, caption_labels), ks=KS)
     return {**summary(found), **{f"image_{name}": share for name, share in summary(described).items()}}
 
 

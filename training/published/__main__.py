@@ -13,13 +13,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME
+from open_clip.pretrained import get_pretrained_cfg
+
 from encoders.bundle import Bundle
 from encoders.errors import BundleError
 from encoders.importers.model_file import check_model_file
 from training.checkpoints.tensors import CheckpointError
 from training.published.bundles import write_bundles
 from training.published.networks import READERS
-from training.published.online import download_clip
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -60,6 +63,23 @@ def import_checkpoint(
     check_model_file(checkpoint)
     parts = READERS[network](checkpoint, words)
     return write_bundles(parts, name=name, out=out, checkpoint=checkpoint, licence=licence)
+
+
+TIMEOUT_S = 10.0
+
+
+def download_clip(folder: Path) -> Path:
+    """Download the tensors, about 600 MB, and return the file; nothing is kept outside `folder`."""
+    repository = get_pretrained_cfg("ViT-B-16", "openai")["hf_hub"].rstrip("/")
+    try:
+        # Asked first, because downloading tries again and again for a minute where there is no connection.
+        get_hf_file_metadata(hf_hub_url(repository, HF_SAFE_WEIGHTS_NAME), timeout=TIMEOUT_S)
+        return Path(hf_hub_download(repository, HF_SAFE_WEIGHTS_NAME, cache_dir=folder))
+    except Exception as error:  # the hub's errors and those of its HTTP library have no other base in common
+        raise CheckpointError(
+            f"CLIP's weights could not be downloaded ({type(error).__name__}): check the connection, or import a file "
+            "with `fovea models import FILE --network clip`."
+        ) from error
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from encoders.errors import BundleError
 from encoders.importers.publish import new_folder
 from encoders.importers.trial import trial_images
 from training.gate import LEAST_COSINE, closeness
-from training.onnx_graph import Inputs, onnx_outputs, torch_outputs, write_onnx
+from training.models.served import Inputs, torch_outputs
+from training.onnx_graph import onnx_outputs, write_onnx
 from training.published.part import Part
 
 _OUTPUTS = ("embedding",)

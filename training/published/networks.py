@@ -11,7 +11,7 @@ from training.checkpoints.taskformer import load_taskformer
 from training.checkpoints.tensors import CheckpointError
 from training.models.compcars import Pooling
 from training.models.dcmpl import Reading
-from training.models.served import CLIP_SCALING, COMPCARS_SCALING, DCMPL_SCALING, PictureEncoder, TextEncoder
+from training.models.served import CLIP_SCALING, COMPCARS_SCALING, DCMPL_SCALING, ImageEncoder, TextEncoder
 from training.published.part import Part
 from training.tokens.captions import MAX_TOKENS, Vocabulary
 from training.tokens.clip import CLEANING, clip_tokenizer_json, published_merges
@@ -39,7 +39,7 @@ def read_dcmpl(checkpoint: Path, words: Path | None, *, reading: Reading = "two_
             f"{words} needs {len(vocabulary)} words, but {checkpoint} has {network.config.vocabulary_size}: "
             "use the words that it was trained with."
         )
-    photos = PictureEncoder(network, network.embed_image, DCMPL_SCALING)
+    photos = ImageEncoder(network, network.embed_image, DCMPL_SCALING)
     return (
         Part(photos, ("image",), preprocessing=Preprocessing((SIDE_PX, SIDE_PX))),
         Part.of_texts(
@@ -67,10 +67,10 @@ def read_taskformer(checkpoint: Path, words: Path | None, *, has_quick_gelu: boo
         config.max_tokens,
         CLEANING,
     )
-    photos = PictureEncoder(network, network.embed_image, CLIP_SCALING)
-    if config.shares_sketch_tower:
+    photos = ImageEncoder(network, network.embed_image, CLIP_SCALING)
+    if config.is_sketch_tower_shared:
         return Part(photos, ("image", "sketch"), preprocessing=preprocessing), texts
-    sketches = PictureEncoder(network, network.embed_sketch, CLIP_SCALING)
+    sketches = ImageEncoder(network, network.embed_sketch, CLIP_SCALING)
     return (
         Part(photos, ("image",), preprocessing=preprocessing),
         Part(sketches, ("sketch",), "-sketch", preprocessing),
@@ -85,7 +85,7 @@ def read_compcars(
     _refuse_words(words)
     network = load_compcars(checkpoint, pooling=pooling, is_two_scale=is_two_scale)
     preprocessing = Preprocessing((SIDE_PX, SIDE_PX), resize="letterbox", fill="blur")
-    return (Part(PictureEncoder(network, network, COMPCARS_SCALING), ("image",), preprocessing=preprocessing),)
+    return (Part(ImageEncoder(network, network, COMPCARS_SCALING), ("image",), preprocessing=preprocessing),)
 
 
 def _refuse_words(words: Path | None) -> None:

@@ -5,17 +5,17 @@ from typing import Self
 
 from domain.modality import Modality
 from encoders.bundle import Kind, Preprocessing, TextCleaning
-from training.models.served import PictureEncoder, TextEncoder
+from training.models.served import ImageEncoder, TextEncoder
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A network that embeds pictures after `preprocessing`, or texts that `tokenizer_json` splits into tokens after `text_cleaning`.
+    """A network that embeds images after `preprocessing`, or texts that `tokenizer_json` splits into tokens after `text_cleaning`.
 
     Its bundle is called as the whole checkpoint, with `suffix` behind.
     """
 
-    network: PictureEncoder | TextEncoder
+    network: ImageEncoder | TextEncoder
     modalities: tuple[Modality, ...]
     suffix: str = ""
     preprocessing: Preprocessing | None = None

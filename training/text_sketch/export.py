@@ -1,47 +1,23 @@
-"""Makes two bundles of one checkpoint that passes the gate: pictures, photos and sketches alike, and sentences."""
+"""Makes two bundles of one checkpoint that passes the gate: images, photos and sketches alike, and sentences."""
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from encoders.bundle import Bundle
-from training.config import build
+from training.bundles import ImageTower, TextTower, finished, write_paired_bundles
 from training.datasets.coco_karpathy import CaptionedPhotos
 from training.gate import FEWEST_INPUTS, Candidate, Outputs, gate
-from training.loop import CHECKPOINT
 from training.models.taskformer import TaskFormer
-from training.paired_bundles import PictureTower, TextTower, write_paired_bundles
 from training.text_sketch.config import TextSketchConfig
 from training.text_sketch.modes import Embedded, Embeddings, figures_of
-from training.text_sketch.pairs import Pairs
-from training.text_sketch.towers import embedded, photo_encoder, text_encoder, text_inputs
-from training.text_sketch.words import Words
+from training.text_sketch.pairs import Pairs, Words
+from training.text_sketch.task import embedded, photo_encoder, text_encoder, text_inputs
 
-PICTURE, TEXT = "scene", "scene-text"
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A checkpoint's averaged network, on the CPU, with what it was made of."""
-
-    network: TaskFormer
-    config: TextSketchConfig
-    words: Words
-    epochs: int
-
-    @classmethod
-    def of(cls, run: Path) -> "Trained":
-        """Read the checkpoint and the tokenizer of a run."""
-        checkpoint = torch.load(run / CHECKPOINT, weights_only=True, map_location="cpu")
-        config = build(TextSketchConfig, checkpoint["config"])
-        words = Words.read(run, config.tokens)
-        network = TaskFormer(replace(config.network, vocabulary_size=words.vocabulary_size))
-        network.load_state_dict(checkpoint["weights"])
-        return cls(network.eval(), config, words, checkpoint["epoch"])
+IMAGE, TEXT = "scene", "scene-text"
 
 
 def export(
@@ -51,26 +27,29 @@ def export(
 
     Raises ValueError where sketches have a tower of their own: one bundle serves both.
     """
-    trained = Trained.of(run)
+    trained = finished(run, TextSketchConfig)
     config = trained.config
-    if not config.network.shares_sketch_tower:
+    if not config.network.is_sketch_tower_shared:
         raise ValueError("export writes one bundle for photos and sketches; train with shares_sketch_tower = true.")
+    words = Words.read(run, config.tokens)
+    network = TaskFormer(replace(config.network, vocabulary_size=words.vocabulary_size)).eval()
+    network.load_state_dict(trained.weights)
     with tempfile.TemporaryDirectory() as scratch:
-        pairs = Pairs.read(photos.of("test"), trained.words, config.preprocessing, Path(scratch))
-        reference = embedded(trained.network, pairs, trained.words)
-        picture = gate(
+        pairs = Pairs.read(photos.of("test"), words, config.preprocessing, Path(scratch))
+        reference = embedded(network, pairs, words)
+        image = gate(
             Candidate(
-                network=photo_encoder(trained.network),
+                network=photo_encoder(network),
                 inputs={"image": np.concatenate([pairs.photos, pairs.sketches])},
                 outputs=("embedding",),
-                quality=_quality(lambda rows: _with_pictures(reference, rows)),
+                quality=_quality(lambda rows: _with_images(reference, rows)),
             ),
-            out / PICTURE,
+            out / IMAGE,
             fewest_inputs=fewest_inputs,
         )
         text = gate(
             Candidate(
-                network=text_encoder(trained.network),
+                network=text_encoder(network),
                 inputs=text_inputs(pairs),
                 outputs=("embedding",),
                 quality=_quality(lambda rows: replace(reference, texts=rows)),
@@ -80,15 +59,14 @@ def export(
         )
 
     return write_paired_bundles(
-        out,
-        PictureTower(PICTURE, picture, ("image", "sketch"), config.preprocessing),
-        TextTower(TEXT, text, trained.words.write(out / TEXT), config.network.max_tokens, trained.words.cleaning),
+        ImageTower(out / IMAGE, image, ("image", "sketch"), config.preprocessing),
+        TextTower(out / TEXT, text, words.write(out / TEXT), config.network.max_tokens, words.cleaning),
         dimension=config.network.dimension,
-        trained_on=f"{config.trained_on}; {trained.epochs} epochs, seed {config.seed}",
+        trained_on=trained.trained_on,
     )
 
 
-def _with_pictures(reference: Embeddings, rows: Embedded) -> Embeddings:
+def _with_images(reference: Embeddings, rows: Embedded) -> Embeddings:
     photos, sketches = np.split(rows, 2)
     return replace(reference, photos=photos, sketches=sketches)
 

@@ -14,7 +14,7 @@ SOLO = ("text", "sketch", "both")
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Unit vectors (N, D) of photos and of a sketch of each, (M, D) of captions, and (D,) of no strokes and of no words.
+    """Unit embeddings (N, D) of photos and of a sketch of each, (M, D) of captions, and (D,) of no strokes and of no words.
 
     `photo_of_text` (M,) are the rows of the captions' photos.
     """
@@ -49,12 +49,12 @@ def figures_of(embeddings: Embeddings) -> dict[str, float]:
     own = np.arange(len(embeddings.photos))
     figures: dict[str, float] = {}
     for mode, queries in embeddings.queries().items():
-        wanted = own if mode.startswith("sketch") else embeddings.photo_of_text
-        figures |= summary(mode, evaluate(queries, embeddings.photos, same_label(wanted, own)))
+        target = own if mode.startswith("sketch") else embeddings.photo_of_text
+        figures |= summary(mode, evaluate(queries, embeddings.photos, same_label(target, own)))
     return figures
 
 
 def summary(mode: str, figures: QueryFigures) -> dict[str, float]:
     """What the field reports of a mode, shares of 0..1: `{"both_r1": …, "both_mrr": …}`."""
-    told = figures.summary()
-    return {f"{mode}_{name}": told[name] for name in ("r1", "r5", "r10", "mrr")}
+    summarised = figures.summary()
+    return {f"{mode}_{name}": summarised[name] for name in ("r1", "r5", "r10", "mrr")}

@@ -5,7 +5,7 @@ from pathlib import Path
 from training.checkpoints.taskformer import load_taskformer
 from training.checkpoints.tensors import read_checkpoint
 from training.models.taskformer import TaskFormer
-from training.text_sketch.words import FILE, Words
+from training.text_sketch.pairs import FILE, Words
 
 
 def words_of_start(path: Path) -> Words | None:

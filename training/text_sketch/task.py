@@ -9,16 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from training.datasets.coco_karpathy import CaptionedPhotos
+from training.loop import Task
 from training.losses.taskformer import taskformer_loss
-from training.models.served import CLIP_SCALING
+from training.models.served import CLIP_SCALING, ImageEncoder, TextEncoder, torch_outputs
 from training.models.taskformer import TaskFormer
 from training.sketch_augmentation import WHITE, drop_queries, loosened, unfinished
-from training.task import Task
 from training.text_sketch.config import TextSketchConfig
-from training.text_sketch.modes import figures_of
-from training.text_sketch.pairs import Pairs, padded
-from training.text_sketch.towers import embedded
-from training.text_sketch.words import Words
+from training.text_sketch.modes import Embeddings, figures_of
+from training.text_sketch.pairs import Pairs, Tokens, Words, padded
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class TextSketchTask(Task):
     def __init__(
         self, config: TextSketchConfig, photos: CaptionedPhotos, run: Path, *, words: Words | None = None
     ) -> None:
-        """Prepare the training and validation splits, with the tokenizer and the decoded pictures in `run`.
+        """Prepare the training and validation splits, with the tokenizer and the decoded images in `run`.
 
         `words` are those of an earlier stage, whose weights know no other ids.
         """
@@ -59,7 +57,7 @@ class TextSketchTask(Task):
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         order, size = rng.permutation(len(self._train)), self._config.optimiser.batch
         for start in range(0, self.steps_per_epoch * size, size):
-            # Sorted, because pictures of neighbouring rows lie together on the disk.
+            # Sorted, because images of neighbouring rows lie together on the disk.
             rows = np.sort(order[start : start + size])
             captions = [self._train.tokens[row][rng.integers(len(self._train.tokens[row]))] for row in rows]
             yield Batch(
@@ -71,12 +69,12 @@ class TextSketchTask(Task):
 
     def loss(self, batch: Batch) -> Tensor:
         augmentation, rng = self._config.augmentation, torch.default_generator
-        photos, sketches = (_planes(pictures.to(self.device)) for pictures in (batch.photos, batch.sketches))
+        photos, sketches = (_planes(images.to(self.device)) for images in (batch.photos, batch.sketches))
         tokens = batch.tokens.to(self.device)
         if augmentation.mirrors:
             is_mirrored = (torch.rand(len(photos), generator=rng) < 0.5).to(self.device)
-            for pictures in (photos, sketches):
-                pictures[is_mirrored] = pictures[is_mirrored].flip(3)
+            for images in (photos, sketches):
+                images[is_mirrored] = images[is_mirrored].flip(3)
             tokens = torch.where(is_mirrored[:, None], self._words.mirrored(tokens), tokens)
         photos = loosened(photos, augmentation.photo, rng)
         sketches = loosened(unfinished(sketches, rng, least=augmentation.least_strokes), augmentation.sketch, rng)
@@ -99,14 +97,50 @@ class TextSketchTask(Task):
         return {name: figures[name] for name in ("text_r1", "sketch_r1", "both_r1", "both_r10")}
 
 
-def _planes(pictures: Tensor) -> Tensor:
-    return pictures.permute(0, 3, 1, 2).contiguous().float()
+def photo_encoder(network: TaskFormer) -> ImageEncoder:
+    """The tower of photos as it is served; where towers are shared, that of sketches too."""
+    return ImageEncoder(network, network.embed_image, CLIP_SCALING)
 
 
-def _scaled(pictures: Tensor) -> Tensor:
+def sketch_encoder(network: TaskFormer) -> ImageEncoder:
+    """The tower of sketches."""
+    return ImageEncoder(network, network.embed_sketch, CLIP_SCALING)
+
+
+def text_encoder(network: TaskFormer) -> TextEncoder:
+    """The tower of captions as it is served."""
+    return TextEncoder(network, network.embed_text)
+
+
+def text_inputs(pairs: Pairs) -> dict[str, Tokens]:
+    """The first caption of each row, by the names of the served graph's inputs."""
+    first = [captions[0] for captions in pairs.tokens]
+    return {"tokens": padded(first), "lengths": np.asarray([len(caption) for caption in first], np.int64)}
+
+
+def embedded(network: TaskFormer, pairs: Pairs, words: Words) -> Embeddings:
+    """What a network, on any device and in its evaluation mode, says of a split."""
+    device = network.logit_scale.device
+    photo, sketch, text = (make(network).to(device) for make in (photo_encoder, sketch_encoder, text_encoder))
+    no_strokes, no_words = np.full_like(pairs.sketches[:1], int(WHITE)), words.empty(2).numpy()[None]
+    return Embeddings(
+        photos=torch_outputs(photo, {"image": pairs.photos})[0],
+        sketches=torch_outputs(sketch, {"image": pairs.sketches})[0],
+        texts=torch_outputs(text, text_inputs(pairs))[0],
+        photo_of_text=np.arange(len(pairs)),
+        no_sketch=torch_outputs(sketch, {"image": no_strokes})[0][0],
+        no_text=torch_outputs(text, {"tokens": no_words, "lengths": np.asarray([2])})[0][0],
+    )
+
+
+def _planes(images: Tensor) -> Tensor:
+    return images.permute(0, 3, 1, 2).contiguous().float()
+
+
+def _scaled(images: Tensor) -> Tensor:
     mean, std = (
-        255 * torch.tensor(values, device=pictures.device)[:, None, None]
+        255 * torch.tensor(values, device=images.device)[:, None, None]
         for values in (CLIP_SCALING.mean, CLIP_SCALING.std)
     )
     # Convolutions on a CPU are a third faster with the channels last.
-    return pictures.sub(mean).div_(std).contiguous(memory_format=torch.channels_last)
+    return images.sub(mean).div_(std).contiguous(memory_format=torch.channels_last)

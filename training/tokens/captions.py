@@ -11,7 +11,6 @@ from string import punctuation
 from typing import Any, Never
 
 from encoders.bundle import TextCleaning
-from training.tokens.template import between
 
 MAX_TOKENS = 100
 MAX_FILE_BYTES = 16 * 2**20
@@ -103,6 +102,18 @@ class Vocabulary:
 def words_of(caption: str) -> list[str]:
     """Split as the published training did: every ASCII punctuation mark vanishes, then white space parts."""
     return caption.translate(_DELETE_PUNCTUATION).split()
+
+
+def between(start: tuple[str, int], end: tuple[str, int]) -> dict[str, object]:
+    """Describe the step that adds both tokens, each given as name and id, after the text was cut to leave room."""
+    first, last = ({"SpecialToken": {"id": token, "type_id": 0}} for token, _ in (start, end))
+    text, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    return {
+        "type": "TemplateProcessing",
+        "single": [first, text, last],
+        "pair": [first, text, second, last],
+        "special_tokens": {token: {"id": token, "ids": [number], "tokens": [token]} for token, number in (start, end)},
+    }
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -8,7 +8,7 @@ from pathlib import Path
 import open_clip
 
 from encoders.bundle import TextCleaning
-from training.tokens.template import between
+from training.tokens.captions import between
 
 MERGES_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 MERGE_COUNT = 48_894
@@ -28,7 +28,7 @@ def published_merges() -> Path:
 def clip_tokenizer_json(merges_file: Path, *, max_tokens: int = MAX_TOKENS) -> str:
     """Write the tokenizer of training and serving, for texts that `CLEANING` has cleaned; a file with other bytes than the published ones is a ValueError.
 
-    Long texts lose their last words, never the end-of-text. The special tokens are no part of what can be typed:
+    Long texts lose their last words, never the end-of-text. The special tokens are not part of what can be typed:
     `<end_of_text>` in a query is read as the characters that it is.
     """
     merges = _read_merges(merges_file)

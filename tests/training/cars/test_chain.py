@@ -1,14 +1,15 @@
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from encoders.bundle import Bundle
 from tests.training.cars.test_task import CONFIG
-from training.cars.evaluate import draw, offline, online, sheet
+from training.cars.draw import draw
+from training.cars.evaluate import CarsEvaluation
 from training.cars.export import export
 from training.cars.photos import load_test_photos, load_training_photos
 from training.cars.task import CarsTask
+from training.config import table_of
 from training.loop import fit
 from training.serving import served
 
@@ -19,9 +20,10 @@ def test_from_photos_to_figures(tmp_path: Path) -> None:
     draw(data, CONFIG.world)
     task = CarsTask(CONFIG, load_training_photos(data, CONFIG.protocol, with_types=False), run)
 
-    fit(task, CONFIG.optimiser, run, config=asdict(CONFIG), seed=CONFIG.seed, max_steps=2)
+    fit(task, CONFIG.optimiser, run, config=table_of(CONFIG), seed=CONFIG.seed, max_steps=2)
     export(run, load_test_photos(data, CONFIG.protocol), out, fewest_inputs=8)
-    figures = offline(out, data)
+    test = CarsEvaluation(load_test_photos(data, CONFIG.protocol))
+    figures = test.offline(out)
 
     bundle = Bundle.load(out / "car")
     assert bundle.dimension == 64
@@ -29,8 +31,8 @@ def test_from_photos_to_figures(tmp_path: Path) -> None:
     assert figures["map20"] > 0
     assert figures["map_found20"] >= figures["map20"]
     with served(out / "car") as running:
-        asked = online(running, data)
-        sheet(running, data, tmp_path / "sheet.jpg")
+        asked = test.online(running)
+        test.draw_sheet(running, tmp_path / "sheet.jpg")
     # Embeddings of a network that has learnt next to nothing all but tie.
     assert asked == pytest.approx({name: figures[name] for name in asked}, abs=0.2)
     assert (tmp_path / "sheet.jpg").read_bytes().startswith(b"\xff\xd8")

@@ -4,8 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from encoders.bundle import Bundle
-from training.cars.evaluate import HELD_OUT, draw, offline
-from training.world.car_dataset import Photos
+from training.cars.config import ProtocolConfig
+from training.cars.draw import HELD_OUT, draw
+from training.cars.evaluate import CarsEvaluation
+from training.cars.photos import load_test_photos
+from world.car_dataset import Photos
 
 MODELS = Path(__file__).parents[3] / "models"
 
@@ -30,7 +33,7 @@ def test_road_cameras_cars_are_found(tmp_path: Path) -> None:
     """Ten models of two makes, harder than all fifty: what a road camera saw finds its model on the web."""
     draw(tmp_path, replace(HELD_OUT, test_models=10, test=Photos(front=16, other=0, road=4)))
 
-    figures = offline(MODELS, tmp_path)
+    figures = CarsEvaluation(load_test_photos(tmp_path, ProtocolConfig())).offline(MODELS)
 
     assert figures["map20"] >= 0.75
     assert figures["r1"] >= figures["map20"] - 0.05

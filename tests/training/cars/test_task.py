@@ -13,7 +13,7 @@ from training.cars.task import CarsTask
 from training.config import read_config
 from training.models.compcars import CompCarsConfig
 from training.optimiser import OptimiserConfig
-from training.world.car_dataset import Photos, write_cars
+from world.car_dataset import Photos, write_cars
 
 CONFIG = CarsConfig(
     seed=7,
@@ -86,7 +86,7 @@ def test_a_model_of_no_known_type_trains_with_the_others(photos: TrainingPhotos,
     assert loss > 0
 
 
-def test_the_first_epochs_see_smaller_pictures(photos: TrainingPhotos, tmp_path: Path) -> None:
+def test_the_first_epochs_see_smaller_images(photos: TrainingPhotos, tmp_path: Path) -> None:
     """One epoch at half the size, then the whole; a run that goes on after the first sees the whole too."""
     config = replace(CONFIG, input=replace(CONFIG.input, small_epochs=1, small_scale=0.5))
     task, rng, seen = CarsTask(config, photos, tmp_path), np.random.default_rng(1), []
@@ -119,7 +119,7 @@ def test_the_test_keeps_only_models_with_enough_photos(drawn: Path) -> None:
     assert not published.queries
 
 
-def test_augmentation_keeps_pictures_pictures() -> None:
+def test_augmentation_keeps_images_images() -> None:
     """Shares of 0..1 of the same shape; without any the pixels are only scaled."""
     pixels = torch.randint(0, 256, (6, 40, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     everything = AugmentationConfig(5, 0.1, 0.1, 0.1, is_mirrored=True, light=0.3, grey=0.5, blurred=0.5)
@@ -135,14 +135,14 @@ def test_augmentation_keeps_pictures_pictures() -> None:
 
 
 def test_what_is_moved_is_what_torch_would_move() -> None:
-    """With no chance in it, a picture at half its size is torch's own resampling by the identity."""
+    """With no chance in it, an image at half its size is torch's own resampling by the identity."""
     pixels = torch.randint(0, 256, (2, 40, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    pictures = pixels.permute(0, 3, 1, 2).float() / 255
+    images = pixels.permute(0, 3, 1, 2).float() / 255
     grid = functional.affine_grid(torch.eye(2, 3).repeat(2, 1, 1), [2, 3, 20, 24], align_corners=False)
 
     halved = augmented(pixels, AugmentationConfig(), 0.5)
 
-    assert torch.allclose(halved, functional.grid_sample(pictures, grid, align_corners=False), atol=1e-5)
+    assert torch.allclose(halved, functional.grid_sample(images, grid, align_corners=False), atol=1e-5)
 
 
 def test_no_run_can_train_on_the_models_of_the_test() -> None:

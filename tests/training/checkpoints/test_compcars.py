@@ -8,7 +8,7 @@ from training.checkpoints.compcars import load_compcars
 from training.checkpoints.tensors import CheckpointError
 from training.models.compcars import CompCars, CompCarsConfig, Pooling
 
-PICTURES = torch.rand(2, 3, 64, 64)
+IMAGES = torch.rand(2, 3, 64, 64)
 CLASSIFIER = {"resnet.fc.weight": torch.zeros(1000, 512), "resnet.fc.bias": torch.zeros(1000)}
 
 
@@ -33,12 +33,12 @@ def test_new_files_load(network: CompCars, tmp_path: Path, pooling: Pooling, is_
     """However the network is to be asked."""
     torch.save(published(network), tmp_path / "model.ep18")
     loaded = load_compcars(tmp_path / "model.ep18", pooling=pooling, is_two_scale=is_two_scale)
-    wanted = CompCars(CompCarsConfig("resnet18", pooling, is_two_scale, 9)).eval()
-    wanted.load_state_dict(network.state_dict(), strict=False)
+    expected = CompCars(CompCarsConfig("resnet18", pooling, is_two_scale, 9)).eval()
+    expected.load_state_dict(network.state_dict(), strict=False)
 
-    assert loaded.config == wanted.config
+    assert loaded.config == expected.config
     with torch.no_grad():
-        torch.testing.assert_close(loaded(PICTURES), wanted(PICTURES))
+        torch.testing.assert_close(loaded(IMAGES), expected(IMAGES))
 
 
 def test_old_files_load(network: CompCars, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_old_files_load(network: CompCars, tmp_path: Path) -> None:
 
     assert old.config.classes == 0
     with torch.no_grad():
-        torch.testing.assert_close(old(PICTURES), new(PICTURES))
+        torch.testing.assert_close(old(IMAGES), new(IMAGES))
 
 
 def test_resnet50_is_recognised(tmp_path: Path) -> None:

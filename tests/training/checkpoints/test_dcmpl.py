@@ -112,7 +112,7 @@ def test_a_file_without_text_branch_says_so(tmp_path: Path) -> None:
     """Such as the ImageNet backbone, which people mistake for the trained network."""
     torch.save({"state_dict": {"module.model.0.0.weight": torch.zeros(1)}}, tmp_path / "mobilenet.tar")
 
-    with pytest.raises(CheckpointError, match="no pedestrian checkpoint"):
+    with pytest.raises(CheckpointError, match="not a pedestrian checkpoint"):
         load_dcmpl(tmp_path / "mobilenet.tar")
 
 

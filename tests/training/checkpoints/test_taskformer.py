@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.support.clip_towers import picture_embedding, text_embedding
-from training.checkpoints.taskformer import load_taskformer, shares_sketch_tower
+from tests.support.clip_towers import image_embedding, text_embedding
+from training.checkpoints.taskformer import is_sketch_tower_shared, load_taskformer
 from training.checkpoints.tensors import CheckpointError
 from training.models.taskformer import TaskFormer, TaskFormerConfig
 
@@ -24,7 +24,7 @@ SMALL = TaskFormerConfig(
     decoder_depth=1,
     decoder_heads=1,
 )
-PICTURES, TOKENS = torch.randn(2, 3, 32, 32), torch.tensor([[18, 3, 4, 19, 0], [18, 5, 6, 7, 19]])
+IMAGES, TOKENS = torch.randn(2, 3, 32, 32), torch.tensor([[18, 3, 4, 19, 0], [18, 5, 6, 7, 19]])
 Tensors = dict[str, Tensor]
 
 
@@ -44,9 +44,9 @@ def clip_only(tensors: Tensors) -> Tensors:
 
 def assert_computes(network: TaskFormer, tensors: Tensors, *, sketches: str = "visual2") -> None:
     with torch.no_grad():
-        photos, drawn, texts = network(PICTURES, PICTURES, TOKENS)
-    torch.testing.assert_close(photos, picture_embedding(tensors, PICTURES), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(drawn, picture_embedding(tensors, PICTURES, tower=sketches), rtol=1e-4, atol=1e-5)
+        photos, drawn, texts = network(IMAGES, IMAGES, TOKENS)
+    torch.testing.assert_close(photos, image_embedding(tensors, IMAGES), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(drawn, image_embedding(tensors, IMAGES, tower=sketches), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(texts, text_embedding(tensors, TOKENS), rtol=1e-4, atol=1e-5)
 
 
@@ -81,11 +81,11 @@ def test_the_heads_load_for_training(tmp_path: Path) -> None:
 
 def test_a_separate_sketch_tower_is_seen(tmp_path: Path) -> None:
     """One differing weight is enough: sketches then need a graph of their own."""
-    tensors = tensors_of(replace(SMALL, shares_sketch_tower=False))
+    tensors = tensors_of(replace(SMALL, is_sketch_tower_shared=False))
     torch.save({"state_dict": tensors}, tmp_path / "model.pt")
     network = load_taskformer(tmp_path / "model.pt")
 
-    assert not shares_sketch_tower(tensors)
+    assert not is_sketch_tower_shared(tensors)
     assert network.visual2 is not network.visual
     assert_computes(network, tensors)
 
@@ -129,7 +129,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, without: str | None, added: 
 
 
 def test_heads_that_are_not_there_are_named(tmp_path: Path) -> None:
-    """CLIP alone cannot go on training without being told."""
+    """CLIP alone needs allow_incomplete to go on training."""
     torch.save(clip_only(tensors_of(SMALL)), tmp_path / "model.pt")
 
     with pytest.raises(CheckpointError, match=r"missing: classification_fc_1\.weight"):

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 
 
 @pytest.fixture
-def write_picture(tmp_path: Path) -> WritePicture:
-    """Writes a small picture at a path below the temporary folder."""
+def write_image(tmp_path: Path) -> WriteImage:
+    """Writes a small image at a path below the temporary folder."""
 
     def write(name: str, size: tuple[int, int] = (8, 6)) -> Path:
         path = tmp_path / name

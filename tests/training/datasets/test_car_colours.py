@@ -10,8 +10,8 @@ from training.datasets.report import DatasetError, FaultKind
 
 def write_colours(root: Path, *rows: tuple[str, object]) -> None:
     cells = np.empty((len(rows), 2), object)
-    for place, (name, number) in enumerate(rows):
-        cells[place] = [name, np.array([[number]])]
+    for row, (name, number) in enumerate(rows):
+        cells[row] = [name, np.array([[number]])]
     (root / "sv_data").mkdir()
     savemat(root / "sv_data/color_list.mat", {"color_list": cells})
 
@@ -26,7 +26,7 @@ def test_colours_are_read_by_name(tmp_path: Path) -> None:
     assert len(COLOURS) == 10
 
 
-def test_rows_that_cannot_be_right_are_told(tmp_path: Path) -> None:
+def test_rows_that_cannot_be_right_are_reported(tmp_path: Path) -> None:
     """Numbers of no colour, no numbers, and photos that are listed twice."""
     write_colours(tmp_path, ("1/a.jpg", 2), ("1/a.jpg", 3), ("1/b.jpg", 10), ("1/c.jpg", 1.5), ("1/d.jpg", -2))
 

@@ -9,7 +9,7 @@ import pytest
 from training.datasets.car_lists import load_listed_photos
 from training.datasets.report import DatasetError, FaultKind
 
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 
 
 def write_list(path: Path, *rows: Sequence[object], columns: Sequence[str] = ("Path", "Index", "Class")) -> None:
@@ -18,10 +18,10 @@ def write_list(path: Path, *rows: Sequence[object], columns: Sequence[str] = ("P
 
 
 @pytest.fixture
-def layout(tmp_path: Path, write_picture: WritePicture) -> Path:
+def layout(tmp_path: Path, write_image: WriteImage) -> Path:
     """Three photos, two queries."""
     for name in ("a, b.jpg", "b.jpg", "c.jpg", "q0.jpg", "q1.jpg"):
-        write_picture(name)
+        write_image(name)
     write_list(tmp_path / "indexinfo.csv", ("c.jpg", 2, 7), ("a, b.jpg", 0, 7), ("b.jpg", 1, 9))
     write_list(tmp_path / "tindexinfo.csv", ("q0.jpg", 0, 7), ("q1.jpg", 1, 9))
     return tmp_path
@@ -53,11 +53,11 @@ def test_nothing_is_unpickled(layout: Path) -> None:
         with pytest.raises(DatasetError, match=r"test.npy: broken file"):
             load_listed_photos(layout)
     (layout / "test.npy").write_bytes(pickle.dumps([[1, 9]]))
-    with pytest.raises(DatasetError, match=r"test.npy: broken file: it is no plain array"):
+    with pytest.raises(DatasetError, match=r"test.npy: broken file: it is not a plain array"):
         load_listed_photos(layout)
 
 
-def test_every_planted_fault_is_told(layout: Path) -> None:
+def test_every_planted_fault_is_reported(layout: Path) -> None:
     """By the line that a text editor shows."""
     rows = [("c.jpg", 0, 7), ("c.jpg", 0, 7), ("x.jpg", 1, 7), ("../c.jpg", 2, 7), ("c.jpg", 9, 7), ("c.jpg", 3, "one")]
     write_list(layout / "indexinfo.csv", *rows, ("",), ("b.jpg", 4, "²"))
@@ -75,7 +75,7 @@ def test_every_planted_fault_is_told(layout: Path) -> None:
     }
 
 
-def test_missing_columns_and_broken_quotes_are_told(layout: Path) -> None:
+def test_missing_columns_and_broken_quotes_are_reported(layout: Path) -> None:
     """With the name of the file, and of the column."""
     write_list(layout / "tindexinfo.csv", ("q0.jpg", 0), columns=("Path", "Index"))
     (layout / "indexinfo.csv").write_text('Path,Index,Class\n"c.jpg,0,7\n')

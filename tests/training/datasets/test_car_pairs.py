@@ -6,7 +6,7 @@ import pytest
 from training.datasets.car_pairs import Difficulty, load_car_pairs
 from training.datasets.report import DatasetError, FaultKind
 
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 
 
 def write_list(root: Path, difficulty: Difficulty, *lines: str) -> None:
@@ -15,10 +15,10 @@ def write_list(root: Path, difficulty: Difficulty, *lines: str) -> None:
     (folder / f"verification_pairs_{difficulty}.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
-def test_pairs_come_in_the_lists_order(tmp_path: Path, write_picture: WritePicture) -> None:
+def test_pairs_come_in_the_lists_order(tmp_path: Path, write_image: WriteImage) -> None:
     """Each grade of difficulty is a list of its own."""
     for name in ("1/7/2014/a", "1/7/2013/b", "2/9/2014/c"):
-        write_picture(f"data/image/{name}.jpg")
+        write_image(f"data/image/{name}.jpg")
     write_list(tmp_path, "easy", "1/7/2014/a.jpg 2/9/2014/c.jpg 0", "", "1/7/2014/a.jpg 1/7/2013/b.jpg 1")
     write_list(tmp_path, "hard", "2/9/2014/c.jpg 1/7/2014/a.jpg 0")
 
@@ -30,9 +30,9 @@ def test_pairs_come_in_the_lists_order(tmp_path: Path, write_picture: WritePictu
     assert hard.pairs[0].first.name == "c.jpg"
 
 
-def test_lines_that_are_no_pairs_are_told(tmp_path: Path, write_picture: WritePicture) -> None:
+def test_lines_that_are_not_pairs_are_reported(tmp_path: Path, write_image: WriteImage) -> None:
     """By line: too few fields, another answer, a photo that nobody has."""
-    write_picture("data/image/1/7/2014/a.jpg")
+    write_image("data/image/1/7/2014/a.jpg")
     photo = "1/7/2014/a.jpg"
     write_list(tmp_path, "medium", f"{photo} {photo} 1", f"{photo} 1", f"{photo} {photo} yes", f"{photo} gone.jpg 0")
 

@@ -8,7 +8,7 @@ import pytest
 from training.datasets.coco_detection import VOC_NAMES, load_coco_detection
 from training.datasets.report import DatasetError, FaultKind
 
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 CATEGORIES = [{"id": 63, "name": "couch"}, {"id": 18, "name": "dog", "supercategory": "animal"}]
 
 
@@ -26,18 +26,18 @@ def write_set(root: Path, images: list[Any], annotations: list[Any], categories:
     return path
 
 
-def test_boxes_become_shares_and_gaps_close(tmp_path: Path, write_picture: WritePicture) -> None:
-    """Class ids follow the category ids; a picture without objects is one all the same; crowds are difficult."""
+def test_boxes_are_normalized_and_gaps_close(tmp_path: Path, write_image: WriteImage) -> None:
+    """Class ids follow the category ids; an image without objects is one all the same; crowds are difficult."""
     for number in (1, 2):
-        write_picture(f"pictures/{number}.jpg")
+        write_image(f"images/{number}.jpg")
     boxes = [annotation(1, 2, [10, 5, 20, 25]), annotation(2, 2, [0, 0, 100.4, 50], 63, iscrowd=1)]
     path = write_set(tmp_path, [image(1), image(2)], boxes)
 
-    coco = load_coco_detection(path, tmp_path / "pictures", renames=VOC_NAMES)
+    coco = load_coco_detection(path, tmp_path / "images", renames=VOC_NAMES)
 
     assert coco.labels == ("dog", "sofa")
-    assert [len(picture.objects) for picture in coco.pictures] == [0, 2]
-    assert coco.pictures[1].objects[1].is_difficult
+    assert [len(image.objects) for image in coco.images] == [0, 2]
+    assert coco.images[1].objects[1].is_difficult
     assert coco.truths(with_difficult=True)[1].tolist() == [
         pytest.approx([0, 0.1, 0.1, 0.3, 0.6]),
         pytest.approx([1, 0, 0, 1, 1]),
@@ -45,9 +45,9 @@ def test_boxes_become_shares_and_gaps_close(tmp_path: Path, write_picture: Write
     assert [len(truth) for truth in coco.truths()] == [0, 1]
 
 
-def test_every_planted_fault_is_told(tmp_path: Path, write_picture: WritePicture) -> None:
-    """An annotation with a fault goes alone; those of a missing picture are no second fault."""
-    write_picture("pictures/1.jpg")
+def test_every_planted_fault_is_reported(tmp_path: Path, write_image: WriteImage) -> None:
+    """An annotation with a fault goes alone; those of a missing image are not second fault."""
+    write_image("images/1.jpg")
     images = [image(1), image(1), image(2), image(3, "../instances.json"), image(4, width=0)]
     boxes = [
         annotation(1, 1, [90, 40, 20, 5]),
@@ -64,11 +64,11 @@ def test_every_planted_fault_is_told(tmp_path: Path, write_picture: WritePicture
     path = write_set(tmp_path, images, boxes, [*CATEGORIES, {"id": 18, "name": "cat"}])
 
     with pytest.raises(DatasetError, match=r"instances.json, image 2: missing file: 2.jpg is not there"):
-        load_coco_detection(path, tmp_path / "pictures")
-    coco = load_coco_detection(path, tmp_path / "pictures", allow_incomplete=True)
+        load_coco_detection(path, tmp_path / "images")
+    coco = load_coco_detection(path, tmp_path / "images", allow_incomplete=True)
 
-    assert [picture.name for picture in coco.pictures] == ["1.jpg"]
-    assert [item.box for item in coco.pictures[0].objects] == [(0.9, 0.8, 1, 0.9)]
+    assert [image.name for image in coco.images] == ["1.jpg"]
+    assert [item.box for item in coco.images[0].objects] == [(0.9, 0.8, 1, 0.9)]
     assert coco.report.how_many() == {
         FaultKind.DUPLICATE: 3,
         FaultKind.MISSING_FILE: 1,
@@ -79,7 +79,7 @@ def test_every_planted_fault_is_told(tmp_path: Path, write_picture: WritePicture
 
 
 @pytest.mark.parametrize("text", ["[]", '{"images": {}}', "{", ""])
-def test_what_is_no_such_file_is_told(tmp_path: Path, text: str) -> None:
+def test_another_kind_of_file_is_reported(tmp_path: Path, text: str) -> None:
     """Nothing of it can be used, so going on makes no difference."""
     (tmp_path / "instances.json").write_text(text)
 

@@ -8,7 +8,7 @@ import pytest
 from training.datasets.coco_karpathy import load_coco_karpathy
 from training.datasets.report import DatasetError, FaultKind
 
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 
 
 def image(coco_id: int, split: str, folder: str = "val2014", **changed: object) -> dict[str, Any]:
@@ -33,12 +33,12 @@ def write_layout(root: Path, images: list[Any], annotations: list[Any]) -> None:
     (root / "annotations/instances_val2014.json").write_text(json.dumps({"annotations": annotations}))
 
 
-def test_photos_captions_categories_and_sketches_join(tmp_path: Path, write_picture: WritePicture) -> None:
+def test_photos_captions_categories_and_sketches_join(tmp_path: Path, write_image: WriteImage) -> None:
     """Restval belongs to train; categories come by COCO id, sorted and once; a sketch by its photo's name."""
     images = [image(9, "train", "train2014"), image(42, "restval"), image(43, "test")]
     for row in images:
-        write_picture(f"{row['filepath']}/{row['filename']}")
-    write_picture("sketch_jpg/COCO_val2014_000000000043.jpg")
+        write_image(f"{row['filepath']}/{row['filename']}")
+    write_image("sketch_jpg/COCO_val2014_000000000043.jpg")
     found = [{"image_id": 43, "category_id": number} for number in (18, 1, 18)]
     write_layout(tmp_path, images, found)
 
@@ -53,7 +53,7 @@ def test_photos_captions_categories_and_sketches_join(tmp_path: Path, write_pict
     assert coco.of("train")[0].sketch is None
 
 
-def test_every_planted_fault_is_told(tmp_path: Path, write_picture: WritePicture) -> None:
+def test_every_planted_fault_is_reported(tmp_path: Path, write_image: WriteImage) -> None:
     """A test photo that nobody drew stays; what is broken, doubled or absent goes."""
     images = [
         image(1, "test"),
@@ -65,8 +65,8 @@ def test_every_planted_fault_is_told(tmp_path: Path, write_picture: WritePicture
         image(6, "train", cocoid="6"),
     ]
     for number in (1, 3, 4, 5, 6):
-        write_picture(f"val2014/COCO_val2014_{number:012}.jpg")
-    write_picture("sketch_jpg/nobody.jpg")
+        write_image(f"val2014/COCO_val2014_{number:012}.jpg")
+    write_image("sketch_jpg/nobody.jpg")
     write_layout(tmp_path, images, [{"image_id": 1, "category_id": 91}, {"image_id": 1}])
 
     with pytest.raises(DatasetError, match="image 2: missing file: val2014/COCO_val2014_000000000002"):
@@ -83,9 +83,9 @@ def test_every_planted_fault_is_told(tmp_path: Path, write_picture: WritePicture
     }
 
 
-def test_a_broken_instances_file_is_told_with_its_name(tmp_path: Path, write_picture: WritePicture) -> None:
+def test_a_broken_instances_file_is_reported_by_name(tmp_path: Path, write_image: WriteImage) -> None:
     """The photos remain, without categories."""
-    write_picture("val2014/COCO_val2014_000000000001.jpg")
+    write_image("val2014/COCO_val2014_000000000001.jpg")
     write_layout(tmp_path, [image(1, "val")], [])
     (tmp_path / "annotations/instances_val2014.json").write_bytes(b'{"annotations": [\xff')
 

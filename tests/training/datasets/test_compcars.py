@@ -10,7 +10,7 @@ from training.datasets.car_names import load_car_names
 from training.datasets.compcars import FRONT_VIEWS, REAR_VIEWS, Viewpoint, load_surveillance_cars, load_web_cars
 from training.datasets.report import DatasetError, FaultKind
 
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 WriteCar = Callable[..., None]
 
 
@@ -24,13 +24,13 @@ def cells(rows: list[list[object]]) -> NDArray[np.object_]:
 
 
 @pytest.fixture
-def write_car(tmp_path: Path, write_picture: WritePicture) -> WriteCar:
+def write_car(tmp_path: Path, write_image: WriteImage) -> WriteCar:
     """Writes a web photo of 20 x 10 pixels and its label."""
     for folder in ("data/image", "data/label", "data/train_test_split/classification", "data/misc", "sv_data/image"):
         (tmp_path / folder).mkdir(parents=True)
 
     def write(name: str, label: str | None = "4\n1\n3 2 18 9\n") -> None:
-        write_picture(f"data/image/{name}.jpg", (20, 10))
+        write_image(f"data/image/{name}.jpg", (20, 10))
         path = tmp_path / f"data/label/{name}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         if label is not None:
@@ -63,7 +63,7 @@ def test_web_photos_are_read_in_sorted_order(tmp_path: Path, write_car: WriteCar
 
 
 def test_an_official_list_chooses_and_orders(tmp_path: Path, write_car: WriteCar) -> None:
-    """Files that it names and nobody has are told by line, as are names that lead elsewhere."""
+    """Files that it names and nobody has are reported by line, as are names that lead elsewhere."""
     for name in ("78/1/2014/a", "78/1/2014/b", "78/1/2014/c"):
         write_car(name)
     lines = ("c.jpg", "a.jpg", "gone.jpg", "a.jpg", "../../../../label/78/1/2014/a.txt")
@@ -78,7 +78,7 @@ def test_an_official_list_chooses_and_orders(tmp_path: Path, write_car: WriteCar
     assert cars.report.how_many() == {FaultKind.MISSING_FILE: 1, FaultKind.DUPLICATE: 1, FaultKind.OUTSIDE_ROOT: 1}
 
 
-def test_every_planted_fault_of_web_photos_is_told(tmp_path: Path, write_car: WriteCar) -> None:
+def test_every_planted_fault_of_web_photos_is_reported(tmp_path: Path, write_car: WriteCar) -> None:
     """A box that reaches outside is cut; photos with a broken label or no label are left out."""
     write_car("1/1/2014/good")
     write_car("1/1/2014/reaching", "4\n1\n3 2 40 9\n")
@@ -109,13 +109,11 @@ def test_every_planted_fault_of_web_photos_is_told(tmp_path: Path, write_car: Wr
         load_web_cars(tmp_path)
 
 
-def test_surveillance_photos_get_the_web_models(
-    tmp_path: Path, write_car: WriteCar, write_picture: WritePicture
-) -> None:
+def test_surveillance_photos_get_the_web_models(tmp_path: Path, write_car: WriteCar, write_image: WriteImage) -> None:
     """A folder's number is a row of the MATLAB file, whose third cell is the model id; lists choose."""
     write_surveillance_names(tmp_path, 2013, 77)
     for name in ("2/a.jpg", "1/b.jpg", "3/c.jpg"):
-        write_picture(f"sv_data/image/{name}")
+        write_image(f"sv_data/image/{name}")
     (tmp_path / "sv_data/test_surveillance.txt").write_text("2/a.jpg\n")
 
     assert [car.model_id for car in load_surveillance_cars(tmp_path, split="test").cars] == [77]
@@ -129,21 +127,21 @@ def test_surveillance_photos_get_the_web_models(
     "content", [b"", b"no MATLAB file", b"MATLAB 7.3 MAT-file" + bytes(105) + b"\x00\x02IM" + bytes(99)]
 )
 def test_a_broken_matlab_file_is_one_fault(
-    tmp_path: Path, write_car: WriteCar, write_picture: WritePicture, content: bytes
+    tmp_path: Path, write_car: WriteCar, write_image: WriteImage, content: bytes
 ) -> None:
     """And not one for each photo, whose models nobody can tell."""
     (tmp_path / "sv_data/sv_make_model_name.mat").write_bytes(content)
     for name in ("1/a.jpg", "1/b.jpg"):
-        write_picture(f"sv_data/image/{name}")
+        write_image(f"sv_data/image/{name}")
 
     with pytest.raises(DatasetError, match="Nothing in this dataset") as raised:
         load_surveillance_cars(tmp_path, allow_incomplete=True)
     assert raised.value.report.how_many() == {FaultKind.BROKEN_FILE: 1}
 
 
-def test_a_matlab_file_cut_anywhere_is_told(tmp_path: Path, write_car: WriteCar, write_picture: WritePicture) -> None:
+def test_a_truncated_matlab_file_is_reported(tmp_path: Path, write_car: WriteCar, write_image: WriteImage) -> None:
     """Whatever its reader then stumbles into."""
-    write_picture("sv_data/image/1/a.jpg")
+    write_image("sv_data/image/1/a.jpg")
     write_surveillance_names(tmp_path, 7)
     path = tmp_path / "sv_data/sv_make_model_name.mat"
     whole = path.read_bytes()
@@ -155,7 +153,7 @@ def test_a_matlab_file_cut_anywhere_is_told(tmp_path: Path, write_car: WriteCar,
 
 
 def test_names_and_attributes_are_read(tmp_path: Path, write_car: WriteCar) -> None:
-    """Ids count from 1, empty cells are no names, and zeros stand for what nobody knows."""
+    """Ids count from 1, empty cells are not names, and zeros stand for what nobody knows."""
     misc = tmp_path / "data/misc"
     makes, models = cells([["ABT"], ["Citroën"]]), cells([["Audi A1"], [""], ["C4"]])
     savemat(misc / "make_model_name.mat", {"make_names": makes, "model_names": models})

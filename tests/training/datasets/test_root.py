@@ -51,13 +51,13 @@ def test_accents_are_found_as_other_systems_compose_them(tmp_path: Path) -> None
     assert DatasetRoot.at(tmp_path).file(unicodedata.normalize("NFC", "Zürich.jpg")) == path.resolve()
 
 
-def test_pictures_are_sorted_and_others_left_out(tmp_path: Path) -> None:
+def test_images_are_sorted_and_others_left_out(tmp_path: Path) -> None:
     """Hidden files are the litter of archives."""
     for name in ("b/2.PNG", "a/10.jpg", "a/9.jpg", "a/.hidden.jpg", "a/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
 
-    assert DatasetRoot.at(tmp_path).pictures("*/*") == ["a/10.jpg", "a/9.jpg", "b/2.PNG"]
+    assert DatasetRoot.at(tmp_path).images("*/*") == ["a/10.jpg", "a/9.jpg", "b/2.PNG"]
 
 
 def test_a_folder_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_folder_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
         DatasetRoot.at(tmp_path / "gone")
 
 
-def test_json_may_begin_with_a_mark_and_breaks_with_a_place(tmp_path: Path) -> None:
+def test_json_may_begin_with_a_mark_and_breaks_with_a_position(tmp_path: Path) -> None:
     """Windows tools write the mark."""
     (tmp_path / "a.json").write_text(json.dumps({"a": 1}), encoding="utf-8-sig")
     (tmp_path / "b.json").write_text("[" * 100_000)

@@ -8,18 +8,18 @@ from scipy.io import savemat
 from training.datasets.report import DatasetError, FaultKind
 from training.datasets.sketchy_coco_objects import load_sketchy_coco_objects
 
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 SCENE = "Scene/Annotation/paper_version/val"
 
 
 @pytest.fixture
-def write_scene(tmp_path: Path, write_picture: WritePicture) -> Callable[..., None]:
+def write_scene(tmp_path: Path, write_image: WriteImage) -> Callable[..., None]:
     """Writes a sketch of 8 x 6 pixels and its two maps, of two sheep, one of them over grass."""
     for folder in ("CLASS_GT", "INSTANCE_GT"):
         (tmp_path / SCENE / folder).mkdir(parents=True)
 
     def write(name: str, **changed: np.ndarray) -> None:
-        write_picture(f"Scene/Sketch/paper_version/val/{name}.png", (8, 6))
+        write_image(f"Scene/Sketch/paper_version/val/{name}.png", (8, 6))
         classes, instances = np.zeros((6, 8), np.uint8), np.zeros((6, 8), np.uint16)
         classes[3:], instances[3:] = 17, 4
         classes[1:3, 2:4], instances[1:3, 2:4] = 10, 1
@@ -31,13 +31,13 @@ def write_scene(tmp_path: Path, write_picture: WritePicture) -> Callable[..., No
 
 
 def test_maps_become_boxes_with_labels(tmp_path: Path, write_scene: Callable[..., None]) -> None:
-    """Each object by the outermost of its pixels, in shares of the sketch; numbers may have holes."""
+    """Each object by the outermost of its pixels, in normalized coordinates of the sketch; numbers may have holes."""
     write_scene("000000000042")
     write_scene("000000000007", CLASS_GT=np.zeros((6, 8)), INSTANCE_GT=np.zeros((6, 8)))
 
-    scenes = load_sketchy_coco_objects(tmp_path, "val", expected={"pictures": 2, "objects": 3})
+    scenes = load_sketchy_coco_objects(tmp_path, "val", expected={"images": 2, "objects": 3})
 
-    empty, full = scenes.pictures
+    empty, full = scenes.images
     assert (empty.name, empty.objects) == ("val/000000000007", ())
     assert [item.label for item in full.objects] == ["sheep", "sheep", "grass"]
     assert full.objects[0].box == pytest.approx((0.25, 1 / 6, 0.5, 0.5))
@@ -45,7 +45,7 @@ def test_maps_become_boxes_with_labels(tmp_path: Path, write_scene: Callable[...
     assert (full.width_px, full.height_px, scenes.labels) == (8, 6, ("grass", "sheep"))
 
 
-def test_what_is_wrong_with_a_map_is_told(tmp_path: Path, write_scene: Callable[..., None]) -> None:
+def test_what_is_wrong_with_a_map_is_reported(tmp_path: Path, write_scene: Callable[..., None]) -> None:
     """An object of two classes or of none that is known is left out, a scene only where its maps are of no use."""
     mixed, unknown = np.full((6, 8), 10.0), np.full((6, 8), 13.0)
     mixed[3:] = 17
@@ -63,7 +63,7 @@ def test_what_is_wrong_with_a_map_is_told(tmp_path: Path, write_scene: Callable[
         load_sketchy_coco_objects(tmp_path, "val")
     scenes = load_sketchy_coco_objects(tmp_path, "val", allow_incomplete=True)
 
-    assert {picture.name: len(picture.objects) for picture in scenes.pictures} == {
+    assert {image.name: len(image.objects) for image in scenes.images} == {
         "val/good": 3,
         "val/mixed": 0,
         "val/not a number": 0,

@@ -9,9 +9,12 @@ from PIL import Image
 
 from encoders.images.decoding import decode
 from tests.support.realdata import write_small_realdata
-from training.general.evaluate import online, prepare, sheet
+from training.config import read_config
+from training.general.config import GeneralConfig
+from training.general.evaluate import GeneralEvaluation
+from training.general.system import GeneralSystem
 from training.general.validation import grocery_figures, leave_one_out
-from training.photos import grocery_photos
+from training.runner import CONFIGS
 from training.serving import Found, Query, Served
 
 
@@ -21,15 +24,15 @@ def mean_colour(encoded: bytes) -> NDArray[np.float32]:
 
 
 class ServedColours:
-    """A running system whose encoder knows only a picture's mean colour."""
+    """A running system whose encoder knows only an image's mean colour."""
 
     def __init__(self) -> None:
         self.held: dict[str, NDArray[np.float32]] = {}
 
-    def fill(self, collection: str, pictures: Iterable[tuple[str, bytes]], *, encoder: str) -> None:
+    def fill(self, collection: str, images: Iterable[tuple[str, bytes]], *, encoder: str, detector: str) -> None:
         """Ingest."""
         assert collection == encoder == "general"
-        self.held = {uri: mean_colour(encoded) for uri, encoded in pictures}
+        self.held = {uri: mean_colour(encoded) for uri, encoded in images}
 
     def search(self, collection: str, queries: Sequence[Query], *, limit: int) -> list[list[Found]]:
         """Answer exactly."""
@@ -43,24 +46,25 @@ class ServedColours:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    prepare(tmp_path / "data", write_small_realdata(tmp_path / "realdata"))
-    return tmp_path / "data"
+def split(tmp_path: Path) -> GeneralEvaluation:
+    """Eight photos."""
+    system, config = GeneralSystem(), read_config(CONFIGS / "general.toml", GeneralConfig)
+    system.draw_held_out(config, tmp_path / "data", write_small_realdata(tmp_path / "realdata"))
+    return system.evaluation(config, tmp_path / "data")
 
 
-def test_what_is_served_is_measured_as_what_is_in_this_process(data: Path) -> None:
+def test_what_is_served_is_measured_as_what_is_in_this_process(split: GeneralEvaluation) -> None:
     """The figures of the hits are those of the embeddings: each photo looks for the others, not for itself."""
-    photos = grocery_photos(data / "grocery", "val")
-    embeddings = np.stack([mean_colour(photo.path.read_bytes()) for photo in photos])
-    expected = grocery_figures(leave_one_out(embeddings, [photo.fine for photo in photos]))
+    embeddings = np.stack([mean_colour(photo.path.read_bytes()) for photo in split.photos])
+    expected = grocery_figures(leave_one_out(embeddings, [photo.fine for photo in split.photos]))
 
-    assert online(cast("Served", ServedColours()), data) == pytest.approx(expected)
+    assert split.online(cast("Served", ServedColours())) == pytest.approx(expected)
 
 
-def test_a_sheet_shows_queries_with_their_hits(data: Path, tmp_path: Path) -> None:
+def test_a_sheet_shows_queries_with_their_hits(split: GeneralEvaluation, tmp_path: Path) -> None:
     """A JPEG as wide as a page."""
     colours = cast("Served", ServedColours())
-    online(colours, data)
-    sheet(colours, data, tmp_path / "sheet.jpg")
+    split.online(colours)
+    split.draw_sheet(colours, tmp_path / "sheet.jpg")
     with Image.open(tmp_path / "sheet.jpg") as drawn:
         assert (drawn.format, drawn.width) == ("JPEG", 1200)

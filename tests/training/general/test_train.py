@@ -8,12 +8,13 @@ import torch
 from encoders.bundle import Bundle
 from encoders.serving.session import EmbeddingSession
 from tests.support.realdata import write_small_realdata
-from training.config import read_config
+from training.config import read_config, table_of
 from training.general.config import GeneralConfig, StageConfig
 from training.general.export import export
 from training.general.network import EmbeddingNetwork
-from training.general.train import prepare, train_content, train_joint
+from training.general.train import joint_task, prepare, train_content
 from training.general.views import Views
+from training.loop import fit
 
 CONFIG = Path(__file__).parents[3] / "training" / "configs" / "general.toml"
 CPU = torch.device("cpu")
@@ -34,6 +35,12 @@ def small_config() -> GeneralConfig:
     )
 
 
+def train_joint(config: GeneralConfig, realdata: Path, run: Path, *, max_steps: int) -> None:
+    torch.manual_seed(config.seed)
+    task = joint_task(config, realdata, run)
+    fit(task, config.optimiser, run, config=table_of(config), seed=config.seed, max_steps=max_steps)
+
+
 def test_a_run_ends_in_a_bundle(tmp_path: Path) -> None:
     """From photos to a bundle that serves: both stages, the gate, and unit embeddings that agree with torch."""
     realdata, run, config = write_small_realdata(tmp_path / "realdata"), tmp_path / "run", small_config()
@@ -42,20 +49,20 @@ def test_a_run_ends_in_a_bundle(tmp_path: Path) -> None:
     views = Views.open(run / "views")
     assert views.pixels.shape == (20, 2, 48, 48, 3)
     train_content(config, realdata, run, CPU, max_steps=3)
-    train_joint(config, realdata, run, CPU, max_steps=3)
+    train_joint(config, realdata, run, max_steps=3)
     bundle = export(run, realdata, tmp_path, fewest_inputs=8)
 
     assert Bundle.load(tmp_path / "general") == bundle
     assert "4 epochs in all" in bundle.trained_on
-    picture = np.array(views.pixels[0, 0])
-    (served,) = EmbeddingSession(bundle).run([picture]).answers
+    image = np.array(views.pixels[0, 0])
+    (served,) = EmbeddingSession(bundle).run([image]).answers
     assert isinstance(served, np.ndarray)
     assert np.linalg.norm(served) == pytest.approx(1, abs=1e-5)
     checkpoint = torch.load(run / "checkpoint.pt", weights_only=True)
     network = EmbeddingNetwork(**checkpoint["config"]["network"])
     network.load_state_dict(checkpoint["weights"])
     with torch.inference_mode():
-        trained = network.eval()(torch.from_numpy(picture)[None])[0].numpy()
+        trained = network.eval()(torch.from_numpy(image)[None])[0].numpy()
     assert served @ trained == pytest.approx(1, abs=1e-4)
 
 
@@ -66,7 +73,7 @@ def test_the_second_stage_starts_from_the_first(tmp_path: Path) -> None:
     still = replace(config, joint_stage=joint)
     prepare(still, realdata, run)
     train_content(still, realdata, run, CPU, max_steps=1)
-    train_joint(still, realdata, run, CPU, max_steps=1)
+    train_joint(still, realdata, run, max_steps=1)
 
     first = torch.load(run / "content_stage" / "checkpoint.pt", weights_only=True)["weights"]
     second = torch.load(run / "checkpoint.pt", weights_only=True)["weights"]

@@ -16,7 +16,7 @@ CONFIG = LopqConfig(dimension=16, clusters=4, parts=8, centroids=32, seed=1)
 
 @pytest.fixture(scope="module")
 def embeddings() -> Floats:
-    """4,000 unit embeddings of 24 dimensions, in bunches of different shapes, as pictures make them."""
+    """4,000 unit embeddings of 24 dimensions, in bunches of different shapes, as images make them."""
     rng = np.random.default_rng(0)
     centres, shapes = rng.normal(size=(40, 24)), rng.exponential(size=(40, 24)) * 0.5
     bunch = rng.integers(0, 40, 4_000)
@@ -70,14 +70,14 @@ def test_codes_are_nearer_than_their_cluster(model: LopqModel, embeddings: Float
 def test_table_distances_are_distances_to_the_reconstruction(model: LopqModel, embeddings: Floats) -> None:
     """Because rotations are orthogonal, the sum of look-ups is exact for what the code stands for."""
     codes, query = model.encode(embeddings[:200]), model.project(embeddings[3_500:3_501])[0]
-    wanted = squared(model.reconstruct(codes), query[None])
+    expected = squared(model.reconstruct(codes), query[None])
     fine = np.split(codes.fine, 2, axis=1)
     found = np.zeros(200, np.float32)
     for half in (0, 1):
         tables = model.distance_tables(query[half], half, np.arange(4))
         found += tables[codes.coarse[:, half, None], np.arange(4), fine[half]].sum(axis=1)
 
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_rotations_make_the_parts_independent(model: LopqModel, embeddings: Floats) -> None:
@@ -98,10 +98,10 @@ def test_a_wide_search_with_ranking_is_exact(index: LopqIndex, embeddings: Float
     """All cells as candidates and all of them ranked by true distance: brute force."""
     query = embeddings[17] + 0.01
     found = index.search(query, limit=20, quota=len(index), exact=lambda ids: embeddings[ids], shortlist=len(index))
-    wanted = np.argsort(squared(embeddings, query[None]))[:20]
+    expected = np.argsort(squared(embeddings, query[None]))[:20]
 
-    assert found.ids.tolist() == wanted.tolist()
-    np.testing.assert_allclose(found.distances, squared(embeddings[wanted], query[None]), rtol=1e-4)
+    assert found.ids.tolist() == expected.tolist()
+    np.testing.assert_allclose(found.distances, squared(embeddings[expected], query[None]), rtol=1e-4)
     assert found.candidates == 4_000
 
 

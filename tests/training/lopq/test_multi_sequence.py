@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.lopq.multi_sequence import nearest_cells
+from training.lopq.index import nearest_cells
 
 
 @given(st.integers(1, 12), st.integers(0, 2**32 - 1), st.booleans())

@@ -47,10 +47,10 @@ def test_the_file_is_the_published_message(tmp_path: Path) -> None:
         return bytes([number << 3 | 2, len(content)]) + content
 
     shape = b"\x10\x01\x10\x01"
-    wanted = b"\x08\x02\x10\x01\x18\x02\x20\x01"
-    wanted += 2 * field(5, packed(1) + shape) + 2 * field(6, packed(3) + shape)
-    wanted += 2 * field(7, packed(2)) + 2 * field(8, packed(4) + shape)
-    assert (tmp_path / "tiny.lopq").read_bytes() == wanted
+    expected = b"\x08\x02\x10\x01\x18\x02\x20\x01"
+    expected += 2 * field(5, packed(1) + shape) + 2 * field(6, packed(3) + shape)
+    expected += 2 * field(7, packed(2)) + 2 * field(8, packed(4) + shape)
+    assert (tmp_path / "tiny.lopq").read_bytes() == expected
 
 
 def test_a_part_of_a_model_is_learnt_to_the_end(model: LopqModel, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_part_of_a_model_is_learnt_to_the_end(model: LopqModel, tmp_path: Path
 def test_another_file_is_refused(content: bytes, tmp_path: Path) -> None:
     """By its name, before anything is made of it."""
     (tmp_path / "other.lopq").write_bytes(content)
-    with pytest.raises(ValueError, match=r"other\.lopq is no LOPQModelParams"):
+    with pytest.raises(ValueError, match=r"other\.lopq is not a LOPQModelParams"):
         read_published(tmp_path / "other.lopq")
 
 

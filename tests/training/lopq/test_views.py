@@ -34,15 +34,15 @@ def test_views_are_many_and_different(views: ViewEmbeddings, general: Bundle) ->
     assert len(np.unique(views.base, axis=0)) == 48
 
 
-def test_half_of_the_queries_show_pictures_of_the_base(views: ViewEmbeddings) -> None:
-    """Their nearest neighbours are other views of the same picture; the rest have none as near."""
+def test_half_of_the_queries_show_images_of_the_base(views: ViewEmbeddings) -> None:
+    """Their nearest neighbours are other views of the same image; the rest have none as near."""
     nearest = (views.queries @ views.base.T).max(axis=1)
 
     assert np.median(nearest[:10]) > np.median(nearest[10:])
 
 
 def test_threads_change_no_view(views: ViewEmbeddings, general: Bundle, realdata: Path, tmp_path: Path) -> None:
-    """Each picture has random numbers of its own."""
+    """Each image has random numbers of its own."""
     again = embed_views(general, realdata, tmp_path, count=48, queries=20, threads=3)
 
     np.testing.assert_allclose(again.base, views.base, atol=1e-5)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.losses.asymmetric import asymmetric_loss
+from training.losses.taskformer import asymmetric_loss
 
 
 def test_the_loss_is_the_published_formula() -> None:

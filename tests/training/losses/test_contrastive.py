@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.losses.contrastive import n_pair_loss, symmetric_contrastive_loss
+from training.losses.n_pair import n_pair_loss
+from training.losses.taskformer import symmetric_contrastive_loss
 
 
 def test_both_directions_count_half() -> None:
@@ -44,7 +45,7 @@ def test_the_published_n_pair_loss_has_a_floor() -> None:
     assert n_pair_loss(anchor, anchor, -worst, temperature=1).item() == pytest.approx(math.log(5))
 
 
-def test_a_temperature_takes_the_floor_away() -> None:
+def test_a_temperature_removes_the_floor() -> None:
     """Divided by .07 the same scores cost nothing."""
     anchor = torch.eye(3)
 

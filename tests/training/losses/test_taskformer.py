@@ -2,9 +2,13 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from training.losses.asymmetric import asymmetric_loss
-from training.losses.contrastive import symmetric_contrastive_loss
-from training.losses.taskformer import TaskFormerWeights, caption_loss, taskformer_loss
+from training.losses.taskformer import (
+    TaskFormerWeights,
+    asymmetric_loss,
+    caption_loss,
+    symmetric_contrastive_loss,
+    taskformer_loss,
+)
 from training.models.taskformer import TaskFormer, TaskFormerConfig, fuse
 
 SMALL = TaskFormerConfig(
@@ -66,7 +70,7 @@ def test_padding_costs_nothing() -> None:
     torch.testing.assert_close(caption_loss(logits, following), expected)
 
 
-def test_the_caption_teaches_the_pictures_only(network: TaskFormer) -> None:
+def test_the_caption_teaches_the_images_only(network: TaskFormer) -> None:
     """Its loss sends no gradient into the text tower."""
     weights = TaskFormerWeights(contrastive=0, classes=0)
     image, sketch = torch.randn(2, 2, 3, 32, 32)

@@ -9,7 +9,7 @@ from torchvision.models import resnet18
 from tests.support.onnx_export import run_as_onnx
 from training.models.compcars import Backbone, CompCars, CompCarsConfig, Pooling, power_pool
 
-PICTURES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +33,8 @@ def plain(network: CompCars, image: Tensor, pooling: Pooling = "power") -> Tenso
     if pooling == "power":
         pooled = torch.stack(
             [
-                torch.stack([(channel.pow(p).sum() / (channel.norm() + 1e-7) + 0.1) ** (1 / p) for channel in picture])
-                for picture in activation
+                torch.stack([(channel.pow(p).sum() / (channel.norm() + 1e-7) + 0.1) ** (1 / p) for channel in image])
+                for image in activation
             ]
         )
         embedding = pooled @ network.gem_proj.weight.T + network.gem_proj.bias
@@ -75,16 +75,16 @@ def test_the_embedding_is_the_published_one(pooling: Pooling) -> None:
     """Beside loops over the channels."""
     network = CompCars(CompCarsConfig("resnet18", pooling)).eval()
 
-    torch.testing.assert_close(network(PICTURES), plain(network, PICTURES, pooling), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network(IMAGES), plain(network, IMAGES, pooling), rtol=1e-4, atol=1e-5)
 
 
 def test_two_scales_stand_side_by_side() -> None:
     """224 becomes 317, 64 becomes 91; each half is normalised before the whole."""
     network = CompCars(CompCarsConfig("resnet18", is_two_scale=True)).eval()
-    larger = nn.functional.interpolate(PICTURES, (91, 91), mode="bilinear", align_corners=True)
-    halves = torch.cat((plain(network, PICTURES), plain(network, larger)), dim=1)
+    larger = nn.functional.interpolate(IMAGES, (91, 91), mode="bilinear", align_corners=True)
+    halves = torch.cat((plain(network, IMAGES), plain(network, larger)), dim=1)
 
-    torch.testing.assert_close(network(PICTURES), halves / 2**0.5, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network(IMAGES), halves / 2**0.5, rtol=1e-4, atol=1e-5)
 
 
 def test_the_pooling_is_not_gem() -> None:
@@ -112,9 +112,9 @@ def test_unseen_channels_train() -> None:
 def test_cars_are_classified(pooling: Pooling) -> None:
     """Power pooling classifies the unit embedding, attention the raw one."""
     network = CompCars(CompCarsConfig("resnet18", pooling, classes=9)).eval()
-    embedding = network(PICTURES) if pooling == "power" else network.pool(PICTURES)
+    embedding = network(IMAGES) if pooling == "power" else network.pool(IMAGES)
 
-    torch.testing.assert_close(network.classify(PICTURES), network.fc1(embedding))
+    torch.testing.assert_close(network.classify(IMAGES), network.fc1(embedding))
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_cars_are_classified(pooling: Pooling) -> None:
 def test_the_network_exports(config: CompCarsConfig) -> None:
     """ONNX Runtime and torch agree."""
     network = CompCars(config).eval()
-    (embedding,) = run_as_onnx(network, {"image": PICTURES[:1]}, {"image": PICTURES})
+    (embedding,) = run_as_onnx(network, {"image": IMAGES[:1]}, {"image": IMAGES})
 
-    np.testing.assert_allclose(embedding, network(PICTURES), atol=1e-5)
+    np.testing.assert_allclose(embedding, network(IMAGES), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1, atol=1e-5)
 
 
@@ -141,6 +141,6 @@ def test_a_narrow_network_has_the_published_names() -> None:
 
     assert narrow.state_dict().keys() == whole.state_dict().keys()
     assert parameters(narrow) < parameters(whole) / 15
-    assert narrow(PICTURES).shape == (2, 128)
+    assert narrow(IMAGES).shape == (2, 128)
     with pytest.raises(ValueError, match="scales resnet18 only"):
         CompCarsConfig(width=0.5)

@@ -15,7 +15,7 @@ from training.models.served import (
     CLIP_SCALING,
     COMPCARS_SCALING,
     DCMPL_SCALING,
-    PictureEncoder,
+    ImageEncoder,
     Scaling,
     TextEncoder,
 )
@@ -52,7 +52,7 @@ def compcars() -> CompCars:
 
 
 def embedder(system: str) -> tuple[nn.Module, Callable[[Tensor], Tensor], Scaling]:
-    """Make a network, with how it embeds pictures and how it wants them scaled."""
+    """Make a network, with how it embeds images and how it wants them scaled."""
     match system:
         case "dcmpl":
             people = dcmpl().eval()
@@ -96,19 +96,19 @@ def served(bundle: Bundle, items: Sequence[np.ndarray[tuple[int, ...], np.dtype[
 
 
 @pytest.mark.parametrize(("system", "dimension"), [("dcmpl", 16), ("taskformer", 16), ("compcars", 512)])
-def test_pictures_are_served_as_they_are_trained(tmp_path: Path, system: str, dimension: int) -> None:
+def test_images_are_served_as_they_are_trained(tmp_path: Path, system: str, dimension: int) -> None:
     """A bundle of each network gives what torch gives for the same pixels, scaled as that system wants them."""
     torch.manual_seed(2)
     network, embed, scaling = embedder(system)
-    encoder = PictureEncoder(network, embed, scaling)
+    encoder = ImageEncoder(network, embed, scaling)
     pixels = np.random.default_rng(0).integers(0, 256, (3, SIZE_PX, SIZE_PX, 3), dtype=np.uint8)
     bundle = write_bundle(tmp_path, encoder, {"image": torch.from_numpy(pixels[:2])}, dimension)
 
     share = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
     scaled = (share - torch.tensor(scaling.mean)[:, None, None]) / torch.tensor(scaling.std)[:, None, None]
     with torch.no_grad():
-        wanted = nn.functional.normalize(embed(scaled), dim=1)
-    torch.testing.assert_close(served(bundle, list(pixels)), wanted, rtol=1e-4, atol=1e-4)
+        expected = nn.functional.normalize(embed(scaled), dim=1)
+    torch.testing.assert_close(served(bundle, list(pixels)), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("make", [dcmpl, taskformer])

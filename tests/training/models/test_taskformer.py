@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.support.clip_towers import picture_embedding, text_embedding
+from tests.support.clip_towers import image_embedding, text_embedding
 from tests.support.onnx_export import run_as_onnx
 from training.models.caption_decoder import CaptionDecoder, greedy_caption
 from training.models.taskformer import TaskFormer, TaskFormerConfig, fuse
@@ -28,7 +28,7 @@ SMALL = TaskFormerConfig(
 )
 # Of the second of three tokens, computed by x-transformers 0.20.5 itself.
 X_TRANSFORMERS_LOGITS = [3.2667184, 6.7845373, 7.2454629, 4.4336605, -0.3880505, -5.0453706, -7.4331892]
-PICTURES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+IMAGES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 TOKENS = torch.tensor([[38, 5, 6, 39, 0, 0], [38, 7, 8, 9, 10, 39], [38, 39, 0, 0, 0, 0]])
 
 
@@ -73,23 +73,23 @@ def test_the_whole_network_has_584_tensors() -> None:
 
 def test_a_tower_of_its_own_is_counted() -> None:
     """Without sharing, sketches have 86,192,640 parameters of their own under the same names."""
-    network = published(shares_sketch_tower=False)
+    network = published(is_sketch_tower_shared=False)
 
     assert len(network.state_dict()) == 584
     assert parameters(network) == 226_127_707 + 86_192_640
 
 
 @pytest.mark.parametrize("shares", [True, False])
-def test_towers_compute_the_published_formulas(shares: bool) -> None:  # noqa: FBT001  # the case itself
+def test_towers_compute_the_published_formulas(is_shared: bool) -> None:  # noqa: FBT001  # the case itself
     """QuickGELU, masks, pooling and projection, beside an independent computation."""
-    network = TaskFormer(replace(SMALL, shares_sketch_tower=shares)).eval()
+    network = TaskFormer(replace(SMALL, is_sketch_tower_shared=is_shared)).eval()
     tensors = network.state_dict()
-    photos, sketches, texts = network(PICTURES, PICTURES, TOKENS)
+    photos, sketches, texts = network(IMAGES, IMAGES, TOKENS)
 
-    torch.testing.assert_close(photos, picture_embedding(tensors, PICTURES), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(sketches, picture_embedding(tensors, PICTURES, tower="visual2"), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(photos, image_embedding(tensors, IMAGES), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(sketches, image_embedding(tensors, IMAGES, tower="visual2"), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(texts, text_embedding(tensors, TOKENS), rtol=1e-4, atol=1e-5)
-    assert torch.equal(photos, sketches) == shares
+    assert torch.equal(photos, sketches) == is_shared
 
 
 def test_a_caption_is_the_same_in_any_batch() -> None:
@@ -120,10 +120,10 @@ def test_a_query_lies_between_its_halves() -> None:
 def test_both_towers_export() -> None:
     """ONNX Runtime and torch agree for batches and lengths that the export never saw."""
     network = TaskFormer(SMALL).eval()
-    (photos,) = run_as_onnx(network.embed_image, {"image": PICTURES[:2]}, {"image": PICTURES})
+    (photos,) = run_as_onnx(network.embed_image, {"image": IMAGES[:2]}, {"image": IMAGES})
     (texts,) = run_as_onnx(network.embed_text, {"tokens": TOKENS[:2, :5]}, {"tokens": TOKENS}, dynamic_axes=(0, 1))
 
-    np.testing.assert_allclose(photos, network.embed_image(PICTURES), atol=1e-5)
+    np.testing.assert_allclose(photos, network.embed_image(IMAGES), atol=1e-5)
     np.testing.assert_allclose(texts, network.embed_text(TOKENS), atol=1e-5)
 
 
@@ -161,14 +161,14 @@ def test_captions_end() -> None:
 
 
 def test_the_layout_tower_tells_left_from_right() -> None:
-    """It stands in the place of CLIP's for photos and sketches, and a mirrored picture has another embedding."""
-    network = TaskFormer(replace(SMALL, picture_tower="layout", layout_widths=(8, 8, 16), layout_cell_width=4)).eval()
-    photos, sketches, texts = network(PICTURES, PICTURES, TOKENS)
-    (exported,) = run_as_onnx(network.embed_image, {"image": PICTURES[:2]}, {"image": PICTURES})
+    """It stands in the place of CLIP's for photos and sketches, and a mirrored image has another embedding."""
+    network = TaskFormer(replace(SMALL, image_tower="layout", layout_widths=(8, 8, 16), layout_cell_width=4)).eval()
+    photos, sketches, texts = network(IMAGES, IMAGES, TOKENS)
+    (exported,) = run_as_onnx(network.embed_image, {"image": IMAGES[:2]}, {"image": IMAGES})
 
     assert photos.shape == texts.shape == (3, 32)
     assert torch.equal(photos, sketches)
-    assert not torch.allclose(network.embed_image(PICTURES.flip(3)), photos)
+    assert not torch.allclose(network.embed_image(IMAGES.flip(3)), photos)
     np.testing.assert_allclose(exported, photos, atol=1e-5)
 
 
@@ -179,7 +179,7 @@ def test_the_causal_mask_may_be_averaged() -> None:
     for _ in range(3):
         average.update_parameters(network)
 
-    (_, _, texts) = average.module(PICTURES, PICTURES, TOKENS)
+    (_, _, texts) = average.module(IMAGES, IMAGES, TOKENS)
     torch.testing.assert_close(texts, network.embed_text(TOKENS))
 
 

@@ -91,12 +91,12 @@ mask=0,1
 anchors=2,3, 4,5, 8,9, 12,6
 classes=2
 """
-PICTURES = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8))
+IMAGES = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8))
 TRUTHS = [torch.tensor([[1, 0.1, 0.2, 0.6, 0.7], [0, 0.5, 0.5, 0.6, 0.7]]), torch.zeros(0, 5)]
 
 
-def channels_first(pictures: Tensor) -> Tensor:
-    return pictures.permute(0, 3, 1, 2).float()
+def channels_first(images: Tensor) -> Tensor:
+    return images.permute(0, 3, 1, 2).float()
 
 
 @pytest.fixture
@@ -115,22 +115,22 @@ def test_the_network_is_the_imported_graph(network: YoloNetwork, weights: Path) 
     """What is trained gives what the importer's own ONNX graph of the same file gives, layer kinds and all."""
     graph = build_graph(network.network, read_weights(weights, network.network))
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    wanted = session.run(["boxes", "scores"], {"image": PICTURES.numpy()})
+    expected = session.run(["boxes", "scores"], {"image": IMAGES.numpy()})
     with torch.no_grad():
-        found = network(PICTURES)
+        found = network(IMAGES)
 
-    for mine, theirs in zip(found, wanted, strict=True):
+    for mine, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(mine.numpy(), theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_the_network_exports(network: YoloNetwork) -> None:
     """ONNX Runtime and torch agree for another batch."""
-    boxes, scores = run_as_onnx(network, {"image": PICTURES[:1]}, {"image": PICTURES})
+    boxes, scores = run_as_onnx(network, {"image": IMAGES[:1]}, {"image": IMAGES})
     with torch.no_grad():
-        wanted_boxes, wanted_scores = network(PICTURES)
+        expected_boxes, expected_scores = network(IMAGES)
 
-    np.testing.assert_allclose(boxes, wanted_boxes, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(scores, wanted_scores, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(boxes, expected_boxes, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-4, atol=1e-5)
 
 
 def test_weights_come_out_as_they_went_in(network: YoloNetwork, weights: Path, tmp_path: Path) -> None:
@@ -154,13 +154,13 @@ def test_a_backbone_fills_the_first_layers_only(weights: Path, tmp_path: Path) -
 
 
 def test_the_loss_teaches_the_network(network: YoloNetwork) -> None:
-    """A few steps on one batch, a picture without objects included."""
+    """A few steps on one batch, an image without objects included."""
     torch.manual_seed(0)
     network.train()
     optimiser = torch.optim.Adam(network.parameters(), 0.01)
     losses = []
     for _ in range(60):
-        loss = yolo_loss(network, network.predict(channels_first(PICTURES)), TRUTHS)
+        loss = yolo_loss(network, network.predict(channels_first(IMAGES)), TRUTHS)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
         optimiser.step()
@@ -176,13 +176,13 @@ def test_a_network_without_heads_is_refused() -> None:
 
 
 def test_training_needs_a_square() -> None:
-    """A long picture is served all the same."""
+    """A long image is served all the same."""
     network = YoloNetwork(parse_cfg(CFG.replace("height=32", "height=64"))).eval()
-    pictures = torch.zeros(1, 64, 32, 3, dtype=torch.uint8)
+    images = torch.zeros(1, 64, 32, 3, dtype=torch.uint8)
 
-    assert network(pictures)[0].shape[2] == 4
+    assert network(images)[0].shape[2] == 4
     with pytest.raises(ValueError, match="square input"):
-        yolo_loss(network, network.predict(channels_first(pictures)), TRUTHS[:1])
+        yolo_loss(network, network.predict(channels_first(images)), TRUTHS[:1])
 
 
 @pytest.mark.realdata
@@ -213,6 +213,6 @@ def test_real_weights_come_out_as_they_went_in(tmp_path: Path) -> None:
     load_darknet(network, weights)
     save_darknet(network, tmp_path / "out.weights")
 
-    wanted = weights.read_bytes()
+    expected = weights.read_bytes()
     floats = 4 * float_count(network.network)
-    assert (tmp_path / "out.weights").read_bytes()[20:] == wanted[len(wanted) - floats :]
+    assert (tmp_path / "out.weights").read_bytes()[20:] == expected[len(expected) - floats :]

@@ -4,7 +4,7 @@ import pytest
 
 from encoders.errors import BundleError
 from encoders.importers.darknet.cfg import parse_cfg
-from training.objects.darknet_cfg import fitted_cfg
+from training.objects.detector import fitted_cfg
 
 TINY = Path(__file__).parents[3] / "training" / "configs" / "objects_tiny.cfg"
 REALDATA = Path(__file__).parents[4] / "shared" / "realdata" / "detector"
@@ -31,7 +31,7 @@ def test_published_networks_are_fitted(name: str) -> None:
     assert {network.layers[head.number - 1].shape.channels for head in network.heads} == {75}
 
 
-def test_a_head_without_its_convolution_is_told() -> None:
+def test_a_head_without_its_convolution_is_refused() -> None:
     """With the line of the head."""
     with pytest.raises(BundleError, match=r"line 4, \[yolo\]: no convolution"):
         fitted_cfg("[net]\nwidth=32\nheight=32\n[yolo]\nanchors=1,1\nclasses=1\n", class_count=2, size_px=32)

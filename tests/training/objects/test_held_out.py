@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from domain.detection import Detection
-from training.datasets.annotated import AnnotatedPicture, TrueObject
+from training.datasets.annotated import AnnotatedImage, TrueObject
 from training.objects.held_out import HeldOut, ObjectQuery
 
 BOX = (0.1, 0.1, 0.4, 0.4)
@@ -14,15 +14,13 @@ def thing(label: str, colour: str) -> TrueObject:
     return TrueObject(label, BOX, attributes={"colour": colour})
 
 
-def photo(name: str, *objects: TrueObject) -> AnnotatedPicture:
-    return AnnotatedPicture(Path(f"{name}.jpg"), name, 40, 30, objects)
+def photo(name: str, *objects: TrueObject) -> AnnotatedImage:
+    return AnnotatedImage(Path(f"{name}.jpg"), name, 40, 30, objects)
 
 
 GALLERY = (photo("a", thing("car", "red")), photo("b", thing("boat", "red"), thing("car", "blue")), photo("c"))
 ASKING = (photo("q", thing("car", "blue")), photo("r", thing("boat", "green")))
-HELD_OUT = HeldOut(
-    ("boat", "car"), GALLERY, ASKING, tuple(ObjectQuery(picture, picture.objects[0]) for picture in ASKING)
-)
+HELD_OUT = HeldOut(("boat", "car"), GALLERY, ASKING, tuple(ObjectQuery(image, image.objects[0]) for image in ASKING))
 
 
 def test_a_photo_with_the_class_is_right() -> None:
@@ -67,4 +65,4 @@ def test_queries_say_what_they_are() -> None:
     """In words, and whether a photo answers them."""
     query = HELD_OUT.queries[0]
     assert query.described() == "blue car"
-    assert [query.is_shown_in(picture) for picture in GALLERY] == [True, True, False]
+    assert [query.is_shown_in(image) for image in GALLERY] == [True, True, False]

@@ -11,15 +11,15 @@ def small_network() -> DetectorNetwork:
 
 
 def test_training_learns_one_scene() -> None:
-    """On a single picture the loss falls to a small part of what it was."""
+    """On a single image the loss falls to a small part of what it was."""
     torch.manual_seed(0)
     network = small_network()
-    picture = 127.5 + 64 * torch.randn(1, 3, 64, 64)
+    image = 127.5 + 64 * torch.randn(1, 3, 64, 64)
     truths = [torch.tensor([[2.0, 0.1, 0.2, 0.4, 0.5], [5.0, 0.5, 0.5, 0.95, 0.9]])]
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
     losses = []
     for _ in range(60):
-        loss = yolo_loss(network, network.predict(picture), truths)
+        loss = yolo_loss(network, network.predict(image), truths)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
         optimiser.step()
@@ -36,15 +36,15 @@ def test_every_object_has_an_answering_guess() -> None:
     matched = assign(network, [empty, truth])
 
     assert set(matched.label.tolist()) == {0, 3, 4}
-    assert (matched.picture == 1).all()
+    assert (matched.image == 1).all()
     boxes = network.eval().predict(torch.zeros(2, 3, 64, 64)).boxes
     centres = (boxes[1, matched.guess, :2] + boxes[1, matched.guess, 2:]) / 2
-    wanted = (matched.box[:, :2] + matched.box[:, 2:]) / 2
-    assert ((centres - wanted).abs() <= 1 / 2).all()
+    expected = (matched.box[:, :2] + matched.box[:, 2:]) / 2
+    assert ((centres - expected).abs() <= 1 / 2).all()
 
 
 def test_a_batch_without_objects_has_a_loss() -> None:
-    """Pictures of nothing teach that there is nothing."""
+    """Images of nothing teach that there is nothing."""
     network = small_network()
     loss = yolo_loss(network, network.predict(torch.zeros(2, 3, 64, 64)), [torch.zeros(0, 5)] * 2)
     assert torch.isfinite(loss)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,12 @@ import torch
 
 from encoders.bundle import Bundle
 from encoders.serving.text import Tokenizer
-from training.config import read_config
+from training.config import read_config, table_of
 from training.datasets.pedestrians import load_pedestrians
 from training.loop import CHECKPOINT, fit
-from training.pedestrians import evaluate
 from training.pedestrians.config import PedestriansConfig
-from training.pedestrians.drawing import HELD_OUT_ALBUM, draw_all
+from training.pedestrians.draw import HELD_OUT_ALBUM, draw_all
+from training.pedestrians.evaluate import PedestriansEvaluation
 from training.pedestrians.export import IMAGE, TEXT, export
 from training.pedestrians.task import Pairs, PedestriansTask
 from training.serving import served
@@ -37,7 +37,7 @@ def tiny() -> PedestriansConfig:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve people, 48 pictures."""
+    """Twelve people, 48 images."""
     folder = tmp_path_factory.mktemp("pedestrians")
     draw_all(folder, tiny().world)
     return folder
@@ -46,7 +46,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(config: PedestriansConfig, data: Path, run: Path) -> None:
     torch.manual_seed(config.seed)
     task = PedestriansTask(config, load_pedestrians(data), run)
-    fit(task, config.optimiser, run, config=asdict(config), seed=config.seed)
+    fit(task, config.optimiser, run, config=table_of(config), seed=config.seed)
 
 
 def test_a_run_ends_in_two_bundles_that_serve(data: Path, tmp_path: Path) -> None:
@@ -62,10 +62,11 @@ def test_a_run_ends_in_two_bundles_that_serve(data: Path, tmp_path: Path) -> Non
     assert image.space == text.space
     assert Tokenizer(text).encode("A person wears a blue T-shirt.").warnings == ()
 
-    offline = evaluate.offline(models, data)
+    test = PedestriansEvaluation(load_pedestrians(data))
+    offline = test.offline(models)
     with served(models / IMAGE, models / TEXT) as running:
-        online = evaluate.online(running, data)
-        evaluate.sheet(running, data, tmp_path / "sheet.jpg")
+        online = test.online(running)
+        test.draw_sheet(running, tmp_path / "sheet.jpg")
     # Embeddings of a network that has learnt next to nothing all but tie: a few of 32 captions may change places.
     assert online == pytest.approx({name: offline[name] for name in online}, abs=0.1)
     assert (tmp_path / "sheet.jpg").read_bytes().startswith(b"\xff\xd8")
@@ -100,7 +101,7 @@ def _cut_off_after(epochs: int, config: PedestriansConfig, data: Path, run: Path
     task = CutOff(config, load_pedestrians(data), run)
     task.epochs_left = epochs
     with pytest.raises(KeyboardInterrupt):
-        fit(task, config.optimiser, run, config=asdict(config), seed=config.seed)
+        fit(task, config.optimiser, run, config=table_of(config), seed=config.seed)
 
 
 def test_held_out_people_are_of_an_album_of_their_own(data: Path) -> None:
@@ -117,7 +118,7 @@ def test_the_published_recipe_runs(data: Path, tmp_path: Path) -> None:
     config = replace(config, optimiser=replace(config.optimiser, batch=4, epochs=1))
     task = PedestriansTask(config, load_pedestrians(data), tmp_path)
 
-    fit(task, config.optimiser, tmp_path, config=asdict(config), seed=1, max_steps=1)
+    fit(task, config.optimiser, tmp_path, config=table_of(config), seed=1, max_steps=1)
 
     weights = torch.load(tmp_path / CHECKPOINT, weights_only=True)["weights"]
     assert weights["conv_images.weight"].shape == (512, 1024, 1, 1)

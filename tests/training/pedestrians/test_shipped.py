@@ -6,16 +6,17 @@ import pytest
 
 from encoders.bundle import Bundle
 from encoders.serving.text import Tokenizer
-from training.pedestrians import evaluate
-from training.pedestrians.drawing import HELD_OUT_ALBUM
+from training.datasets.pedestrians import load_pedestrians
+from training.pedestrians.draw import HELD_OUT_ALBUM
+from training.pedestrians.evaluate import PedestriansEvaluation
 from training.pedestrians.export import IMAGE, TEXT
-from training.world.pedestrian_album import Split, write_pedestrians
+from world.pedestrian_album import Split, write_pedestrians
 
 MODELS = Path(__file__).parents[3] / "models"
 
 
 def test_bundles_ship_whole() -> None:
-    """One space, the sizes that a checkout can bear, and gates passed on a thousand pictures and more."""
+    """One space, the sizes that a checkout can bear, and gates passed on a thousand images and more."""
     image, text = Bundle.load(MODELS / IMAGE), Bundle.load(MODELS / TEXT)
 
     assert image.space == text.space
@@ -27,10 +28,10 @@ def test_bundles_ship_whole() -> None:
 
 
 def test_captions_find_people_never_trained_on(tmp_path: Path) -> None:
-    """Among 240 pictures of the first 60 held-out people, most captions find their person first."""
+    """Among 240 images of the first 60 held-out people, most captions find their person first."""
     write_pedestrians(tmp_path, (Split("test", HELD_OUT_ALBUM, 60, 4, first_id=1),))
 
-    figures = evaluate.offline(MODELS, tmp_path)
+    figures = PedestriansEvaluation(load_pedestrians(tmp_path)).offline(MODELS)
 
     assert figures["r1"] >= 0.70
     assert figures["r10"] >= 0.93

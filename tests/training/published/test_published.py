@@ -16,7 +16,7 @@ from encoders.images.resizing import resize
 from encoders.importers.torch_models import NETWORKS
 from encoders.serving.session import EmbeddingSession
 from encoders.serving.text import Tokenizer
-from tests.support.clip_towers import picture_embedding, text_embedding
+from tests.support.clip_towers import image_embedding, text_embedding
 from tests.support.images import corners
 from training.checkpoints.tensors import CheckpointError
 from training.models.compcars import CompCars, CompCarsConfig, Pooling
@@ -41,11 +41,11 @@ SCENES = TaskFormerConfig(
     decoder_heads=1,
 )
 CLIP_STATISTICS = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-PICTURE = np.asarray(corners((90, 60)))
+IMAGE = np.asarray(corners((90, 60)))
 
 
 def embedded(bundle: Bundle, content: np.ndarray | str) -> np.ndarray:
-    """What the bundle says of a picture or a text, as the encoder service asks it."""
+    """What the bundle says of an image or a text, as the encoder service asks it."""
     item: np.ndarray
     if isinstance(content, str):
         item = Tokenizer(bundle).encode(content).ids
@@ -86,31 +86,31 @@ def pedestrians(tmp_path: Path) -> Path:
 def test_pedestrians_become_two_bundles_of_one_space(
     tmp_path: Path, pedestrians: Path, words: Path, name: str, reading: Reading
 ) -> None:
-    """Raw pictures and sentences give what the averaged network says, fed by hand."""
-    pictures, texts = import_checkpoint(name, pedestrians, words=words, name="people", out=tmp_path / "models")
+    """Raw images and sentences give what the averaged network says, fed by hand."""
+    images, texts = import_checkpoint(name, pedestrians, words=words, name="people", out=tmp_path / "models")
 
     content = torch.load(pedestrians)
     tensors = content["network"] | content["network_ema"]
     network = Dcmpl(replace(PEOPLE, reading=reading)).eval()
     network.load_state_dict({key.removeprefix("module."): value for key, value in tensors.items()})
-    squashed = np.asarray(Image.fromarray(PICTURE).resize((224, 224), Image.Resampling.BILINEAR))
+    squashed = np.asarray(Image.fromarray(IMAGE).resize((224, 224), Image.Resampling.BILINEAR))
     with torch.inference_mode():
-        picture = network.embed_image(scaled(squashed, 0.5, 0.5))
+        image = network.embed_image(scaled(squashed, 0.5, 0.5))
         # "A" is tried in lower case, the unknown "umbrella" has the id behind the last.
         sentence = network.embed_text(torch.tensor([[0, 4, 1, 0, 7, 8]]), torch.tensor([6]))
-    np.testing.assert_allclose(embedded(pictures, PICTURE), unit(picture), atol=1e-4)
+    np.testing.assert_allclose(embedded(images, IMAGE), unit(image), atol=1e-4)
     np.testing.assert_allclose(embedded(texts, SENTENCE), unit(sentence), atol=1e-4)
-    assert (pictures.name, texts.name) == ("people", "people-text")
-    assert (pictures.kind, texts.kind, pictures.dimension) == ("image", "text", 5)
-    assert pictures.space == texts.space != ""
-    assert pictures.gate["imported_from"] == "99.pth.tar"
+    assert (images.name, texts.name) == ("people", "people-text")
+    assert (images.kind, texts.kind, images.dimension) == ("image", "text", 5)
+    assert images.space == texts.space != ""
+    assert images.gate["imported_from"] == "99.pth.tar"
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
 def test_text_and_sketch_towers_share_a_space(tmp_path: Path, is_shared: bool) -> None:  # noqa: FBT001  # the case itself
     """Equal towers become one bundle for photos and sketches, others one each; texts are CLIP's."""
     torch.manual_seed(2)
-    tensors = TaskFormer(replace(SCENES, shares_sketch_tower=is_shared)).state_dict()
+    tensors = TaskFormer(replace(SCENES, is_sketch_tower_shared=is_shared)).state_dict()
     torch.save({"epoch": 3, "state_dict": tensors}, tmp_path / "tsbir_model_final.pt")
 
     bundles = import_checkpoint(
@@ -123,12 +123,12 @@ def test_text_and_sketch_towers_share_a_space(tmp_path: Path, is_shared: bool) -
     else:
         assert described == {"scenes": ("image",), "scenes-sketch": ("sketch",), "scenes-text": ("text",)}
     assert len({bundle.space for bundle in bundles}) == 1
-    cut = np.asarray(Image.fromarray(PICTURE).resize((48, 32), Image.Resampling.BICUBIC))[:, 8:40]
+    cut = np.asarray(Image.fromarray(IMAGE).resize((48, 32), Image.Resampling.BICUBIC))[:, 8:40]
     pixels = scaled(cut, *CLIP_STATISTICS)
     for bundle in bundles[:-1]:
         tower = "visual2" if bundle.kind == "sketch" else "visual"
         np.testing.assert_allclose(
-            embedded(bundle, PICTURE), unit(picture_embedding(tensors, pixels, tower=tower)), atol=1e-4
+            embedded(bundle, IMAGE), unit(image_embedding(tensors, pixels, tower=tower)), atol=1e-4
         )
     tokens = torch.tensor([[49406, 320, 1125, 539, 320, 2368, 49407]])
     np.testing.assert_allclose(
@@ -143,17 +143,17 @@ def test_other_clips_want_the_exact_gelu(tmp_path: Path) -> None:
     clip = {name: tensor for name, tensor in tensors.items() if not name.startswith("visual2.")}
     torch.save(clip, tmp_path / "ViT-S.pt")
 
-    pictures, _ = import_checkpoint("clip-gelu", tmp_path / "ViT-S.pt", words=None, name="clip", out=tmp_path / "out")
+    images, _ = import_checkpoint("clip-gelu", tmp_path / "ViT-S.pt", words=None, name="clip", out=tmp_path / "out")
 
-    cut = np.asarray(Image.fromarray(PICTURE).resize((48, 32), Image.Resampling.BICUBIC))[:, 8:40]
+    cut = np.asarray(Image.fromarray(IMAGE).resize((48, 32), Image.Resampling.BICUBIC))[:, 8:40]
     pixels = scaled(cut, *CLIP_STATISTICS)
-    exact = unit(picture_embedding(clip, pixels, activation=gelu))
-    np.testing.assert_allclose(embedded(pictures, PICTURE), exact, atol=1e-4)
-    assert not np.allclose(exact, unit(picture_embedding(clip, pixels)), atol=1e-4)
+    exact = unit(image_embedding(clip, pixels, activation=gelu))
+    np.testing.assert_allclose(embedded(images, IMAGE), exact, atol=1e-4)
+    assert not np.allclose(exact, unit(image_embedding(clip, pixels)), atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "pooling"), [("compcars", "power"), ("compcars-attention", "attention")])
-def test_cars_see_the_whole_picture_between_blurred_bands(tmp_path: Path, name: str, pooling: Pooling) -> None:
+def test_cars_see_the_whole_image_between_blurred_bands(tmp_path: Path, name: str, pooling: Pooling) -> None:
     """Each way of asking the network has a name of its own."""
     torch.manual_seed(3)
     network = CompCars(CompCarsConfig("resnet18", pooling, classes=4)).eval()
@@ -163,8 +163,8 @@ def test_cars_see_the_whole_picture_between_blurred_bands(tmp_path: Path, name: 
 
     assert (bundle.image_preprocessing.resize, bundle.image_preprocessing.fill) == ("letterbox", "blur")
     with torch.inference_mode():
-        pixels = resize(PICTURE, bundle.image_preprocessing)
-        np.testing.assert_allclose(embedded(bundle, PICTURE), network(scaled(pixels, 0, 1))[0].numpy(), atol=1e-4)
+        pixels = resize(IMAGE, bundle.image_preprocessing)
+        np.testing.assert_allclose(embedded(bundle, IMAGE), network(scaled(pixels, 0, 1))[0].numpy(), atol=1e-4)
 
 
 def test_a_failure_leaves_neither_bundle(tmp_path: Path, pedestrians: Path, words: Path) -> None:
@@ -235,7 +235,7 @@ def test_the_command_knows_every_name() -> None:
     assert tuple(READERS) == NETWORKS
 
 
-def test_no_connection_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_connection_is_reported_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one line that says what else can be done."""
     for proxy in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")

@@ -10,18 +10,17 @@ import pytest
 import torch
 
 from encoders.bundle import Bundle, Preprocessing
-from training.config import read_config
+from training.config import read_config, table_of
 from training.datasets.coco_karpathy import LIST, CaptionedPhotos, load_coco_karpathy
 from training.loop import fit
 from training.text_sketch import evaluate as evaluation
 from training.text_sketch.config import TextSketchConfig, WorldConfig
-from training.text_sketch.evaluate import offline
+from training.text_sketch.evaluate import TextSketchEvaluation
 from training.text_sketch.export import export
 from training.text_sketch.modes import Embeddings
-from training.text_sketch.pairs import Pairs
+from training.text_sketch.pairs import Pairs, Words
 from training.text_sketch.task import TextSketchTask
-from training.text_sketch.words import Words
-from training.world.coco_karpathy import write_coco_karpathy
+from world.coco_karpathy import write_coco_karpathy
 
 CONFIGS = Path(__file__).parents[3] / "training/configs"
 SPLITS = ("train", "val", "test")
@@ -57,19 +56,19 @@ def photos(data: Path) -> CaptionedPhotos:
 def run(photos: CaptionedPhotos, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run, config = tmp_path_factory.mktemp("run"), tiny()
     torch.manual_seed(0)
-    fit(TextSketchTask(config, photos, run), config.optimiser, run, config=asdict(config), seed=config.seed)
+    fit(TextSketchTask(config, photos, run), config.optimiser, run, config=table_of(config), seed=config.seed)
     return run
 
 
-def test_two_bundles_of_one_space(run: Path, photos: CaptionedPhotos, data: Path, tmp_path: Path) -> None:
+def test_two_bundles_of_one_space(run: Path, photos: CaptionedPhotos, tmp_path: Path) -> None:
     """The chain ends in bundles that load, share a space, and answer every mode through the code that serves them."""
     export(run, photos, tmp_path, fewest_inputs=6)
 
-    picture, text = Bundle.load(tmp_path / "scene"), Bundle.load(tmp_path / "scene-text")
-    assert picture.space == text.space
-    assert picture.modalities == ("image", "sketch")
-    assert picture.gate["fp32"]["least_cosine"] > 0.999
-    figures = offline(tmp_path, data)
+    image, text = Bundle.load(tmp_path / "scene"), Bundle.load(tmp_path / "scene-text")
+    assert image.space == text.space
+    assert image.modalities == ("image", "sketch")
+    assert image.gate["fp32"]["least_cosine"] > 0.999
+    figures = TextSketchEvaluation(photos.of("test")).offline(tmp_path)
     assert {"text_r1", "sketch_r1", "both_r1", "both_r10", "both_mrr", "sketch_placeholder_r1"} <= figures.keys()
     assert figures["both_r10"] == 1.0  # of six photos
 
@@ -87,9 +86,10 @@ def test_every_caption_asks(
     measured: list[Embeddings] = []
     monkeypatch.setattr(evaluation, "figures_of", measured.append)
 
-    offline(tmp_path, tmp_path / "data")
+    asking = load_coco_karpathy(tmp_path / "data").of("test")
+    TextSketchEvaluation(asking).offline(tmp_path)
 
-    captions = [photo.captions for photo in load_coco_karpathy(tmp_path / "data").of("test")]
+    captions = [photo.captions for photo in asking]
     (found,) = measured
     assert len(found.texts) == sum(map(len, captions))
     assert np.bincount(found.photo_of_text).tolist() == [len(own) for own in captions]
@@ -108,7 +108,7 @@ def test_two_sketch_towers_are_not_one_bundle(run: Path, photos: CaptionedPhotos
 
 
 def test_photos_without_a_sketch_are_left_out(photos: CaptionedPhotos, tmp_path: Path) -> None:
-    """What an incomplete set keeps but nobody drew is no pair."""
+    """What an incomplete set keeps but nobody drew is not a pair."""
     first, *others = photos.of("test")
     pairs = Pairs.read(
         [replace(first, sketch=None), *others], Words.of("words", [], max_tokens=8), Preprocessing((8, 8)), tmp_path
@@ -123,5 +123,5 @@ def test_a_batch_is_pairs(photos: CaptionedPhotos, tmp_path: Path) -> None:
     first, second = task.batches(np.random.default_rng(1))
     assert first.photos.shape == first.sketches.shape == (5, 32, 32, 3)
     labels = torch.cat([first.labels, second.labels])
-    wanted = sorted(photo.category_ids for photo in photos.of("train"))
-    assert sorted(tuple((row.nonzero()[:, 0] + 1).tolist()) for row in labels) == wanted
+    expected = sorted(photo.category_ids for photo in photos.of("train"))
+    assert sorted(tuple((row.nonzero()[:, 0] + 1).tolist()) for row in labels) == expected

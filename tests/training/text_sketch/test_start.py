@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from training.models.taskformer import TaskFormer, TaskFormerConfig
+from training.text_sketch.pairs import Words
 from training.text_sketch.start import load_start, words_of_start
-from training.text_sketch.words import Words
 
 SMALL = TaskFormerConfig(
     dimension=32,
