@@ -101,7 +101,7 @@ def _field(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part)[:_MAX_FIELD] for part in location[1:] or location)
 
 
-# Any other exception is a bug of ours, which RequestTelemetry answers.
+# Any other exception is a bug; RequestTelemetry answers it.
 EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[..., Any]] = {
     ServiceError: _service_error,
     RequestValidationError: _validation_error,

@@ -30,7 +30,7 @@ VALUES = st.recursive(
 @given(VALUES)
 @settings(max_examples=400, deadline=None)
 def test_any_json_is_read_or_the_callers_fault(value: Any) -> None:
-    """Surrogates, huge numbers, NaN and wrong types never become an error of ours."""
+    """Surrogates, huge numbers, NaN and wrong types are the caller's fault, never a bug."""
     text = json.dumps(value)
     for body, message in ((text, search_pb2.SearchRequest()), (f'{{"metadata": {text}}}', search_pb2.Hit())):
         try:
@@ -133,7 +133,7 @@ def test_bytes_of_files_arrive_as_they_are(first: bytes, second: bytes) -> None:
 @given(st.lists(st.sampled_from([b"--xx", b"--xx--", b"\r\n", b"\r\n\r\n", b"a", b"\xff", field("text").encode()])))
 @settings(max_examples=300, deadline=None)
 def test_any_form_is_read_or_the_callers_fault(pieces: list[bytes]) -> None:
-    """Broken forms are refused, whatever is broken."""
+    """Every broken form is refused."""
     try:
         query_of_form(parse_form(b"".join(pieces), MULTIPART, max_files=8), "photos")
     except InvalidArgument as error:
@@ -164,7 +164,7 @@ def test_broken_form_is_refused_by_what_is_broken(body: bytes, word: str) -> Non
 
 @pytest.mark.parametrize("charset", ["utf-8", "raw_unicode_escape", "idna", "hex", "zlib", "utf-7", "../../x"])
 def test_charset_of_a_form_changes_nothing(charset: str) -> None:
-    """A form is UTF-8 (RFC 7578), whatever codec of ours a caller names."""
+    """A form is UTF-8 (RFC 7578), even where the caller names another codec."""
     form = parse_form(
         multipart((field("text"), b"\\ud800 caf\xc3\xa9")), f"{MULTIPART}; charset={charset}", max_files=1
     )

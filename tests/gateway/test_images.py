@@ -64,7 +64,7 @@ async def test_deleted_image_is_gone(http: httpx.AsyncClient, photos: str) -> No
 
 
 async def test_content_is_the_bytes_under_their_real_type(http: httpx.AsyncClient, photos: str) -> None:
-    """Bytes from strangers are shown sniffed, sandboxed and cacheable."""
+    """Bytes from clients are shown under their detected type, sandboxed and cacheable."""
     path = await _uploaded(http, photos)
     response = await http.get(f"{path}/content")
 
@@ -99,7 +99,7 @@ async def test_thumbnail_size_has_limits(http: httpx.AsyncClient, photos: str) -
 
 
 async def test_content_of_a_file_follows_the_file(http: httpx.AsyncClient, photos: str, system: System) -> None:
-    """An image ingested by path is read below the roots; once gone or led out of them, it is not shown."""
+    """An image ingested by path is read below the roots; it is not shown once its file is deleted or a link out of them."""
     folder = system.root / photos
     folder.mkdir()
     image = folder / "red.jpg"
@@ -133,7 +133,7 @@ OTHERS = {
 async def test_what_is_shown_is_what_was_embedded(
     http: httpx.AsyncClient, photos: str, system: System, other: str
 ) -> None:
-    """A file that holds anything else now is not shown, whatever its size and time say; nor is it called unchanged."""
+    """A file with other bytes is not shown, even with the same size and time; a conditional request gets no 304."""
     folder = system.root / photos
     folder.mkdir()
     image = folder / "red.jpg"
@@ -180,7 +180,7 @@ async def test_bytes_under_the_uri_of_another_file_are_kept(
 async def test_odd_uris_do_not_break_what_is_stored(
     http: httpx.AsyncClient, photos: str, system: System, uri: str
 ) -> None:
-    """Bytes may come under any uri, and are shown under it for ever."""
+    """Bytes may come under any uri, and can be read under it again."""
     async with grpc.aio.insecure_channel(system.ingest) as channel:
         item = ingest_pb2.Item(uri=uri, image=RED)
         stream = ingest_pb2_grpc.IngestServiceStub(channel).Ingest(

@@ -70,7 +70,7 @@ async def test_second_run_finds_all_unchanged(http: httpx.AsyncClient, photos: s
 async def test_folder_must_lie_below_the_roots(
     http: httpx.AsyncClient, photos: str, folder_name: str, status: int
 ) -> None:
-    """What is not a folder of ours never becomes a job."""
+    """A folder outside the roots is refused before a job starts."""
     response = await http.post(f"/collections/{photos}/ingest", json={"folder": folder_name})
 
     assert response.status_code == status

@@ -112,7 +112,7 @@ async def test_every_object_can_be_a_query(http: httpx.AsyncClient, name: str) -
 
 
 async def test_undecodable_image_is_unsupported(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
-    """SVG is not an image here, whatever it is called, and the next request works."""
+    """SVG is refused under any name, and the next request works."""
     status, detail = await refused(http, colours["name"], files={"image": ("q.png", b"<svg/>", "image/png")})
 
     assert status == 415

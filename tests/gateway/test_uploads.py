@@ -26,7 +26,7 @@ async def test_many_uploads_get_a_result_each(http: httpx.AsyncClient, photos: s
 
 
 async def test_upload_that_fails_wholly_is_a_problem(http: httpx.AsyncClient, photos: str) -> None:
-    """Where no image was taken, the status says why and the results ride along."""
+    """Where no image was ingested, the response is a problem that includes the results."""
     response = await http.post(f"/collections/{photos}/images", files={"file": ("broken.png", BROKEN)})
 
     assert response.status_code == 415

@@ -84,7 +84,7 @@ async def test_other_pages_may_not_write(origin: str, status: int) -> None:
 
 
 async def test_answers_set_their_own_policy_or_get_ours() -> None:
-    """The policy for strangers' images is not overwritten."""
+    """The policy for uploaded images is not overwritten."""
 
     async def own(_: Request) -> Response:
         return PlainTextResponse("ok", headers={"Content-Security-Policy": "sandbox"})

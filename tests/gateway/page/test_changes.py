@@ -1,0 +1,101 @@
+"""What people change: collections, uploads, folders and deletions."""
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.gateway.page.actions import check_layout, create_collection, open_collection, upload_of
+from tests.gateway.system import System
+from tests.support.images import encoded, plain
+
+pytestmark = pytest.mark.browser
+
+
+def test_collection_is_created_and_a_folder_ingested_with_progress(
+    page: Page, api: httpx.Client, system: System, name: str
+) -> None:
+    """From an empty collection to results, with what failed and why."""
+    folder = system.root / name
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number:02}.png").write_bytes(encoded(plain("red", (64 + number, 64))))
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff cut off")
+    (folder / "IMG_1.HEIC").write_bytes(b"")
+    create_collection(api, f"{name}_old")
+    page.goto("/")
+    page.get_by_role("button", name="New collection").click()
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Encoder").select_option("tiny")
+    check_layout(page, "create")
+    page.get_by_role("button", name="Create").click()
+    expect(page.locator(".empty")).to_contain_text(f"{name} is empty")
+
+    page.locator(".empty").get_by_role("button", name="Add images").click()
+    page.get_by_label("A folder on the server").fill(str(folder))
+    check_layout(page, "add")
+    page.get_by_role("button", name="Ingest").click()
+    card = page.locator(".progress")
+    expect(card.get_by_role("progressbar")).to_be_visible()
+    expect(card).to_contain_text("Done: 40 added, 1 not taken")
+    card.get_by_text("1 image not taken").click()
+    expect(card).to_contain_text("broken.jpg")
+    card.get_by_text("1 file left out").click()
+    expect(card).to_contain_text("HEIC files cannot be read; convert them to JPEG, PNG, WebP or TIFF. IMG_1.HEIC")
+    expect(page.locator("#collection option:checked")).to_have_text(f"{name} · 40 images")
+    expect(page.locator(".tile")).to_have_count(24)
+    check_layout(page, "ingested")
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".tile")).to_have_count(40)
+
+
+def test_folder_outside_the_roots_is_explained(page: Page, objects: str, complaints: list[str]) -> None:
+    """What the server refuses is said where people typed it."""
+    open_collection(page, objects)
+    page.get_by_role("button", name="Add images").click()
+    page.get_by_label("A folder on the server").fill("/etc")
+    page.get_by_role("button", name="Ingest").click()
+
+    expect(page.locator("#folder-error")).to_contain_text("outside the image roots")
+    assert "403" in complaints.pop()
+
+
+def test_uploads_fail_alone(page: Page, objects: str, complaints: list[str]) -> None:
+    """Of several uploads a broken one is named, the others are found."""
+    open_collection(page, objects)
+    page.get_by_role("button", name="Add images").click()
+    page.set_input_files("#upload", [upload_of("new.png", encoded(plain("red"))), upload_of("broken.png", b"<html>")])
+
+    expect(page.locator(".progress")).to_contain_text("Done: 1 added, 1 not taken")
+    expect(page.locator(".tile")).to_have_count(5)
+    assert "415" in complaints.pop()
+
+
+def test_image_is_deleted_after_a_question(page: Page, objects: str) -> None:
+    """Deleting asks first, and the image is gone from the grid."""
+    open_collection(page, objects)
+    page.get_by_role("button", name="green.png").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    question = page.locator("#confirm-dialog")
+    expect(question).to_contain_text("Its file stays")
+    question.get_by_role("button", name="Cancel").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    question.get_by_role("button", name="Delete").click()
+
+    expect(page.locator(".tile")).to_have_count(3)
+    expect(page.get_by_role("button", name="green.png")).to_have_count(0)
+
+
+def test_a_collection_that_went_is_explained(
+    page: Page, api: httpx.Client, objects: str, name: str, complaints: list[str]
+) -> None:
+    """Somebody deletes the collection that the page shows: the page says so and leads to what there is."""
+    create_collection(api, f"{name}_other")
+    open_collection(page, objects)
+    assert api.delete(f"/collections/{objects}").status_code == 204
+    page.get_by_label("Words", exact=True).fill("green")
+    expect(page.locator(".is-error")).to_contain_text(f"{objects} was deleted")
+    page.get_by_role("button", name="Show what there is").click()
+
+    expect(page.locator("#results-title")).to_contain_text("All of")
+    expect(page.locator("#collection option", has_text=f"{objects} ·")).to_have_count(0)
+    complaints.clear()

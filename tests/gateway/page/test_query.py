@@ -1,0 +1,165 @@
+"""The query panel: images, boxes, words, sketches and filters."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.gateway.page.actions import SCENES, check_layout, open_collection, upload_of
+from tests.support.images import blocks, encoded, plain
+
+pytestmark = pytest.mark.browser
+
+
+def test_upload_search_box_details_and_more_like_this(page: Page, objects: str) -> None:
+    """The whole way: an image finds, one of its objects finds better, a hit shows its facts and leads on."""
+    open_collection(page, objects)
+    check_layout(page, "browse")
+
+    page.set_input_files("#image", [upload_of("query.png", encoded(blocks(SCENES["red_and_blue"])))])
+    expect(page.locator("#boxes .box")).to_have_count(2)
+    expect(page.locator("#results-title")).to_have_text("Best matches")
+    page.get_by_role("button", name="Look for this blue").click()
+    expect(page.locator("#chips .chip", has_text="blue")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".tile .name").first).to_have_text("blue")
+    expect(page.locator(".frame .match").first).to_be_visible()
+    check_layout(page, "box")
+
+    page.locator(".tile").first.click()
+    details = page.get_by_role("dialog")
+    expect(details).to_contain_text(re.compile("480 . 360 px"))
+    expect(details).to_contain_text("north")
+    expect(details).to_contain_text("sha256:")
+    check_layout(page, "details")
+
+    opened = page.locator(".tile").first.get_attribute("title")
+    details.get_by_role("button", name="More like this").click()
+    expect(details).to_be_hidden()
+    expect(page.locator("#boxes .box").first).to_be_visible()
+    expect(page.locator(".tile")).to_have_count(3)
+    expect(page.locator(f".tile[title='{opened}']")).to_have_count(0)
+
+
+@pytest.mark.parametrize("target", ["body", ".bar", "#grid", "#query", "html"])
+def test_image_is_dropped_anywhere(page: Page, objects: str, target: str) -> None:
+    """The whole page takes an image; a browser would leave it to show the file."""
+    open_collection(page, objects)
+    page.evaluate(
+        """([target, bytes]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "query.png", { type: "image/png" }));
+            const node = document.querySelector(target);
+            for (const kind of ["dragenter", "dragover", "drop"]) {
+                const event = new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer: data });
+                node.dispatchEvent(event);
+                if (kind !== "dragenter" && !event.defaultPrevented) throw new Error(`${kind} leaves the page`);
+            }
+        }""",
+        [target, list(encoded(blocks(SCENES["green"])))],
+    )
+
+    expect(page.locator("#results-title")).to_have_text("Best matches")
+    expect(page.locator("html.over")).to_have_count(0)
+
+
+def test_dragged_box_is_looked_for(page: Page, objects: str) -> None:
+    """People may draw a box where no object was recognised."""
+    open_collection(page, objects)
+    page.set_input_files("#image", [upload_of("query.png", encoded(blocks(SCENES["red_and_blue"])))])
+    expect(page.locator("#boxes .box")).to_have_count(2)
+    frame = page.locator("#boxes").bounding_box()
+    assert frame is not None
+    with page.expect_response("**/search"):
+        page.mouse.move(frame["x"] + 0.05 * frame["width"], frame["y"] + 0.05 * frame["height"])
+        page.mouse.down()
+        page.mouse.move(frame["x"] + 0.45 * frame["width"], frame["y"] + 0.55 * frame["height"], steps=5)
+        page.mouse.up()
+
+    expect(page.locator(".box.custom")).to_be_visible()
+    expect(page.locator("#chips .chip[aria-pressed=true]")).to_have_count(0)
+    expect(page.locator(".tile .name").first).to_have_text("red")
+
+
+def test_words_find_where_an_encoder_reads_them(page: Page, objects: str) -> None:
+    """The text field stands there for a space with a text encoder."""
+    open_collection(page, objects)
+    page.get_by_label("Words", exact=True).fill("green")
+
+    expect(page.locator("#results-title")).to_have_text("Best matches")
+    expect(page.locator(".tile .name").first).to_have_text("green")
+
+
+def test_drawn_sketch_is_looked_for(page: Page, objects: str) -> None:
+    """A drawing asks when the pen rests; words and sketch are one query; without strokes words stand alone."""
+    open_collection(page, objects)
+    page.get_by_text("Draw a sketch").click()
+    with page.expect_response("**/search") as answered:
+        _stroke(page, (0.2, 0.7), (0.8, 0.7))
+    assert answered.value.ok
+    expect(page.locator("#results-title")).to_have_text("Best matches")
+
+    _stroke(page, (0.3, 0.7), (0.5, 0.3), (0.7, 0.7))
+    page.get_by_label("Words", exact=True).fill("green")
+    expect(page.locator("#balance-field")).to_be_visible()
+    # The tiny encoder sees mean colours: between white paper and green lie yellow, then green.
+    expect(page.locator(".tile .name").nth(1)).to_have_text("green")
+    expect(page.locator(".tile .name").first).to_have_text("yellow")
+    expect(page.locator("#balance-seen")).to_have_text("More sketch")
+    check_layout(page, "sketch")
+
+    for _ in range(2):
+        page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("button", name="Wipe")).to_be_disabled()
+    expect(page.locator(".tile .name").first).to_have_text("green")
+    page.get_by_label("Words", exact=True).fill("")
+    expect(page.locator("#results-title")).to_have_text(f"All of {objects}")
+
+
+def _stroke(page: Page, *points: tuple[float, float]) -> None:
+    """Draws through points in normalized coordinates of the board."""
+    frame = page.locator("#board").bounding_box()
+    assert frame is not None
+    pixels = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in points]
+    page.mouse.move(*pixels[0])
+    page.mouse.down()
+    for pixel in pixels[1:]:
+        page.mouse.move(*pixel, steps=4)
+    page.mouse.up()
+
+
+def test_unreadable_image_is_explained(page: Page, objects: str, complaints: list[str]) -> None:
+    """A page renamed to an image gets one clear sentence, and the next image works."""
+    open_collection(page, objects)
+    page.set_input_files("#image", [upload_of("query.png", b"<html></html>")])
+    expect(page.locator(".is-error")).to_contain_text("This image cannot be read")
+    check_layout(page, "unreadable")
+    complaints.clear()
+
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator(".tile")).to_have_count(4)
+
+
+def test_a_wrong_filter_is_named(page: Page, objects: str, complaints: list[str]) -> None:
+    """A sentence about a filter says that it is about the filter."""
+    open_collection(page, objects)
+    page.get_by_text("Options").click()
+    page.get_by_label("Only images whose metadata match").fill("year >")
+    page.keyboard.press("Enter")
+
+    expect(page.locator(".is-error")).to_contain_text("Filter: expected a quoted text")
+    complaints.clear()
+
+
+def test_all_copies_are_counted(page: Page, objects: str) -> None:
+    """A hit names a hundred copies, and the page says how many there are."""
+    open_collection(page, objects)
+
+    def answer(route: Route) -> None:
+        hit = {"image_id": "0" * 32, "uri": "a.png", "score": 1, "copies": ["b.png"], "copy_count": 1200}
+        route.fulfill(json={"hits": [hit], "warnings": [], "timings": {"total_ms": 1}})
+
+    page.route("**/search", answer)
+    page.route("**/images/000*/**", lambda route: route.fulfill(body=encoded(plain("red"))))
+    page.get_by_label("Words", exact=True).fill("green")
+
+    expect(page.locator(".tile .copies")).to_have_text("+1,200 copies")
