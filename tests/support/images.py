@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from domain.box import Box
@@ -54,6 +55,12 @@ def corners(size: tuple[int, int] = (96, 64)) -> Image.Image:
     return blocks(
         {"red": (0, 0, 0.5, 0.5), "green": (0.5, 0, 1, 0.5), "blue": (0, 0.5, 0.5, 1), "yellow": (0.5, 0.5, 1, 1)}, size
     )
+
+
+def quarters(pixels: np.ndarray) -> list[tuple[int, int, int]]:
+    """Sample the colours in the middle of the four quarters, left to right, top to bottom."""
+    height_px, width_px = pixels.shape[:2]
+    return [tuple(pixels[height_px * y // 4, width_px * x // 4].tolist()) for y in (1, 3) for x in (1, 3)]
 
 
 def drawing(size: tuple[int, int] = (64, 64)) -> Image.Image:

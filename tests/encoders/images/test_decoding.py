@@ -1,31 +1,23 @@
 import numpy as np
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageCms
 
-from domain.box import Box
-from encoders.bundle import Preprocessing, Resize
 from encoders.errors import InvalidContent
-from encoders.images.decoding import decode, probe
-from encoders.images.resizing import crop, enough_px, is_blank, resize
+from encoders.images.decoding import DECODER_REVISION, decode, decodes_alike, probe
 from tests.support.images import (
     COLOURS,
     HOSTILE,
-    blocks,
     corners,
     drawing,
     encoded,
     plain,
+    quarters,
     turned,
     without_adobe_marker,
 )
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-
-
-def quarters(pixels: np.ndarray) -> list[tuple[int, int, int]]:
-    """The colours in the middle of the four quarters, left to right, top to bottom."""
-    height_px, width_px = pixels.shape[:2]
-    return [tuple(pixels[height_px * y // 4, width_px * x // 4].tolist()) for y in (1, 3) for x in (1, 3)]
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def assert_shows_corners(pixels: np.ndarray, tolerance: int = 6) -> None:
@@ -158,67 +150,16 @@ def test_large_jpeg_is_decoded_at_a_fraction() -> None:
     assert_shows_corners(image.pixels)
 
 
-def test_a_small_region_keeps_its_pixels() -> None:
-    """The smaller the region, the more of the whole image must be decoded."""
-    header = probe(encoded(plain(size=(2000, 1000))))
-
-    assert enough_px(header, [None], Preprocessing(size=(224, 224))) == (224, 224)
-    assert enough_px(header, [None, (0.5, 0, 0.75, 0.5)], Preprocessing(size=(224, 224))) == (896, 448)
-
-
-@pytest.mark.parametrize(
-    "box",
-    [(float("nan"), 0, 1, 1), (0.5, 0, 0.5, 1), (0.6, 0, 0.4, 1), (-0.1, 0, 1, 1), (0, 0, 1, 1.01), (0, 0.9, 1, 0.1)],
-)
-def test_impossible_regions_are_refused(box: Box) -> None:
-    """A region is a rectangle inside the image."""
-    with pytest.raises(InvalidContent, match="region"):
-        crop(np.zeros((10, 10, 3), dtype=np.uint8), box)
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_profile_is_found_in_the_header(file_format: str) -> None:
+    """Every format that can carry a profile tells whether it does, also where the pixels are cut off."""
+    with_profile = encoded(plain("red"), file_format, icc_profile=PROFILE)
+    assert decodes_alike(encoded(plain("red"), file_format), DECODER_REVISION - 1)
+    assert not decodes_alike(with_profile, DECODER_REVISION - 1)
+    assert decodes_alike(with_profile, DECODER_REVISION)
 
 
-def test_regions_are_cut_in_upright_coordinates() -> None:
-    """The upper right quarter is green however the image is stored; the tiniest region has a pixel."""
-    pixels = decode(turned(corners(), 8)).pixels
-
-    assert np.abs(np.asarray(quarters(crop(pixels, (0.5, 0, 1, 0.5)))) - COLOURS["green"]).max() < 6
-    assert crop(pixels, (0.999999, 0.999999, 1, 1)).shape == (1, 1, 3)
-
-
-def test_resizing_is_pillows() -> None:
-    """The published results of a model hold, because resizing is Pillow's antialiased bilinear, byte for byte."""
-    noise = np.random.default_rng(1).integers(0, 256, (300, 200, 3), dtype=np.uint8)
-
-    resized = resize(noise, Preprocessing(size=(64, 48)))
-
-    assert np.array_equal(resized, np.asarray(Image.fromarray(noise).resize((64, 48), Image.Resampling.BILINEAR)))
-
-
-@pytest.mark.parametrize(
-    ("how", "left", "middle"),
-    [("squash", "red", "red"), ("letterbox", "black", "red"), ("shortest_crop", "red", "red")],
-)
-def test_each_way_of_resizing_fills_the_input(how: Resize, left: str, middle: str) -> None:
-    """Squash and crop fill the input, letterbox pads a portrait at its sides."""
-    preprocessing = Preprocessing(size=(32, 32), resize=how, fill=(0, 0, 0))
-
-    resized = resize(decode(encoded(plain("red", size=(50, 100)))).pixels, preprocessing)
-
-    assert resized.shape == (32, 32, 3)
-    assert resized[16, 0].tolist() == list(COLOURS[left])
-    assert resized[16, 16].tolist() == list(COLOURS[middle])
-
-
-def test_cropping_keeps_the_middle() -> None:
-    """The middle of the longer side stays, as torchvision's Resize and CenterCrop keep it."""
-    image = blocks({"red": (0.25, 0, 0.75, 1)}, size=(400, 200))
-
-    resized = resize(np.asarray(image), Preprocessing(size=(32, 32), resize="shortest_crop", shorter_side_px=36))
-
-    assert (resized == COLOURS["red"]).all()
-
-
-def test_blank_drawings_differ_from_strokes() -> None:
-    """One thin stroke is enough."""
-    assert is_blank(decode(encoded(Image.new("RGBA", (32, 32), (0, 0, 0, 0)))).pixels)
-    assert is_blank(np.full((32, 32, 3), 250, dtype=np.uint8))
-    assert not is_blank(decode(encoded(drawing())).pixels)
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"<svg/>", bytes(100)])
+def test_what_is_not_an_image_has_no_profile(data: bytes) -> None:
+    """Broken bytes are not an error here: the decoder says what is wrong with them."""
+    assert decodes_alike(data, 1)
