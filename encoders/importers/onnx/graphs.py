@@ -56,6 +56,9 @@ def open_batch(model: ModelProto, batch: int) -> ModelProto:
     opened.CopyFrom(model)
     constants = dict(_constants(opened.graph))
     for node in opened.graph.node:
+        if node.op_type == "Constant" and node.output[0] in constants:
+            # These names are part of the bundle's file, so of the hash that names its space: they must stay as they are.
+            constants[node.output[0]].name = node.output[0]
         if node.op_type != "Reshape" or len(node.input) != 2 or node.input[1] not in constants:
             continue
         target = constants[node.input[1]]
