@@ -52,21 +52,17 @@ class Definitions:
             raise NotFound(f"the collection {collection.name} was deleted")
 
     async def with_rebuild(
-        self,
-        name: str,
-        call: Callable[Concatenate[Collection, _P], Awaitable[_T]],
-        *args: _P.args,
-        **options: _P.kwargs,
+        self, name: str, call: Callable[Concatenate[Collection, _P], Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Await `call(collection, *args, **options)`; where Redis lost the collection, rebuild it and call once more."""
+        """Await `call(collection, *args, **kwargs)`; where Redis lost the collection, rebuild it and call once more."""
         try:
-            return await call(await self.get(name), *args, **options)
+            return await call(await self.get(name), *args, **kwargs)
         except CatalogLost:
             # The cached definition may be old and the catalog right: what is rebuilt is the collection of now.
             collection = await self.fresh(name)
         await self._recovery.rebuild(collection)
         try:
-            return await call(collection, *args, **options)
+            return await call(collection, *args, **kwargs)
         except CatalogLost as error:
             await self.fresh(name)  # NotFound where it was dropped meanwhile
             raise Unavailable(f"Redis lost {name} while it was being rebuilt; try again") from error

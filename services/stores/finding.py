@@ -78,10 +78,7 @@ class Finder:
         )
 
     async def _round(self, search: _Search, fetched: int) -> tuple[list[Hit], float, bool]:
-        """Search for `fetched` rows and rank those whose version lives.
-
-        The hits, the score above which none is missing, and whether an image changed between the two questions.
-        """
+        """Hits among `fetched` rows, the score above which none is missing, and whether an image changed meanwhile."""
         collection, query = search.collection, search.query
         start_s = time.perf_counter()
         answers = await self._rows.nearest(

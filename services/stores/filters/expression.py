@@ -24,7 +24,7 @@ class Engine(StrEnum):
     SERVER = "Milvus"
 
 
-TEXT, NUMBER, TRUTH, OTHER = "text", "number", "truth", "other"
+TEXT, NUMBER, TRUTH, OTHER = _KINDS = ("text", "number", "truth", "other")
 
 _ITSELF = "="  # the key in `kinds` under which an object or a list tells its own kind
 _LISTED = 1
@@ -76,15 +76,12 @@ def _item_key(item: Value) -> str:
 
 
 def joined(word: str, terms: Sequence[str], *, negated: bool = False) -> str:
-    """Terms joined with `and` or `or`, by De Morgan's law with the other word where the terms are negated.
-
-    They become a balanced tree, because both engines refuse long chains or are slow with them.
-    """
+    """Terms joined with `and` or `or`, where they are negated with the other word (De Morgan)."""
     if len(terms) == 1:
         return terms[0]
     if negated:
         word = "or" if word == "and" else "and"
-    middle = len(terms) // 2
+    middle = len(terms) // 2  # a balanced tree: both engines refuse long chains or are slow with them
     return f"({joined(word, terms[:middle])} {word} {joined(word, terms[middle:])})"
 
 
@@ -131,26 +128,26 @@ class _Writer:
             case "exists":
                 return self._exists(field, negated=negated)
             case _:
-                [value] = values
-                sign = _OPPOSITE[operator] if negated else operator
-                term = f"{_operand(field, value)} {sign} {self._literal(value)}"
-                return _or_of_another_kind(field, value, term) if negated else term
+                return self._order(field, operator, values[0], negated=negated)
+
+    def _order(self, field: Field, operator: str, value: Value, *, negated: bool) -> str:
+        """A comparison; its opposite holds also for a value of another kind, which cannot be ordered."""
+        sign = _OPPOSITE[operator] if negated else operator
+        term = f"{_operand(field, value)} {sign} {self._literal(value)}"
+        return f"({_kinds(field)} != '{_kind(value)}' or {term})" if negated and not field.is_built_in else term
 
     def _exists(self, field: Field, *, negated: bool) -> str:
         if field.is_built_in:
             return _NEVER if negated else _ALWAYS
         word, operator, join = ("not in", "!=", "and") if negated else ("in", "==", "or")
-        value = f"{_kinds(field)} {word} ['{TEXT}', '{NUMBER}', '{TRUTH}', '{OTHER}']"
+        value = f"{_kinds(field)} {word} {list(_KINDS)}"
         return f"({value} {join} {_kinds(field)}[\"{_ITSELF}\"] {operator} '{OTHER}')"
 
     def _membership(self, field: Field, values: Sequence[Value], *, negated: bool) -> str:
         """One list for each kind of value: engines want lists of one type."""
         word = "not in" if negated else "in"
-        terms = []
-        for kind in (TEXT, NUMBER, TRUTH):
-            alike = [form for value in values if _kind(value) == kind for form in _forms(value)]
-            if alike:
-                terms.append(f"{_operand(field, alike[0])} {word} [{self._list(field, alike)}]")
+        kinds = [[form for value in values if _kind(value) == kind for form in _forms(value)] for kind in _KINDS]
+        terms = [f"{_operand(field, alike[0])} {word} [{self._list(field, alike)}]" for alike in kinds if alike]
         return joined("or", terms, negated=negated)
 
     def _list(self, field: Field, values: Sequence[Value]) -> str:
@@ -161,13 +158,10 @@ class _Writer:
 
     def _prefix(self, field: Field, prefix: str, *, negated: bool) -> str:
         """A range instead of `like`, in which `_` is a wildcard on one engine and a character on another."""
-        operand = _operand(field, prefix)
-        successor = _successor(prefix)
-        bounds = [f"{operand} {'<' if negated else '>='} {self._literal(prefix)}"]
-        if successor:
-            bounds.append(f"{operand} {'>=' if negated else '<'} {self._literal(successor)}")
-        term = joined("and", bounds, negated=negated)
-        return _or_of_another_kind(field, prefix, term) if negated else term
+        bounds = [self._order(field, ">=", prefix, negated=negated)]
+        if successor := _successor(prefix):
+            bounds.append(self._order(field, "<", successor, negated=negated))
+        return joined("and", bounds, negated=negated)
 
     def _has(self, field: Field, value: Value, *, negated: bool) -> str:
         """`json_contains`, which finds a number only in the form, integer or not, in which it was stored."""
@@ -189,11 +183,6 @@ class _Writer:
         if isinstance(value, bool):
             return "true" if value else "false"
         return repr(value)
-
-
-def _or_of_another_kind(field: Field, value: Value, term: str) -> str:
-    """The opposite of an order holds also for what cannot be ordered."""
-    return term if field.is_built_in else f"({_kinds(field)} != '{_kind(value)}' or {term})"
 
 
 def _operand(field: Field, value: Value) -> str:

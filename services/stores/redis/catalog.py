@@ -62,10 +62,7 @@ class RedisCatalog:
     async def begin(
         self, collection: Collection, drafts: Sequence[Draft], *, token: str, lease_s: float, deadline: Deadline
     ) -> dict[str, Begun | PutResult]:
-        """Note versions that are about to be written, by image_id; those that need no write, or may not, have a result.
-
-        The same token begins the same version again.
-        """
+        """Note versions that are about to be written, by image_id, or the results of those that are not to be written."""
         arguments = {draft.record.image_id: _draft_arguments(draft) for draft in drafts}
         calls = _on_images(collection, scripts.BEGIN, arguments, round(lease_s * 1000), token)
         answers = await self._shards.run(calls, deadline)

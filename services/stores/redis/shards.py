@@ -71,25 +71,33 @@ class RedisShards:
         try:
             async with asyncio.timeout(deadline.left_s()):
                 answers = await self._pipeline(map(_by_sha1, commands)).execute(raise_on_error=False)
-                unknown = [call for call, answer in zip(commands, answers, strict=True) if _is_unknown(answer)]
-                if unknown:
-                    # Redis forgets its scripts when it restarts or fails over, and on SCRIPT FLUSH. EVAL runs a script
-                    # and keeps it; unlike SCRIPT LOAD it has keys, by which a proxy finds the right server.
-                    again = await self._pipeline(map(_by_text, unknown)).execute(raise_on_error=False)
-                    answers = [again.pop(0) if _is_unknown(answer) else answer for answer in answers]
-            _raise_first_error(answers)
+                if any(isinstance(answer, NoScriptError) for answer in answers):
+                    answers = await self._load_scripts(commands, answers)
         except RedisError as error:
-            if isinstance(error, ResponseError) and "LOST" in str(error):
-                raise CatalogLost from error
-            self._log.failed(error)
-            raise Unavailable(_AWAY) from error
+            answers = [error]
         except TimeoutError as error:
             self._log.failed(error)
-            raise DeadlineExceeded(
-                "Redis did not answer in time; allow more time, or check the Redis server"
-            ) from error
+            late = "Redis did not answer in time; allow more time, or check the Redis server"
+            raise DeadlineExceeded(late) from error
+        for answer in answers:
+            if isinstance(answer, ResponseError) and "LOST" in str(answer):
+                raise CatalogLost from answer
+            if isinstance(answer, RedisError):
+                self._log.failed(answer)
+                raise Unavailable(_AWAY) from answer
         self._log.answered()
         return answers
+
+    async def _load_scripts(self, commands: list[Command], answers: list[Any]) -> list[Any]:
+        """The answers, also of the scripts that Redis did not know: it forgets them at a restart and on SCRIPT FLUSH.
+
+        EVAL runs a script and keeps it; unlike SCRIPT LOAD it has keys, by which a proxy finds the right server.
+        """
+        unknown = [
+            command for command, answer in zip(commands, answers, strict=True) if isinstance(answer, NoScriptError)
+        ]
+        loaded = iter(await self._pipeline(map(_by_text, unknown)).execute(raise_on_error=False))
+        return [next(loaded) if isinstance(answer, NoScriptError) else answer for answer in answers]
 
     def _pipeline(self, commands: Iterable[Command]) -> Pipeline:
         pipeline = self._redis.pipeline(transaction=False)
@@ -125,13 +133,3 @@ def _by_sha1(command: Command) -> Command:
 def _by_text(command: Command) -> Command:
     script, *rest = command
     return ("EVAL", script.text, *rest)
-
-
-def _is_unknown(answer: Any) -> bool:
-    return isinstance(answer, NoScriptError)
-
-
-def _raise_first_error(answers: Iterable[Any]) -> None:
-    for answer in answers:
-        if isinstance(answer, RedisError):
-            raise answer
