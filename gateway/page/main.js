@@ -1,10 +1,10 @@
 // The page: the current collection, and the wiring of query, results and dialogs.
 
-import { Adding } from "./adding.js";
+import { AddDialog } from "./add-dialog.js";
 import * as api from "./api.js";
-import { confirmed } from "./confirm.js";
-import { Creating } from "./creating.js";
-import { Details } from "./details.js";
+import { confirmed } from "./confirm-dialog.js";
+import { CreateDialog } from "./create-dialog.js";
+import { DetailsDialog } from "./details-dialog.js";
 import { announce, byId, count, el } from "./elements.js";
 import { QueryPanel } from "./query.js";
 import { Results } from "./results.js";
@@ -18,13 +18,13 @@ class Page {
     this.current = null;
     this.query = { isEmpty: true, filter: "", limit: 24 };
     this.running = new AbortController();
-    this.results = new Results({ onOpen: (hit) => this.details.open(this.current.name, hit), onMore: () => this.#run({ isNextPage: true }) });
-    this.details = new Details({
+    this.results = new Results({ onOpen: (hit) => this.detailsDialog.open(this.current.name, hit), onMore: () => this.#run({ isNextPage: true }) });
+    this.detailsDialog = new DetailsDialog({
       onSimilar: (imageId) => this.#searchSimilar(imageId),
       onDeleted: () => this.#refresh(),
     });
-    this.creating = new Creating((created) => this.#refresh(created.name));
-    this.adding = new Adding((collection, isAtEnd) => this.#added(collection, isAtEnd));
+    this.createDialog = new CreateDialog((created) => this.#refresh(created.name));
+    this.addDialog = new AddDialog((collection, isAtEnd) => this.#added(collection, isAtEnd));
     this.panel = new QueryPanel((query) => {
       this.query = query;
       if (this.current) this.#run();
@@ -35,14 +35,14 @@ class Page {
   async start() {
     this.results.showLoading();
     await this.#refresh(named(location.hash));
-    await this.adding.resume().catch(() => null);
+    await this.addDialog.resume().catch(() => null);
   }
 
   #listen() {
     byId("collection").addEventListener("change", (event) => this.#choose(event.target.value));
     addEventListener("hashchange", () => this.#choose(named(location.hash)));
     byId("new-collection").addEventListener("click", () => this.#create());
-    byId("add").addEventListener("click", () => this.adding.open(this.current.name));
+    byId("add").addEventListener("click", () => this.addDialog.open(this.current.name));
     byId("delete-collection").addEventListener("click", () => this.#deleteCollection());
   }
 
@@ -106,7 +106,7 @@ class Page {
   async #create() {
     try {
       this.served = await api.capabilities();
-      this.creating.open(this.served);
+      this.createDialog.open(this.served);
     } catch (error) {
       this.#showProblem(error, () => this.#create());
     }
@@ -212,7 +212,7 @@ class Page {
     return {
       title: `${this.current.name} is empty`,
       text: "Add a folder of images, or upload a few.",
-      actions: [["Add images", () => this.adding.open(this.current.name)]],
+      actions: [["Add images", () => this.addDialog.open(this.current.name)]],
     };
   }
 

@@ -6,7 +6,7 @@ import { ProgressCard } from "./progress.js";
 
 const UPLOADS_AT_ONCE = 3;
 
-export class Adding {
+export class AddDialog {
   /** `onAdded(collection, isAtEnd)` is called now and then while images are ingested, and at the end. */
   constructor(onAdded) {
     this.onAdded = onAdded;

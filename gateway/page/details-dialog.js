@@ -1,11 +1,11 @@
 // The dialog with one image: its facts, and actions on it.
 
 import * as api from "./api.js";
-import { confirmed } from "./confirm.js";
+import { confirmed } from "./confirm-dialog.js";
 import { announce, byId, closable, count, el, position } from "./elements.js";
 import { nameOf } from "./results.js";
 
-export class Details {
+export class DetailsDialog {
   /** `onSimilar(imageId)` searches for similar images, `onDeleted(imageId)` is called after a deletion. */
   constructor({ onSimilar, onDeleted }) {
     this.onSimilar = onSimilar;

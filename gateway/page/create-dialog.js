@@ -5,7 +5,7 @@ import { byId, closable, el } from "./elements.js";
 
 const NAME = /^[a-z][a-z0-9_]{0,62}$/;
 
-export class Creating {
+export class CreateDialog {
   /** `onCreated(collection)` is called with the new collection. */
   constructor(onCreated) {
     this.onCreated = onCreated;
