@@ -16,7 +16,7 @@ def embed(bundle: Bundle, inputs: Sequence[ModelInput]) -> NDArray[np.float32]:
     session = EmbeddingSession(bundle)
     embeddings = []
     for start in range(0, len(inputs), BATCH):
-        for answer in session.run(inputs[start : start + BATCH]).answers:
+        for answer in session.run(inputs[start : start + BATCH]).results:
             if isinstance(answer, Exception):
                 raise answer
             embeddings.append(answer)

@@ -18,7 +18,7 @@ Embedding: TypeAlias = NDArray[np.float32]
 ModelInput: TypeAlias = NDArray[Any]
 """One input of a batch: pixels (H, W, 3) uint8, or tokens (T,) int64."""
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 # A CPU gains little from larger batches, and trying them would make the start slow.
 _LARGEST_TRIED_ON_CPU = 32
@@ -36,14 +36,14 @@ class RawDetections:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchAnswer(Generic[Answer]):
-    """One answer or error for each input of a batch, in order, and the seconds that the model computed."""
+class BatchResult(Generic[Result]):
+    """One result or error for each input of a batch, in order, and the seconds that the model computed."""
 
-    answers: Sequence[Answer | ModelError]
+    results: Sequence[Result | ModelError]
     infer_s: float
 
 
-class Session(ABC, Generic[Answer]):
+class Session(ABC, Generic[Result]):
     """What both kinds of session share: batches of 1 to `largest_batch` inputs, each size run before the first request.
 
     `short_batch` inputs run in little more time than one does.
@@ -78,17 +78,17 @@ class Session(ABC, Generic[Answer]):
             self._try(size)
         self.short_batch = short_batch({size: min(timed(self._try, size) for _ in range(2)) for size in sizes})
 
-    def run(self, items: Sequence[ModelInput]) -> BatchAnswer[Answer]:
+    def run(self, items: Sequence[ModelInput]) -> BatchResult[Result]:
         """Run one batch; `ModelError` where the whole run fails."""
         count = len(items)
-        # Copies of the last input fill the bucket. Models treat inputs independently, so they change no answer.
+        # Copies of the last input fill the bucket. Models treat inputs independently, so they change no result.
         padding = [items[-1]] * (self._bucket(count) - count)
         outputs, infer_s = self.graph.compute(_feeds(self.bundle, [*items, *padding]))
-        return BatchAnswer(self._answers([output[:count] for output in outputs]), infer_s)
+        return BatchResult(self._split([output[:count] for output in outputs]), infer_s)
 
     @abstractmethod
-    def _answers(self, outputs: list[NDArray[np.float32]]) -> Sequence[Answer | ModelError]:
-        """Split a batch's outputs into one answer for each input."""
+    def _split(self, outputs: list[NDArray[np.float32]]) -> Sequence[Result | ModelError]:
+        """Split a batch's outputs into one result for each input."""
 
     @abstractmethod
     def _expected_shapes(self, count: int) -> list[tuple[int | None, ...]]:
@@ -118,7 +118,7 @@ class EmbeddingSession(Session[Embedding]):
 
     outputs = ("embedding",)
 
-    def _answers(self, outputs: list[NDArray[np.float32]]) -> Sequence[Embedding | ModelError]:
+    def _split(self, outputs: list[NDArray[np.float32]]) -> Sequence[Embedding | ModelError]:
         raw = outputs[0].astype(np.float32, copy=False)
         # A bundle's graph normalises already; in fp16 and int8 the lengths come out only roughly 1.
         lengths = np.linalg.norm(raw, axis=1, keepdims=True)
@@ -135,11 +135,11 @@ class EmbeddingSession(Session[Embedding]):
 
 
 class DetectorSession(Session[RawDetections]):
-    """A bundle that finds objects; `encoders.serving.detection` turns its raw answer into a list of them."""
+    """A bundle that finds objects; `encoders.serving.detection` turns its raw outputs into a list of them."""
 
     outputs = ("boxes", "scores")
 
-    def _answers(self, outputs: list[NDArray[np.float32]]) -> Sequence[RawDetections | ModelError]:
+    def _split(self, outputs: list[NDArray[np.float32]]) -> Sequence[RawDetections | ModelError]:
         return [RawDetections(boxes, scores) for boxes, scores in zip(*outputs, strict=True)]
 
     def _expected_shapes(self, count: int) -> list[tuple[int | None, ...]]:

@@ -138,7 +138,7 @@ class Batcher(Generic[Answer]):
     def _run(self, batch: list[QueuedInput[Answer]]) -> None:
         taken_s = time.perf_counter()
         ran = self._session.run([queued.model_input for queued in batch])
-        for queued, answer in zip(batch, ran.answers, strict=True):
+        for queued, answer in zip(batch, ran.results, strict=True):
             # The timings come first: the outcome may wake the caller, which reads them.
             queued.call.note(queue_s=taken_s - queued.since_s, infer_s=ran.infer_s, batch_size=len(batch))
             queued.call.settle(queued.position, answer)

@@ -28,8 +28,8 @@ def write_small_realdata(folder: Path) -> Path:
 def _write_grocery(folder: Path, split: str, images: Sequence[Image.Image]) -> None:
     (folder / split).mkdir(parents=True)
     lines = []
-    for number, picture in enumerate(images):
-        picture.save(folder / split / f"{number}.jpg")
+    for number, image in enumerate(images):
+        image.save(folder / split / f"{number}.jpg")
         lines.append(f"{split}/{number}.jpg, {number // 2}, {number // 4}")
     (folder / f"{split}.txt").write_text("\n".join(lines), encoding="utf-8")
 

@@ -97,7 +97,7 @@ async def create(
     detector: str = "",
     index: str = "",
 ) -> ingest_pb2.Collection:
-    """A new collection of the bundle `tiny`, unless told otherwise."""
+    """A new collection of the bundle `tiny`, by default."""
     mode = ingest_pb2.COLLECTION_MODE_OBJECTS if objects else ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE
     collection = ingest_pb2.Collection(name=name, encoder=encoder, mode=mode, detector=detector, index=index)
     return (await ingest.CreateCollection(ingest_pb2.CreateCollectionRequest(collection=collection))).collection

@@ -133,7 +133,7 @@ def test_every_precision_is_served(tmp_path: Path) -> None:
         session.warm_up()
         assert session.graph.precision == (precision or "fp32")
         for count in (1, 5):
-            served = np.stack([np.asarray(answer) for answer in session.run(list(rows[:count])).answers])
+            served = np.stack([np.asarray(answer) for answer in session.run(list(rows[:count])).results])
             assert (served * trained[:count]).sum(axis=1).min() >= least
         figures = gated.figures[precision or "fp32"]
         assert figures["like_torch"] == 1.0

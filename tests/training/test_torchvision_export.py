@@ -55,7 +55,7 @@ def test_imported_network_embeds_as_torchvision_does(tmp_path: Path, network: nn
     assert bundle.preprocessing is not None
     assert (bundle.preprocessing.size, bundle.preprocessing.shorter_side_px) == ((224, 224), 256)
     image = corners((400, 300))
-    embedding = EmbeddingSession(bundle).run([resize(decode(encoded(image)).pixels, bundle.preprocessing)]).answers[0]
+    embedding = EmbeddingSession(bundle).run([resize(decode(encoded(image)).pixels, bundle.preprocessing)]).results[0]
     cosine = np.asarray(embedding) @ _embedding(network, image)
     assert cosine > 0.999
 

@@ -143,7 +143,7 @@ def _embed(bundle: Bundle, cuts: Sequence[Cut], threads: int, *, stream: int) ->
         image = cut.image.open()
         views = [_view(image, rng, bundle.image_preprocessing) for _ in range(cut.views)]
         embeddings = []
-        for answer in session.run(views).answers:
+        for answer in session.run(views).results:
             if isinstance(answer, ModelError):
                 raise answer
             embeddings.append(answer)

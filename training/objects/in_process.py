@@ -28,7 +28,7 @@ class InProcess:
         """The objects of an image, best first."""
         opened, preprocessing = open_image(image), self._detector.bundle.image_preprocessing
         decoded = opened.decode(enough_px=enough_px(opened.header, [None], preprocessing))
-        (raw,) = self._detector.run([resize(decoded.pixels, preprocessing)]).answers
+        (raw,) = self._detector.run([resize(decoded.pixels, preprocessing)]).results
         assert isinstance(raw, RawDetections), raw
         return postprocess(
             raw,
@@ -59,7 +59,7 @@ class InProcess:
         inputs = [resize(crop(pixels, box), preprocessing) for box in boxes]
         embeddings = list[NDArray[np.float32]]()
         for start in range(0, len(inputs), BATCH):
-            for answer in self._encoder.run(inputs[start : start + BATCH]).answers:
+            for answer in self._encoder.run(inputs[start : start + BATCH]).results:
                 assert isinstance(answer, np.ndarray), answer
                 embeddings.append(answer)
         return np.stack(embeddings)

@@ -69,7 +69,7 @@ def test_mobilenet_computes_what_the_plain_model_computes(mobilenet: Bundle) -> 
         pixels = prepared(mobilenet, path)
         floats = ((pixels.astype(np.float32) - 127.5) / 127.5).transpose(2, 0, 1)[None]
         expected = plain.run(["embedding"], {"image": floats})[0][0]
-        embedding = np.asarray(session.run([pixels]).answers[0])
+        embedding = np.asarray(session.run([pixels]).results[0])
         assert embedding @ expected / np.linalg.norm(expected) >= 0.9999
         assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
 
@@ -78,7 +78,7 @@ def test_mobilenet_finds_groceries_as_well_as_it_should(mobilenet: Bundle) -> No
     """Each photo against all others, fine classes: P@1 .902, R@5 .963, mAP .701."""
     photos = list(grocery())
     session = EmbeddingSession(mobilenet)
-    embeddings = np.stack([np.asarray(session.run([prepared(mobilenet, path)]).answers[0]) for path, _ in photos])
+    embeddings = np.stack([np.asarray(session.run([prepared(mobilenet, path)]).results[0]) for path, _ in photos])
     classes = np.array([fine for _, fine in photos])
 
     scores = embeddings @ embeddings.T
@@ -101,7 +101,7 @@ def test_detector_finds_what_an_independent_reader_finds(detector: Bundle, photo
     image = decode((DETECTOR / f"{photo}.jpg").read_bytes())
     height_px, width_px = image.pixels.shape[:2]
     assert detector.preprocessing is not None
-    answer = DetectorSession(detector).run([resize(image.pixels, detector.preprocessing)]).answers[0]
+    answer = DetectorSession(detector).run([resize(image.pixels, detector.preprocessing)]).results[0]
     assert isinstance(answer, RawDetections)
 
     found = postprocess(
@@ -131,7 +131,7 @@ def test_original_networks_build_load_and_run(tmp_path: Path, name: str) -> None
         weights, cfg=cfg, name=name, labels=read_labels(DETECTOR / "coco.names"), out=tmp_path / "models"
     )
 
-    answer = DetectorSession(bundle).run([np.zeros((96, 96, 3), np.uint8)]).answers[0]
+    answer = DetectorSession(bundle).run([np.zeros((96, 96, 3), np.uint8)]).results[0]
     assert isinstance(answer, RawDetections)
     cells = 3**2 + 6**2 + (0 if name == "yolov3-tiny" else 12**2)
     assert answer.boxes.shape == (3 * cells, 4)

@@ -60,10 +60,10 @@ def test_embeddings_have_unit_length_and_no_neighbours(tmp_path: Path) -> None:
     items = images(7)
 
     together = session.run(items)
-    alone = [session.run([item]).answers[0] for item in items]
+    alone = [session.run([item]).results[0] for item in items]
 
     assert together.infer_s > 0
-    for embedding, single in zip(together.answers, alone, strict=True):
+    for embedding, single in zip(together.results, alone, strict=True):
         assert isinstance(embedding, np.ndarray)
         assert isinstance(single, np.ndarray)
         assert embedding.dtype == np.float32
@@ -76,7 +76,7 @@ def test_texts_of_any_length_share_a_batch(tmp_path: Path) -> None:
     session = EmbeddingSession(tiny_text_bundle(tmp_path), CPU)
     short, long = np.asarray([1]), np.asarray([1, 2, 3, 4, 5])
 
-    (padded, _), (alone,) = session.run([short, long]).answers, session.run([short]).answers
+    (padded, _), (alone,) = session.run([short, long]).results, session.run([short]).results
 
     assert isinstance(padded, np.ndarray)
     assert isinstance(alone, np.ndarray)
@@ -88,9 +88,9 @@ def test_embeddings_without_direction_are_errors_of_their_input(tmp_path: Path) 
     session = EmbeddingSession(replaced(tiny_image_bundle(tmp_path), dividing_by_first_pixel()), CPU)
     black, white, good = (np.full((16, 16, 3), level, np.uint8) for level in (0, 255, 100))
 
-    answers = session.run([black, good, white, good]).answers
+    results = session.run([black, good, white, good]).results
 
-    assert [isinstance(answer, ModelError) for answer in answers] == [True, False, True, False]
+    assert [isinstance(result, ModelError) for result in results] == [True, False, True, False]
 
 
 def test_the_largest_batch_is_calibrated_set_or_fixed(tmp_path: Path) -> None:
@@ -187,16 +187,16 @@ def test_weights_outside_of_the_model_file_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_detector_has_raw_boxes_for_each_image(tmp_path: Path) -> None:
-    """One answer for each image of a batch."""
+    """One result for each image of a batch."""
     session = DetectorSession(tiny_detector_bundle(tmp_path), CPU)
     session.warm_up()
 
-    answers = session.run(images(3, side_px=64)).answers
+    results = session.run(images(3, side_px=64)).results
 
-    assert len(answers) == 3
-    for answer in answers:
-        assert not isinstance(answer, ModelError)
-        assert (answer.boxes.shape, answer.scores.shape) == ((4, 4), (4, 4))
+    assert len(results) == 3
+    for result in results:
+        assert not isinstance(result, ModelError)
+        assert (result.boxes.shape, result.scores.shape) == ((4, 4), (4, 4))
 
 
 def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:

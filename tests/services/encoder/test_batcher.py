@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 
 from encoders.errors import InvalidContent, ModelError
 from encoders.serving.providers import SessionOptions
-from encoders.serving.session import BatchAnswer, Embedding, EmbeddingSession, ModelInput
+from encoders.serving.session import BatchResult, Embedding, EmbeddingSession, ModelInput
 from rpc.deadline import Deadline
 from rpc.errors import Cancelled, DeadlineExceeded, Internal, Overloaded, ServiceError, Unavailable
 from rpc.priority import Priority
@@ -51,7 +51,7 @@ class GatedSession(EmbeddingSession):
         """How large the batches were."""
         return [len(batch) for batch in self.batches]
 
-    def run(self, items: Sequence[ModelInput]) -> BatchAnswer[Embedding]:
+    def run(self, items: Sequence[ModelInput]) -> BatchResult[Embedding]:
         """Waits, then runs or fails."""
         self.batches.append([int(item[0, 0, 0]) for item in items])
         self.entered.release()
@@ -142,7 +142,7 @@ def test_what_waits_rides_together_and_keeps_its_order(batcher: Batcher[Embeddin
 
     embeddings = [*busy.outcomes(), *first.outcomes(), *second.outcomes()]
 
-    expected = EmbeddingSession.run(session, [shade(level) for level in (0, 10, 200, 250, 30, 90)]).answers
+    expected = EmbeddingSession.run(session, [shade(level) for level in (0, 10, 200, 250, 30, 90)]).results
     for embedding, alone in zip(embeddings, expected, strict=True):
         assert isinstance(embedding, np.ndarray)
         assert isinstance(alone, np.ndarray)

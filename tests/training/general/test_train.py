@@ -55,7 +55,7 @@ def test_a_run_ends_in_a_bundle(tmp_path: Path) -> None:
     assert Bundle.load(tmp_path / "general") == bundle
     assert "4 epochs in all" in bundle.trained_on
     image = np.array(views.pixels[0, 0])
-    (served,) = EmbeddingSession(bundle).run([image]).answers
+    (served,) = EmbeddingSession(bundle).run([image]).results
     assert isinstance(served, np.ndarray)
     assert np.linalg.norm(served) == pytest.approx(1, abs=1e-5)
     checkpoint = torch.load(run / "checkpoint.pt", weights_only=True)

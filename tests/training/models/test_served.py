@@ -92,7 +92,7 @@ def write_bundle(folder: Path, encoder: nn.Module, inputs: dict[str, Tensor], di
 def served(bundle: Bundle, items: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]) -> Tensor:
     session = EmbeddingSession(bundle)
     session.warm_up()
-    return torch.from_numpy(np.stack([np.asarray(answer) for answer in session.run(items).answers]))
+    return torch.from_numpy(np.stack([np.asarray(answer) for answer in session.run(items).results]))
 
 
 @pytest.mark.parametrize(("system", "dimension"), [("dcmpl", 16), ("taskformer", 16), ("compcars", 512)])

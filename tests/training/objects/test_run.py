@@ -56,7 +56,7 @@ def test_a_run_ends_in_a_bundle(small_config: SmallConfig, name: str, tmp_path: 
     assert bundle.labels == LABELS
     assert bundle.image_preprocessing == config.data.preprocessing
     assert set(bundle.gate["fp32"]) >= {"held_out_map50", "photos_without_false_alarm"}
-    (raw,) = DetectorSession(bundle).run([np.array(task.images.pixels[0])]).answers
+    (raw,) = DetectorSession(bundle).run([np.array(task.images.pixels[0])]).results
     assert isinstance(raw, RawDetections)
     assert raw.scores.shape == (len(raw.boxes), len(LABELS))
     assert ((raw.scores >= 0) & (raw.scores <= 1)).all()

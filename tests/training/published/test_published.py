@@ -51,7 +51,7 @@ def embedded(bundle: Bundle, content: np.ndarray | str) -> np.ndarray:
         item = Tokenizer(bundle).encode(content).ids
     else:
         item = resize(content, bundle.image_preprocessing)
-    return np.asarray(EmbeddingSession(bundle).run([item]).answers[0])
+    return np.asarray(EmbeddingSession(bundle).run([item]).results[0])
 
 
 def unit(embedding: torch.Tensor) -> np.ndarray:

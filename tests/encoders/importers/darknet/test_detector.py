@@ -79,7 +79,7 @@ def imported(folder: Path, cfg: str) -> tuple[Bundle, NDArray[np.float32]]:
 def found(bundle: Bundle, images: NDArray[np.uint8]) -> list[RawDetections]:
     session = DetectorSession(bundle)
     session.warm_up()
-    answers = session.run(list(images)).answers
+    answers = session.run(list(images)).results
     return [answer for answer in answers if isinstance(answer, RawDetections)]
 
 

@@ -25,9 +25,9 @@ def spec_of(**changes: Any) -> ImageSpec:
 def embed(bundle: Bundle, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     session = EmbeddingSession(bundle)
     session.warm_up()
-    rows = [np.asarray(session.run([image]).answers[0]) for image in images]
+    rows = [np.asarray(session.run([image]).results[0]) for image in images]
     if bundle.max_batch is None:
-        together = np.stack([np.asarray(answer) for answer in session.run(list(images)).answers])
+        together = np.stack([np.asarray(answer) for answer in session.run(list(images)).results])
         np.testing.assert_allclose(together, np.stack(rows), atol=1e-5)
     return np.stack(rows)
 

@@ -44,7 +44,7 @@ def network(path: Path, shape: tuple[int, ...], *, opset: int, layout: str = "NC
 def embed(bundle: Bundle) -> NDArray[np.float32]:
     session = EmbeddingSession(bundle)
     session.warm_up()
-    return np.stack([np.asarray(answer) for answer in session.run(list(IMAGES)).answers])
+    return np.stack([np.asarray(answer) for answer in session.run(list(IMAGES)).results])
 
 
 @pytest.mark.parametrize("opset", [13, 18])
