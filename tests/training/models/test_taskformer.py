@@ -79,7 +79,7 @@ def test_a_tower_of_its_own_is_counted() -> None:
     assert parameters(network) == 226_127_707 + 86_192_640
 
 
-@pytest.mark.parametrize("shares", [True, False])
+@pytest.mark.parametrize("is_shared", [True, False])
 def test_towers_compute_the_published_formulas(is_shared: bool) -> None:  # noqa: FBT001  # the case itself
     """QuickGELU, masks, pooling and projection, beside an independent computation."""
     network = TaskFormer(replace(SMALL, is_sketch_tower_shared=is_shared)).eval()
