@@ -1,7 +1,8 @@
-"""Permits: a bound on what is under way. A call holds its permits in a scope and gives them back by leaving it."""
+"""Permits: a bound on what is under way. A call holds its permit in a scope and gives it back by leaving it."""
 
 import threading
-from contextlib import ExitStack
+from collections.abc import Callable
+from typing import Self
 
 from prometheus_client import Counter, Gauge
 
@@ -18,8 +19,29 @@ def refusal(reason: str, message: str) -> Overloaded:
     return Overloaded(message, reason=reason)
 
 
+class Permit:
+    """What one caller holds of a bound; a context manager, so that it is given back however the block ends."""
+
+    __slots__ = ("_count", "_release")
+
+    def __init__(self, count: int, release: Callable[[int], None]) -> None:
+        self._count = count
+        self._release = release
+
+    def close(self) -> None:
+        """Gives the permit back before the block ends; a second time does nothing."""
+        count, self._count = self._count, 0
+        self._release(count)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class Permits:
-    """At most `limit` permits held at once, over all threads; a caller that finds too few left is refused at once."""
+    """At most `limit` held at once, over all threads; a caller that finds too few left is refused at once."""
 
     def __init__(self, limit: int, *, reason: str, message: str, gauge: Gauge | None = None) -> None:
         self._limit = limit
@@ -30,13 +52,13 @@ class Permits:
         self._lock = threading.Lock()
 
     def held(self) -> int:
-        """Permits held now."""
+        """How many are held now."""
         return self._held
 
-    def acquire(self, count: int = 1) -> ExitStack:
-        """A scope that holds `count` permits; its `close()` gives them back early. Raises `Overloaded` where too few are left.
+    def acquire(self, count: int = 1) -> Permit:
+        """A permit for `count`; raises `Overloaded` where fewer are left.
 
-        A caller that asks for more than the limit itself gets all permits, but only where none is held.
+        A caller that asks for more than the limit itself gets all of it, but only where none is held.
         """
         count = min(count, self._limit)  # also what is released, so that the two always match
         with self._lock:
@@ -44,12 +66,9 @@ class Permits:
             self._held += 0 if is_full else count
         if is_full:
             raise refusal(self._reason, self._message)
-        # A scope, so that the permits are released however the caller's block ends, and only once.
-        scope = ExitStack()
-        scope.callback(self._release, count)
         if self._gauge is not None:
             self._gauge.inc(count)
-        return scope
+        return Permit(count, self._release)
 
     def _release(self, count: int) -> None:
         with self._lock:

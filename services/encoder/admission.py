@@ -1,7 +1,7 @@
 """Admission: how every call of the encoder process begins, over each of its services."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import grpc
@@ -38,7 +38,7 @@ class CallAdmission:
         deadline = Deadline.of(context, max_s=self._max_time_s)
         deadline.left_s()
         priority = priority or Priority.of(context.invocation_metadata())
-        with self._bulk_permits.acquire() if priority is Priority.BULK else ExitStack():
+        with self._bulk_permits.acquire() if priority is Priority.BULK else nullcontext():
             call: ModelCall[Any] = ModelCall(count, deadline, priority)
             if not context.add_callback(call.cancel):
                 call.cancel()

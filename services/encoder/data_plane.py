@@ -111,10 +111,10 @@ def require_counts(inputs: int, *, results: int = 0, field: str = "inputs") -> N
 
 
 def _named(served: Mapping[str, ServedModel[Answer]], name: str, kind: str, version: str = "") -> ServedModel[Answer]:
-    model, known = served.get(name), ", ".join(sorted(served)) or "none"
+    model = served.get(name)
     if model is None or version not in {"", model.bundle.version}:
         asked = f"{name!r} {version}".rstrip()
-        raise NotFound(f"{kind}: {asked} is not served here; there is {known}")
+        raise NotFound(f"{kind}: {asked} is not served here; there is {', '.join(sorted(served)) or 'none'}")
     return model
 
 
