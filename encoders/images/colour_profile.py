@@ -10,9 +10,8 @@ MAX_PROFILE_BYTES = 4 << 20
 
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _UNNOTICEABLE = 2  # levels of 255
-_LATTICE = np.stack(np.meshgrid(*[np.linspace(0, 255, 9, dtype=np.uint8)] * 3, indexing="ij"), axis=-1).reshape(
-    27, 27, 3
-)
+_LEVELS = np.linspace(0, 255, 9, dtype=np.uint8)
+_LATTICE = np.stack(np.meshgrid(_LEVELS, _LEVELS, _LEVELS, indexing="ij"), axis=-1).reshape(27, 27, 3)
 
 
 @functools.lru_cache(maxsize=16)

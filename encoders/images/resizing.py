@@ -46,19 +46,16 @@ def fit(image_px: tuple[int, int], preprocessing: Preprocessing) -> Fit:
             resized_px = (max(1, round(width_px * scale)), max(1, round(height_px * scale)))
             # On the left and above, padding rounds down in Darknet, and up in CompCars with its blurred bands.
             odd_px = 1 if preprocessing.fill == "blur" else 0
-            left_px, top_px = (
-                (whole_px - part_px + odd_px) // 2
-                for whole_px, part_px in zip(preprocessing.size, resized_px, strict=True)
-            )
+            left_px = (input_width_px - resized_px[0] + odd_px) // 2
+            top_px = (input_height_px - resized_px[1] + odd_px) // 2
             return Fit(resized_px, -left_px, -top_px)
         case "shortest_crop":
             # Lengths and offsets are rounded as torchvision's Resize and CenterCrop round them.
             shorter_px = preprocessing.shorter_side_px or max(preprocessing.size)
             longer_px = int(shorter_px * max(image_px) / min(image_px))
             resized_px = (longer_px, shorter_px) if width_px > height_px else (shorter_px, longer_px)
-            return Fit(
-                resized_px, round((resized_px[0] - input_width_px) / 2), round((resized_px[1] - input_height_px) / 2)
-            )
+            left_px = round((resized_px[0] - input_width_px) / 2)
+            return Fit(resized_px, left_px, round((resized_px[1] - input_height_px) / 2))
 
 
 def enough_px(header: ImageHeader, boxes: Iterable[Box | None], preprocessing: Preprocessing) -> tuple[int, int]:

@@ -129,7 +129,7 @@ def test_srgb_itself_costs_no_conversion() -> None:
 @settings(max_examples=60, deadline=None)
 @given(cut=st.integers(0, 600), noise=st.binary(max_size=64))
 def test_a_broken_profile_is_ignored(cut: int, noise: bytes) -> None:
-    """A damaged profile, or one of another kind of image, never costs the image."""
+    """A damaged profile, or one of another kind of image, does not prevent decoding."""
     broken = SPACES["Adobe RGB"][:cut] + noise
 
     assert decode(encoded(photo((8, 8)), icc_profile=broken)).pixels.shape == (8, 8, 3)
@@ -137,7 +137,7 @@ def test_a_broken_profile_is_ignored(cut: int, noise: bytes) -> None:
 
 
 def test_threads_share_a_conversion() -> None:
-    """One conversion used by many threads at once gives what one thread gets."""
+    """Many threads that share one conversion get the same pixels as one thread."""
     data = [
         encoded(stored_in(photo((256, 200 + 8 * number)), SPACES["Adobe RGB"]), icc_profile=SPACES["Adobe RGB"])
         for number in range(4)

@@ -28,7 +28,7 @@ def test_no_kind_of_image_needs_more_memory_than_expected() -> None:
 
 
 def test_the_budget_is_held_and_freed_in_order() -> None:
-    """A large image that waits is served before smaller ones that came later."""
+    """A large image is decoded before smaller ones that came later."""
     budget = DecodeBudget(100)
     order: list[str] = []
     waiting = threading.Event()
@@ -55,7 +55,7 @@ def test_the_budget_is_held_and_freed_in_order() -> None:
 
 
 def test_an_image_larger_than_the_budget_passes_alone() -> None:
-    """Nothing is refused for its size here: it takes the whole budget."""
+    """An image larger than the budget reserves all of it."""
     budget = DecodeBudget(100)
 
     with budget.reserve(1000, 1):

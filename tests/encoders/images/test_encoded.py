@@ -1,4 +1,4 @@
-"""Files that cost far more than their size: millions of parts, and callers that are gone."""
+"""Files that cost far more than their size: millions of parts, and callers that have left."""
 
 import io
 import struct
@@ -82,7 +82,7 @@ def test_an_honest_file_has_few_parts(file_format: str) -> None:
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "BMP"])
 def test_decoding_ends_when_the_caller_is_gone(file_format: str) -> None:
-    """An image that is being decoded is given up once nobody waits for it."""
+    """Decoding stops once the caller has left."""
     noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (1500, 2000, 3), dtype=np.uint8))
     is_gone = False
     opened = open_image(encoded(noise, file_format), is_cancelled=lambda: is_gone)

@@ -61,7 +61,7 @@ def test_truncated_model_is_refused(tmp_path: Path, share: float) -> None:
 
 
 def test_missing_file_and_folder_differ(tmp_path: Path) -> None:
-    """A path that is wrong says how."""
+    """The message says what is wrong with a path."""
     with pytest.raises(BundleError, match="does not exist"):
         read_onnx(tmp_path / "nowhere.onnx")
     with pytest.raises(BundleError, match="is not a file"):
@@ -79,7 +79,7 @@ def test_size_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_custom_operators_are_refused(tmp_path: Path, model: ModelProto) -> None:
-    """An operator that needs a library of somebody's own is named, also inside a branch."""
+    """An operator of a foreign library is named, also inside a branch."""
     inner = helper.make_graph(
         [helper.make_node("Backdoor", ["vector_out"], ["y"], domain="evil")],
         "branch",

@@ -17,7 +17,7 @@ CPU = SessionOptions(provider="cpu")
 
 
 def images(count: int, side_px: int = 16) -> list[np.ndarray]:
-    """Noise, another one each time."""
+    """Images of noise, each different."""
     return list(np.random.default_rng(3).integers(0, 256, (count, side_px, side_px, 3), dtype=np.uint8))
 
 
@@ -54,7 +54,7 @@ def dividing_by_first_pixel() -> onnx.ModelProto:
 
 
 def test_embeddings_have_unit_length_and_no_neighbours(tmp_path: Path) -> None:
-    """An image's embedding is the same in any company."""
+    """An image's embedding does not depend on the other images of its batch."""
     session = EmbeddingSession(tiny_image_bundle(tmp_path), CPU)
     session.warm_up()
     items = images(7)
@@ -94,7 +94,7 @@ def test_embeddings_without_direction_are_errors_of_their_input(tmp_path: Path) 
 
 
 def test_the_largest_batch_is_calibrated_set_or_fixed(tmp_path: Path) -> None:
-    """The machine chooses, unless the settings or the graph do."""
+    """Calibration chooses the largest batch unless the settings or the graph fix it."""
     free, fixed = tiny_image_bundle(tmp_path / "free"), tiny_image_bundle(tmp_path / "fixed", max_batch=1)
     sessions = [
         EmbeddingSession(free, CPU),
@@ -150,7 +150,7 @@ def test_calibration_chooses_the_smallest_of_the_best() -> None:
         ({"kind": "detector", "labels": ("red",)}, "outputs boxes, scores"),
     ],
 )
-def test_a_graph_that_belies_its_bundle_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
+def test_a_graph_that_contradicts_its_bundle_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
     """A model's inputs and outputs are checked before the first request."""
     bundle = dataclasses.replace(tiny_image_bundle(tmp_path), **change)  # type: ignore[arg-type]
     kind = DetectorSession if bundle.kind == "detector" else EmbeddingSession

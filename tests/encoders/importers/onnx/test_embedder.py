@@ -123,7 +123,7 @@ def test_batch_that_cannot_be_opened_stays_one(tmp_path: Path, ending: Ending, b
 
 
 def test_larger_batch_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
-    """Nothing serves a graph that takes four images and no other number."""
+    """A graph that runs four images and no other number is refused."""
     spec = spec_of()
     path = tiny_network(tmp_path / "a.onnx", spec, batch=4, ending="mixing")
 
@@ -132,7 +132,7 @@ def test_larger_batch_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
 
 
 def test_output_is_chosen_and_the_rest_removed(tmp_path: Path) -> None:
-    """Of several outputs the named one stays, and what only the others need is gone."""
+    """Of several outputs the named one stays, and what only the others need is removed."""
     spec = spec_of()
     path = tiny_network(tmp_path / "a.onnx", spec, extra_output=True)
 
@@ -144,7 +144,7 @@ def test_output_is_chosen_and_the_rest_removed(tmp_path: Path) -> None:
 
 
 def test_output_may_lie_inside_the_graph(tmp_path: Path) -> None:
-    """A tensor before the classifier can be the embedding, though the graph does not give it out."""
+    """A tensor before the classifier can be the embedding, though it is not an output of the graph."""
     spec = spec_of(output="flat")
 
     bundle = import_onnx(tiny_network(tmp_path / "a.onnx", spec), name="a", spec=spec, out=tmp_path)
@@ -165,7 +165,7 @@ def test_embedding_has_a_largest_dimension(tmp_path: Path) -> None:
 
 
 def test_one_embedding_for_all_images_is_refused(tmp_path: Path) -> None:
-    """A network that does not look at its input has nothing to find images by."""
+    """A network whose output does not depend on its input is refused."""
     spec = spec_of()
     model = onnx.load(tiny_network(tmp_path / "a.onnx", spec))
     ignoring = numpy_helper.from_array(np.zeros((18, DIMENSION), np.float32), "projection")
@@ -194,7 +194,7 @@ def test_file_format_is_the_one_that_the_operators_need(tmp_path: Path, ir_versi
 
 
 def test_unlikely_inputs_are_warned_of(tmp_path: Path) -> None:
-    """ImageNet's mean and std without a scale make a bundle all the same, which carries the warning."""
+    """ImageNet's mean and std without a scale make a bundle that carries the warning."""
     spec = spec_of(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
 
     bundle = import_onnx(tiny_network(tmp_path / "a.onnx", spec), name="a", spec=spec, out=tmp_path)
@@ -204,7 +204,7 @@ def test_unlikely_inputs_are_warned_of(tmp_path: Path) -> None:
 
 
 def test_names_of_the_model_cannot_clash_with_ours(tmp_path: Path) -> None:
-    """A model whose tensors are called as ours is imported all the same."""
+    """A model with tensors of our names is imported too."""
     spec = spec_of(input="embedding", output="image")
     model = onnx.load(tiny_network(tmp_path / "a.onnx", spec_of()))
     model.graph.input[0].name = model.graph.node[0].input[0] = "embedding"
@@ -217,7 +217,7 @@ def test_names_of_the_model_cannot_clash_with_ours(tmp_path: Path) -> None:
 
 
 def test_black_image_has_no_nan(tmp_path: Path) -> None:
-    """A vector of length 0 is divided by nothing."""
+    """An output of zeros is not divided by its length."""
     spec = spec_of()
     bundle = import_onnx(tiny_network(tmp_path / "a.onnx", spec), name="a", spec=spec, out=tmp_path)
 

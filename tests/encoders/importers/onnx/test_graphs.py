@@ -46,7 +46,7 @@ def network(path: Path, node: NodeProto, opset: int) -> Path:
     ],
 )
 def test_network_in_training_mode_is_refused_with_the_reason(tmp_path: Path, node: NodeProto, opset: int) -> None:
-    """Statistics of the batch and random zeros have no place in an index; the sentence says how to export."""
+    """Embeddings that depend on the batch or on chance are refused; the message says how to export."""
     with pytest.raises(BundleError, match=rf"exported in training mode \({node.op_type}.*model.eval\(\)"):
         import_onnx(
             network(tmp_path / "a.onnx", node, opset),

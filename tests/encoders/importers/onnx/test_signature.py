@@ -77,7 +77,7 @@ def test_tokens_and_maps_are_pooled_as_the_spec_says(
 
 @pytest.mark.parametrize("shape", [(0, VALUES), (0, VALUES, 1, 1), (0, 1, VALUES), (0, 1, 1, VALUES)])
 def test_one_axis_is_an_embedding(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    """An output with a single axis that is not 1, such as that of global pooling, needs no word in the spec."""
+    """An output with a single axis that is not 1, such as that of global pooling, needs no pooling in the spec."""
     spec = ImageSpec(size=(SIDE_PX, SIDE_PX))
 
     bundle = import_onnx(network(tmp_path / "a.onnx", shape, opset=13), name="a", spec=spec, out=tmp_path)
@@ -100,7 +100,7 @@ def test_one_axis_is_an_embedding(tmp_path: Path, shape: tuple[int, ...]) -> Non
 def test_other_outputs_are_refused_with_what_to_do(
     tmp_path: Path, shape: tuple[int, ...], pooling: str | None, words: str
 ) -> None:
-    """Detector heads, tokens and maps are never flattened into an embedding without a word."""
+    """Detector heads, tokens and maps are refused unless the spec says how to pool them."""
     spec = ImageSpec.of({"size": [SIDE_PX] * 2} | ({"pooling": pooling} if pooling else {}))
 
     with pytest.raises(BundleError, match=words):
