@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from training.datasets.matlab import held_by, variable_in
-from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot, integer_in
+from training.datasets.report import Checks, DatasetReport, FaultKind, RecordError
+from training.datasets.root import integer_in, open_dataset
 
 COLOURS = ("black", "white", "red", "yellow", "blue", "green", "purple", "brown", "champagne", "silver")
 """By their numbers, from 0."""
@@ -22,11 +23,9 @@ class CarColours:
     report: DatasetReport
 
 
-def load_car_colours(
-    root: Path, *, expected: Mapping[str, int] | None = None, allow_incomplete: bool = False
-) -> CarColours:
+def load_car_colours(root: Path, **checks: Unpack[Checks]) -> CarColours:
     """Read the list."""
-    base, faults = DatasetRoot.at(root), Faults()
+    base, faults = open_dataset(root, checks)
     rows: list[tuple[str, str]] = []
     with faults.at(_FILE):
         cells = variable_in(base, _FILE, "color_list")
@@ -40,7 +39,7 @@ def load_car_colours(
                 raise RecordError(FaultKind.DUPLICATE, f"{name} was listed before")
             numbers[name] = _number(number)
     colours = {name: COLOURS[number] for name, number in numbers.items() if number != UNKNOWN}
-    report = faults.finish(base.folder, {"colours": len(colours)}, expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, {"colours": len(colours)})
     return CarColours(colours, report)
 
 

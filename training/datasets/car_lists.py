@@ -5,12 +5,13 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot, integer_in
+from training.datasets.report import Checks, DatasetReport, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot, integer_in, open_dataset
 
 DATABASE, QUERIES, CHOSEN = "indexinfo.csv", "tindexinfo.csv", "test.npy"
 _COLUMNS = ("Path", "Index", "Class")
@@ -39,17 +40,15 @@ def load_listed_photos(
     root: Path,
     *,
     images: Path | None = None,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> ListedPhotos:
     """Read the lists of `root`; paths in them lie below `images`, else below `root`.
 
     A list has the columns Path, Index (0 to n-1, each once) and Class (a whole number), and any others. `test.npy`,
     (n, 2) integers of index and class, chooses queries.
     """
-    base, faults = DatasetRoot.at(root, decode=decode), Faults()
-    folder = DatasetRoot.at(images, decode=decode) if images else base
+    base, faults = open_dataset(root, checks)
+    folder = DatasetRoot.at(images, decode=base.decode) if images else base
     database, queries = (_photos(base, name, folder, faults) for name in (DATABASE, QUERIES))
     chosen = _chosen(base, queries, faults) if (root / CHOSEN).exists() else list(queries.values())
     counts = {
@@ -57,7 +56,7 @@ def load_listed_photos(
         "queries": len(chosen),
         "classes": len({photo.label for photo in database.values()}),
     }
-    report = faults.finish(base.folder, counts, expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, counts)
     return ListedPhotos(tuple(database.values()), tuple(chosen), report)
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from numpy.typing import NDArray
 
 from training.datasets.matlab import held_by, variable_in
-from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot, integer_in, number_in
+from training.datasets.report import Checks, DatasetReport, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot, integer_in, number_in, open_dataset
 
 _NAMES = "data/misc/make_model_name.mat"
 _TYPES = "data/misc/car_type.mat"
@@ -38,9 +38,9 @@ class CarNames:
     report: DatasetReport
 
 
-def load_car_names(root: Path, *, allow_incomplete: bool = False) -> CarNames:
+def load_car_names(root: Path, **checks: Unpack[Checks]) -> CarNames:
     """Read the names of `data/misc`."""
-    base, faults = DatasetRoot.at(root), Faults()
+    base, faults = open_dataset(root, checks)
     makes: dict[int, str] = {}
     models: dict[int, str] = {}
     types: dict[int, str] = {}
@@ -53,7 +53,7 @@ def load_car_names(root: Path, *, allow_incomplete: bool = False) -> CarNames:
         types = _by_id(variable_in(base, _TYPES, "types"))
     attributes = _attributes(base, types, faults)
     counts = {"makes": len(makes), "models": len(models), "models with attributes": len(attributes)}
-    report = faults.finish(base.folder, counts, None, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, counts)
     return CarNames(makes, models, attributes, report)
 
 

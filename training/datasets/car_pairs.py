@@ -1,15 +1,14 @@
 """Owns CompCars' verification: pairs of web photos, of one model or of two, in three grades of difficulty."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot
+from training.datasets.report import Checks, DatasetReport, FaultKind, RecordError
+from training.datasets.root import DatasetRoot, open_dataset
 
 Difficulty = Literal["easy", "medium", "hard"]
 _ANSWERS = {"0": False, "1": True}
@@ -40,16 +39,13 @@ class CarPairs:
 def load_car_pairs(
     root: Path,
     difficulty: Difficulty,
-    *,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> CarPairs:
     """Read `data/train_test_split/verification/verification_pairs_<difficulty>.txt`.
 
     Its lines are two names below `data/image` and 1 for the same model, 0 for another.
     """
-    base, faults = DatasetRoot.at(root, decode=decode), Faults()
+    base, faults = open_dataset(root, checks)
     images = base.child("data/image")
     file = f"data/train_test_split/verification/verification_pairs_{difficulty}.txt"
     pairs: list[CarPair] = []
@@ -58,7 +54,7 @@ def load_car_pairs(
             pairs.append(_pair(line.split(), images))
     same = sum(pair.is_same for pair in pairs)
     counts = {"same pairs": same, "different pairs": len(pairs) - same}
-    report = faults.finish(base.folder, counts, expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, counts)
     return CarPairs(tuple(pairs), report)
 
 

@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from training.datasets.annotated import AnnotatedImage, AnnotatedImages, Frame, TrueObject, counts_of
-from training.datasets.report import FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot, integer_of, list_of, number_in, require_mapping, text_of
+from training.datasets.report import Checks, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot, integer_of, list_of, number_in, open_dataset, require_mapping, text_of
 
 # What VOC calls six of COCO's classes.
 VOC_NAMES: Mapping[str, str] = {
@@ -26,30 +26,29 @@ def load_coco_detection(
     folder: Path,
     *,
     renames: Mapping[str, str] | None = None,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> AnnotatedImages:
     """Read one JSON file and find its images below `folder`, in the file's order.
 
     Class ids follow the order of COCO's category ids, without their gaps. `renames` changes labels, as VOC_NAMES does.
     A box that reaches outside its image is cut.
     """
-    faults, file = Faults(), annotations.name
+    base, faults = open_dataset(folder, checks)
+    file = annotations.name
     document: Mapping[str, Any] = {}
     with faults.at(file):
         document = require_mapping(DatasetRoot.at(annotations.parent).json(file))
     names = _categories(document, renames or {}, file, faults)
-    images = _images(document, DatasetRoot.at(folder, decode=decode), file, faults)
+    images = _images(document, base, file, faults)
     objects = _objects(document, images, names, file, faults)
     found = tuple(image.annotated(objects[image_id]) for image_id, image in images.items() if image.path is not None)
-    report = faults.finish(annotations, counts_of(found), expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(annotations, counts_of(found))
     return AnnotatedImages(found, tuple(dict.fromkeys(names[number] for number in sorted(names))), report)
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """An entry of `images`; `path` is None where the file cannot be used, so that its boxes are not second fault."""
+    """An entry of `images`; `path` is None where the file cannot be used, so that its boxes are not a second fault."""
 
     name: str
     width_px: int

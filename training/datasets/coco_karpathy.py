@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot, integer_of, list_of, require_mapping, text_of
+from training.datasets.report import Checks, DatasetReport, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot, integer_of, list_of, open_dataset, require_mapping, text_of
 
 LIST = "dataset_coco.json"
 INSTANCES = ("annotations/instances_train2014.json", "annotations/instances_val2014.json")
@@ -62,23 +62,23 @@ def load_coco_karpathy(
     sketches: Path | None = None,
     sketch_splits: Collection[str] = ("test",),
     instances: Sequence[str] = INSTANCES,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> CaptionedPhotos:
     """Read the list, and join the categories and sketches by COCO id and by file name.
 
     `images` holds train2014 and val2014 (else they lie in `root`), `sketches` the drawings (else `root`/sketch_jpg).
     A photo of `sketch_splits` without a sketch is a fault and stays; with no such split no sketch is needed.
     """
-    base, faults = DatasetRoot.at(root, decode=decode), Faults()
-    drawn = _sketches(sketches or root / SKETCHES, faults, decode=decode, is_needed=bool(sketches or sketch_splits))
+    base, faults = open_dataset(root, checks)
+    drawn = _sketches(
+        sketches or root / SKETCHES, faults, decode=base.decode, is_needed=bool(sketches or sketch_splits)
+    )
     categories = _categories(base, instances, faults)
     rows: list[Any] = []
     with faults.at(LIST):
         rows = list_of(require_mapping(base.json(LIST)), "images")
     photos: dict[int, CaptionedPhoto] = {}
-    folder = DatasetRoot.at(images, decode=decode) if images else base
+    folder = DatasetRoot.at(images, decode=base.decode) if images else base
     for number, row in enumerate(rows):
         record = f"image {number}"
         with faults.at(LIST, record):
@@ -88,7 +88,7 @@ def load_coco_karpathy(
             faults.note_name(photo.name, LIST, record)
             photos[photo.coco_id] = photo
     _note_unpaired(photos.values(), drawn, sketch_splits, faults)
-    report = faults.finish(base.folder, _counts(photos.values()), expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, _counts(photos.values()))
     return CaptionedPhotos(tuple(photos.values()), report)
 
 

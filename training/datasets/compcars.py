@@ -4,14 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Unpack
 
 from PIL import Image
 
 from domain.box import Box
 from training.datasets.annotated import Frame
 from training.datasets.car_names import surveillance_model_ids
-from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot, integer_in, number_in
+from training.datasets.report import Checks, DatasetReport, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot, integer_in, number_in, open_dataset
 
 
 class Viewpoint(IntEnum):
@@ -78,15 +79,13 @@ def load_web_cars(
     root: Path,
     *,
     split: str | None = None,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> WebCars:
     """Read `data/`; `split` names an official list below `data/train_test_split`, as `classification/train`.
 
     Opens every image's header, because boxes are in pixels.
     """
-    base, faults = DatasetRoot.at(root, decode=decode), Faults()
+    base, faults = open_dataset(root, checks)
     images, labels = base.child("data/image"), base.child("data/label")
     listed = f"data/train_test_split/{split}.txt" if split else None
     names = _listed(base, images, WEB_PATTERN, listed, faults)
@@ -95,7 +94,7 @@ def load_web_cars(
         _note_lost_images(images, labels, faults)
     found = tuple(cars.values())
     counts = {"photos": len(found), "models": len({car.model_id for car in found})}
-    report = faults.finish(base.folder, counts, expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, counts)
     return WebCars(found, report)
 
 
@@ -103,12 +102,10 @@ def load_surveillance_cars(
     root: Path,
     *,
     split: str | None = None,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> SurveillanceCars:
     """Read `sv_data/`; `split` is `train` or `test` of the official lists, None all photos."""
-    base, faults = DatasetRoot.at(root, decode=decode), Faults()
+    base, faults = open_dataset(root, checks)
     images = base.child("sv_data/image")
     model_ids: Mapping[int, int] = {}
     with faults.at("sv_data/sv_make_model_name.mat"):
@@ -119,7 +116,7 @@ def load_surveillance_cars(
     cars = faults.collect(names, lambda name: _surveillance_car(name, images, model_ids))
     found = tuple(cars.values())
     counts = {"photos": len(found), "models": len({car.model_id for car in found})}
-    report = faults.finish(base.folder, counts, expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, counts)
     return SurveillanceCars(found, report)
 
 

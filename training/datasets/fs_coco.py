@@ -1,11 +1,12 @@
 """Owns FS-COCO: `images/`, `raster_sketches/` and `text/`, each `<author>/<id>`, and lists of such names."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
-from training.datasets.report import FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot
+from training.datasets.report import Checks, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot, open_dataset
 from training.datasets.sketch_pairs import SketchPair, SketchPairs, counts_of
 
 
@@ -13,15 +14,13 @@ def load_fs_coco(
     root: Path,
     *,
     split_list: str | None = None,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> SketchPairs:
     """Read the scenes of a list, a file below `root`, or all of them; the caption is the first line of its text.
 
     A line of a list is `<author>/<id>` or `<id>` alone.
     """
-    base, faults = DatasetRoot.at(root, decode=decode), Faults()
+    base, faults = open_dataset(root, checks)
     sketches, photos, texts = (base.child(name) for name in ("raster_sketches", "images", "text"))
     drawn = {name.rsplit(".", 1)[0]: name for name in sketches.images("*/*")}
     photographed = {name.rsplit(".", 1)[0]: name for name in photos.images("*/*")}
@@ -40,7 +39,7 @@ def load_fs_coco(
             faults.note(FaultKind.UNPAIRED, f"images/{photographed[name]}", "", "nobody drew this photo")
     gallery = tuple(pair.photo for pair in pairs.values())
     counts = counts_of(pairs.values(), gallery)
-    report = faults.finish(base.folder, counts, expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, counts)
     return SketchPairs(tuple(pairs.values()), gallery, report)
 
 

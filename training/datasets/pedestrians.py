@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from training.datasets.report import DatasetReport, FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot, integer_of, is_text, list_of, require_mapping, text_of
+from training.datasets.report import Checks, DatasetReport, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot, integer_of, is_text, list_of, open_dataset, require_mapping, text_of
 
 SPLITS = ("train", "val", "test")
 LISTS = ("reid_raw.json", "caption_all.json")
@@ -83,24 +83,21 @@ def load_pedestrians(
     *,
     list_name: str | None = None,
     id_splits: Mapping[str, range] | None = None,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> Pedestrians:
     """Read the list (the first of LISTS that is there) and look for every image.
 
     `id_splits` tells the splits of a list without them.
     """
-    base = DatasetRoot.at(root, decode=decode)
+    base, faults = open_dataset(root, checks)
     file = list_name or next((name for name in LISTS if (root / name).exists()), LISTS[0])
-    faults = Faults()
     rows: list[Any] = []
     with faults.at(file):
         rows = list_of({"the list": base.json(file)}, "the list")
     images = _in_one_split(_pedestrians(rows, base.child("imgs"), file, faults), file, faults)
     if id_splits and not any(image.split for image in images):
         images = [replace(image, split=_split_of(image.label + 1, id_splits)) for image in images]
-    report = faults.finish(base.folder, _counts(images), expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, _counts(images))
     return Pedestrians(tuple(images), report)
 
 

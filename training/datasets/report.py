@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 FIRST_LINES = 10
 
@@ -96,10 +96,19 @@ class RecordError(Exception):
         self.kind = kind
 
 
+class Checks(TypedDict, total=False):
+    """The options of every loader, as the head of this file explains them."""
+
+    expected: Mapping[str, int] | None
+    decode: bool
+    allow_incomplete: bool
+
+
 @dataclass(slots=True)
 class Faults:
     """Gathers the faults of one reading; a record with a fault is left out and the reading goes on."""
 
+    checks: Checks = field(default_factory=Checks)
     found: list[Fault] = field(default_factory=list)
 
     def note(self, kind: FaultKind, file: str, record: str, detail: str) -> None:
@@ -130,21 +139,19 @@ class Faults:
                 self.note_name(name, file, record)
         return found
 
-    def finish(
-        self, root: Path, counts: Mapping[str, int], expected: Mapping[str, int] | None, *, allow_incomplete: bool
-    ) -> DatasetReport:
+    def finish(self, root: Path, counts: Mapping[str, int]) -> DatasetReport:
         """Compare the counts with the expected ones and close the report.
 
         Raises DatasetError where nothing can be used, and for any fault unless `allow_incomplete`.
         """
-        for name, count in (expected or {}).items():
+        for name, count in (self.checks.get("expected") or {}).items():
             if counts.get(name, 0) != count:
                 detail = f"{counts.get(name, 0):,} {name} can be used where {count:,} are expected"
                 self.note(FaultKind.WRONG_COUNT, ".", "", detail)
         report = DatasetReport(root, dict(counts), tuple(self.found))
         if not any(counts.values()):
             raise DatasetError(f"Nothing in this dataset can be used.\n{report.summary()}", report)
-        if not (allow_incomplete or report.is_complete):
+        if not (self.checks.get("allow_incomplete") or report.is_complete):
             advice = "Repair the dataset, or pass allow_incomplete=True to use the rest."
             raise DatasetError(f"{report.summary()}\n{advice}", report)
         return report

@@ -13,7 +13,7 @@ from typing import Any
 from encoders.errors import InvalidContent
 from encoders.images.decoding import decode
 from sources.formats import IMAGE_SUFFIXES
-from training.datasets.report import FaultKind, Faults, RecordError
+from training.datasets.report import Checks, FaultKind, Faults, RecordError
 
 MAX_DIGITS = 18
 
@@ -99,6 +99,11 @@ class DatasetRoot:
         paths = (path for path in self.folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)
         names = (path.relative_to(self.folder) for path in paths)
         return sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
+
+
+def open_dataset(root: Path, checks: Checks) -> tuple[DatasetRoot, Faults]:
+    """The folder of a dataset, and what gathers the faults of its reading."""
+    return DatasetRoot.at(root, decode=checks.get("decode", False)), Faults(checks)
 
 
 def _spellings(name: str) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """Owns the Sketchy database: `photo/` and `sketch/` by category; a sketch's name begins with its photo's and a dash."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
+from typing import Unpack
 
-from training.datasets.report import FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot
+from training.datasets.report import Checks, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot, open_dataset
 from training.datasets.sketch_pairs import SketchPair, SketchPairs, counts_of
 
 PHOTOS = "256x256/photo/tx_000000000000"
@@ -17,15 +18,13 @@ def load_sketchy(
     categories: Collection[str] | None = None,
     photos: str = PHOTOS,
     sketches: str = SKETCHES,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> SketchPairs:
     """Read some categories, or all; the gallery has their photos without a sketch too.
 
     `photos` and `sketches` choose other renderings (`tx_...`).
     """
-    base, faults = DatasetRoot.at(root, decode=decode), Faults()
+    base, faults = open_dataset(root, checks)
     gallery = _photos(base, photos, categories, faults)
     pairs: list[SketchPair] = []
     folder = base.child(sketches)
@@ -39,7 +38,7 @@ def load_sketchy(
             faults.note_name(name, f"{sketches}/{name}")
     _note_empty(categories, pairs, sketches, faults)
     rows = tuple(gallery.values())
-    report = faults.finish(base.folder, counts_of(pairs, rows), expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, counts_of(pairs, rows))
     return SketchPairs(tuple(pairs), rows, report)
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
-from training.datasets.report import FaultKind, Faults
-from training.datasets.root import DatasetRoot
+from training.datasets.report import Checks, FaultKind
+from training.datasets.root import open_dataset
 from training.datasets.sketch_pairs import SketchPair, SketchPairs, counts_of
 
 SPLITS = ("trainInTrain", "valInTrain", "val")
@@ -18,12 +19,10 @@ PUBLISHED_COUNTS: Mapping[tuple[str, ...], Mapping[str, int]] = {
 def load_sketchy_coco(
     root: Path,
     *splits: str,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> SketchPairs:
     """Read the pairs of some splits, of all where none is named; a photo or a sketch alone is a fault."""
-    base, faults = DatasetRoot.at(root, decode=decode), Faults()
+    base, faults = open_dataset(root, checks)
     photos, sketches = base.child("Scene/GT"), base.child("Scene/Sketch/paper_version")
     pairs: list[SketchPair] = []
     for split in splits or SPLITS:
@@ -42,5 +41,5 @@ def load_sketchy_coco(
                     pairs.append(SketchPair(sketches.image(drawn[stem]), photos.image(photographed[stem]), name))
                     faults.note_name(name, name)
     gallery = tuple(pair.photo for pair in pairs)
-    report = faults.finish(base.folder, counts_of(pairs, gallery), expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, counts_of(pairs, gallery))
     return SketchPairs(tuple(pairs), gallery, report)

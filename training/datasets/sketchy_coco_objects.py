@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotated import AnnotatedImage, AnnotatedImages, TrueObject, counts_of, labels_of
 from training.datasets.matlab import variable_in
-from training.datasets.report import FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot
+from training.datasets.report import Checks, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot, open_dataset
 from training.datasets.sketchy_coco import SPLITS
 
 # By the numbers of the class maps, in COCO-Stuff's words. 0 is what nobody drew, 13 does not occur, clouds have two.
@@ -42,22 +42,20 @@ _Map = NDArray[Any]
 def load_sketchy_coco_objects(
     root: Path,
     *splits: str,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> AnnotatedImages:
     """Read the scene sketches of some splits, of all where none is named, with the objects drawn in them.
 
     A scene's `CLASS_GT/<name>.mat` and `INSTANCE_GT/<name>.mat` say of each pixel of its sketch which class and which
     object it belongs to.
     """
-    base, faults = DatasetRoot.at(root, decode=decode), Faults()
+    base, faults = open_dataset(root, checks)
     sketches, annotations = base.child(_SKETCHES), base.child(_ANNOTATIONS)
     images: list[AnnotatedImage] = []
     for name in (name for split in splits or SPLITS for name in sketches.images(f"{split}/*")):
         with faults.at(f"{_SKETCHES}/{name}"):
             images.append(_image(name, sketches, annotations, faults))
-    report = faults.finish(base.folder, counts_of(images), expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, counts_of(images))
     return AnnotatedImages(tuple(images), labels_of(images), report)
 
 

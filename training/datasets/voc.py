@@ -1,14 +1,14 @@
 """Owns PASCAL VOC: `JPEGImages/`, `Annotations/*.xml` and the lists of `ImageSets/Main/`."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Never
+from typing import Never, Unpack
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from training.datasets.annotated import AnnotatedImage, AnnotatedImages, Frame, TrueObject, counts_of, labels_of
-from training.datasets.report import FaultKind, Faults, RecordError
-from training.datasets.root import DatasetRoot, number_in
+from training.datasets.report import Checks, FaultKind, Faults, RecordError
+from training.datasets.root import DatasetRoot, number_in, open_dataset
 
 LABELS = (
     "aeroplane",
@@ -40,19 +40,17 @@ def load_voc(
     split: str | None = "trainval",
     *,
     labels: Sequence[str] | None = LABELS,
-    expected: Mapping[str, int] | None = None,
-    decode: bool = False,
-    allow_incomplete: bool = False,
+    **checks: Unpack[Checks],
 ) -> AnnotatedImages:
     """Read the images of `ImageSets/Main/<split>.txt`, or every annotation where `split` is None.
 
     `root` is the year's folder, `VOC2012`. With `labels` None the labels that occur are used. A box that reaches outside
     its image is cut.
     """
-    base, faults = DatasetRoot.at(root, decode=decode), Faults()
+    base, faults = open_dataset(root, checks)
     reader = _Reader(base.child("Annotations"), base.child("JPEGImages"), labels, faults)
     found = tuple(faults.collect(_listed(base, split, faults), reader.image).values())
-    report = faults.finish(base.folder, counts_of(found), expected, allow_incomplete=allow_incomplete)
+    report = faults.finish(base.folder, counts_of(found))
     return AnnotatedImages(found, tuple(labels) if labels is not None else labels_of(found), report)
 
 

@@ -7,7 +7,7 @@ from training.datasets.report import DatasetError, FaultKind, Faults, RecordErro
 
 def test_a_complete_set_says_what_it_has() -> None:
     """In one line."""
-    report = Faults().finish(Path("set"), {"photos": 1200}, {"photos": 1200}, allow_incomplete=False)
+    report = Faults({"expected": {"photos": 1200}}).finish(Path("set"), {"photos": 1200})
 
     assert report.is_complete
     assert report.summary() == "set: complete, 1,200 photos."
@@ -22,7 +22,7 @@ def test_a_summary_counts_kinds_and_shows_the_first() -> None:
     faults.note_name("ü.jpg", "list.json", "record 12")
 
     with pytest.raises(DatasetError) as raised:
-        faults.finish(Path("set"), {"photos": 1}, None, allow_incomplete=False)
+        faults.finish(Path("set"), {"photos": 1})
 
     lines = str(raised.value).splitlines()
     assert lines[0] == "set: 13 faults (missing file: 12, non-ASCII name: 1); 1 photos can be used."
@@ -34,7 +34,7 @@ def test_a_summary_counts_kinds_and_shows_the_first() -> None:
 def test_nothing_left_always_stops() -> None:
     """There would be nothing to train on."""
     with pytest.raises(DatasetError, match="Nothing in this dataset can be used"):
-        Faults().finish(Path("set"), {"photos": 0}, None, allow_incomplete=True)
+        Faults({"allow_incomplete": True}).finish(Path("set"), {"photos": 0})
 
 
 def test_other_errors_pass() -> None:
