@@ -29,7 +29,7 @@ TESTED_PAGES = (
     "docs/http.md",
     "docs/operations.md",
 )
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "training" / "README.md", *DOCS.rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), ROOT / "training" / "README.md", ROOT / "world" / "README.md", *DOCS.rglob("*.md")])
 PATH = os.pathsep.join([str(Path(FOVEA).parent), os.environ["PATH"], str(Path.home() / "go" / "bin")])
 
 _BLOCK = re.compile(r"<!-- tested(?:: (?P<tool>\w+))? -->\n```(?P<language>sh|python)\n(?P<commands>.*?)```", re.DOTALL)
