@@ -1,7 +1,7 @@
 """Compiles the contract to Python stubs, and checks that the committed ones are fresh and that the contract lints.
 
 python protos/compile.py           write the stubs beside their protos
-python protos/compile.py --check   exit 1 when a stub is stale or buf finds fault
+python protos/compile.py --check   exit 1 when a stub is stale or the contract does not lint
 """
 
 import os
@@ -41,13 +41,13 @@ def compile_to(folder: Path) -> None:
 def stale_stubs() -> list[str]:
     """Names each committed stub that differs from what the protos compile to."""
     with tempfile.TemporaryDirectory() as temporary:
-        fresh = Path(temporary)
-        compile_to(fresh)
-        wanted = {path.relative_to(fresh): path.read_bytes() for path in fresh.glob("fovea/**/*.py*")}
-    present = {
+        folder = Path(temporary)
+        compile_to(folder)
+        fresh = {path.relative_to(folder): path.read_bytes() for path in folder.glob("fovea/**/*.py*")}
+    committed = {
         path.relative_to(ROOT): path.read_bytes() for path in ROOT.glob("fovea/**/*") if path.name.endswith(STUBS)
     }
-    return sorted(str(name) for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
+    return sorted(str(name) for name in fresh.keys() | committed.keys() if fresh.get(name) != committed.get(name))
 
 
 def lint() -> bool:
