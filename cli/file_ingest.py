@@ -84,11 +84,6 @@ class IngestReport:
             self.failed.pop(uri, None)
 
     @property
-    def failures(self) -> list[FileOutcome]:
-        """The files that failed and did not succeed later."""
-        return list(self.failed.values())
-
-    @property
     def rate(self) -> float:
         """Files a second while files were sent, up to the last answer."""
         return self._answered / max(self._busy_s, 1e-3)
@@ -101,7 +96,7 @@ class IngestReport:
             "pruned": self.pruned,
             "moved": self.moved,
             "rate_per_s": round(self.rate, 1),
-            "failures": [{"uri": outcome.uri, "error": outcome.error} for outcome in self.failures],
+            "failures": [{"uri": outcome.uri, "error": outcome.error} for outcome in self.failed.values()],
             "warnings": [asdict(group) for group in self.warnings.listed()],
             "left_out": [asdict(group) for group in self.left_out.listed()],
         }
@@ -116,7 +111,7 @@ class IngestReport:
         """Print the summary, then failures, warnings and what was left out."""
         console().print(self.summary(), markup=False)
         if self.failed:
-            show([{"failed": outcome.uri, "why": outcome.error} for outcome in self.failures])
+            show([{"failed": outcome.uri, "why": outcome.error} for outcome in self.failed.values()])
         for heading, groups in (("warning", self.warnings), ("left out", self.left_out)):
             if groups.count:
                 show([_row(heading, group) for group in groups.listed()])

@@ -56,7 +56,7 @@ class FolderIngest:
     report: IngestReport = field(default_factory=IngestReport)
     _is_following: bool = False
     _has_pending_prune: bool = False
-    _last_note: str = ""
+    _last_error: str = ""
 
     async def send_all(self, scan: FolderScan, files: Mapping[str, None], watch: FolderWatch | None = None) -> None:
         """Send the files of a finished scan, and prune where that is an option."""
@@ -74,11 +74,14 @@ class FolderIngest:
             try:
                 with service_errors("ingest"):
                     looked_s = await self._follow_once(watch)
-                self._last_note, period_s = "", max(_PERIOD_S, _REST_FOR_A_LOOK * looked_s)
+                self._last_error, period_s = "", max(_PERIOD_S, _REST_FOR_A_LOOK * looked_s)
             except _FINAL:
                 raise
             except (SourceError, ServiceError) as error:
-                self._note_once(f"{error}; trying again")
+                # The same error comes again and again while the folder or the service is away.
+                if str(error) != self._last_error:
+                    note(f"{error}; trying again")
+                self._last_error = str(error)
                 period_s = min(2 * period_s, _LONGEST_PERIOD_S)
 
     async def _follow_once(self, watch: FolderWatch) -> float:
@@ -107,12 +110,6 @@ class FolderIngest:
             if group not in before:
                 note(f"left out: {group.count:,} {'file' if group.count == 1 else 'files'}: {group.reason}")
 
-    def _note_once(self, text: str) -> None:
-        """Say something that is seen again and again, once."""
-        if text != self._last_note:
-            note(text)
-        self._last_note = text
-
     async def _send(self, files: Collection[str], watch: FolderWatch | None) -> None:
         listeners = [self.report.add, watch.settle] if watch else [self.report.add]
         metadata, keep = self.folder.metadata.by_path, self.folder.copy
@@ -120,7 +117,7 @@ class FolderIngest:
         sent = await send_files(self.stub, self.collection, files, metadata, keep=keep, listeners=listeners)
         if self._is_following:
             note(sent.summary())
-            _note_some([f"{outcome.uri}: {outcome.error}" for outcome in sent.failures])
+            _note_some([f"{outcome.uri}: {outcome.error}" for outcome in sent.failed.values()])
 
     async def _prune(self, pruning: Pruning[ingest_pb2.Image]) -> None:
         stored = StoredImages(self.stub, self.collection)

@@ -119,7 +119,7 @@ async def _fill(address: str, gallery: Gallery) -> None:
             with contextlib.suppress(AlreadyExists):
                 await create_collection(stub, collection)
             report = await send_files(stub, collection.name, files, gallery.metadata)
-            for failed in report.failures:
+            for failed in report.failed.values():
                 raise CommandFailed(f"{failed.uri} could not be ingested: {failed.error}")
             note(f"{collection.name}: {len(files)} images ({report.rate:.0f} a second)")
 
