@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,19 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf import json_format, struct_pb2
 
 from domain.box import Box
 from domain.detection import Detection
+from domain.limits import MAX_QUERIES
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from fovea.search.v1 import search_pb2, search_pb2_grpc
-from fovea.types.v1 import types_pb2
+from rpc.messages import box_message, detection_of
 
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 120.0
-# A batch of queries is one call; 64 is the most that the contract allows.
-MOST_QUERIES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +47,17 @@ class Query:
         if self.sketch:
             parts.append(search_pb2.QueryPart(sketch=self.sketch))
         if self.image:
-            parts.append(search_pb2.QueryPart(image=self.image, region=_message(self.region), detect=self.detect))
+            region = None if self.region is None else box_message(self.region)
+            parts.append(search_pb2.QueryPart(image=self.image, region=region, detect=self.detect))
         return parts
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Hit:
     """A hit: the uri that its image was ingested with, and how alike it is."""
 
     uri: str
     score: float
-    label: str = ""
 
 
 class Served:
@@ -78,9 +75,8 @@ class Served:
         *,
         encoder: str,
         detector: str = "",
-        metadata: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> int:
-        """Create a collection and ingest (uri, encoded image); returns how many are in it.
+    ) -> None:
+        """Create a collection and ingest (uri, encoded image).
 
         With a detector it is an object collection. An image that is not taken raises ValueError.
         """
@@ -90,42 +86,32 @@ class Served:
 
         def requests() -> Iterator[ingest_pb2.IngestRequest]:
             for uri, image in images:
-                said = json_format.ParseDict(dict((metadata or {}).get(uri, {})), struct_pb2.Struct())
-                item = ingest_pb2.Item(uri=uri, image=image, metadata=said)
-                yield ingest_pb2.IngestRequest(collection=collection, item=item)
+                yield ingest_pb2.IngestRequest(collection=collection, item=ingest_pb2.Item(uri=uri, image=image))
 
-        count = 0
         for answer in self._ingest.Ingest(requests()):
             if answer.status == ingest_pb2.INGEST_STATUS_FAILED:
                 raise ValueError(f"{answer.uri}: {answer.error.message}")
-            count += 1
-        return count
 
-    def search(self, collection: str, queries: Sequence[Query], *, limit: int) -> list[list[Found]]:
+    def search(self, collection: str, queries: Sequence[Query], *, limit: int) -> list[list[Hit]]:
         """Ask every query, exactly; the hits of each, best first."""
         answers = []
-        for start in range(0, len(queries), MOST_QUERIES):
+        for start in range(0, len(queries), MAX_QUERIES):
             batch = [
                 search_pb2.SearchRequest(parts=query.parts(), limit=limit, exact=True, fold_copies=False)
-                for query in queries[start : start + MOST_QUERIES]
+                for query in queries[start : start + MAX_QUERIES]
             ]
             response = self._search.BatchSearch(search_pb2.BatchSearchRequest(collection=collection, queries=batch))
             for result in response.results:
                 if result.WhichOneof("outcome") != "response":
                     raise ValueError(result.error.message)
-                answers.append([Found(hit.uri, hit.score, hit.label) for hit in result.response.hits])
+                answers.append([Hit(hit.uri, hit.score) for hit in result.response.hits])
         return answers
 
     def detect(self, detector: str, image: bytes, *, min_score: float, limit: int) -> list[Detection]:
         """The objects that a detector finds in an encoded image, best first."""
         request = detector_pb2.DetectRequest(detector=detector, image=image, min_score=min_score, limit=limit)
         answer = self._detectors[detector].Detect(request)
-        return [
-            Detection(
-                (item.box.x_min, item.box.y_min, item.box.x_max, item.box.y_max), item.label, item.score, item.class_id
-            )
-            for item in answer.detections
-        ]
+        return [detection_of(item) for item in answer.detections]
 
 
 @contextmanager
@@ -146,7 +132,7 @@ def served(*models: Path) -> Iterator[Served]:
 @contextmanager
 def _up(scratch: Path, models: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
     data, log = scratch / "data", scratch / "up.log"
-    command = [str(Path(sys.executable).parent / "fovea"), "up", "--data", str(data), "--port", str(_free_port())]
+    command = [str(Path(sys.executable).parent / "fovea"), "up", "--data", str(data), "--port", "0"]
     if models:
         command += ["--no-shipped", *(word for folder in models for word in ("--models", str(folder)))]
     with log.open("wb") as output:
@@ -161,13 +147,3 @@ def _up(scratch: Path, models: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
     finally:
         child.send_signal(signal.SIGTERM)
         child.wait(30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _message(box: Box | None) -> types_pb2.Box | None:
-    return None if box is None else types_pb2.Box(x_min=box[0], y_min=box[1], x_max=box[2], y_max=box[3])

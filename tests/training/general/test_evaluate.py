@@ -15,7 +15,7 @@ from training.general.evaluate import GeneralEvaluation
 from training.general.system import GeneralSystem
 from training.general.validation import grocery_figures, leave_one_out
 from training.runner import CONFIGS
-from training.serving import Found, Query, Served
+from training.serving import Hit, Query, Served
 
 
 def mean_colour(encoded: bytes) -> NDArray[np.float32]:
@@ -34,13 +34,13 @@ class ServedColours:
         assert collection == encoder == "general"
         self.held = {uri: mean_colour(encoded) for uri, encoded in images}
 
-    def search(self, collection: str, queries: Sequence[Query], *, limit: int) -> list[list[Found]]:
+    def search(self, collection: str, queries: Sequence[Query], *, limit: int) -> list[list[Hit]]:
         """Answer exactly."""
         assert collection == "general"
         answers = []
         for query in queries:
             asked = mean_colour(query.image)
-            found = [Found(uri, float(asked @ embedding)) for uri, embedding in self.held.items()]
+            found = [Hit(uri, float(asked @ embedding)) for uri, embedding in self.held.items()]
             answers.append(sorted(found, key=lambda hit: -hit.score)[:limit])
         return answers
 
