@@ -84,9 +84,7 @@ def outcome_message(outcome: IngestOutcome) -> ingest_pb2.IngestResponse:
 def stored_image_message(image: StoredImage, mode: CollectionMode) -> ingest_pb2.GetImageResponse:
     """An image with its regions; only collections of objects have regions."""
     regions = image.regions if mode is CollectionMode.OBJECTS else ()
-    return ingest_pb2.GetImageResponse(
-        **_record_fields(image.record), regions=[detection_message(region.detection) for region in regions]
-    )
+    return ingest_pb2.GetImageResponse(**_record_fields(image.record), regions=[*map(detection_message, regions)])
 
 
 def image_message(record: ImageRecord) -> ingest_pb2.Image:

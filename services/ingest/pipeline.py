@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from domain.detection import Detection
 from encoders.images.decoding import DECODER_REVISION, decodes_alike
 from rpc.clients import Embedded, Input, calls_of
 from rpc.deadline import Deadline
@@ -28,7 +29,6 @@ from services.stores.records import (
     NewMetadata,
     PutResult,
     PutStatus,
-    Region,
     is_same_metadata,
 )
 
@@ -86,7 +86,7 @@ class Pipeline:
         with _image_errors():
             regions, warnings = await self._regions(image)
             # Without boxes the encoder embeds the whole image.
-            boxes = tuple(region.box for region in regions if region.box is not None)
+            boxes = tuple(region.box for region in regions if region != WHOLE_IMAGE_REGION)
             embedded = await self._encodings.submit(Input(image.data, "image", boxes))
         new = NewImage(
             uri=image.uri,
@@ -113,7 +113,7 @@ class Pipeline:
         assert written.status is not None, "a write that did not fail has a status"
         return Added(change.uri, written.image_id, written.status, written.region_count, warnings, replaced_sha256)
 
-    async def _regions(self, image: LoadedImage) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    async def _regions(self, image: LoadedImage) -> tuple[tuple[Detection, ...], tuple[str, ...]]:
         """The objects of an image and the detector's warnings; the whole image if no object was found."""
         if self._detector is None:
             return (WHOLE_IMAGE_REGION,), ()
@@ -126,8 +126,7 @@ class Pipeline:
                     ),
                     deadline,
                 )
-        regions = tuple(Region(d.box, d.label, d.score, d.class_id) for d in found.detections)
-        return regions or (WHOLE_IMAGE_REGION,), found.warnings
+        return tuple(found.detections) or (WHOLE_IMAGE_REGION,), found.warnings
 
     async def _look_up(self, uris: Sequence[str]) -> Sequence[ImageRecord | None]:
         return await self._store.lookup(self._collection.name, uris)

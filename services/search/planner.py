@@ -69,7 +69,7 @@ class PartPlanner:
             message = f"{part.name}.image_id: collection {collection.name!r} has no image {image_id[:64]!r}"
             raise NotFound(message) from error
         regions = stored.regions if collection.mode is CollectionMode.OBJECTS else ()
-        return QueryEmbeddings(stored.embeddings, tuple(region.detection for region in regions))
+        return QueryEmbeddings(stored.embeddings, regions)
 
     async def _image_encoder(self, collection: Collection) -> EncoderEntry:
         try:

@@ -141,7 +141,7 @@ def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
         image_id=hit.record.image_id,
         uri=hit.record.uri,
         score=hit.score,
-        region=box_message(hit.region.detection.box) if hit.region else None,
+        region=box_message(hit.region.box) if hit.region else None,
         label=hit.region.label if hit.region else "",
         metadata=struct_of(hit.record.metadata),
         query_region=hit.query_position if has_regions else None,

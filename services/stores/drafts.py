@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from domain.box import is_inside
+from domain.detection import Detection
 from domain.limits import MAX_LABEL_BYTES, MAX_REGIONS, MAX_URI_BYTES
 from rpc.errors import Aborted, InvalidArgument, Unavailable
 from rpc.metadata import checked
@@ -16,7 +17,6 @@ from services.stores.records import (
     ImageRecord,
     NewImage,
     NewMetadata,
-    Region,
     StoredImage,
     image_id_of,
 )
@@ -97,7 +97,7 @@ def _check_uri(uri: str) -> None:
         raise InvalidArgument(f"uri: 1 to {MAX_URI_BYTES} bytes are needed, found {size}")
 
 
-def _check_regions(regions: tuple[Region, ...]) -> None:
+def _check_regions(regions: tuple[Detection, ...]) -> None:
     if not 0 < len(regions) <= MAX_REGIONS:
         raise InvalidArgument(f"regions: 1 to {MAX_REGIONS} are needed, found {len(regions)}")
     for region in regions:
@@ -105,5 +105,5 @@ def _check_regions(regions: tuple[Region, ...]) -> None:
             raise InvalidArgument(f"label: {MAX_LABEL_BYTES} bytes are the most")
         if not math.isfinite(region.score):
             raise InvalidArgument("score: a region's score has to be finite")
-        if region.box is not None and not is_inside(region.box):
+        if not is_inside(region.box):
             raise InvalidArgument("box: 0 <= min < max <= 1 is needed for x and y")

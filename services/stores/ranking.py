@@ -5,7 +5,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from services.stores.milvus.rows import Neighbor, RowKey, region_of
-from services.stores.records import Hit, ImageRecord, NearestQuery
+from services.stores.records import WHOLE_IMAGE_REGION, Hit, ImageRecord, NearestQuery
 
 MAX_COPIES = 100  # copies that a hit names
 
@@ -56,8 +56,7 @@ def rank(
 
 
 def _hit(match: _Match, copies: Sequence[_Match], *, has_regions: bool) -> Hit:
-    region = region_of(match.row.fields) if has_regions else None
-    if region is not None and region.box is None:
-        region = None
+    found = region_of(match.row.fields) if has_regions else WHOLE_IMAGE_REGION
+    region = None if found == WHOLE_IMAGE_REGION else found
     uris = tuple(copy.record.uri for copy in copies[:MAX_COPIES])
     return Hit(match.record, match.row.score, region, match.row.query_position, uris, len(copies))

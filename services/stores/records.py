@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from domain.box import WHOLE_IMAGE, Box
+from domain.box import WHOLE_IMAGE
 from domain.detection import Detection
 from rpc.errors import Aborted, InvalidArgument, ServiceError
 
@@ -57,22 +57,8 @@ class Counts:
     region_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
-    """What one embedding stands for: a detected object, or the whole image (`box` is None)."""
-
-    box: Box | None
-    label: str = ""
-    score: float = 0.0
-    class_id: int = 0
-
-    @property
-    def detection(self) -> Detection:
-        """The region as a detection; the whole image is a box too."""
-        return Detection(self.box or WHOLE_IMAGE, self.label, self.score, self.class_id)
-
-
-WHOLE_IMAGE_REGION = Region(box=None)
+# The region of a row that stands for a whole image.
+WHOLE_IMAGE_REGION = Detection(WHOLE_IMAGE, label="", score=0.0, class_id=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +73,7 @@ class NewImage:
     width_px: int
     height_px: int
     metadata: Metadata | None
-    regions: tuple[Region, ...]
+    regions: tuple[Detection, ...]
     embeddings: Embeddings
     decoder_revision: int = FIRST_DECODER_REVISION
 
@@ -142,7 +128,7 @@ class StoredImage:
     """An image with its regions and their embeddings (R, D)."""
 
     record: ImageRecord
-    regions: tuple[Region, ...]
+    regions: tuple[Detection, ...]
     embeddings: Embeddings
 
 
@@ -206,7 +192,7 @@ class Hit:
 
     record: ImageRecord
     score: float
-    region: Region | None
+    region: Detection | None
     query_position: int
     copies: tuple[str, ...] = ()
     copy_count: int = 0

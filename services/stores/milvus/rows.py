@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 from pymilvus import CollectionSchema, DataType, FieldSchema
 
+from domain.detection import Detection
 from domain.limits import MAX_LABEL_BYTES, MAX_URI_BYTES
 from services.stores.filters.expression import kinds_of
 from services.stores.records import (
@@ -19,7 +20,6 @@ from services.stores.records import (
     Embeddings,
     ImageRecord,
     NewImage,
-    Region,
     StoredImage,
 )
 
@@ -143,12 +143,12 @@ def record_of(row: Row) -> ImageRecord:
     )
 
 
-def region_of(row: Row) -> Region:
+def region_of(row: Row) -> Detection:
     """The region that a row stands for; it needs REGION_FIELDS."""
     if row["x_max"] <= row["x_min"]:
         return WHOLE_IMAGE_REGION
     x_min, y_min, x_max, y_max = (row[edge] for edge in _EDGES)
-    return Region((x_min, y_min, x_max, y_max), row["label"], row["score"], row["class_id"])
+    return Detection((x_min, y_min, x_max, y_max), row["label"], row["score"], row["class_id"])
 
 
 def stored_image(record: ImageRecord, rows: Iterable[Row]) -> StoredImage:
@@ -173,7 +173,7 @@ def _record_columns(record: ImageRecord) -> Row:
     }
 
 
-def _region_columns(region: Region) -> Row:
+def _region_columns(region: Detection) -> Row:
     """A region as columns; a whole image has an empty box."""
-    edges = zip(_EDGES, region.box or (0.0, 0.0, 0.0, 0.0), strict=True)
+    edges = zip(_EDGES, (0.0,) * 4 if region == WHOLE_IMAGE_REGION else region.box, strict=True)
     return {"label": region.label, "score": region.score, "class_id": region.class_id, **dict(edges)}

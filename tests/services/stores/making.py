@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from domain.detection import Detection
 from rpc.deadline import Deadline
 from services.stores.images import ImageStore
 from services.stores.records import (
@@ -18,7 +19,6 @@ from services.stores.records import (
     NearestQuery,
     NewImage,
     PutStatus,
-    Region,
 )
 
 DIMENSION = 16
@@ -60,7 +60,7 @@ def new_image(
     metadata: dict[str, Any] | None = None,
     *,
     content: str = "",
-    regions: Sequence[Region] = (WHOLE_IMAGE_REGION,),
+    regions: Sequence[Detection] = (WHOLE_IMAGE_REGION,),
 ) -> NewImage:
     """An image whose bytes are `content`, or its uri; `embedding` is (D,) or (R, D)."""
     return NewImage(

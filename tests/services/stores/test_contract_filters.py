@@ -10,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domain.detection import Detection
 from rpc.metadata import checked
 from services.stores.filters.expression import kinds_of
 from services.stores.filters.grammar import parse_filter
 from services.stores.images import ImageStore
 from services.stores.milvus import rows
-from services.stores.records import CollectionMode, Region, image_id_of
+from services.stores.records import CollectionMode, image_id_of
 from tests.services.stores.making import a_collection, find, new_image, put, unit_embeddings
 from tests.services.stores.meaning import holds
 
@@ -214,7 +215,7 @@ async def test_built_in_fields_are_not_metadata(store: ImageStore, name: str) ->
     """`$label` and `$score` are the detection's, `label` and `score` the caller's, in searches, listings and deletions."""
     await store.create(a_collection(name, CollectionMode.OBJECTS))
     embeddings = unit_embeddings(2)
-    regions = [[Region((0.1, 0.1, 0.5, 0.5), "dog", 0.75)], [Region((0.1, 0.1, 0.5, 0.5), "cat", 0.25)]]
+    regions = [[Detection((0.1, 0.1, 0.5, 0.5), "dog", 0.75, 0)], [Detection((0.1, 0.1, 0.5, 0.5), "cat", 0.25, 0)]]
     images = [
         new_image("a", embeddings[:1], {"label": "cat", "score": 0.25}, regions=regions[0]),
         new_image("b", embeddings[1:], {"label": "dog", "score": 0.75}, regions=regions[1]),

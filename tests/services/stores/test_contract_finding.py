@@ -7,10 +7,11 @@ import pytest
 from pymilvus import AsyncMilvusClient
 from pymilvus.exceptions import MilvusException
 
+from domain.detection import Detection
 from rpc.errors import FailedPrecondition, InvalidArgument, OutOfRange, Unavailable
 from services.stores.filters.expression import Engine
 from services.stores.images import ImageStore
-from services.stores.records import Collection, CollectionMode, Region, image_id_of
+from services.stores.records import Collection, CollectionMode, image_id_of
 from tests.services.stores.making import a_collection, find, near, new_image, put, unit_embeddings, uris
 
 
@@ -97,12 +98,12 @@ async def test_groups_show_the_best_region(store: ImageStore, name: str) -> None
     """By default an image is one hit with its best region; without grouping each region is a hit."""
     await store.create(a_collection(name, CollectionMode.OBJECTS))
     [query] = unit_embeddings(1)
-    regions = [Region((0.0, 0.0, 0.5, 0.5), "far", 0.5, 0), Region((0.5, 0.0, 1.0, 0.5), "near", 0.9, 1)]
+    regions = [Detection((0.0, 0.0, 0.5, 0.5), "far", 0.5, 0), Detection((0.5, 0.0, 1.0, 0.5), "near", 0.9, 1)]
     await put(
         store,
         name,
         new_image("two", np.stack([near(query, 0.1), near(query, 0.9)]), regions=regions),
-        new_image("one", near(query, 0.5), regions=[Region((0.0, 0.0, 1.0, 1.0), "mid", 0.7, 2)]),
+        new_image("one", near(query, 0.5), regions=[Detection((0.0, 0.0, 1.0, 1.0), "mid", 0.7, 2)]),
         new_image("none", near(query, 0.3)),
     )
 

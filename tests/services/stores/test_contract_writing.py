@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from redis.asyncio import Redis
 
+from domain.detection import Detection
 from rpc.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, ServiceError
 from services.stores import definitions
 from services.stores.images import ImageStore
-from services.stores.records import Collection, CollectionMode, Counts, NewMetadata, PutStatus, Region, image_id_of
+from services.stores.records import Collection, CollectionMode, Counts, NewMetadata, PutStatus, image_id_of
 from testbed.servers import EmbeddedServer
 from tests.services.stores.making import a_collection, find, new_image, opened, put, soon, unit_embeddings, uris
 
@@ -92,7 +93,7 @@ async def test_objects_keep_their_regions(store: ImageStore, name: str) -> None:
     """An image of two objects is one image and two regions, each with box, label and score."""
     await store.create(a_collection(name, CollectionMode.OBJECTS))
     dog, cat = unit_embeddings(2)
-    regions = [Region((0.1, 0.2, 0.5, 0.6), "dog", 0.9, 16), Region((0.5, 0.5, 1.0, 1.0), "cat", 0.8, 15)]
+    regions = [Detection((0.1, 0.2, 0.5, 0.6), "dog", 0.9, 16), Detection((0.5, 0.5, 1.0, 1.0), "cat", 0.8, 15)]
     await put(store, name, new_image("pets", np.stack([dog, cat]), regions=regions))
 
     hit = (await find(store, name, cat)).hits[0]
@@ -388,7 +389,7 @@ async def test_new_metadata_keep_embeddings_and_regions(store: ImageStore, name:
     """Metadata alone are a new version with what was encoded, and only where the bytes are still those."""
     await store.create(a_collection(name, CollectionMode.OBJECTS))
     embeddings = unit_embeddings(2)
-    regions = [Region((0.1, 0.2, 0.5, 0.6), "dog", 0.9, 16), Region((0.5, 0.5, 1.0, 1.0), "cat", 0.8, 15)]
+    regions = [Detection((0.1, 0.2, 0.5, 0.6), "dog", 0.9, 16), Detection((0.5, 0.5, 1.0, 1.0), "cat", 0.8, 15)]
     image = replace(new_image("p", embeddings, {"a": 1}, regions=regions), decoder_revision=2)
     await put(store, name, image)
 
