@@ -72,7 +72,8 @@ class Writers:
 
     async def run(self, seconds: float) -> None:
         """All callers, until the time is over and what they began is answered."""
-        callers = [self._by_bytes, self._by_bytes, self._by_path, self._by_path, self._upload, self._again]
+        adding = [self._by_bytes, self._by_bytes, self._by_path, self._by_path, self._upload]
+        others = [self._again, self._shared, self._shared, self._delete, self._delete]
         ends_s = time.monotonic() + seconds
 
         async def repeat(write: Callable[[int], Awaitable[None]]) -> None:
@@ -82,8 +83,19 @@ class Writers:
                 await write(number)
 
         async with asyncio.TaskGroup() as running:
-            for caller in [*callers, self._shared, self._shared, self._delete]:
+            for caller in [*(self._bounded(each) for each in adding), *others]:
                 running.create_task(repeat(caller))
+
+    def _bounded(self, write: Callable[[int], Awaitable[None]]) -> Callable[[int], Awaitable[None]]:
+        """Adds only while the deletions keep up, so that the collection, and with it a search alone, stays as it is."""
+
+        async def bounded(number: int) -> None:
+            if len(self._ledger.deletable) > 2 * _KEPT:
+                await asyncio.sleep(0.05)
+            else:
+                await write(number)
+
+        return bounded
 
     async def _by_bytes(self, _round: int) -> None:
         sent = [Sent(f"bytes/{number}", number) for number in islice(self._new, _STREAM)]
