@@ -43,7 +43,7 @@ KEPT_NAMES = {
     "vector_norm",
 }
 # A key of config files and checkpoints of training.
-KEPT_TEXTS = {'"pictures"'}
+KEPT_TEXTS = {'"pictures"', '"Pictures"'}
 RETIRED_PROSE = {
     r"(?<!there )(?<!There )\b(is|are|was) no (?!longer\b|more\b|fewer\b|less\b)\w+": "is not a …",
     r"\btold\b": "say who passes what to whom",

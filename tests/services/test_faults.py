@@ -31,7 +31,7 @@ class Fovea:
     search: "SearchServiceAsyncStub"
 
     async def hits(self, name: str) -> list[str]:
-        """The uris that a red picture finds."""
+        """The uris that a red image finds."""
         parts = [search_pb2.QueryPart(image=RED)]
         response = await self.search.Search(search_pb2.SearchRequest(collection=name, parts=parts), timeout=10)
         return [hit.uri for hit in response.hits]
@@ -58,7 +58,7 @@ async def fovea(servers: tuple[EmbeddedServer, EmbeddedServer], encoder: str) ->
 
 
 async def test_redis_away(fovea: Fovea, name: str) -> None:
-    """Searches go on with a warning, pictures are refused with UNAVAILABLE, and both work again by themselves."""
+    """Searches go on with a warning, images are refused with UNAVAILABLE, and both work again by themselves."""
     await create(fovea.ingest, name)
     await add(fovea.ingest, name, item("red", RED, n=1))
     fovea.redis.kill()
@@ -93,7 +93,7 @@ async def test_milvus_away(fovea: Fovea, name: str) -> None:
 
 
 async def ingest_code(fovea: Fovea, name: str) -> int:
-    """How an ingest is refused: item by item, or as a whole once the service has told that it is not ready."""
+    """How an ingest is refused: item by item, or as a whole once the service says that it is not ready."""
     try:
         (answer,) = await add(fovea.ingest, name, item("green", GREEN))
     except grpc.aio.AioRpcError as error:

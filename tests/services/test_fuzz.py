@@ -202,7 +202,7 @@ async def status(target: Target, messages: Sequence[bytes]) -> str:
 @pytest.mark.more
 @pytest.mark.timeout(1500)
 async def test_mutated_messages_get_a_status_that_names_whose_fault_it_is(channels: dict[str, Any]) -> None:
-    """No message makes a server say UNKNOWN or INTERNAL, and bytes that are no message are INVALID_ARGUMENT."""
+    """No message makes a server say UNKNOWN or INTERNAL, and bytes that are not a message are INVALID_ARGUMENT."""
     sys.stdout.write(f"seed {SEED}\n")
     chance = random.Random(SEED)
     collection = f"fuzz_{uuid.uuid4().hex}"

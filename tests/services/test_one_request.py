@@ -80,7 +80,7 @@ def address(seen: Seen, tmp_path: Path) -> Iterator[str]:
 
 
 class Child:
-    """A server in a process of its own, whose memory can be told."""
+    """A server in a process of its own, whose memory can be measured."""
 
     def __init__(self, channel: grpc.aio.Channel, pid: int) -> None:
         self.channel = channel
