@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -39,3 +40,14 @@ def test_wheel_of_training_holds_what_makes_models(tmp_path: Path) -> None:
 
     assert packages == {"training", "world"}
     assert {"training/general/__main__.py", "training/configs/general.toml", "world/gallery.py"} <= set(names)
+
+
+def test_both_distributions_have_one_version() -> None:
+    """They are made of one commit, and are released together."""
+    serving, training = (
+        tomllib.loads((project / "pyproject.toml").read_text())["project"]
+        for project in (ROOT, ROOT / "packages" / "fovea-training")
+    )
+
+    assert training["version"] == serving["version"]
+    assert "fovea" in training["dependencies"]

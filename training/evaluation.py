@@ -64,6 +64,7 @@ class Evaluation(ABC):
         """Ask every query, exactly; the scores (Q, G) of the gallery's images, in its order."""
         row_of = {name: row for row, name in enumerate(self.gallery)}
         scores = np.full((len(queries), len(row_of)), NOT_FOUND, np.float32)
+        # A query that finds nothing leaves its row as it is: every image counts as not found.
         for row, hits in zip(scores, served.search(self.collection, queries, limit=self.limit), strict=True):
             for hit in hits:
                 row[row_of[hit.uri]] = hit.score
@@ -72,6 +73,7 @@ class Evaluation(ABC):
     def draw_sheet(self, served: Served, path: Path) -> None:
         """Draw the samples with their first hits; `online` has filled the collection."""
         samples = self.samples()
+        # One more than are shown, because the own image may be among them.
         answers = served.search(self.collection, [sample.query for sample in samples], limit=SAMPLE_HITS + 1)
         rows = []
         for sample, hits in zip(samples, answers, strict=True):

@@ -16,8 +16,6 @@ from training.models.served import Inputs, Outputs, batches, torch_outputs
 from training.onnx_graph import onnx_outputs, write_onnx
 from training.precisions import PrecisionError, write_fp16, write_int8
 
-__all__ = ["Candidate", "GateError", "Gated", "Inputs", "Outputs", "closeness", "gate", "require_close"]
-
 FEWEST_INPUTS = 500
 CALIBRATION_INPUTS = 200
 

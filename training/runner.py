@@ -85,6 +85,7 @@ class System(ABC, Generic[Config]):
 
     def train(self, config: Config, options: Options) -> None:
         """Train, or go on where the run was cut off."""
+        # Before the task is built: fresh weights come from the global generator.
         torch.manual_seed(config.seed)
         task = self.task(config, options).to(options.device)
         fit(task, config.optimiser, options.run, config=table_of(config), seed=config.seed)

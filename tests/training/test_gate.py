@@ -12,9 +12,9 @@ from encoders.bundle import Bundle, ModelFile, Preprocessing, Tower, space_of
 from encoders.serving.providers import SessionOptions
 from encoders.serving.session import EmbeddingSession
 from training.bundles import regated
-from training.gate import Candidate, Gated, GateError, Inputs, Outputs, closeness, gate, require_close
+from training.gate import Candidate, Gated, GateError, closeness, gate, require_close
 from training.models.dcmpl import Dcmpl, DcmplConfig
-from training.models.served import DCMPL_SCALING, ImageEncoder, TextEncoder
+from training.models.served import DCMPL_SCALING, ImageEncoder, Inputs, Outputs, TextEncoder
 from training.models.taskformer import TaskFormer, TaskFormerConfig
 
 SIZE_PX = 24

@@ -11,9 +11,10 @@ from training.cars.config import CarsConfig
 from training.cars.photos import TestPhotos
 from training.cars.task import served_network
 from training.decoded import decoded
-from training.gate import FEWEST_INPUTS, Candidate, Outputs, gate
+from training.gate import FEWEST_INPUTS, Candidate, gate
 from training.metrics import evaluate, same_label
 from training.models.compcars import CompCars
+from training.models.served import Outputs
 
 NAME = "car"
 

@@ -8,10 +8,11 @@ from torch import nn
 
 from encoders.bundle import Bundle, Preprocessing
 from training.bundles import finished, regated, write_image_bundle
-from training.gate import FEWEST_INPUTS, Candidate, Outputs, gate
+from training.gate import FEWEST_INPUTS, Candidate, gate
 from training.general.config import GeneralConfig
 from training.general.network import EmbeddingNetwork
 from training.general.validation import grocery_figures, leave_one_out, squashed
+from training.models.served import Outputs
 from training.photos import PHOTOS, grocery_photos
 
 NAME = "general"

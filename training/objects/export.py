@@ -9,7 +9,8 @@ from training.bundles import Finished, finished, regated, write_bundle
 from training.checkpoints.darknet import save_darknet
 from training.datasets.annotated import AnnotatedImage
 from training.decoded import decoded
-from training.gate import FEWEST_INPUTS, Candidate, Outputs, gate
+from training.gate import FEWEST_INPUTS, Candidate, gate
+from training.models.served import Outputs
 from training.models.yolo import YoloNetwork
 from training.objects.config import DataConfig, ObjectsConfig
 from training.objects.detector import SHOWN_SCORE, Detector, build_detector, detections_of

@@ -8,8 +8,9 @@ from pathlib import Path
 from encoders.bundle import Bundle
 from training.bundles import ImageTower, TextTower, finished, write_paired_bundles
 from training.datasets.pedestrians import Pedestrians
-from training.gate import FEWEST_INPUTS, Candidate, Outputs, gate
+from training.gate import FEWEST_INPUTS, Candidate, gate
 from training.models.dcmpl import Dcmpl
+from training.models.served import Outputs
 from training.pedestrians.captions import TOKENIZER
 from training.pedestrians.config import PedestriansConfig
 from training.pedestrians.held_out import HeldOut

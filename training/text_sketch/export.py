@@ -10,7 +10,8 @@ import numpy as np
 from encoders.bundle import Bundle
 from training.bundles import ImageTower, TextTower, finished, write_paired_bundles
 from training.datasets.coco_karpathy import CaptionedPhotos
-from training.gate import FEWEST_INPUTS, Candidate, Outputs, gate
+from training.gate import FEWEST_INPUTS, Candidate, gate
+from training.models.served import Outputs
 from training.models.taskformer import TaskFormer
 from training.text_sketch.config import TextSketchConfig
 from training.text_sketch.modes import Embedded, Embeddings, figures_of

@@ -9,8 +9,6 @@ from training.metrics import QueryFigures, evaluate, same_label
 
 Embedded = NDArray[np.float32]
 
-SOLO = ("text", "sketch", "both")
-
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
