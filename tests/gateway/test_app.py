@@ -15,8 +15,9 @@ from gateway.jobs import Job
 from gateway.problems import error_response, status_of
 from gateway.settings import GatewaySettings
 from rpc import errors
-from tests.gateway.system import System, server_process
+from tests.gateway.system import System
 from tests.support.images import blocks, encoded
+from tests.support.processes import server_process
 
 Alone = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 import httpx
 import pytest
 
-from tests.gateway.system import server_process
+from tests.support.processes import server_process
 
 NOWHERE = "127.0.0.1:1"
 MAX_IN_FLIGHT = 2
