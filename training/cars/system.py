@@ -28,10 +28,7 @@ class CarsSystem(System[CarsConfig]):
 
     def task(self, config: CarsConfig, options: Options) -> CarsTask:
         photos = load_training_photos(
-            options.data,
-            config.protocol,
-            with_types=config.loss.type > 0,
-            allow_incomplete=options.allow_incomplete,
+            options.data, config.protocol, with_types=config.loss.type > 0, allow_incomplete=options.allow_incomplete
         )
         print(f"{len(photos.web):,} photos of the web and {len(photos.road):,} of road cameras")
         return CarsTask(config, photos, options.run)

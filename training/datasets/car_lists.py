@@ -36,12 +36,7 @@ class ListedPhotos:
     report: DatasetReport
 
 
-def load_listed_photos(
-    root: Path,
-    *,
-    images: Path | None = None,
-    **checks: Unpack[Checks],
-) -> ListedPhotos:
+def load_listed_photos(root: Path, *, images: Path | None = None, **checks: Unpack[Checks]) -> ListedPhotos:
     """Read the lists of `root`; paths in them lie below `images`, else below `root`.
 
     A list has the columns Path, Index (0 to n-1, each once) and Class (a whole number), and any others. `test.npy`,

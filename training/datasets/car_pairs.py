@@ -36,11 +36,7 @@ class CarPairs:
         return np.array([pair.is_same for pair in self.pairs], bool)
 
 
-def load_car_pairs(
-    root: Path,
-    difficulty: Difficulty,
-    **checks: Unpack[Checks],
-) -> CarPairs:
+def load_car_pairs(root: Path, difficulty: Difficulty, **checks: Unpack[Checks]) -> CarPairs:
     """Read `data/train_test_split/verification/verification_pairs_<difficulty>.txt`.
 
     Its lines are two names below `data/image` and 1 for the same model, 0 for another.

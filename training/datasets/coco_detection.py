@@ -22,11 +22,7 @@ VOC_NAMES: Mapping[str, str] = {
 
 
 def load_coco_detection(
-    annotations: Path,
-    folder: Path,
-    *,
-    renames: Mapping[str, str] | None = None,
-    **checks: Unpack[Checks],
+    annotations: Path, folder: Path, *, renames: Mapping[str, str] | None = None, **checks: Unpack[Checks]
 ) -> AnnotatedImages:
     """Read one JSON file and find its images below `folder`, in the file's order.
 

@@ -75,12 +75,7 @@ class SurveillanceCars:
     report: DatasetReport
 
 
-def load_web_cars(
-    root: Path,
-    *,
-    split: str | None = None,
-    **checks: Unpack[Checks],
-) -> WebCars:
+def load_web_cars(root: Path, *, split: str | None = None, **checks: Unpack[Checks]) -> WebCars:
     """Read `data/`; `split` names an official list below `data/train_test_split`, as `classification/train`.
 
     Opens every image's header, because boxes are in pixels.
@@ -98,12 +93,7 @@ def load_web_cars(
     return WebCars(found, report)
 
 
-def load_surveillance_cars(
-    root: Path,
-    *,
-    split: str | None = None,
-    **checks: Unpack[Checks],
-) -> SurveillanceCars:
+def load_surveillance_cars(root: Path, *, split: str | None = None, **checks: Unpack[Checks]) -> SurveillanceCars:
     """Read `sv_data/`; `split` is `train` or `test` of the official lists, None all photos."""
     base, faults = open_dataset(root, checks)
     images = base.child("sv_data/image")

@@ -10,12 +10,7 @@ from training.datasets.root import DatasetRoot, open_dataset
 from training.datasets.sketch_pairs import SketchPair, SketchPairs, counts_of
 
 
-def load_fs_coco(
-    root: Path,
-    *,
-    split_list: str | None = None,
-    **checks: Unpack[Checks],
-) -> SketchPairs:
+def load_fs_coco(root: Path, *, split_list: str | None = None, **checks: Unpack[Checks]) -> SketchPairs:
     """Read the scenes of a list, a file below `root`, or all of them; the caption is the first line of its text.
 
     A line of a list is `<author>/<id>` or `<id>` alone.

@@ -79,11 +79,7 @@ class Pedestrians:
 
 
 def load_pedestrians(
-    root: Path,
-    *,
-    list_name: str | None = None,
-    id_splits: Mapping[str, range] | None = None,
-    **checks: Unpack[Checks],
+    root: Path, *, list_name: str | None = None, id_splits: Mapping[str, range] | None = None, **checks: Unpack[Checks]
 ) -> Pedestrians:
     """Read the list (the first of LISTS that is there) and look for every image.
 

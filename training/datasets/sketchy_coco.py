@@ -16,11 +16,7 @@ PUBLISHED_COUNTS: Mapping[tuple[str, ...], Mapping[str, int]] = {
 }
 
 
-def load_sketchy_coco(
-    root: Path,
-    *splits: str,
-    **checks: Unpack[Checks],
-) -> SketchPairs:
+def load_sketchy_coco(root: Path, *splits: str, **checks: Unpack[Checks]) -> SketchPairs:
     """Read the pairs of some splits, of all where none is named; a photo or a sketch alone is a fault."""
     base, faults = open_dataset(root, checks)
     photos, sketches = base.child("Scene/GT"), base.child("Scene/Sketch/paper_version")

@@ -39,11 +39,7 @@ _SKETCHES, _ANNOTATIONS = "Scene/Sketch/paper_version", "Scene/Annotation/paper_
 _Map = NDArray[Any]
 
 
-def load_sketchy_coco_objects(
-    root: Path,
-    *splits: str,
-    **checks: Unpack[Checks],
-) -> AnnotatedImages:
+def load_sketchy_coco_objects(root: Path, *splits: str, **checks: Unpack[Checks]) -> AnnotatedImages:
     """Read the scene sketches of some splits, of all where none is named, with the objects drawn in them.
 
     A scene's `CLASS_GT/<name>.mat` and `INSTANCE_GT/<name>.mat` say of each pixel of its sketch which class and which

@@ -36,11 +36,7 @@ MAX_XML_BYTES = 4 * 2**20
 
 
 def load_voc(
-    root: Path,
-    split: str | None = "trainval",
-    *,
-    labels: Sequence[str] | None = LABELS,
-    **checks: Unpack[Checks],
+    root: Path, split: str | None = "trainval", *, labels: Sequence[str] | None = LABELS, **checks: Unpack[Checks]
 ) -> AnnotatedImages:
     """Read the images of `ImageSets/Main/<split>.txt`, or every annotation where `split` is None.
 
