@@ -66,7 +66,7 @@ BLOCKS = [block for page in TESTED_PAGES for block in blocks_of(page)]
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """The system that the README starts: the models that ship, a home folder with a few photos, the default data folder."""
     home = tmp_path_factory.mktemp("home")
-    photos = home / "Photos"
+    photos = home / "photos"
     photos.mkdir()
     images = {
         "cat": corners(),
