@@ -11,10 +11,7 @@ REPEAT_S = 60.0
 _MAX_DETAIL = 300
 # What the clients of Redis and Milvus write into their errors, in the order in which it is looked for.
 _CAUSES = (
-    (
-        r"Failed parsing HTTP/2|http1\.x|Protocol error|UNIMPLEMENTED",
-        "something else answers at its address; compare host and port",
-    ),
+    (r"Failed parsing HTTP/2|http1\.x|Protocol error|UNIMPLEMENTED", "something else answers; compare host and port"),
     (
         r"MovedError|AskError|ClusterDown|CrossSlot|MOVED|CLUSTERDOWN",
         "it runs in cluster mode; give the URL of one server or of a proxy before it",
@@ -68,9 +65,8 @@ class StoreLog:
         if cause == self._cause and now_s - self._said_at_s < REPEAT_S:
             return
         self._cause, self._said_at_s = cause, now_s
-        _logger.warning(
-            "%s: %s", self._store, cause, extra={"store": self._store, "detail": _detail(error)[:_MAX_DETAIL]}
-        )
+        extra = {"store": self._store, "detail": _detail(error)[:_MAX_DETAIL]}
+        _logger.warning("%s: %s", self._store, cause, extra=extra)
 
     def answered(self) -> None:
         """A call was answered."""

@@ -46,11 +46,6 @@ class Definitions:
         self._known.pop(name, None)
         return self._remember(await self._rows.collection(name))
 
-    async def check_current(self, collection: Collection) -> None:
-        """NotFound where a collection was dropped, and perhaps created anew, since its definition was read."""
-        if await self.fresh(collection.name) != collection:
-            raise NotFound(f"the collection {collection.name} was deleted")
-
     async def with_rebuild(
         self, name: str, call: Callable[Concatenate[Collection, _P], Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:

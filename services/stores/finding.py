@@ -1,7 +1,6 @@
 """The way of one query: one search in Milvus, one look into Redis, and another round only when needed."""
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -25,8 +24,6 @@ METADATA_BUDGET_S = 1.0
 DEGRADED = "the records cannot be read now: very recent changes and deletions may not be seen"
 RANKED_ON_LOOP = 1000  # rows; ranking more would hold the event loop for milliseconds
 TRUNCATED = "too many rows are copies or out of date: there may be more hits than these"
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -105,9 +102,8 @@ class Finder:
         except CatalogLost:
             if not search.trust_rows:
                 raise
-        except (Unavailable, DeadlineExceeded) as error:
-            # The cause is logged once where Redis is asked; here it would be a line for each search.
-            _logger.debug("%s: answering from the rows: %s", search.collection.name, error)
+        except (Unavailable, DeadlineExceeded):
+            pass  # The cause is logged once where Redis is asked; here it would be a line for each search.
         search.is_degraded = True
         keys = [str(neighbor.key) for neighbor in neighbors]
         rows = await self._rows.read(search.collection.name, keys, ["key", *RECORD_FIELDS], search.deadline)

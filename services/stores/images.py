@@ -1,6 +1,7 @@
 """The images of Fovea, kept by Milvus and Redis together: what the services see of the stores."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 
@@ -188,10 +189,8 @@ class ImageStore:
         used: set[str] = set()
         for collection in await self._rows.collections():
             if left := set(sha256s) - used:
-                try:
+                with contextlib.suppress(NotFound):  # dropped meanwhile
                     used |= await self._used_in(collection, left, deadline)
-                except NotFound:
-                    continue  # dropped meanwhile
         return used
 
     async def sweep(self, name: str) -> None:

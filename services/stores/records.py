@@ -159,8 +159,8 @@ class PutResult:
 class DeleteResult:
     """How many images there were, and the SHA-256 of their bytes."""
 
-    image_count: int = 0
-    sha256s: frozenset[str] = frozenset()
+    image_count: int
+    sha256s: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

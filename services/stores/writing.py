@@ -41,8 +41,6 @@ ABORT_TIMEOUT_S = 1.0
 BUSY_WAIT_S = 0.25
 DELETE_BATCH = 1000
 
-_STATUS = {False: PutStatus.ADDED, True: PutStatus.UPDATED}  # by whether another version lived
-
 _logger = logging.getLogger(__name__)
 
 
@@ -72,11 +70,10 @@ class Writer:
     async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> DeleteResult:
         """Hide images, delete all their rows, forget them."""
         ids = list(dict.fromkeys(filter(is_image_id, image_ids)))
-        deleted = DeleteResult()
-        for start in range(0, len(ids), DELETE_BATCH):
-            batch = await self._delete(name, ids[start : start + DELETE_BATCH], deadline)
-            deleted = DeleteResult(deleted.image_count + batch.image_count, deleted.sha256s | batch.sha256s)
-        return deleted
+        starts = range(0, len(ids), DELETE_BATCH)
+        deleted = [await self._delete(name, ids[start : start + DELETE_BATCH], deadline) for start in starts]
+        sha256s = frozenset[str]().union(*(each.sha256s for each in deleted))
+        return DeleteResult(sum(each.image_count for each in deleted), sha256s)
 
     async def _delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> DeleteResult:
         """The protocol of a deletion, see docs/architecture.md."""
@@ -152,12 +149,12 @@ class Writer:
             soon = Deadline.after(ABORT_TIMEOUT_S)  # that of the put may be the one that passed
             await self._clean_up(name, f"{len(versions)} versions", self._catalog.abort, versions, soon)
             raise
-        return {
-            each: PutResult(each, _STATUS[begun[each].replaces], region_count=record.region_count)
-            if lives[each]
-            else PutResult.busy(each)
-            for each, record in records.items()
-        }
+        results = {}
+        for image_id, record in records.items():
+            status = PutStatus.UPDATED if begun[image_id].replaces else PutStatus.ADDED
+            written = PutResult(image_id, status, region_count=record.region_count)
+            results[image_id] = written if lives[image_id] else PutResult.busy(image_id)
+        return results
 
     async def _clean_up(
         self, name: str, what: str, call: Callable[Concatenate[Collection, ...], Awaitable[None]], *args: Any
@@ -168,10 +165,11 @@ class Writer:
             try:
                 await call(collection, *args)
             except CatalogLost:
-                await self._definitions.check_current(collection)
-                raise
+                # Not lost but dropped, where another process created a collection of this name anew.
+                if await self._definitions.fresh(name) == collection:
+                    raise
         except NotFound:
-            pass  # a collection that was dropped meanwhile took its rows along
+            pass  # a collection that was dropped took its rows along
         except (ServiceError, CatalogLost) as error:
             _logger.warning("%s: %s are left to the sweep: %s", name, what, error)
 

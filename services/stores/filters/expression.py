@@ -152,9 +152,8 @@ class _Writer:
 
     def _list(self, field: Field, values: Sequence[Value]) -> str:
         as_floats = field.is_built_in or any(isinstance(value, float) for value in values)
-        return ", ".join(
-            self._literal(float(value) if as_floats and _kind(value) == NUMBER else value) for value in values
-        )
+        numbers = [float(value) if as_floats and _kind(value) == NUMBER else value for value in values]
+        return ", ".join(map(self._literal, numbers))
 
     def _prefix(self, field: Field, prefix: str, *, negated: bool) -> str:
         """A range instead of `like`, in which `_` is a wildcard on one engine and a character on another."""

@@ -8,14 +8,12 @@ from typing import Literal
 from domain.limits import MAX_INTEGER
 from rpc.errors import InvalidArgument
 
-TokenKind = Literal["name", "text", "number", "operator", "end"]
-
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """A piece of the text as it was written, with its position for error messages."""
 
-    kind: TokenKind
+    kind: Literal["name", "text", "number", "operator", "end"]
     text: str
     position: int
 
@@ -43,7 +41,8 @@ def tokens_of(text: str) -> list[Token]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise error_at(position, _complaint(text[position]))
+            quoted = _QUOTES.get(text[position])
+            raise error_at(position, f"{quoted} that does not end" if quoted else f"unexpected {text[position]!r}")
         if match.lastgroup != "space":
             tokens.append(Token(match.lastgroup, match.group(), position))  # type: ignore[arg-type]
         position = match.end()
@@ -81,7 +80,3 @@ def number_of(token: Token) -> int | float:
 def error_at(position: int, what: str) -> InvalidArgument:
     """The error of a filter, with the position that it is about."""
     return InvalidArgument(f"filter: {what} at position {position}")
-
-
-def _complaint(character: str) -> str:
-    return f"{_QUOTES[character]} that does not end" if character in _QUOTES else f"unexpected {character!r}"

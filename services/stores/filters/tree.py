@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 TEXT_FIELDS = frozenset({"label", "uri", "image_id"})
@@ -70,5 +71,4 @@ def _fields(tree: Filter | None) -> Iterator[Field]:
         case Not(term):
             yield from _fields(term)
         case Junction(_, terms):
-            for term in terms:
-                yield from _fields(term)
+            yield from chain.from_iterable(map(_fields, terms))

@@ -76,10 +76,9 @@ class MilvusConnection:
             except Disconnected:
                 await asyncio.sleep(min(RECONNECT_S, deadline.left_s()))
                 answer = await _attempt(deadline, call, collection)
-        except NotLoaded:
-            raise
         except (Unavailable, DeadlineExceeded) as error:
-            self._log.failed(error)
+            if not isinstance(error, NotLoaded):
+                self._log.failed(error)
             raise
         self._log.answered()
         return answer

@@ -33,30 +33,24 @@ def build_params(index: str, dimension: int) -> dict[str, Any]:
         case "IVF_FLAT" | "IVF_SQ8" | "SCANN":
             return {"nlist": _CLUSTERS}
         case "IVF_PQ":
-            return {"nlist": _CLUSTERS, "m": _subvectors(dimension), "nbits": 8}
+            # Parts of about eight dimensions; their number has to divide the dimension.
+            parts = next(parts for parts in range(max(1, dimension // 8), 0, -1) if dimension % parts == 0)
+            return {"nlist": _CLUSTERS, "m": parts, "nbits": 8}
         case _:
             return {}
 
 
 def search_params(index: str, limit: int) -> dict[str, Any]:
     """How an index is searched for `limit` rows: wide enough to find them, and some more."""
+    probes = min(_CLUSTERS, max(32, limit // 16))
     match index:
         case "HNSW":
             return {"ef": min(32_768, max(64, 2 * limit))}
         case "IVF_FLAT" | "IVF_SQ8" | "IVF_PQ":
-            return {"nprobe": _probes(limit)}
+            return {"nprobe": probes}
         case "SCANN":
-            return {"nprobe": _probes(limit), "reorder_k": max(64, 2 * limit)}
+            return {"nprobe": probes, "reorder_k": max(64, 2 * limit)}
         case "DISKANN":
             return {"search_list": max(64, limit + limit // 2)}
         case _:
             return {}
-
-
-def _probes(limit: int) -> int:
-    return min(_CLUSTERS, max(32, limit // 16))
-
-
-def _subvectors(dimension: int) -> int:
-    """Parts of about eight dimensions; their number has to divide the dimension."""
-    return next(parts for parts in range(max(1, dimension // 8), 0, -1) if dimension % parts == 0)

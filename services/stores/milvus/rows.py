@@ -90,8 +90,7 @@ def schema_of(collection: Collection) -> CollectionSchema:
         *(FieldSchema(name, DataType.JSON) for name in ("metadata", "kinds")),
         FieldSchema(EMBEDDING, DataType.FLOAT_VECTOR, dim=collection.dimension),
     ]
-    description = orjson.dumps(asdict(collection)).decode()
-    return CollectionSchema(fields, description=description, enable_dynamic_field=False)
+    return CollectionSchema(fields, description=orjson.dumps(asdict(collection)).decode(), enable_dynamic_field=False)
 
 
 def definition_in(description: str) -> Collection | None:

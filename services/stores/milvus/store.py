@@ -99,9 +99,14 @@ class RowStore:
 
     async def collections(self) -> list[Collection]:
         """All collections of Fovea, by name."""
+
+        async def found(name: str) -> list[Collection]:
+            with contextlib.suppress(NotFound):  # dropped meanwhile, or of another application
+                return [await self.collection(name)]
+            return []
+
         names = await self._names(Deadline.after(MANAGE_TIMEOUT_S))
-        found = await gather(*map(self._collection_or_none, names))
-        return [each for each in found if each is not None]
+        return [collection for each in await gather(*map(found, names)) for collection in each]
 
     async def drop(self, name: str) -> None:
         """Delete a collection with all its rows."""
@@ -193,9 +198,11 @@ class RowStore:
         A range of keys that does not fit into one query is cut into sixteen, so memory stays bounded and no image is
         spread over two batches.
         """
-        limit = _batch_rows(collection.dimension) if EMBEDDING in fields else SCAN_ROWS
-        # With embeddings a full answer, which is thrown away, costs more than sixteen small ones.
-        prefixes = [prefix + digit for digit in reversed(_HEX)] if EMBEDDING in fields else [prefix]
+        limit, prefixes = SCAN_ROWS, [prefix]
+        if EMBEDDING in fields:
+            limit = max(256, min(SCAN_ROWS, SCAN_BYTES // (4 * collection.dimension)))
+            # A full answer, which is thrown away, costs more here than sixteen small ones.
+            prefixes = [prefix + digit for digit in reversed(_HEX)]
         while prefixes:
             start = prefixes.pop()
             if after and start + "g" <= after:
@@ -261,18 +268,6 @@ class RowStore:
         names = await self._connection.call(deadline, partial(self._client.list_collections, retry_times=0))
         return sorted(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
 
-    async def _collection_or_none(self, name: str) -> Collection | None:
-        """A collection of a listing; None where it was dropped meanwhile, or belongs to another application."""
-        try:
-            return await self.collection(name)
-        except NotFound:
-            return None
-
 
 def _once(rows: Sequence[Row]) -> list[Row]:
     return list({row["key"]: row for row in rows}.values())
-
-
-def _batch_rows(dimension: int) -> int:
-    """How many embeddings fit into one batch."""
-    return max(256, min(SCAN_ROWS, SCAN_BYTES // (4 * dimension)))

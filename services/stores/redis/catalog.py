@@ -63,7 +63,11 @@ class RedisCatalog:
         self, collection: Collection, drafts: Sequence[Draft], *, token: str, lease_s: float, deadline: Deadline
     ) -> dict[str, Begun | PutResult]:
         """Note versions that are about to be written, by image_id, or the results of those that are not to be written."""
-        arguments = {draft.record.image_id: _draft_arguments(draft) for draft in drafts}
+        arguments: dict[str, Sequence[Any]] = {}
+        for draft in drafts:
+            record, based_on = draft.record, "" if draft.based_on is None else draft.based_on
+            entry = (fingerprint_of(record), record.region_count, encode_record(record))
+            arguments[record.image_id] = (record.image_id, *entry, based_on)
         calls = _on_images(collection, scripts.BEGIN, arguments, round(lease_s * 1000), token)
         answers = await self._shards.run(calls, deadline)
         return {image_id: _beginning(image_id, answer) for image_id, answer in _by_image(arguments, answers).items()}
@@ -85,11 +89,10 @@ class RedisCatalog:
         """Hide images, each up to a version, 0 for all that is known of it."""
         arguments = {image_id: (image_id, version) for image_id, version in versions.items()}
         answers = await self._shards.run(_on_images(collection, scripts.MARK_DELETED, arguments), deadline)
-        deletions = {}
-        for image_id, answer in _by_image(arguments, answers).items():
-            lived, version, purgeable = answer.decode().split(" ")
-            deletions[image_id] = Deletion(lived == "1", int(version), Tombstones(image_id, purgeable))
-        return deletions
+        return {
+            image_id: Deletion(bool(lived), version, Tombstones(image_id, purgeable.decode()))
+            for image_id, (lived, version, purgeable) in _by_image(arguments, answers).items()
+        }
 
     async def purgeable(
         self, collection: Collection, deadline: Deadline, image_ids: Iterable[str] | None = None
@@ -98,7 +101,7 @@ class RedisCatalog:
         shards: Mapping[str, Sequence[str]] = dict.fromkeys(SHARDS, ()) if image_ids is None else by_shard(image_ids)
         calls = [script_call(collection, shard, scripts.PURGEABLE, *ids) for shard, ids in shards.items()]
         answers = await self._shards.run(calls, deadline)
-        return [Tombstones(*answer.decode().split(" ")) for answer in chain.from_iterable(answers)]
+        return [Tombstones(image_id.decode(), text.decode()) for image_id, text in chain.from_iterable(answers)]
 
     async def remove_tombstones(
         self, collection: Collection, tombstones: Iterable[Tombstones], deadline: Deadline
@@ -110,8 +113,8 @@ class RedisCatalog:
     async def expired_leases(self, collection: Collection, deadline: Deadline) -> list[Version]:
         """The pending versions whose writer did not end in time."""
         calls = [script_call(collection, shard, scripts.EXPIRED_LEASES) for shard in SHARDS]
-        fields = [answer.decode().split() for answer in chain.from_iterable(await self._shards.run(calls, deadline))]
-        return [Version(image_id, int(number), int(region_count)) for image_id, number, region_count in fields]
+        answers = chain.from_iterable(await self._shards.run(calls, deadline))
+        return [Version(image_id.decode(), number, region_count) for image_id, number, region_count in answers]
 
     async def records(
         self, collection: Collection, image_ids: Iterable[str], deadline: Deadline
@@ -186,15 +189,10 @@ def _by_image(image_ids: Iterable[str], answers: Iterable[Sequence[Any]]) -> dic
     return dict(zip(asked, chain.from_iterable(answers), strict=True))
 
 
-def _draft_arguments(draft: Draft) -> list[Any]:
-    record, based_on = draft.record, "" if draft.based_on is None else draft.based_on
-    return [record.image_id, fingerprint_of(record), record.region_count, encode_record(record), based_on]
-
-
-def _beginning(image_id: str, answer: bytes) -> Begun | PutResult:
-    word, *numbers = answer.split()
-    if word == b"begun":
-        return Begun(version=int(numbers[0]), replaces=numbers[1] == b"1")
-    if word == b"unchanged":
-        return PutResult(image_id, PutStatus.UNCHANGED, region_count=int(numbers[0]))
+def _beginning(image_id: str, answer: Sequence[Any]) -> Begun | PutResult:
+    match answer:
+        case [b"begun", version, replaces]:
+            return Begun(version, bool(replaces))
+        case [b"unchanged", region_count]:
+            return PutResult(image_id, PutStatus.UNCHANGED, region_count=region_count)
     return PutResult.busy(image_id)

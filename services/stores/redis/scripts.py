@@ -120,26 +120,26 @@ def _protocol_step(text: str) -> Script:
 
 # ARGV: generation, lease_ms, token, then (image_id, fingerprint, region_count, record, based_on) for each image;
 # `based_on` is the live version that its content was made from, 0 for none, and empty where any will do.
-# Answers "unchanged regions", "busy" or "begun version had". A client that repeats a call whose answer got lost sends the
+# Answers {"unchanged", regions}, {"busy"} or {"begun", version, had}. A client that repeats a call whose answer got lost sends the
 # same token and gets the same version.
 BEGIN = _protocol_step("""
 for i = 4, #ARGV, 5 do
   local id, fingerprint, regions, record, based_on = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local old, waiting = live_entry(id), pending_entry(id)
   if waiting and waiting.token == ARGV[3] then
-    answers[#answers + 1] = string.format('begun %.0f %d', waiting.version, old and 1 or 0)
+    answers[#answers + 1] = {'begun', waiting.version, old and 1 or 0}
   elseif waiting and waiting.lease_ms > now_ms then
-    answers[#answers + 1] = 'busy'
+    answers[#answers + 1] = {'busy'}
   elseif based_on ~= '' and tonumber(based_on) ~= (old and old.version or 0) then
-    answers[#answers + 1] = 'busy'
+    answers[#answers + 1] = {'busy'}
   elseif old and old.fingerprint == fingerprint then
-    answers[#answers + 1] = string.format('unchanged %.0f', old.regions)
+    answers[#answers + 1] = {'unchanged', old.regions}
   else
     if waiting then abort(id, waiting.version, waiting.regions) end
     local version = next_version(id)
     redis.call('HSET', pending, id, string.format('%.0f %s %s %s %.0f %s',
       version, regions, fingerprint, record, now_ms + tonumber(ARGV[2]), ARGV[3]))
-    answers[#answers + 1] = string.format('begun %.0f %d', version, old and 1 or 0)
+    answers[#answers + 1] = {'begun', version, old and 1 or 0}
   end
 end
 return answers
@@ -182,8 +182,8 @@ return answers
 
 # ARGV: generation, then (image_id, version) for each image: delete it up to this version, 0 for all that
 # is known. From here on searches do not find it, and a write of an older version that runs cannot be committed.
-# Answers, for each, "lived version tombstones": whether it lived ("1" or "0"), the version up to which it is deleted,
-# and the tombstones that can be purged now. A later deletion replaces the tombstone of an earlier one.
+# Answers {lived, version, tombstones} for each: whether it lived (1 or 0), the version up to which it is deleted, and
+# the tombstones that can be purged now. A later deletion replaces the tombstone of an earlier one.
 MARK_DELETED = _protocol_step("""
 for i = 2, #ARGV, 2 do
   local id, version = ARGV[i], tonumber(ARGV[i + 1])
@@ -198,18 +198,18 @@ for i = 2, #ARGV, 2 do
   end
   texts[#texts + 1] = string.format('%.0f:0:%.0f', version, now_ms + quarantine_ms)
   set_tombstones(id, texts)
-  answers[#answers + 1] = string.format('%d %.0f %s', lived and 1 or 0, version, purgeable(id))
+  answers[#answers + 1] = {lived and 1 or 0, version, purgeable(id)}
 end
 return answers
 """)
 
-# ARGV: generation, then image_ids, none for all. Answers "image_id tombstones" for each with rows that
+# ARGV: generation, then image_ids, none for all. Answers {image_id, tombstones} for each with rows that
 # can be deleted now.
 PURGEABLE = _protocol_step("""
 local ids = #ARGV > 1 and {unpack(ARGV, 2)} or redis.call('HKEYS', tombstones)
 for _, id in ipairs(ids) do
   local texts = purgeable(id)
-  if texts ~= '' then answers[#answers + 1] = id .. ' ' .. texts end
+  if texts ~= '' then answers[#answers + 1] = {id, texts} end
 end
 return answers
 """)
@@ -228,13 +228,11 @@ end
 return answers
 """)
 
-# ARGV: generation. Answers "image_id version region_count" of each pending version whose lease expired.
+# ARGV: generation. Answers {image_id, version, region_count} of each pending version whose lease expired.
 EXPIRED_LEASES = _protocol_step("""
 for _, id in ipairs(redis.call('HKEYS', pending)) do
   local entry = pending_entry(id)
-  if entry.lease_ms <= now_ms then
-    answers[#answers + 1] = string.format('%s %.0f %.0f', id, entry.version, entry.regions)
-  end
+  if entry.lease_ms <= now_ms then answers[#answers + 1] = {id, entry.version, entry.regions} end
 end
 return answers
 """)

@@ -70,7 +70,7 @@ class RedisShards:
             return []
         try:
             async with asyncio.timeout(deadline.left_s()):
-                answers = await self._pipeline(map(_by_sha1, commands)).execute(raise_on_error=False)
+                answers = await self._pipeline(commands).execute(raise_on_error=False)
                 if any(isinstance(answer, NoScriptError) for answer in answers):
                     answers = await self._load_scripts(commands, answers)
         except RedisError as error:
@@ -93,16 +93,16 @@ class RedisShards:
 
         EVAL runs a script and keeps it; unlike SCRIPT LOAD it has keys, by which a proxy finds the right server.
         """
-        unknown = [
-            command for command, answer in zip(commands, answers, strict=True) if isinstance(answer, NoScriptError)
-        ]
-        loaded = iter(await self._pipeline(map(_by_text, unknown)).execute(raise_on_error=False))
+        unknown = [call for call, answer in zip(commands, answers, strict=True) if isinstance(answer, NoScriptError)]
+        by_text = [("EVAL", script.text, *arguments) for script, *arguments in unknown]
+        loaded = iter(await self._pipeline(by_text).execute(raise_on_error=False))
         return [next(loaded) if isinstance(answer, NoScriptError) else answer for answer in answers]
 
     def _pipeline(self, commands: Iterable[Command]) -> Pipeline:
         pipeline = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
+        for name, *arguments in commands:
+            by_hash = ("EVALSHA", name.sha1) if isinstance(name, Script) else (name,)
+            pipeline.execute_command(*by_hash, *arguments)
         return pipeline
 
 
@@ -123,13 +123,3 @@ def by_shard(image_ids: Iterable[str]) -> dict[str, list[str]]:
     for image_id in image_ids:
         shards[image_id[0]].append(image_id)
     return shards
-
-
-def _by_sha1(command: Command) -> Command:
-    script, *rest = command
-    return ("EVALSHA", script.sha1, *rest) if isinstance(script, Script) else command
-
-
-def _by_text(command: Command) -> Command:
-    script, *rest = command
-    return ("EVAL", script.text, *rest)
