@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import training.runner
 from training.evaluate import SYSTEMS as SYSTEM_OF
@@ -17,6 +18,12 @@ SYSTEMS = ("pedestrians", "text_sketch", "cars", "objects")
 FIRST_OF_SPLIT = {"train": 1, "val": 11_004, "test": 12_004}
 
 Command = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def same_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command's own number of threads would stay behind in this process."""
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
 
 
 @pytest.fixture
