@@ -93,6 +93,15 @@ def find_bundles(folders: Sequence[Path], *, verify: bool = False) -> list[Bundl
     return [found[name] for name in sorted(found)]
 
 
+def default_bundles(bundles: Sequence[Bundle]) -> list[Bundle]:
+    """The default encoder and the default detector, as far as there are some: the first by name that says so."""
+    firsts: dict[bool, Bundle] = {}
+    for bundle in sorted(bundles, key=lambda bundle: bundle.name):
+        if bundle.is_default:
+            firsts.setdefault(bundle.kind == "detector", bundle)
+    return [firsts[is_detector] for is_detector in sorted(firsts)]
+
+
 def bundle_folders(folders: Sequence[Path]) -> list[Path]:
     """The folders that hold a bundle, each once; CommandFailed for a named folder that does not exist."""
     return list(dict.fromkeys(found for folder in folders for found in _inside(full_path(folder))))

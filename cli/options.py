@@ -45,7 +45,7 @@ IngestAddress = Annotated[
 ]
 ModeOption = Annotated[Mode, typer.Option(help="One embedding for each image, or one for each object in it.")]
 Detector = Annotated[
-    str, typer.Option(metavar="NAME", help="The bundle that finds objects; default: the only one served.")
+    str, typer.Option(metavar="NAME", help="The bundle that finds objects; default: the default or only one served.")
 ]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The page's port; 0 takes a free one.")]
 ServicePort = Annotated[int, typer.Option(min=0, max=65535, help="A fixed port; default: a free one.")]

@@ -24,6 +24,9 @@ Colour = tuple[int, int, int]
 Fill = Colour | Literal["blur"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
+# They are sent with every description of a process, and shown on one line.
+_MAX_PURPOSE, _MAX_DOMAIN, _MAX_LANGUAGES = 200, 100, 200
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -105,6 +108,8 @@ class Bundle:
         detector       image uint8 (N, H, W, 3)                       boxes float32 (N, K, 4), scores float32 (N, K, C)
 
     Boxes are x_min, y_min, x_max, y_max in normalized coordinates of the input. `text_cleaning` precedes the tokenizer.
+    `purpose` says what it is for in one sentence, `domain` for which images it was made, `languages` (BCP 47 tags) which
+    texts it reads or in which its labels are. `is_default` makes it the one that is used where none is named.
     """
 
     folder: Path
@@ -121,6 +126,10 @@ class Bundle:
     text_cleaning: TextCleaning | None = None
     max_batch: int | None = None
     labels: tuple[str, ...] = ()
+    purpose: str = ""
+    domain: str = ""
+    is_default: bool = False
+    languages: tuple[str, ...] = ()
     licence: str = ""
     attribution: str = ""
     trained_on: str = ""
@@ -201,7 +210,18 @@ def _problems(bundle: Bundle) -> dict[str, bool]:
         "a bundle that reads images needs preprocessing": not reads_text and bundle.preprocessing is None,
         "a detector needs labels": not embeds and not bundle.labels,
         "max_batch must be at least 1": bundle.max_batch is not None and bundle.max_batch < 1,
+        f"purpose must be one line of at most {_MAX_PURPOSE} characters": not _is_line(bundle.purpose, _MAX_PURPOSE),
+        f"domain must be one line of at most {_MAX_DOMAIN} characters": not _is_line(bundle.domain, _MAX_DOMAIN),
+        f"languages must be at most {_MAX_LANGUAGES} tags such as en or pt-BR": len(bundle.languages) > _MAX_LANGUAGES
+        or not all(map(_LANGUAGE.fullmatch, bundle.languages)),
+        "only a bundle that embeds images, or a detector, can be the default": bundle.is_default
+        and embeds
+        and "image" not in bundle.modalities,
     }
+
+
+def _is_line(text: str, max_characters: int) -> bool:
+    return len(text) <= max_characters and (text.isprintable() or not text)
 
 
 def _sha256(path: Path) -> str:

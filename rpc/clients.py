@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import grpc
 import numpy as np
@@ -61,6 +62,11 @@ class EncoderInfo:
     precision: str
     provider: str
     sha256: str
+    purpose: str = ""
+    domain: str = ""
+    is_default: bool = False
+    languages: tuple[str, ...] = ()
+    license: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,11 @@ class DetectorInfo:
     precision: str
     provider: str
     sha256: str
+    purpose: str = ""
+    domain: str = ""
+    is_default: bool = False
+    languages: tuple[str, ...] = ()
+    license: str = ""
 
 
 class EncoderClient:
@@ -109,8 +120,10 @@ class EncoderClient:
             response = await self._stub.Describe(encoder_pb2.DescribeRequest(), timeout=deadline.left_s())
         return [
             EncoderInfo(
-                *(info.name, info.version, info.space, info.dimension, modalities_of(info.modalities)),
-                *(info.precision, info.provider, info.sha256),
+                space=info.space,
+                dimension=info.dimension,
+                modalities=modalities_of(info.modalities),
+                **_common_of(info),
             )
             for info in response.encoders
         ]
@@ -143,10 +156,7 @@ class DetectorClient:
         """The detector bundles that this process serves."""
         with service_errors("detector"):
             response = await self._stub.Describe(detector_pb2.DescribeRequest(), timeout=deadline.left_s())
-        return [
-            DetectorInfo(info.name, info.version, tuple(info.labels), info.precision, info.provider, info.sha256)
-            for info in response.detectors
-        ]
+        return [DetectorInfo(labels=tuple(info.labels), **_common_of(info)) for info in response.detectors]
 
 
 def calls_of(inputs: Sequence[Input]) -> Iterator[list[Input]]:
@@ -164,6 +174,12 @@ def calls_of(inputs: Sequence[Input]) -> Iterator[list[Input]]:
         call.append(item)
     if call:
         yield call
+
+
+def _common_of(info: encoder_pb2.EncoderInfo | detector_pb2.DetectorInfo) -> dict[str, Any]:
+    """The fields that both kinds of description have, by name."""
+    names = ("name", "version", "precision", "provider", "sha256", "purpose", "domain", "is_default", "license")
+    return {**{name: getattr(info, name) for name in names}, "languages": tuple(info.languages)}
 
 
 def _with_few_regions(item: Input) -> list[Input]:

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import grpc
@@ -48,6 +48,7 @@ class _Bundles(Generic[_Client, _Info]):
     on_lost: Callable[[], None]
     entries: dict[str, ServedBundle[_Client, _Info]] = field(default_factory=dict)
     conflicts: dict[str, tuple[str, list[_Info]]] = field(default_factory=dict)
+    claims: list[str] = field(default_factory=list)  # who says that it is the default; the first one counts
     described: dict[Replica, Mapping[str, _Info]] = field(default_factory=dict)
     # Never removed: a stream that holds a client goes on with the processes that serve the name at any time.
     channels: dict[str, ReplicaChannel] = field(default_factory=dict)
@@ -77,6 +78,22 @@ class _Bundles(Generic[_Client, _Info]):
             self._set(name, sorted(serving, key=lambda replica: not replica.answers))
         for name in self.conflicts.keys() - known.keys():
             logger.error("a name stands for several bundles", extra={"cause": self.conflicts[name][0]})
+        self._choose_default()
+
+    @property
+    def default(self) -> str:
+        """The name of the default bundle; empty where none of those that are served is."""
+        return next(iter(self.claims), "")
+
+    def _choose_default(self) -> None:
+        """Lets one bundle be the default, the first one by name, so that all processes choose the same."""
+        former, self.claims = self.claims, [name for name, entry in self.entries.items() if entry.info.is_default]
+        for name in self.claims[1:]:
+            entry = self.entries[name]
+            self.entries[name] = replace(entry, info=replace(entry.info, is_default=False))
+        if len(self.claims) > 1 and self.claims != former:
+            message = f"{', '.join(self.claims)} all say that they are the default {self.kind}: {self.default} is used"
+            logger.warning("several bundles claim to be the default", extra={"cause": message})
 
     def _set(self, name: str, serving: Sequence[Replica]) -> None:
         infos = [self.described[replica][name] for replica in serving]
@@ -145,14 +162,29 @@ class EncoderDirectory:
         return await self._entry(self._encoders, name, f"no encoder {name!r} is served")
 
     async def detector(self, name: str) -> DetectorEntry:
-        """The detector called `name`, or the only one for an empty name; raises as `encoder` does."""
+        """The detector called `name`, or for an empty name the default or only one; raises as `encoder` does."""
         if not name and not self._detectors.entries:
             await self.refresh()
         served = self._detectors.entries
+        name = name or self._detectors.default
         if not name and len(served) > 1:
             raise NotFound(f"several detectors are served; name one of {_listed(served)}")
         missing = f"no detector {name!r} is served" if name else "no detector is served"
         return await self._entry(self._detectors, name or next(iter(served), ""), missing)
+
+    async def default_encoder(self) -> EncoderEntry:
+        """The encoder that is used where none is named; NotFound with the choices where no default is served."""
+        if not self._encoders.default:
+            await self.refresh()
+        if name := self._encoders.default:
+            return self._encoders.entries[name]
+        for message, infos in self._encoders.conflicts.values():
+            if any(info.is_default for info in infos):
+                raise FailedPrecondition(message)
+        if away := self._away():
+            raise Unavailable(f"no default encoder is served, and these processes do not answer: {', '.join(away)}")
+        choices = {name for name, entry in self._encoders.entries.items() if "image" in entry.info.modalities}
+        raise NotFound(f"none of the served encoders is the default; name one that embeds images: {_listed(choices)}")
 
     async def in_space(self, space: str) -> list[EncoderEntry]:
         """Every encoder whose embeddings belong to `space`."""
@@ -235,5 +267,5 @@ class EncoderDirectory:
             logger.warning(change, extra={"target": replica.target})
 
 
-def _listed(served: Mapping[str, Any]) -> str:
+def _listed(served: Iterable[str]) -> str:
     return ", ".join(sorted(served)) or "none"

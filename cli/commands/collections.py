@@ -29,7 +29,7 @@ def list_all(*, wide: Wide = False, data: Data = None, ingest: IngestAddress = "
         [_row(collection, as_json=as_json) for collection in response.collections],
         wide=wide,
         as_json=as_json,
-        empty="There is no collection yet: create one with `fovea collections create NAME --encoder NAME`.",
+        empty="There is no collection yet: create one with `fovea collections create NAME`.",
     )
 
 
@@ -37,7 +37,9 @@ def list_all(*, wide: Wide = False, data: Data = None, ingest: IngestAddress = "
 def create(
     name: Name,
     *,
-    encoder: Annotated[str, typer.Option(metavar="NAME", help="The bundle that encodes the images.")],
+    encoder: Annotated[
+        str, typer.Option(metavar="NAME", help="The bundle that encodes the images; default: the default one served.")
+    ] = "",
     mode: ModeOption = Mode.WHOLE_IMAGE,
     detector: Detector = "",
     index: Annotated[str, typer.Option(metavar="TYPE", help="FLAT, HNSW, …; default: chosen for you.")] = "",

@@ -144,7 +144,7 @@ def _invite(system: RunningSystem, gallery: Gallery) -> None:
     out.print(f"  {system.gateway}", markup=False)
     out.print(f"  fovea search -c {_COLLECTION} --image {gallery.files[0]}", markup=False)
     out.print(f'  fovea search -c {_SCENES} --text "a red car in front of a house"', markup=False)
-    out.print(f"  fovea ingest ~/photos -c mine --create --encoder {_ENCODER}", markup=False)
+    out.print("  fovea ingest ~/photos -c mine --create", markup=False)
 
 
 def _read_gallery(folder: Path) -> Gallery:

@@ -19,7 +19,7 @@ from fovea.ingest.v1 import ingest_pb2
 from rpc.errors import AlreadyExists, NotFound
 from sources.scan import FolderScan
 
-EXAMPLE = "Example: fovea ingest ~/photos -c holidays --create --encoder general"
+EXAMPLE = "Example: fovea ingest ~/photos -c holidays --create"
 
 
 def ingest(
@@ -48,8 +48,11 @@ def ingest(
     copy: Annotated[
         bool, typer.Option("--copy", help="Copy images that lie outside the image roots into the data folder.")
     ] = False,
-    create: Annotated[bool, typer.Option(help="Create the collection if there is none; needs --encoder.")] = False,
-    encoder: Annotated[str, typer.Option(metavar="NAME", help="With --create: the bundle that encodes.")] = "",
+    create: Annotated[bool, typer.Option(help="Create the collection if there is none.")] = False,
+    encoder: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="With --create: the bundle that encodes; default: the default one served."),
+    ] = "",
     mode: ModeOption = Mode.WHOLE_IMAGE,
     detector: Detector = "",
     metadata: Annotated[
@@ -61,8 +64,6 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Ingest a folder of images into a collection; unchanged images cost little."""
-    if create and not encoder:
-        raise CommandFailed("--create needs --encoder NAME; `fovea models list` shows the names")
     options = FolderOptions(
         path=str(folder.expanduser().resolve()),
         exclude=exclude or (),
@@ -116,12 +117,14 @@ async def _require(stub: IngestStub, collection: ingest_pb2.Collection, *, creat
     """Make sure that the collection exists; only --create creates it."""
     if create:
         with contextlib.suppress(AlreadyExists):
-            await create_collection(stub, collection)
+            created = await create_collection(stub, collection)
+            if not collection.encoder:
+                note(f"Created {created.name} with the default encoder, {created.encoder}.")
         return
     try:
         await get_collection(stub, collection.name)
     except NotFound as error:
         raise CommandFailed(
             f"there is no collection {collection.name}: create it with "
-            f"`fovea collections create {collection.name} --encoder NAME`, or add --create --encoder NAME"
+            f"`fovea collections create {collection.name}`, or add --create"
         ) from error

@@ -10,6 +10,7 @@ from cli.bundles import (
     ImportOptions,
     bundle_folders,
     bundle_sources,
+    default_bundles,
     find_bundles,
     import_model,
     is_address,
@@ -27,7 +28,10 @@ app = typer.Typer(no_args_is_help=True, help="List, check and import models.")
 @app.command("list", epilog="Example: fovea models list --models ~/bundles")
 def list_all(*, wide: Wide = False, models: Models = None, data: Data = None, as_json: Json = False) -> None:
     """List the bundles that `fovea up` would serve."""
-    rows = [_row(bundle) for bundle in find_bundles(bundle_sources(data_folder(data), models))]
+    bundles = find_bundles(bundle_sources(data_folder(data), models))
+    defaults = default_bundles(bundles)
+    others = [bundle for bundle in bundles if bundle not in defaults]
+    rows = [_row(bundle) | {"is_default": bundle in defaults} for bundle in [*defaults, *others]]
     show_fitting(rows, wide=wide, as_json=as_json, empty="There is no model: import one with `fovea models import`.")
 
 
@@ -140,13 +144,17 @@ def _row(bundle: Bundle) -> dict[str, Any]:
     size = sum((bundle.folder / model_file.file).stat().st_size for model_file in bundle.files())
     return {
         "name": bundle.name,
+        "is_default": bundle.is_default,
         "kind": bundle.kind,
         "modalities": ", ".join(bundle.modalities),
         "dimension": bundle.dimension,
+        "licence": bundle.licence,
+        "languages": ", ".join(bundle.languages),
+        "domain": bundle.domain,
+        "purpose": bundle.purpose,
         "space": bundle.space,
         "labels": len(bundle.labels),
         "size_mib": round(size / (1 << 20), 1),
-        "licence": bundle.licence,
         "folder": str(bundle.folder),
     }
 

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer as _Tokenizer
 
 from encoders.bundle import Bundle, TextCleaning
 from encoders.errors import BundleError, InvalidContent
+from encoders.serving.languages import language_warning, unknown_warning
 
 Cleaner = Callable[[str], str]
 
@@ -44,6 +45,7 @@ class Tokenizer:
         except Exception as error:  # the library raises bare Exception
             raise BundleError(f"{path} is not a tokenizer: {error}.") from error
         self._max_tokens = bundle.max_tokens
+        self._languages = bundle.languages
         self._clean = cleaner_of(bundle.text_cleaning, self._tokenizer)
         self._tokenizer.enable_truncation(max_length=bundle.max_tokens)
         self._tokenizer.no_padding()
@@ -61,13 +63,19 @@ class Tokenizer:
         if encoding.overflowing or len(text) > limit:
             warnings.append(f"text was cut to {self._max_tokens} tokens")
         words = self._words(encoding, text)
-        unknown = _listed([word for word, is_known in words.items() if not is_known])
-        if unknown:
+        unknown_words = [word for word, is_known in words.items() if not is_known]
+        if unknown := _listed(unknown_words):
             warnings.append(f"unknown words: {unknown}")
+        other_language = language_warning(text[:limit], self._languages) or unknown_warning(
+            len(unknown_words), len(words), self._languages
+        )
+        if other_language:
+            warnings.append(other_language)
         refusal = ""
         # A known punctuation mark has no meaning of its own.
         if unknown and not any(is_known and any(map(str.isalnum, word)) for word, is_known in words.items()):
-            refusal = f"The model knows no word of this text ({unknown}); say it in other words."
+            hint = f"; {other_language}" if other_language else ""
+            refusal = f"The model knows no word of this text ({unknown}); say it in other words{hint}."
         return Tokens(np.asarray(encoding.ids, dtype=np.int64), tuple(warnings), refusal)
 
     def _words(self, encoding: Any, text: str) -> dict[str, bool]:

@@ -52,7 +52,14 @@ export function sentence(text) {
   return /[.!?…]$/.test(start) ? start : `${start}.`;
 }
 
-export const capabilities = () => request("/encoders");
+const defaultFirst = (models) => models.toSorted((one, other) => other.is_default - one.is_default);
+
+/** The models that are served, the default of each kind first. */
+export async function capabilities() {
+  const { encoders, detectors } = await request("/encoders");
+  return { encoders: defaultFirst(encoders), detectors: defaultFirst(detectors) };
+}
+
 export const collections = async () => (await request("/collections")).collections;
 export const createCollection = (collection) => request("/collections", json(collection));
 export const deleteCollection = (name) => request(`/collections/${name}`, { method: "DELETE" });

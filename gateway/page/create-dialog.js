@@ -1,9 +1,17 @@
 // The dialog for a new collection: its name, its encoder, and what is compared.
 
 import * as api from "./api.js";
-import { byId, closable, el } from "./elements.js";
+import { byId, closable, count, el } from "./elements.js";
 
 const NAME = /^[a-z][a-z0-9_]{0,62}$/;
+
+const option = ({ name, is_default: isDefault }) => el("option", { value: name }, isDefault ? `${name} (default)` : name);
+
+/** What a model says of itself, as far as it does. */
+function described({ purpose, domain, license }, abilities) {
+  const madeFor = domain ? `Made for ${domain}.` : "";
+  return [purpose, madeFor, abilities, license ? `Licence: ${license}.` : ""].filter(Boolean).join(" ");
+}
 
 export class CreateDialog {
   /** `onCreated(collection)` is called with the new collection. */
@@ -12,30 +20,43 @@ export class CreateDialog {
     this.dialog = byId("create-dialog");
     closable(this.dialog);
     const form = byId("create-form");
-    form.addEventListener("change", () => this.#showDetectors());
+    form.addEventListener("change", () => this.#showChoices());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#create(new FormData(form).get("mode"));
     });
   }
 
-  /** Opens with the models that are served. */
+  /** Opens with the models that are served; the first of each kind is proposed. */
   open({ encoders, detectors }) {
     const imageEncoders = encoders.filter((each) => each.modalities.includes("image"));
-    byId("create-encoder").replaceChildren(...imageEncoders.map((each) =>
-      el("option", { value: each.name }, `${each.name} (${each.dimension} dimensions, reads ${each.modalities.join(", ")})`)));
-    byId("create-detector").replaceChildren(...detectors.map((each) => el("option", { value: each.name }, each.name)));
+    this.encoders = encoders;
+    this.detectors = detectors;
+    byId("create-encoder").replaceChildren(...imageEncoders.map(option));
+    byId("create-detector").replaceChildren(...detectors.map(option));
     const objects = this.dialog.querySelector("input[value=objects]");
     objects.disabled = !detectors.length;
     if (objects.disabled) this.dialog.querySelector("input[value=whole_image]").checked = true;
     objects.closest("label").title = detectors.length ? "" : "No detector is served.";
     byId("create-error").textContent = imageEncoders.length ? "" : "No encoder for images is served; start one first.";
-    this.#showDetectors();
+    this.#showChoices();
     this.dialog.showModal();
   }
 
-  #showDetectors() {
+  #showChoices() {
     byId("create-detector-field").hidden = !this.dialog.querySelector("input[value=objects]").checked;
+    const encoder = this.encoders.find((each) => each.name === byId("create-encoder").value);
+    const detector = this.detectors.find((each) => each.name === byId("create-detector").value);
+    byId("create-encoder-hint").textContent = encoder ? described(encoder, this.#searchedBy(encoder)) : "";
+    byId("create-detector-hint").textContent = detector ? described(detector, `Finds ${count(detector.labels.length, "kind")} of objects.`) : "";
+  }
+
+  /** What a collection of an encoder can be searched with: all that any encoder embeds into its space. */
+  #searchedBy({ space }) {
+    const inSpace = this.encoders.filter((each) => each.space === space);
+    const modalities = ["image", "sketch", "text"].filter((modality) => inSpace.some((each) => each.modalities.includes(modality)));
+    const languages = [...new Set(inSpace.flatMap((each) => each.languages))];
+    return `Searched by ${modalities.join(", ")}${languages.length ? ` (${languages.join(", ")})` : ""}.`;
   }
 
   async #create(mode) {

@@ -30,9 +30,11 @@ class CollectionBody(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str = Field(description="`[a-z][a-z0-9_]{0,62}`.", examples=["photos"])
-    encoder: str = Field(description="The bundle that embeds its images, see /encoders.", examples=["general"])
+    encoder: str = Field(
+        "", description="The bundle that embeds its images, see /encoders; empty: the default.", examples=["general"]
+    )
     mode: _Mode = Field("whole_image", description="One embedding for each image, or for each object found in it.")
-    detector: str = Field("", description="The bundle that finds its objects, in objects mode.")
+    detector: str = Field("", description="The bundle that finds its objects, in objects mode; empty: the default.")
     index: str = Field("", description="The Milvus index type; empty: HNSW on a server, FLAT embedded.")
 
 

@@ -23,7 +23,7 @@ class DetectForm(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    detector: str = Field("", description="The bundle to use; may be empty where exactly one is served.")
+    detector: str = Field("", description="The bundle to use; empty: the default, or the only one.")
     min_score: float | None = Field(
         None, ge=0, le=1, description="Leave out objects under this score; default 0.5.", allow_inf_nan=False
     )
@@ -42,7 +42,7 @@ _FORM_SCHEMA = {
 
 @router.get("/encoders", tags=["encoders"])
 async def list_encoders(call: CallOf) -> dict[str, Any]:
-    """List the bundles served: encoders with their spaces and modalities, detectors with their labels."""
+    """List the bundles served and what they are for: encoders with spaces and modalities, detectors with labels."""
     await call.backends.directory.refresh()
     encoders = [entry.info for entry in await call.backends.directory.encoders()]
     return {

@@ -61,4 +61,9 @@ def _info(detector: Detector) -> detector_pb2.DetectorInfo:
         precision=graph.precision,
         provider=graph.provider,
         sha256=graph.sha256,
+        purpose=bundle.purpose,
+        domain=bundle.domain,
+        is_default=bundle.is_default,
+        languages=bundle.languages,
+        license=bundle.licence,
     )

@@ -89,4 +89,9 @@ def _info(encoder: Encoder) -> encoder_pb2.EncoderInfo:
         precision=graph.precision,
         provider=graph.provider,
         sha256=graph.sha256,
+        purpose=bundle.purpose,
+        domain=bundle.domain,
+        is_default=bundle.is_default,
+        languages=bundle.languages,
+        license=bundle.licence,
     )

@@ -19,9 +19,9 @@ class Collections:
     async def create(
         self, name: str, *, encoder: str, detector: str = "", mode: CollectionMode, index: str = ""
     ) -> Collection:
-        """The collection as it was created, in the space of its encoder.
+        """The collection as it was created, in the space of its encoder; the default one if none is named.
 
-        A collection of objects takes the only detector served if none is named. A collection of whole images may name
+        A collection of objects takes the default or only detector if none is named. A collection of whole images may name
         one for queries that ask for `detect`.
         """
         check_collection_name(name)
@@ -56,8 +56,10 @@ class Collections:
 
     async def _encoder(self, name: str) -> EncoderEntry:
         if not name:
-            served = ", ".join(entry.info.name for entry in await self._directory.encoders()) or "none"
-            raise InvalidArgument(f"collection.encoder: name the encoder of its images; served are: {served}")
+            try:
+                return await self._directory.default_encoder()
+            except NotFound as error:
+                raise InvalidArgument(f"collection.encoder: {error.message}") from error
         encoder = await self._directory.encoder(name)
         if "image" not in encoder.info.modalities:
             modalities = " and ".join(sorted(encoder.info.modalities))

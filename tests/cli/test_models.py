@@ -38,6 +38,24 @@ def test_list_shows_bundles_of_a_named_folder(models: Path) -> None:
     assert "tiny_detector" not in alone
 
 
+def test_list_says_what_bundles_are_for_and_shows_defaults_first(tmp_path: Path) -> None:
+    """Of two bundles that say that they are the default the first by name is; the shipped ones name one of each kind."""
+    tiny_image_bundle(tmp_path / "aa", "aa")
+    tiny_image_bundle(tmp_path / "b", "b", is_default=True, purpose="Finds colours.", domain="blocks")
+    listed = answer("models", "list", "--models", tmp_path)
+
+    assert [row["name"] for row in listed[:3]] == ["b", "detector", "aa"]
+    assert [row["name"] for row in listed if row["is_default"]] == ["b", "detector"]
+    assert (listed[0]["purpose"], listed[0]["domain"], listed[0]["licence"]) == (
+        "Finds colours.",
+        "blocks",
+        "Apache-2.0",
+    )
+    shipped = answer("models", "list")
+    assert [row["name"] for row in shipped if row["is_default"]] == ["general", "detector"]
+    assert all(row["purpose"] and row["domain"] for row in shipped)
+
+
 def test_verify_names_the_damaged_file(models: Path) -> None:
     """One changed byte fails the verification with the file's name."""
     model = next((models / "tiny").glob("*.onnx"))

@@ -22,7 +22,7 @@ from tests.support.images import COLOURS, encoded, plain
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two tiny bundles."""
     folder = tmp_path_factory.mktemp("models")
-    tiny_image_bundle(folder / "tiny")
+    tiny_image_bundle(folder / "tiny", is_default=True)
     tiny_detector_bundle(folder / "tiny_detector")
     return folder
 
@@ -88,6 +88,16 @@ def test_ingest_again_changes_nothing(up: Up, images: Path) -> None:
     again = answer("ingest", images, "-c", "colours", data=up.data)
 
     assert (again["unchanged"], again["added"], again["failed"]) == (len(COLOURS), 0, 0)
+
+
+def test_the_default_encoder_need_not_be_named(up: Up, images: Path) -> None:
+    """Creating a collection takes a name only, and an ingest that creates one says which encoder was chosen."""
+    created = answer("collections", "create", "unnamed", data=up.data)
+    done = fovea("ingest", images, "-c", "unnamed_too", "--create", data=up.data)
+
+    assert created["encoder"] == "tiny"
+    assert "Created unnamed_too with the default encoder, tiny." in done.stderr
+    assert answer("collections", "show", "unnamed_too", data=up.data)["encoder"] == "tiny"
 
 
 def test_failed_images_are_listed(up: Up, tmp_path: Path) -> None:

@@ -20,6 +20,26 @@ def test_bundles_survive_the_disk(tmp_path: Path) -> None:
         assert Bundle.load(bundle.folder) == bundle
 
 
+def test_a_bundle_says_what_it_is_for(tmp_path: Path) -> None:
+    """Purpose, domain, languages and default survive the disk; a description from before they existed has none."""
+    described: dict[str, Any] = {
+        "purpose": "Finds things.",
+        "domain": "photos",
+        "languages": ("de", "pt-BR"),
+        "is_default": True,
+    }
+    bundle = tiny_detector_bundle(tmp_path, **described)
+    assert Bundle.load(tmp_path) == bundle
+
+    path = tmp_path / DESCRIPTION_FILE
+    path.write_text(
+        json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key not in described})
+    )
+
+    older = Bundle.load(tmp_path)
+    assert (older.purpose, older.domain, older.languages, older.is_default) == ("", "", (), False)
+
+
 @pytest.mark.parametrize("position", [0, 1000, -1])
 def test_a_changed_byte_is_refused_by_name(tmp_path: Path, position: int) -> None:
     """A bundle with any byte changed does not load, and the error names the file."""
@@ -57,6 +77,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"name": "a/b"}, "name"),
         ({"modalities": ["text"]}, "text bundle"),
         ({"max_batch": 0}, "max_batch"),
+        ({"purpose": "x" * 201}, "purpose"),
+        ({"domain": "two\nlines"}, "domain"),
+        ({"languages": ["English, mostly"]}, "languages"),
+        ({"languages": ["en"] * 201}, "languages"),
+        ({"is_default": "perhaps"}, "is_default"),
+        ({"kind": "sketch", "modalities": ["sketch"], "is_default": True}, "can be the default"),
     ],
 )
 def test_a_bad_description_says_what_is_wrong(tmp_path: Path, change: dict[str, Any], words: str) -> None:

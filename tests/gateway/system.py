@@ -29,8 +29,15 @@ def running_system(folder: Path, *, milvus_uri: str, redis_url: str) -> Iterator
     root = folder / "images"
     root.mkdir(parents=True)
     bundles = [
-        tiny_image_bundle(folder / "tiny", modalities=("image", "sketch")),
-        tiny_text_bundle(folder / "tiny_text"),
+        tiny_image_bundle(folder / "another", "another"),
+        tiny_image_bundle(
+            folder / "tiny",
+            modalities=("image", "sketch"),
+            is_default=True,
+            purpose="Finds images of the same colours.",
+            domain="coloured blocks",
+        ),
+        tiny_text_bundle(folder / "tiny_text", languages=("en",)),
         tiny_detector_bundle(folder / "tiny_detector"),
     ]
     folders = {"roots": [str(root)], "uploads": str(folder / "uploads")}

@@ -176,6 +176,20 @@ async def test_encoders_are_listed_with_spaces_and_modalities(http: httpx.AsyncC
     assert served["detectors"][0]["labels"] == ["red", "green", "blue", "yellow"]
 
 
+async def test_encoders_say_what_they_are_for(http: httpx.AsyncClient) -> None:
+    """Purpose, domain, licence, languages, and which one is the default."""
+    encoders = {encoder["name"]: encoder for encoder in (await http.get("/encoders")).json()["encoders"]}
+
+    tiny = encoders["tiny"]
+    assert (tiny["purpose"], tiny["domain"]) == ("Finds images of the same colours.", "coloured blocks")
+    assert (tiny["license"], encoders["tiny_text"]["languages"]) == ("Apache-2.0", ["en"])
+    assert {name: encoder["is_default"] for name, encoder in encoders.items()} == {
+        "another": False,
+        "tiny": True,
+        "tiny_text": False,
+    }
+
+
 async def test_objects_are_detected(http: httpx.AsyncClient) -> None:
     """The detection route gives boxes in normalized coordinates."""
     scene = encoded(blocks({"red": (0.25, 0.25, 0.75, 0.75)}))

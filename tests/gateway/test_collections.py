@@ -14,6 +14,14 @@ async def test_created_collection_is_listed_and_read(http: httpx.AsyncClient, na
     assert name in [collection["name"] for collection in listed]
 
 
+async def test_the_default_encoder_need_not_be_named(http: httpx.AsyncClient, name: str) -> None:
+    """A name is enough for a collection."""
+    created = await http.post("/collections", json={"name": name})
+
+    assert created.status_code == 201
+    assert created.json()["encoder"] == "tiny"
+
+
 async def test_objects_mode_needs_a_detector(http: httpx.AsyncClient, name: str) -> None:
     """The mode may be given as the contract's short word, in any case."""
     response = await http.post(

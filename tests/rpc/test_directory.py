@@ -1,10 +1,13 @@
 """The directory knows who serves what."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from fovea.encoder.v1.encoder_pb2 import EncoderInfo
+from fovea.types.v1.types_pb2 import MODALITY_IMAGE, MODALITY_TEXT
 from rpc.directory import EncoderDirectory
 from rpc.errors import FailedPrecondition, NotFound, Unavailable
 from rpc.server import ThreadServer
@@ -75,4 +78,60 @@ async def test_one_name_with_two_spaces_is_refused_with_both_processes() -> None
         await directory.refresh()
 
         assert (await directory.checked("tiny", "s")).info.name == "tiny"
+        await directory.close()
+
+
+@contextmanager
+def serving_bundles(*bundles: EncoderInfo) -> Iterator[list[str]]:
+    """The address of an encoder process with these bundles."""
+    with serving(ThreadEncoder(*bundles)) as server:
+        yield [f"127.0.0.1:{server.port}"]
+
+
+def images(name: str, *, is_default: bool = False) -> EncoderInfo:
+    """A bundle that embeds images."""
+    return EncoderInfo(name=name, space="s", dimension=4, modalities=[MODALITY_IMAGE], is_default=is_default)
+
+
+async def test_default_is_found_without_a_name() -> None:
+    """Of several encoders the one that says so is the default."""
+    with serving_bundles(images("a"), images("b", is_default=True)) as targets:
+        directory = EncoderDirectory(targets)
+        await directory.start()
+        assert (await directory.default_encoder()).info.name == "b"
+        await directory.close()
+
+
+async def test_two_defaults_are_logged_and_the_first_by_name_counts(caplog: pytest.LogCaptureFixture) -> None:
+    """The choice depends on the names alone, it is logged once, and only one bundle is listed as the default."""
+    caplog.set_level(logging.WARNING)
+    with serving_bundles(images("b", is_default=True), images("a", is_default=True)) as targets:
+        directory = EncoderDirectory(targets)
+        await directory.start()
+        await directory.refresh()
+        assert (await directory.default_encoder()).info.name == "a"
+        assert [entry.info.is_default for entry in await directory.encoders()] == [True, False]
+        await directory.close()
+    causes = [getattr(record, "cause", "") for record in caplog.records if "claim to be the default" in record.message]
+    assert causes == ["a, b all say that they are the default encoder: a is used"]
+
+
+async def test_without_a_default_the_choices_are_named() -> None:
+    """Only encoders that embed images are proposed."""
+    text = EncoderInfo(name="words", space="s", dimension=4, modalities=[MODALITY_TEXT])
+    with serving_bundles(images("b"), images("a"), text) as targets:
+        directory = EncoderDirectory(targets)
+        await directory.start()
+        with pytest.raises(NotFound, match=r"name one that embeds images: a, b$"):
+            await directory.default_encoder()
+        await directory.close()
+
+
+async def test_a_process_that_is_away_may_have_the_default() -> None:
+    """No choice is asked for while the default may only be restarting."""
+    with serving_bundles(images("a")) as targets:
+        directory = EncoderDirectory([*targets, "127.0.0.1:1"])
+        await directory.start()
+        with pytest.raises(Unavailable, match="no default encoder is served, and these processes do not answer"):
+            await directory.default_encoder()
         await directory.close()

@@ -27,11 +27,12 @@ def tiny_image_bundle(
     *,
     modalities: tuple[Modality, ...] = ("image",),
     max_batch: int | None = None,
+    **described: Any,
 ) -> Bundle:
     """Write a bundle whose embedding is the coarse colour layout: two images are near when their quarters agree.
 
     `modalities=("image", "sketch")` makes it read drawings too; `("sketch",)` makes a sketch bundle of the same space.
-    `folder` becomes the bundle's folder.
+    `folder` becomes the bundle's folder; `described` are more fields of its description.
     """
     model = _image_model(dimension, max_batch)
     return _written(
@@ -44,10 +45,13 @@ def tiny_image_bundle(
         dimension=dimension,
         preprocessing=PREPROCESSING,
         max_batch=max_batch,
+        **described,
     )
 
 
-def tiny_text_bundle(folder: Path, name: str = "tiny_text", dimension: int = 16, max_tokens: int = 8) -> Bundle:
+def tiny_text_bundle(
+    folder: Path, name: str = "tiny_text", dimension: int = 16, max_tokens: int = 8, **described: Any
+) -> Bundle:
     """Write a bundle of the same space as `tiny_image_bundle`: "red" is near red images; it knows colours only."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = folder / "tokenizer.json"
@@ -62,10 +66,11 @@ def tiny_text_bundle(folder: Path, name: str = "tiny_text", dimension: int = 16,
         dimension=dimension,
         tokenizer=ModelFile.of(tokenizer),
         max_tokens=max_tokens,
+        **described,
     )
 
 
-def tiny_detector_bundle(folder: Path, name: str = "tiny_detector") -> Bundle:
+def tiny_detector_bundle(folder: Path, name: str = "tiny_detector", **described: Any) -> Bundle:
     """Write a detector that finds one saturated block of each of four colours; its score is how full the box is."""
     return _written(
         folder,
@@ -74,6 +79,7 @@ def tiny_detector_bundle(folder: Path, name: str = "tiny_detector") -> Bundle:
         kind="detector",
         labels=DETECTOR_LABELS,
         preprocessing=Preprocessing(size=(DETECTOR_INPUT_PX, DETECTOR_INPUT_PX)),
+        **described,
     )
 
 

@@ -68,6 +68,18 @@ def test_every_unknown_word_is_named(words: list[str]) -> None:
     assert tokens.warnings == ((f"unknown words: {', '.join(dict.fromkeys(unknown))}",) if unknown else ())
 
 
+def test_a_bundle_with_languages_warns_of_others(tmp_path: Path) -> None:
+    """What the text tower does not read is a warning beside the unknown words, and part of a refusal."""
+    tokenizer = Tokenizer(tiny_text_bundle(tmp_path, languages=("en",)))
+    assert tokenizer.encode("a red car").warnings[1:] == ()
+    assert tokenizer.encode("red собака").warnings[1] == "the text has Cyrillic letters; this model reads: en"
+    assert tokenizer.encode("ein red").warnings[1] == "the text seems to be in another language; this model reads: en"
+    assert tokenizer.encode("masa kedi top red").warnings[1] == "3 of 4 words are unknown; this model reads: en"
+    assert tokenizer.encode("собака").refusal.endswith(
+        "say it in other words; the text has Cyrillic letters; this model reads: en."
+    )
+
+
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])
 def test_no_words_are_no_text(tokenizer: Tokenizer, text: str) -> None:
     """Blanks are refused in one sentence."""

@@ -48,6 +48,23 @@ def test_collection_is_created_and_a_folder_ingested_with_progress(
     expect(page.locator(".tile")).to_have_count(40)
 
 
+def test_default_encoder_is_proposed_with_what_it_is_for(page: Page) -> None:
+    """The default comes first, not the first by name, and each choice says what it is for and what can be searched."""
+    page.goto("/")
+    page.get_by_role("button", name="New collection").click()
+    hint = page.locator("#create-encoder-hint")
+    expect(page.locator("#create-encoder option")).to_have_text(["tiny (default)", "another"])
+    expect(page.get_by_label("Encoder")).to_have_value("tiny")
+    expect(hint).to_have_text(
+        "Finds images of the same colours. Made for coloured blocks. Searched by image, sketch, text (en). "
+        "Licence: Apache-2.0."
+    )
+    page.get_by_label("Encoder").select_option("another")
+    expect(hint).to_have_text("Searched by image, sketch, text (en). Licence: Apache-2.0.")
+    page.get_by_label("Objects in images").check()
+    expect(page.locator("#create-detector-hint")).to_have_text("Finds 4 kinds of objects. Licence: Apache-2.0.")
+
+
 def test_folder_outside_the_roots_is_explained(page: Page, objects: str, complaints: list[str]) -> None:
     """What the server refuses is said where people typed it."""
     open_collection(page, objects)

@@ -18,9 +18,9 @@ from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle, tiny_
 def settings(tmp_path_factory: pytest.TempPathFactory) -> EncoderSettings:
     folder: Path = tmp_path_factory.mktemp("bundles")
     bundles = [
-        tiny_image_bundle(folder / "tiny", modalities=("image", "sketch")),
-        tiny_text_bundle(folder / "tiny_text"),
-        tiny_detector_bundle(folder / "tiny_detector"),
+        tiny_image_bundle(folder / "tiny", modalities=("image", "sketch"), purpose="Finds colours.", is_default=True),
+        tiny_text_bundle(folder / "tiny_text", languages=("en", "de")),
+        tiny_detector_bundle(folder / "tiny_detector", domain="coloured blocks", is_default=True),
     ]
     return EncoderSettings(bundles=tuple(bundle.folder for bundle in bundles), provider="cpu", drain_s=1)
 

@@ -99,3 +99,4 @@ async def test_describe_lists_labels(client: DetectorClient, channel: grpc.aio.C
 
     assert (info.name, info.version, info.labels) == ("tiny_detector", "1", ("red", "green", "blue", "yellow"))
     assert raw.detectors[0].provider == "CPUExecutionProvider"
+    assert (info.domain, info.is_default, info.license) == ("coloured blocks", True, "Apache-2.0")

@@ -248,6 +248,8 @@ async def test_describe_tells_what_a_client_needs(client: EncoderClient) -> None
     assert (text.name, text.modalities) == ("tiny_text", frozenset({"text"}))
     assert tiny.space == text.space
     assert (tiny.precision, tiny.provider, len(tiny.sha256)) == ("fp32", "CPUExecutionProvider", 64)
+    assert (tiny.purpose, tiny.domain, tiny.is_default, tiny.license) == ("Finds colours.", "", True, "Apache-2.0")
+    assert (text.languages, text.is_default) == (("en", "de"), False)
 
 
 async def test_timings_tell_where_the_time_went(channel: grpc.aio.Channel) -> None:

@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 from fovea.ingest.v1 import ingest_pb2
 from services.stores.records import Collection
 from services.stores.recovery import Recovery
+from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
 from tests.support.images import encoded, plain
-from tests.support.services import Stores, add, create, item
+from tests.support.services import Stores, add, create, encoder_process, ingest_stub, item
 
 if TYPE_CHECKING:
     from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
@@ -36,6 +37,24 @@ async def test_a_collection_has_the_space_of_its_encoder(ingest: "IngestServiceA
 async def test_objects_collections_take_the_only_detector(ingest: "IngestServiceAsyncStub", name: str) -> None:
     """Where one detector is served it need not be named."""
     assert (await create(ingest, name, objects=True)).detector == "tiny_detector"
+
+
+async def test_the_default_models_need_not_be_named(
+    stores: Stores, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A collection without encoder and detector gets those that say that they are the default, not the first by name."""
+    folder = tmp_path_factory.mktemp("defaults")
+    bundles = (
+        tiny_image_bundle(folder / "a", "a"),
+        tiny_image_bundle(folder / "b", "b", is_default=True),
+        tiny_detector_bundle(folder / "c", "c"),
+        tiny_detector_bundle(folder / "d", "d", is_default=True),
+    )
+    with encoder_process(folder / "log", *(bundle.folder for bundle in bundles)) as address:
+        async with ingest_stub(stores, address) as ingest:
+            created = await create(ingest, name, encoder="", objects=True)
+
+    assert (created.encoder, created.detector) == ("b", "d")
 
 
 async def test_a_deleted_collection_is_gone_and_its_name_is_free(ingest: "IngestServiceAsyncStub", name: str) -> None:
@@ -67,7 +86,11 @@ async def test_a_name_is_taken_once(ingest: "IngestServiceAsyncStub", name: str)
         ({"name": "Photos"}, grpc.StatusCode.INVALID_ARGUMENT, "name"),
         ({"name": "a" * 64}, grpc.StatusCode.INVALID_ARGUMENT, "name"),
         ({"name": "a-b; drop"}, grpc.StatusCode.INVALID_ARGUMENT, "name"),
-        ({"encoder": ""}, grpc.StatusCode.INVALID_ARGUMENT, "served are: tiny, tiny_text"),
+        (
+            {"encoder": ""},
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "none of the served encoders is the default; name one that embeds images: tiny",
+        ),
         ({"encoder": "none"}, grpc.StatusCode.NOT_FOUND, "none"),
         ({"encoder": "tiny_text"}, grpc.StatusCode.INVALID_ARGUMENT, "text"),
         ({"detector": "none"}, grpc.StatusCode.NOT_FOUND, "none"),

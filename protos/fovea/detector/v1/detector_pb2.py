@@ -26,7 +26,7 @@ from fovea.encoder.v1 import encoder_pb2 as fovea_dot_encoder_dot_v1_dot_encoder
 from fovea.types.v1 import types_pb2 as fovea_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n fovea/detector/v1/detector.proto\x12\x11\x66ovea.detector.v1\x1a\x1e\x66ovea/encoder/v1/encoder.proto\x1a\x1a\x66ovea/types/v1/types.proto\"e\n\rDetectRequest\x12\x10\n\x08\x64\x65tector\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\x0c\x12\x16\n\tmin_score\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\r\n\x05limit\x18\x04 \x01(\x05\x42\x0c\n\n_min_score\"\xa5\x01\n\x0e\x44\x65tectResponse\x12\x30\n\ndetections\x18\x01 \x03(\x0b\x32\x1c.fovea.detector.v1.Detection\x12\x10\n\x08width_px\x18\x02 \x01(\r\x12\x11\n\theight_px\x18\x03 \x01(\r\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.fovea.encoder.v1.Timings\x12\x10\n\x08warnings\x18\x05 \x03(\t\"]\n\tDetection\x12 \n\x03\x62ox\x18\x01 \x01(\x0b\x32\x13.fovea.types.v1.Box\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x10\n\x08\x63lass_id\x18\x04 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"F\n\x10\x44\x65scribeResponse\x12\x32\n\tdetectors\x18\x01 \x03(\x0b\x32\x1f.fovea.detector.v1.DetectorInfo\"r\n\x0c\x44\x65tectorInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x0e\n\x06sha256\x18\t \x01(\t2\xb5\x01\n\x0f\x44\x65tectorService\x12M\n\x06\x44\x65tect\x12 .fovea.detector.v1.DetectRequest\x1a!.fovea.detector.v1.DetectResponse\x12S\n\x08\x44\x65scribe\x12\".fovea.detector.v1.DescribeRequest\x1a#.fovea.detector.v1.DescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n fovea/detector/v1/detector.proto\x12\x11\x66ovea.detector.v1\x1a\x1e\x66ovea/encoder/v1/encoder.proto\x1a\x1a\x66ovea/types/v1/types.proto\"e\n\rDetectRequest\x12\x10\n\x08\x64\x65tector\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\x0c\x12\x16\n\tmin_score\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\r\n\x05limit\x18\x04 \x01(\x05\x42\x0c\n\n_min_score\"\xa5\x01\n\x0e\x44\x65tectResponse\x12\x30\n\ndetections\x18\x01 \x03(\x0b\x32\x1c.fovea.detector.v1.Detection\x12\x10\n\x08width_px\x18\x02 \x01(\r\x12\x11\n\theight_px\x18\x03 \x01(\r\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.fovea.encoder.v1.Timings\x12\x10\n\x08warnings\x18\x05 \x03(\t\"]\n\tDetection\x12 \n\x03\x62ox\x18\x01 \x01(\x0b\x32\x13.fovea.types.v1.Box\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x10\n\x08\x63lass_id\x18\x04 \x01(\r\"\x11\n\x0f\x44\x65scribeRequest\"F\n\x10\x44\x65scribeResponse\x12\x32\n\tdetectors\x18\x01 \x03(\x0b\x32\x1f.fovea.detector.v1.DetectorInfo\"\xcb\x01\n\x0c\x44\x65tectorInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x0e\n\x06sha256\x18\t \x01(\t\x12\x0f\n\x07purpose\x18\n \x01(\t\x12\x0e\n\x06\x64omain\x18\x0b \x01(\t\x12\x12\n\nis_default\x18\x0c \x01(\x08\x12\x11\n\tlanguages\x18\r \x03(\t\x12\x0f\n\x07license\x18\x0e \x01(\t2\xb5\x01\n\x0f\x44\x65tectorService\x12M\n\x06\x44\x65tect\x12 .fovea.detector.v1.DetectRequest\x1a!.fovea.detector.v1.DetectResponse\x12S\n\x08\x44\x65scribe\x12\".fovea.detector.v1.DescribeRequest\x1a#.fovea.detector.v1.DescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,8 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBEREQUEST']._serialized_end=498
   _globals['_DESCRIBERESPONSE']._serialized_start=500
   _globals['_DESCRIBERESPONSE']._serialized_end=570
-  _globals['_DETECTORINFO']._serialized_start=572
-  _globals['_DETECTORINFO']._serialized_end=686
-  _globals['_DETECTORSERVICE']._serialized_start=689
-  _globals['_DETECTORSERVICE']._serialized_end=870
+  _globals['_DETECTORINFO']._serialized_start=573
+  _globals['_DETECTORINFO']._serialized_end=776
+  _globals['_DETECTORSERVICE']._serialized_start=779
+  _globals['_DETECTORSERVICE']._serialized_end=960
 # @@protoc_insertion_point(module_scope)

@@ -181,6 +181,11 @@ class DetectorInfo(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
+    LICENSE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The bundle's name, as used in `DetectRequest.detector`."""
     version: _builtins.str
@@ -191,9 +196,21 @@ class DetectorInfo(_message.Message):
     """The ONNX Runtime execution provider, for example CPUExecutionProvider."""
     sha256: _builtins.str
     """SHA-256 of the served model file, 64 hex digits."""
+    purpose: _builtins.str
+    """What it is for, in one sentence. Default: not described."""
+    domain: _builtins.str
+    """The images that it was made for, in a few words, for example "everyday photos". Default: not described."""
+    is_default: _builtins.bool
+    """True for the detector that is used where none is named. Of several bundles that say so, the first one by name counts."""
+    license: _builtins.str
+    """The licence of the model, as an SPDX identifier or in words. Default: not described."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The classes that it can detect; `Detection.class_id` is a position in this list."""
+
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The languages of its labels, as BCP 47 tags, for example "en". Default: not described."""
 
     def __init__(
         self,
@@ -204,10 +221,15 @@ class DetectorInfo(_message.Message):
         precision: _builtins.str = ...,
         provider: _builtins.str = ...,
         sha256: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        domain: _builtins.str = ...,
+        is_default: _builtins.bool = ...,
+        languages: _abc.Iterable[_builtins.str] | None = ...,
+        license: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "name", b"name", "precision", b"precision", "provider", b"provider", "sha256", b"sha256", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "is_default", b"is_default", "labels", b"labels", "languages", b"languages", "license", b"license", "name", b"name", "precision", b"precision", "provider", b"provider", "purpose", b"purpose", "sha256", b"sha256", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

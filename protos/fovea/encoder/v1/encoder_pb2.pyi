@@ -259,6 +259,11 @@ class EncoderInfo(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
+    LICENSE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The bundle's name, as used in `EncodeRequest.encoder`."""
     version: _builtins.str
@@ -275,9 +280,21 @@ class EncoderInfo(_message.Message):
     """The ONNX Runtime execution provider, for example CPUExecutionProvider."""
     sha256: _builtins.str
     """SHA-256 of the served model file, 64 hex digits."""
+    purpose: _builtins.str
+    """What it is for, in one sentence. Default: not described."""
+    domain: _builtins.str
+    """The images that it was made for, in a few words, for example "everyday photos". Default: not described."""
+    is_default: _builtins.bool
+    """True for the encoder of collections that are created without naming one. Of several bundles that say so, the first one by name counts."""
+    license: _builtins.str
+    """The licence of the model, as an SPDX identifier or in words. Default: not described."""
     @_builtins.property
     def modalities(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.Modality.ValueType]:
         """The modalities that the bundle can embed."""
+
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The languages of the texts that it reads, as BCP 47 tags, for example "en". Default: not described, or it reads no text."""
 
     def __init__(
         self,
@@ -291,10 +308,15 @@ class EncoderInfo(_message.Message):
         precision: _builtins.str = ...,
         provider: _builtins.str = ...,
         sha256: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        domain: _builtins.str = ...,
+        is_default: _builtins.bool = ...,
+        languages: _abc.Iterable[_builtins.str] | None = ...,
+        license: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "max_inputs", b"max_inputs", "modalities", b"modalities", "name", b"name", "precision", b"precision", "provider", b"provider", "sha256", b"sha256", "space", b"space", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "domain", b"domain", "is_default", b"is_default", "languages", b"languages", "license", b"license", "max_inputs", b"max_inputs", "modalities", b"modalities", "name", b"name", "precision", b"precision", "provider", b"provider", "purpose", b"purpose", "sha256", b"sha256", "space", b"space", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -100,10 +100,13 @@ class Collection(_message.Message):
     space: _builtins.str
     """The embedding space, set on creation from the encoder."""
     encoder: _builtins.str
-    """The encoder bundle that embeds its images. Required on creation."""
+    """The encoder bundle that embeds its images. Default on creation: the default one of those that are served, see
+    `EncoderInfo.is_default`; required where none of them is the default.
+    """
     detector: _builtins.str
-    """The detector bundle that detects its objects. Default on creation: in object collections the only one that is served;
-    in whole-image collections none, and then queries with `detect` use the only one that is served.
+    """The detector bundle that detects its objects. Default on creation: in object collections the default one of those that
+    are served, see `DetectorInfo.is_default`, or the only one; in whole-image collections none, and then queries with
+    `detect` choose in the same way.
     """
     mode: Global___CollectionMode.ValueType
     """What one row represents. Default: COLLECTION_MODE_WHOLE_IMAGE."""
@@ -152,8 +155,8 @@ class CreateCollectionRequest(_message.Message):
     COLLECTION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def collection(self) -> Global___Collection:
-        """The collection to create: `name` and `encoder` are required, `mode`, `detector` and `index` are optional, other fields
-        are ignored.
+        """The collection to create: `name` is required, `encoder`, `mode`, `detector` and `index` are optional, other fields are
+        ignored.
         """
 
     def __init__(

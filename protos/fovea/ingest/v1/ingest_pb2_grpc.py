@@ -105,7 +105,7 @@ class IngestServiceServicer:
 
     def CreateCollection(self, request, context):
         """Creates a collection. ALREADY_EXISTS: the name is in use. NOT_FOUND: unknown encoder or detector. INVALID_ARGUMENT: an
-        invalid name, mode or index.
+        invalid name, mode or index, or no encoder where none of those that are served is the default.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,7 @@ class IngestServiceStub:
     def __new__(cls, channel: _aio.Channel) -> IngestServiceAsyncStub: ...
     CreateCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.CreateCollectionRequest, _ingest_pb2.CreateCollectionResponse]
     """Creates a collection. ALREADY_EXISTS: the name is in use. NOT_FOUND: unknown encoder or detector. INVALID_ARGUMENT: an
-    invalid name, mode or index.
+    invalid name, mode or index, or no encoder where none of those that are served is the default.
     """
     GetCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetCollectionRequest, _ingest_pb2.GetCollectionResponse]
     """Returns one collection with its counts. NOT_FOUND: unknown name."""
@@ -86,7 +86,7 @@ class IngestServiceAsyncStub(IngestServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.CreateCollectionRequest, _ingest_pb2.CreateCollectionResponse]  # type: ignore[assignment]
     """Creates a collection. ALREADY_EXISTS: the name is in use. NOT_FOUND: unknown encoder or detector. INVALID_ARGUMENT: an
-    invalid name, mode or index.
+    invalid name, mode or index, or no encoder where none of those that are served is the default.
     """
     GetCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetCollectionRequest, _ingest_pb2.GetCollectionResponse]  # type: ignore[assignment]
     """Returns one collection with its counts. NOT_FOUND: unknown name."""
@@ -133,7 +133,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.CreateCollectionResponse, _abc.Awaitable[_ingest_pb2.CreateCollectionResponse]]:
         """Creates a collection. ALREADY_EXISTS: the name is in use. NOT_FOUND: unknown encoder or detector. INVALID_ARGUMENT: an
-        invalid name, mode or index.
+        invalid name, mode or index, or no encoder where none of those that are served is the default.
         """
 
     @_abc_1.abstractmethod
