@@ -18,6 +18,9 @@ from services.encoder.readers import ImageReader, TextReader
 from services.encoder.served_model import Detector, Encoder, ServedModel
 from services.encoder.settings import EncoderSettings
 
+BULK_NICENESS = 10
+"""Of threads that decode for the bulk lane: they use what interactive calls and the model leave of the cores."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,7 +36,10 @@ class Models:
         self._queue_limit = settings.queue_limit
         # Each lane decodes on threads and in memory of its own: many large bulk images cannot hold up a query.
         decoder_count = settings.decode_threads or os.cpu_count() or 1
-        self._decoders = {priority: Decoders(decoder_count, settings.decode_mib << 20) for priority in Priority}
+        max_bytes, niceness = settings.decode_mib << 20, {Priority.INTERACTIVE: 0, Priority.BULK: BULK_NICENESS}
+        self._decoders = {
+            priority: Decoders(decoder_count, max_bytes, niceness=niceness[priority]) for priority in Priority
+        }
         self._batchers: list[Batcher[Any]] = []
         options = SessionOptions(
             provider=settings.provider,
