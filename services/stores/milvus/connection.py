@@ -17,6 +17,9 @@ from services.stores.filters.expression import Engine
 
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_S = 0.05
+# Milvus Lite works off one call after the other, a server many at once. What more a process has to ask waits in the
+# process, so that a search of another one waits for these few and not for all that an ingest has to write.
+CALLS_AT_ONCE = {Engine.LITE: 2, Engine.SERVER: 64}
 
 _NO_SUCH_COLLECTION = 100
 _NO_INDEX = 700
@@ -44,6 +47,7 @@ class MilvusConnection:
     def __init__(self, client: AsyncMilvusClient, engine: Engine) -> None:
         self.client = client
         self.engine = engine
+        self._permits = asyncio.Semaphore(CALLS_AT_ONCE[engine])
         self._log = StoreLog("Milvus")
 
     @classmethod
@@ -70,18 +74,23 @@ class MilvusConnection:
 
     async def call(self, deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str = "") -> _T:
         """One call, repeated once where a restart of Milvus cut the connection: every call of ours may be repeated."""
+        permitted = partial(self._permitted, call)
         try:
             try:
-                answer = await _attempt(deadline, call, collection)
+                answer = await _attempt(deadline, permitted, collection)
             except Disconnected:
                 await asyncio.sleep(min(RECONNECT_S, deadline.left_s()))
-                answer = await _attempt(deadline, call, collection)
+                answer = await _attempt(deadline, permitted, collection)
         except (Unavailable, DeadlineExceeded) as error:
             if not isinstance(error, NotLoaded):
                 self._log.failed(error)
             raise
         self._log.answered()
         return answer
+
+    async def _permitted(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        async with self._permits:
+            return await call()
 
 
 async def _attempt(deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str = "") -> _T:
