@@ -21,6 +21,6 @@ class ModelError(Exception):
     """The model ran and failed, or computed no usable output for one input; nothing of it may be stored."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What a library's exception says, in one line of a message."""
     return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -10,6 +10,8 @@ from encoders.errors import BundleError
 # A protobuf message cannot hold 2 GiB, and the bundle's graph is one message.
 MAX_MODEL_BYTES = 1_900 * 1024 * 1024
 MAX_TEXT_BYTES = 1024 * 1024
+# The largest that are published, of 256,000 tokens, have 34 MB.
+MAX_TOKENIZER_BYTES = 64 * 1024 * 1024
 
 _START_BYTES = 256
 _LFS_POINTER = b"version https://git-lfs"
@@ -35,6 +37,13 @@ def read_text_file(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BundleError(f"{path} is not a text file in UTF-8.") from error
+
+
+def read_tokenizer_file(path: Path) -> bytes:
+    """The bytes of a `tokenizer.json`; raises `BundleError` where they are plainly something else."""
+    data = _read(path, MAX_TOKENIZER_BYTES)
+    _refuse_impostors(path, data)
+    return data
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

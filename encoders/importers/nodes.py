@@ -42,6 +42,16 @@ class Nodes:
         """An int64 constant: a shape, axes or indices."""
         return self.constant(name, np.array(values, np.int64))
 
+    def scalar(self, name: str, value: int) -> str:
+        """An int64 constant without axes."""
+        return self.constant(name, np.array(value, np.int64))
+
+    def unsqueeze(self, name: str, output: str, *, axis: int) -> str:
+        """Add an axis of length 1; ONNX made the axes an input in opset 13."""
+        if self.opset < 13:
+            return self.add("Unsqueeze", [name], output, axes=[axis])
+        return self.add("Unsqueeze", [name, self.integers(f"{output}_axes", [axis])], output)
+
     def reduce(self, operator: Reduction, name: str, output: str, *, axes: Sequence[int], keepdims: int) -> str:
         """Reduce over axes, which vanish or, with `keepdims` 1, stay with length 1."""
         # ONNX made the axes an input: of ReduceSum in opset 13, of the others in opset 18.

@@ -12,6 +12,13 @@ from onnx import ModelProto
 from encoders.bundle import ModelFile
 from encoders.errors import BundleError, first_line
 
+_UNFINISHED = ".importing-"
+
+
+def unfinished_folders(out: Path) -> set[Path]:
+    """The folders of bundles in `out` that are being written, or were when their process died."""
+    return set(out.glob(f"{_UNFINISHED}*"))
+
 
 @contextmanager
 def new_folder(out: Path, name: str) -> Iterator[Path]:
@@ -20,7 +27,7 @@ def new_folder(out: Path, name: str) -> Iterator[Path]:
         raise BundleError(f"{out / name} exists already: choose another name, or delete that bundle first.")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".importing-", dir=out))
+        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=out))
     except OSError as error:
         raise BundleError(f"{out} cannot be written to: {error.strerror}.") from error
     try:

@@ -26,10 +26,12 @@ def postprocess(
     preprocessing: Preprocessing,
     min_score: float,
     limit: int,
+    max_overlap: float | None = None,
 ) -> list[Detection]:
     """List at most `limit` objects of an upright image (width, height), best first, with boxes clipped to it.
 
-    A box that overlaps a better one of its class by more than .45 (intersection over union) is dropped.
+    A box that overlaps a better one of its class by more than `max_overlap` (intersection over union, default .45) is
+    dropped.
     """
     rows, class_ids = np.nonzero(raw.scores >= min_score)
     boxes, scores = raw.boxes[rows], raw.scores[rows, class_ids]
@@ -42,17 +44,19 @@ def postprocess(
     # Unclipped boxes decide what hides what, as in Darknet; only those that are returned are clipped.
     return [
         Detection(_box(visible[row]), labels[class_ids[row]], float(scores[row]), int(class_ids[row]))
-        for row in _best(boxes, class_ids, order, limit)
+        for row in _best(boxes, class_ids, order, limit, max_overlap or _MAX_OVERLAP)
     ]
 
 
-def _best(boxes: _Boxes, class_ids: NDArray[np.intp], order: NDArray[np.intp], limit: int) -> list[int]:
+def _best(
+    boxes: _Boxes, class_ids: NDArray[np.intp], order: NDArray[np.intp], limit: int, max_overlap: float
+) -> list[int]:
     """Take the best that is left and drop what it hides, until enough are taken."""
     taken: list[int] = []
     while len(order) and len(taken) < limit:
         best, rest = int(order[0]), order[1:]
         taken.append(best)
-        is_hidden = (class_ids[rest] == class_ids[best]) & (_overlaps(boxes[best], boxes[rest]) > _MAX_OVERLAP)
+        is_hidden = (class_ids[rest] == class_ids[best]) & (_overlaps(boxes[best], boxes[rest]) > max_overlap)
         order = rest[~is_hidden]
     return taken
 

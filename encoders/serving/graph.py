@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from encoders.bundle import Bundle
 from encoders.errors import BundleError, ModelError, first_line
-from encoders.serving.providers import CPU, SessionOptions, runtime_options, runtime_providers
+from encoders.serving.providers import CPU, SessionOptions, disabled_optimizers, runtime_options, runtime_providers
 
 Feeds: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -66,7 +66,12 @@ class Graph:
         providers = runtime_providers(options, self.precision)
         try:
             # From bytes, ONNX Runtime reads no other file: weights outside of the verified ones are refused.
-            session = onnxruntime.InferenceSession(model, runtime_options(options), providers=providers)
+            session = onnxruntime.InferenceSession(
+                model,
+                runtime_options(options),
+                providers=providers,
+                disabled_optimizers=disabled_optimizers(self.precision),
+            )
         except Exception as error:  # ONNX Runtime raises a class of its own for each status
             raise BundleError(f"{self.path} cannot be loaded by ONNX Runtime: {first_line(error)}") from error
         chosen, provider = providers[0][0], session.get_providers()[0]

@@ -18,6 +18,7 @@ Cleaner = Callable[[str], str]
 
 # No vocabulary needs more characters for one token; what lies behind is never read, so it need not be split.
 _MOST_CHARACTERS_A_TOKEN = 64
+_UNKNOWN_OF_UNIGRAM = "<unk>"
 _MAX_WORDS, _MAX_WORD = 8, 40  # what a message names
 
 
@@ -49,7 +50,8 @@ class Tokenizer:
         self._clean = cleaner_of(bundle.text_cleaning, self._tokenizer)
         self._tokenizer.enable_truncation(max_length=bundle.max_tokens)
         self._tokenizer.no_padding()
-        unknown = getattr(self._tokenizer.model, "unk_token", None)
+        # A Unigram model does not say which token stands for what it does not know.
+        unknown = getattr(self._tokenizer.model, "unk_token", _UNKNOWN_OF_UNIGRAM)
         self._unknown_id = None if unknown is None else self._tokenizer.token_to_id(unknown)
 
     def encode(self, text: str) -> Tokens:
@@ -82,8 +84,8 @@ class Tokenizer:
         """The words as they were written, and whether the vocabulary has them."""
         words: dict[str, bool] = {}
         for word, token in zip(encoding.word_ids, encoding.ids, strict=True):
-            if word is not None:
-                written = text[slice(*encoding.word_to_chars(word))]
+            # Tokenizers of SentencePiece count the space before a word as its own.
+            if word is not None and (written := text[slice(*encoding.word_to_chars(word))].strip()):
                 words[written] = words.get(written, True) and token != self._unknown_id
         return words
 

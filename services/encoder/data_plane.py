@@ -98,6 +98,7 @@ class DataPlane:
                 preprocessing=preprocessing,
                 min_score=min_score,
                 limit=limit,
+                max_overlap=bundle.max_overlap,
             )
         return Detected(tuple(detections), *image_px, call.warnings[0]), _timed(call, started_s)
 

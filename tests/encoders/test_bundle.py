@@ -77,6 +77,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"name": "a/b"}, "name"),
         ({"modalities": ["text"]}, "text bundle"),
         ({"max_batch": 0}, "max_batch"),
+        ({"max_overlap": 0.0}, "max_overlap"),
+        ({"max_overlap": 1.5}, "max_overlap"),
         ({"purpose": "x" * 201}, "purpose"),
         ({"domain": "two\nlines"}, "domain"),
         ({"languages": ["English, mostly"]}, "languages"),

@@ -37,6 +37,7 @@ class InProcess:
             preprocessing=preprocessing,
             min_score=min_score,
             limit=MOST_DETECTIONS,
+            max_overlap=self._detector.bundle.max_overlap,
         )
 
     def index(self, images: Sequence[bytes]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:

@@ -75,5 +75,5 @@ def _try_out(path: Path, network: Network) -> None:
     trial = Trial(path)
     for batch in (images[:1], images):
         # Boxes may overflow where the score is 0. NaN as a score makes every box unusable.
-        if np.isnan(trial.run(batch)["scores"]).any():
+        if np.isnan(trial.run({"image": batch})["scores"]).any():
             raise BundleError("The detector's scores are NaN: the weights are damaged or belong to another .cfg.")

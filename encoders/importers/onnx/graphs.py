@@ -22,9 +22,9 @@ def graphs_of(graph: GraphProto) -> Iterator[GraphProto]:
             yield from graphs_of(nested)
 
 
-def prune(graph: GraphProto, output: str) -> None:
-    """Remove the nodes, initializers and inputs on which the tensor `output` does not depend."""
-    needed, kept = {output}, []
+def prune(graph: GraphProto, *outputs: str) -> None:
+    """Remove the nodes, initializers and inputs on which none of the tensors `outputs` depends."""
+    needed, kept = set(outputs), []
     for node in reversed(graph.node):  # nodes are in topological order
         if needed.intersection(node.output):
             kept.append(node)
@@ -33,6 +33,24 @@ def prune(graph: GraphProto, output: str) -> None:
     _keep(graph.initializer, [item for item in graph.initializer if item.name in needed])
     _keep(graph.sparse_initializer, [item for item in graph.sparse_initializer if item.values.name in needed])
     _keep(graph.input, [item for item in graph.input if item.name in needed])
+
+
+def sort_nodes(graph: GraphProto) -> None:
+    """Bring the nodes into topological order, those that are ready in the order in which they stand."""
+    made = {output for node in graph.node for output in node.output if output}
+    waiting, ordered = list(graph.node), []
+    while waiting:
+        blocked = []
+        for node in waiting:
+            if made.isdisjoint(_reads_of(node)):
+                ordered.append(node)
+                made.difference_update(node.output)
+            else:
+                blocked.append(node)
+        if len(blocked) == len(waiting):
+            raise BundleError("The graph's nodes depend on each other in a circle.")
+        waiting = blocked
+    _keep(graph.node, ordered)
 
 
 def refuse_training_mode(graph: GraphProto) -> None:

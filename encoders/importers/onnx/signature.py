@@ -11,22 +11,24 @@ from encoders.importers.onnx.image_graph import ELEMENT_TYPES, REDUCTIONS
 from encoders.importers.onnx.spec import ImageSpec, Pooling
 
 
-def image_input(model: ModelProto, spec: ImageSpec) -> ValueInfoProto:
-    """The input that the spec names, or the only one."""
-    inputs = _inputs(model)
+def image_input(model: ModelProto, spec: ImageSpec, further: Sequence[str] = ()) -> ValueInfoProto:
+    """The input that the spec names, or the only one besides `further` ones."""
+    inputs = {name: value for name, value in inputs_of(model).items() if name not in further}
     return inputs[_chosen(spec.input, list(inputs), kind="input", of="image")]
 
 
-def embedding_output(model: ModelProto, spec: ImageSpec) -> str:
-    """The tensor that the spec names, an output or one inside the graph, or the only output."""
-    if spec.output and any(spec.output in node.output for node in model.graph.node):
-        return spec.output
-    return _chosen(spec.output, [value.name for value in model.graph.output], kind="output", of="embedding")
+def embedding_output(model: ModelProto, name: str, usual: Sequence[str] = ()) -> str:
+    """The tensor that the spec names, an output or one inside the graph, else the only output or the first `usual` one."""
+    if name and any(name in node.output for node in model.graph.node):
+        return name
+    outputs = [value.name for value in model.graph.output]
+    found = next((known for known in usual if known in outputs), "") if len(outputs) > 1 else ""
+    return _chosen(name or found, outputs, kind="output", of="embedding")
 
 
-def fixed_batch(model: ModelProto, image: ValueInfoProto, spec: ImageSpec) -> int:
+def fixed_batch(model: ModelProto, image: ValueInfoProto, spec: ImageSpec, further: Sequence[str] = ()) -> int:
     """The batch that the input fixes, 1 where it leaves it open; raises where spec and graph disagree."""
-    inputs = list(_inputs(model))
+    inputs = [name for name in inputs_of(model) if name not in further]
     if inputs != [image.name]:
         raise BundleError(f"The output depends on the inputs {', '.join(inputs) or 'none'}, not on {image.name} alone.")
     tensor = image.type.tensor_type
@@ -60,11 +62,14 @@ def check_output(shape: Sequence[int], spec: ImageSpec, *, output: str, batch: i
     if spec.pooling is None:
         if prod(per_image) != max(per_image, default=0):
             raise BundleError(f"{shown}, not one embedding an image: {_remedy(len(shape))}.")
+    elif spec.skip_tokens and (len(shape) != 3 or shape[1] <= spec.skip_tokens):
+        raise BundleError(f"{shown}, so the spec's skip_tokens of {spec.skip_tokens} leaves no token to pool.")
     elif spec.pooling not in _poolings(len(shape)):
         raise BundleError(f'{shown}, so the spec\'s "pooling": "{spec.pooling}" does not fit: {_remedy(len(shape))}.')
 
 
-def _inputs(model: ModelProto) -> dict[str, ValueInfoProto]:
+def inputs_of(model: ModelProto) -> dict[str, ValueInfoProto]:
+    """The inputs that a caller must give, by name."""
     # Old exporters list initializers among the inputs too.
     constants = {tensor.name for tensor in model.graph.initializer}
     return {value.name: value for value in model.graph.input if value.name not in constants}

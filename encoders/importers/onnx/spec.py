@@ -1,17 +1,16 @@
 """The spec of an ONNX image model: how its images must be prepared and which output is the embedding."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field
 
 from encoders.bundle import Interpolation, Preprocessing, Resize
 from encoders.errors import BundleError
-from encoders.importers.model_file import read_text_file
+from encoders.importers.onnx.spec_file import checked, read_spec
 
 Color = Literal["RGB", "BGR", "GRAY"]
 Dtype = Literal["float32", "float16", "uint8"]
@@ -25,6 +24,7 @@ Number = Annotated[float, Field(strict=True, gt=-1e30, lt=1e30)]
 Numbers = Annotated[
     tuple[Number, ...], BeforeValidator(lambda value: value if isinstance(value, list | tuple) else [value])
 ]
+SkippedTokens = Annotated[int, Field(strict=True, ge=0, le=64)]
 SpecFill = Annotated[
     tuple[Level, Level, Level] | Literal["blur"],
     BeforeValidator(lambda value: [value] * 3 if isinstance(value, int) else value),
@@ -36,6 +36,7 @@ _EXPECTED: Mapping[str, str] = {
     "shorter_side_px": "a whole number of pixels, 1 to 4096",
     "fill": "a grey value or [red, green, blue], each 0 to 255, or blur",
     "scale": "a number",
+    "skip_tokens": "how many tokens stand before those of the image, 0 to 64",
     **dict.fromkeys(("mean", "std"), "a number, or one for each channel"),
     **dict.fromkeys(("input", "output"), "the name of a tensor of the graph"),
     "modality": f"one of {', '.join(get_args(ImageModality))}",
@@ -59,7 +60,7 @@ class ImageSpec:
     first. `shorter_side_px` belongs to `shortest_crop`, `fill` (red, green, blue, or "blur" for the image's own edges)
     to `letterbox`. An empty `input` or `output` means the only one that the graph has; `output` may name any tensor
     inside the graph. Where it is tokens (N, T, D) or a map (N, C, H, W), `pooling` makes one embedding of them: `cls`
-    is the first token, `mean` and `max` go over the tokens or over space.
+    is the first token, `mean` and `max` go over the tokens behind the first `skip_tokens`, or over space.
     """
 
     size: tuple[Side, Side]
@@ -77,11 +78,14 @@ class ImageSpec:
     input: str = ""
     output: str = ""
     pooling: Pooling | None = None
+    skip_tokens: SkippedTokens = 0
 
     def __post_init__(self) -> None:
         for key in ("mean", "std"):
             if len(getattr(self, key)) not in {1, self.channels}:
                 raise BundleError(f"The spec's {key} needs {self.channels} numbers for {self.color}, or one.")
+        if self.skip_tokens and self.pooling not in {"mean", "max"}:
+            raise BundleError('The spec\'s skip_tokens needs a "pooling" of mean or max.')
         if 0.0 in self.std:
             raise BundleError("The spec's std must not be 0: pixels are divided by it.")
         self.preprocessing  # noqa: B018 - refuses a shorter side that the crop does not fit into, and bands of a crop
@@ -94,36 +98,21 @@ class ImageSpec:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read the JSON file of a spec; raises `BundleError` with the file and the key that is wrong."""
-        try:
-            return cls.of(json.loads(read_text_file(path)))
-        except json.JSONDecodeError as error:
-            raise BundleError(f"{path}, line {error.lineno} is not JSON: {error.msg}.") from error
-        except (ValueError, RecursionError) as error:
-            raise BundleError(f"{path} is not the JSON object of a spec.") from error
-        except BundleError as error:
-            raise BundleError(f"{path}: {error}") from error
+        return read_spec(path, cls.of)
 
     @classmethod
-    def of(cls, described: object) -> Self:
-        """Check a JSON object key by key."""
-        if not isinstance(described, dict):
-            raise BundleError('A spec is one JSON object, such as {"size": [224, 224]}.')
-        for key, value in described.items():
-            if key not in _EXPECTED:
-                raise BundleError(f"The spec's key {key!r} is unknown; the keys are {', '.join(_EXPECTED)}.")
-            if value is None:
-                raise _wrong(key, value)
-        if "size" not in described:
-            raise BundleError('The spec needs "size": [width, height] of the network\'s input in pixels.')
-        try:
-            return TypeAdapter(cls).validate_python(described)
-        except ValidationError as error:
-            key = str(error.errors()[0]["loc"][0])
-            raise _wrong(key, described[key]) from error
+    def of(cls, described: object, *, part: str = "") -> Self:
+        """Check a JSON object key by key; `part` is its key in a spec of several models."""
+        return checked(cls, described, _EXPECTED, part=part)
 
     def as_json(self) -> dict[str, Any]:
         """The JSON object that `of` reads back."""
         return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+
+    @property
+    def precision(self) -> str:
+        """What the bundle calls the file of a network with inputs of this type."""
+        return "fp16" if self.dtype == "float16" else "fp32"
 
     @property
     def channels(self) -> int:
@@ -174,7 +163,3 @@ class ImageSpec:
     def _extremes(self) -> list[float]:
         pairs = zip(self.multiplier, self.offset, strict=True)
         return [value for factor, offset in pairs for value in (offset, 255 * factor + offset)]
-
-
-def _wrong(key: str, value: object) -> BundleError:
-    return BundleError(f"The spec's {key} is {json.dumps(value)[:80]}; it must be {_EXPECTED[key]}.")

@@ -13,6 +13,8 @@ from encoders.images.decoding import decode
 from encoders.images.resizing import resize
 from encoders.importers.darknet.detector import import_darknet
 from encoders.importers.model_file import read_labels
+from encoders.importers.onnx.detector import import_detector
+from encoders.importers.onnx.detector_spec import DetectorSpec
 from encoders.importers.onnx.embedder import import_onnx
 from encoders.importers.onnx.spec import ImageSpec
 from encoders.serving.detection import postprocess
@@ -136,3 +138,25 @@ def test_original_networks_build_load_and_run(tmp_path: Path, name: str) -> None
     cells = 3**2 + 6**2 + (0 if name == "yolov3-tiny" else 12**2)
     assert answer.boxes.shape == (3 * cells, 4)
     assert answer.scores.shape == (3 * cells, 80)
+
+
+def test_detector_as_onnx_finds_the_same(detector: Bundle, tmp_path: Path) -> None:
+    """The trained network, read again as any ONNX detector with boxes and scores, finds the same to the last digit."""
+    spec = DetectorSpec.of(
+        {
+            "image": {"size": list(detector.image_preprocessing.size), "layout": "NHWC", "dtype": "uint8"},
+            "detector": {"head": "pair", "box": "xyxy", "activation": "none", "max_overlap": 0.45},
+        }
+    )
+    again = import_detector(
+        detector.path_of("fp32"), name="again", spec=spec, labels=detector.labels, out=tmp_path, fp16=True
+    )
+
+    for photo in ("dog", "eagle", "giraffe", "horses", "person"):
+        image = [prepared(detector, DETECTOR / f"{photo}.jpg")]
+        (first,) = DetectorSession(detector).run(image).results
+        (second,) = DetectorSession(again).run(image).results
+        assert isinstance(first, RawDetections)
+        assert isinstance(second, RawDetections)
+        np.testing.assert_allclose(second.boxes, first.boxes, atol=1e-5)
+        np.testing.assert_allclose(second.scores, first.scores, atol=1e-5)

@@ -18,7 +18,9 @@ def raw(*found: tuple[tuple[float, float, float, float], tuple[float, ...]]) -> 
     )
 
 
-def find(detections: RawDetections, *, min_score: float = 0.5, limit: int = 10) -> list[Detection]:
+def find(
+    detections: RawDetections, *, min_score: float = 0.5, limit: int = 10, max_overlap: float | None = None
+) -> list[Detection]:
     """Lists what is found in a square image."""
     return postprocess(
         detections,
@@ -27,6 +29,7 @@ def find(detections: RawDetections, *, min_score: float = 0.5, limit: int = 10) 
         preprocessing=SQUARE,
         min_score=min_score,
         limit=limit,
+        max_overlap=max_overlap,
     )
 
 
@@ -38,6 +41,16 @@ def test_the_better_of_two_overlapping_boxes_stays() -> None:
 
     assert [item.score for item in found] == pytest.approx([0.9, 0.7])
     assert found[0].box == pytest.approx(first)
+
+
+@pytest.mark.parametrize(("max_overlap", "count"), [(None, 2), (0.45, 2), (0.3, 1), (0.96, 3), (1.0, 3)])
+def test_a_detector_has_its_own_overlap(max_overlap: float | None, count: int) -> None:
+    """A bundle says how much boxes of one class may overlap; with 1 all stay."""
+    boxes = ((0.1, 0.1, 0.5, 0.5), (0.12, 0.1, 0.5, 0.5), (0.3, 0.1, 0.7, 0.5))
+
+    found = find(raw(*((box, (0.9,)) for box in boxes)), max_overlap=max_overlap)
+
+    assert len(found) == count
 
 
 def test_classes_do_not_hide_one_another() -> None:

@@ -127,7 +127,7 @@ def test_larger_batch_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     spec = spec_of()
     path = tiny_network(tmp_path / "a.onnx", spec, batch=4, ending="mixing")
 
-    with pytest.raises(BundleError, match="exactly 4 images"):
+    with pytest.raises(BundleError, match="exactly 4 inputs"):
         import_onnx(path, name="a", spec=spec, out=tmp_path)
 
 
@@ -160,7 +160,7 @@ def test_embedding_has_a_largest_dimension(tmp_path: Path) -> None:
     flatten.input[0] = "nchw"
     onnx.save(model, tmp_path / "a.onnx")
 
-    with pytest.raises(BundleError, match=r"110,592 numbers an image.*pooled"):
+    with pytest.raises(BundleError, match=r"110,592 numbers an input.*pooled"):
         import_onnx(tmp_path / "a.onnx", name="a", spec=spec, out=tmp_path)
 
 
@@ -204,11 +204,12 @@ def test_unlikely_inputs_are_warned_of(tmp_path: Path) -> None:
 
 
 def test_names_of_the_model_cannot_clash_with_ours(tmp_path: Path) -> None:
-    """A model with tensors of our names is imported too."""
+    """A model with tensors and nodes of our names is imported too."""
     spec = spec_of(input="embedding", output="image")
     model = onnx.load(tiny_network(tmp_path / "a.onnx", spec_of()))
     model.graph.input[0].name = model.graph.node[0].input[0] = "embedding"
     model.graph.output[0].name = model.graph.node[-1].output[0] = "image"
+    model.graph.node[0].name, model.graph.node[-1].name = "embedding", "fovea/flat"
     onnx.save(model, tmp_path / "b.onnx")
 
     bundle = import_onnx(tmp_path / "b.onnx", name="b", spec=spec, out=tmp_path)

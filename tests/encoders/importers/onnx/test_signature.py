@@ -75,6 +75,20 @@ def test_tokens_and_maps_are_pooled_as_the_spec_says(
     np.testing.assert_allclose(embed(bundle), expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("shape", "skipped", "words"),
+    [((0, 8, 6), 8, "skip_tokens of 8 leaves no token"), ((0, 6, 4, 2), 1, "skip_tokens of 1 leaves no token")],
+)
+def test_tokens_that_are_skipped_must_be_there(
+    tmp_path: Path, shape: tuple[int, ...], skipped: int, words: str
+) -> None:
+    """A map has no tokens, and something must be left to pool."""
+    spec = ImageSpec(size=(SIDE_PX, SIDE_PX), pooling="mean", skip_tokens=skipped)
+
+    with pytest.raises(BundleError, match=words):
+        import_onnx(network(tmp_path / "a.onnx", shape, opset=13), name="a", spec=spec, out=tmp_path / "models")
+
+
 @pytest.mark.parametrize("shape", [(0, VALUES), (0, VALUES, 1, 1), (0, 1, VALUES), (0, 1, 1, VALUES)])
 def test_one_axis_is_an_embedding(tmp_path: Path, shape: tuple[int, ...]) -> None:
     """An output with a single axis that is not 1, such as that of global pooling, needs no pooling in the spec."""

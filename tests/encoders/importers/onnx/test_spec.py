@@ -79,6 +79,8 @@ def test_one_number_stands_for_every_channel() -> None:
         ({"size": [True, 224]}, "1 to 4096"),
         ({"layout": "CHW"}, "layout.*NCHW, NHWC"),
         ({"pooling": "sum"}, "pooling.*cls, mean, max"),
+        ({"skip_tokens": 1}, 'skip_tokens needs a "pooling" of mean or max'),
+        ({"skip_tokens": 65, "pooling": "mean"}, "skip_tokens is 65; it must be .* 0 to 64"),
         ({"dtype": "int8"}, "dtype.*float32, float16, uint8"),
         ({"modality": "text"}, "modality.*image, sketch"),
         ({"scale": "1"}, "scale"),
