@@ -12,11 +12,18 @@ from cli.data_folder import DataFolder
 from cli.download import WebFile
 from cli.errors import CommandFailed
 from cli.options import Data, data_folder, full_path
+from cli.recipe import PairRecipe, find_recipe
 from encoders.bundle import DESCRIPTION_FILE, Bundle
+from encoders.importers.apart import import_apart
 from encoders.importers.darknet.detector import import_darknet
 from encoders.importers.model_file import read_labels
+from encoders.importers.onnx.detector import import_detector
+from encoders.importers.onnx.detector_spec import DetectorSpec, image_or_detector
 from encoders.importers.onnx.embedder import import_onnx
+from encoders.importers.onnx.pair import PairFiles, import_pair
 from encoders.importers.onnx.spec import ImageSpec
+from encoders.importers.onnx.spec_file import read_spec
+from encoders.importers.onnx.text_spec import PairSpec
 from encoders.importers.torch_models import NETWORKS, import_published, import_torchvision
 
 _SHIPPED = Path(__file__).resolve().parents[1] / "models"
@@ -49,8 +56,11 @@ class ImportOptions:
         typer.Option(metavar="NAME", help=f"What a checkpoint fits: {', '.join(NETWORKS)}, or a torchvision network."),
     ] = ""
     spec: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON that describes an ONNX model's preprocessing.")
+        Path | None, typer.Option(metavar="FILE", help="JSON that says how an ONNX model is fed and read.")
     ] = None
+    fp16: Annotated[
+        bool, typer.Option("--fp16", help="Write an ONNX model in half precision too, which a GPU computes faster.")
+    ] = False
     cfg: Annotated[Path | None, typer.Option(metavar="FILE", help="The .cfg of Darknet weights.")] = None
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line.")] = None
     letterbox: Annotated[
@@ -124,6 +134,20 @@ def import_model(source: str, weights: Path | None, name: str, options: ImportOp
     return (_import_torchvision(source, weights, name, options),)
 
 
+def import_model_pair(
+    pair: tuple[Path, Path], tokenizer: Path | None, name: str, options: ImportOptions
+) -> tuple[Bundle, ...]:
+    """Make two bundles of one space of an image and a text model; the tokenizer lies beside the text model by default."""
+    if options.spec is None:
+        raise CommandFailed("a pair of ONNX models needs its spec: give --spec FILE")
+    image, text = (path.expanduser() for path in pair)
+    files = PairFiles(image=image, text=text, tokenizer=tokenizer or text.parent / "tokenizer.json")
+    spec = read_spec(options.spec, PairSpec.of)
+    return import_apart(
+        import_pair, files, name=name, spec=spec, out=options.folder, licence=options.licence, fp16=options.fp16
+    )
+
+
 def pull_model(source: str, sha256: str, name: str, options: ImportOptions) -> tuple[Bundle, ...]:
     """Make bundles of a published network by name, or of a file at an address, which must have this SHA-256.
 
@@ -135,6 +159,8 @@ def pull_model(source: str, sha256: str, name: str, options: ImportOptions) -> t
             return _import_file(file.download(Path(scratch)), name, options)
     if sha256:
         raise CommandFailed(f"--sha256 is for addresses; {source} is published with a hash that is known")
+    if recipe := find_recipe(source):
+        return PairRecipe.read(recipe).pull(name, options.folder, licence=options.licence, fp16=options.fp16)
     match source:
         case "yolov3":
             return _pull_yolo(name, options)
@@ -159,6 +185,8 @@ def _pull_yolo(name: str, options: ImportOptions) -> tuple[Bundle, ...]:
 
 def _import_file(path: Path, name: str, options: ImportOptions) -> tuple[Bundle, ...]:
     """Make bundles of a file by the network that it fits, or by its ending."""
+    if options.fp16 and path.suffix.lower() != ".onnx":
+        raise CommandFailed(f"--fp16 is for ONNX models, not for {path}: leave it out")
     if options.network in NETWORKS:
         return import_published(
             options.network, path, name=name, out=options.folder, words=options.words, licence=options.licence
@@ -184,6 +212,8 @@ def _import_file(path: Path, name: str, options: ImportOptions) -> tuple[Bundle,
 
 def _import_torchvision(network: str, weights: Path | None, name: str, options: ImportOptions) -> Bundle:
     """Make a bundle of a torchvision network; `weights` None downloads its published ones."""
+    if options.fp16:
+        raise CommandFailed("--fp16 is for ONNX models: leave it out")
     spec = ImageSpec.read(options.spec) if options.spec else None
     return import_torchvision(
         network, weights=weights, spec=spec, name=name, out=options.folder, licence=options.licence
@@ -193,8 +223,30 @@ def _import_torchvision(network: str, weights: Path | None, name: str, options: 
 def _import_onnx(path: Path, name: str, options: ImportOptions) -> Bundle:
     if options.spec is None:
         raise CommandFailed("an ONNX model needs its preprocessing: give --spec FILE")
-    spec, labels = ImageSpec.read(options.spec), read_labels(options.labels) if options.labels else ()
-    return import_onnx(path, spec=spec, labels=labels, name=name, out=options.folder, licence=options.licence)
+    spec, labels = read_spec(options.spec, image_or_detector), read_labels(options.labels) if options.labels else ()
+    if isinstance(spec, DetectorSpec):
+        if not labels:
+            raise CommandFailed("a detector needs the names of its classes: give --labels FILE")
+        return import_apart(
+            import_detector,
+            path,
+            spec=spec,
+            labels=labels,
+            name=name,
+            out=options.folder,
+            licence=options.licence,
+            fp16=options.fp16,
+        )
+    return import_apart(
+        import_onnx,
+        path,
+        spec=spec,
+        labels=labels,
+        name=name,
+        out=options.folder,
+        licence=options.licence,
+        fp16=options.fp16,
+    )
 
 
 def _import_darknet(path: Path, name: str, options: ImportOptions) -> Bundle:

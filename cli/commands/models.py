@@ -13,12 +13,14 @@ from cli.bundles import (
     default_bundles,
     find_bundles,
     import_model,
+    import_model_pair,
     is_address,
     pull_model,
 )
 from cli.errors import CommandFailed
 from cli.options import Data, Json, Models, Wide, data_folder, expand_options, full_path
 from cli.output import note, show, show_fitting, show_json, show_record
+from cli.recipe import recipe_names
 from encoders.bundle import DESCRIPTION_FILE, Bundle
 from encoders.errors import BundleError
 
@@ -87,9 +89,20 @@ def import_one(
             metavar="SOURCE",
             help="An .onnx file, Darknet .weights, a checkpoint with its --network, a torchvision name.",
         ),
-    ],
+    ] = "",
     *,
     name: Annotated[str, typer.Option(metavar="NAME", help="What the bundle is called from now on.")],
+    pair: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="IMAGE TEXT",
+            help="In place of SOURCE: the .onnx files of an image and a text model of one space, or one file twice.",
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The text model's tokenizer.json; default: the one beside it."),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The state dict of a torchvision network; default: download.")
     ] = None,
@@ -97,7 +110,12 @@ def import_one(
     as_json: Json = False,
 ) -> None:
     """Make a bundle out of a model that you have; `fovea up` serves it from the next start on."""
-    _announce(import_model(source, weights, name, options), as_json=as_json)
+    if bool(source) == (pair is not None):
+        raise CommandFailed("give one SOURCE, or an image and a text model with --pair IMAGE TEXT")
+    bundles = (
+        import_model_pair(pair, tokenizer, name, options) if pair else import_model(source, weights, name, options)
+    )
+    _announce(bundles, as_json=as_json)
 
 
 @app.command("pull", epilog="Example: fovea models pull resnet50")
@@ -106,8 +124,9 @@ def pull_one(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|URL",
-            help="A torchvision network, ViT-B-16 (CLIP), yolov3, or the https address of a file that import takes.",
+            metavar="NAME|URL|RECIPE.json",
+            help=f"{', '.join(recipe_names())}, ViT-B-16 (CLIP), yolov3, a torchvision network, a recipe's file, "
+            "or the https address of a file that import takes.",
         ),
     ],
     *,
@@ -117,8 +136,8 @@ def pull_one(
     as_json: Json = False,
 ) -> None:
     """Download published weights and make a bundle of them."""
-    if not name and is_address(source):
-        raise CommandFailed("an address is not a name for a bundle: give --name NAME")
+    if not name and (is_address(source) or source.endswith(".json")):
+        raise CommandFailed("an address or a file is not a name for a bundle: give --name NAME")
     _announce(pull_model(source, sha256, name or source, options), as_json=as_json)
 
 

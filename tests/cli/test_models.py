@@ -10,13 +10,17 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from cli.download import WebFile
 from cli.main import app
+from cli.recipe import PairRecipe, find_recipe, recipe_names
 from encoders.bundle import Bundle
 from encoders.importers.onnx.spec import ImageSpec
+from encoders.importers.onnx.text_spec import PairSpec
 from tests.cli.running import answer, fovea
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
 from tests.support.darknet import write_network
 from tests.support.networks import SIZE, tiny_network
+from tests.support.token_networks import token_network, word_tokenizer
 from training.models.dcmpl import Dcmpl, DcmplConfig
 
 
@@ -149,6 +153,63 @@ def test_import_resizes_as_darknet_does(tmp_path: Path, flag: str, resize: str) 
     assert Bundle.load(Path(imported["folder"])).image_preprocessing.resize == resize
 
 
+def pair_spec(folder: Path) -> Path:
+    """The spec of the pair that `write_pair` writes."""
+    image = ImageSpec.of({"size": list(SIZE), "output": "vector_out"}).as_json()
+    path = folder / "pair.json"
+    path.write_text(json.dumps({"image": image, "text": {"pooling": "mean"}}))
+    return path
+
+
+def write_pair(folder: Path) -> tuple[Path, Path]:
+    """An image and a text model with the same dimension, and `tokenizer.json` beside them."""
+    word_tokenizer(folder)
+    image = tiny_network(folder / "image.onnx", ImageSpec.of({"size": list(SIZE), "output": "vector_out"}))
+    return image, token_network(folder / "text.onnx")
+
+
+def test_a_pair_becomes_two_bundles_of_one_space(tmp_path: Path) -> None:
+    """The tokenizer is found beside the text model, and half precision is written on request."""
+    image, text = write_pair(tmp_path)
+    command = ("models", "import", "--pair", image, text, "--spec", pair_spec(tmp_path), "--out", tmp_path / "models")
+
+    imported = answer(*command, "--name", "mine", "--fp16")
+
+    (texts,) = imported["siblings"]
+    assert (imported["name"], texts["name"], texts["modalities"]) == ("mine", "mine-text", "text")
+    assert imported["space"] == texts["space"]
+    assert set(Bundle.load(Path(texts["folder"])).precisions) == {"fp32", "fp16"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--pair", "image.onnx", "text.onnx"), "needs its spec: give --spec"),
+        (("image.onnx", "--pair", "image.onnx", "text.onnx"), "give one SOURCE, or"),
+        ((), "give one SOURCE, or"),
+        (("image.onnx", "--spec", "pair.json"), "give both with --pair IMAGE TEXT"),
+        (("--pair", "image.onnx", "text.onnx", "--spec", "pair.json", "--tokenizer", "no.json"), "does not exist"),
+        (("image.onnx", "--spec", "detector.json"), "give --labels FILE"),
+        (("resnet18", "--fp16"), "--fp16 is for ONNX models"),
+    ],
+)
+def test_a_pair_or_a_detector_that_lacks_something_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], complaint: str
+) -> None:
+    """What is missing is named, and nothing is left behind."""
+    monkeypatch.chdir(tmp_path)
+    write_pair(tmp_path)
+    pair_spec(tmp_path)
+    (tmp_path / "detector.json").write_text('{"image": {"size": [8, 8]}, "detector": {"head": "dense"}}')
+
+    done = fovea("models", "import", *arguments, "--name", "mine", "--out", tmp_path / "models")
+
+    assert done.exit_code == 1
+    assert complaint in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "models").exists()
+
+
 @pytest.fixture
 def file_host(tmp_path: Path) -> Iterator[str]:
     """The address of a web server on this machine that offers the files of `tmp_path/host`."""
@@ -183,9 +244,90 @@ def test_a_checkpoint_is_pulled_from_an_address(tmp_path: Path, file_host: str) 
     assert sorted(path.name for path in out.iterdir()) == ["people", "people-text"]
 
 
+def write_recipe(folder: Path, host: str, **changes: object) -> Path:
+    """A recipe of the pair that a web server on this machine offers."""
+    files = {
+        key: {
+            "url": f"{host}/{path.name}",
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
+        }
+        for key, path in zip(("image", "text"), write_pair(folder / "host"), strict=True)
+    }
+    tokenizer = folder / "host" / "tokenizer.json"
+    files["tokenizer"] = {
+        "url": f"{host}/{tokenizer.name}",
+        "sha256": hashlib.sha256(tokenizer.read_bytes()).hexdigest(),
+        "bytes": tokenizer.stat().st_size,
+    }
+    recipe = {"licence": "MIT", "languages": ["en"], "files": files, "spec": json.loads(pair_spec(folder).read_text())}
+    path = folder / "recipe.json"
+    path.write_text(json.dumps({**recipe, **changes}))
+    return path
+
+
+def test_a_pair_is_pulled_by_its_recipe(tmp_path: Path, file_host: str) -> None:
+    """The files of a recipe are fetched, checked and imported; only the bundles stay."""
+    recipe, out = write_recipe(tmp_path, file_host), tmp_path / "models"
+
+    pulled = answer("models", "pull", recipe, "--name", "mine", "--out", out)
+
+    assert (pulled["name"], pulled["licence"], pulled["siblings"][0]["name"]) == ("mine", "MIT", "mine-text")
+    assert Bundle.load(out / "mine-text").languages == ("en",)
+    assert sorted(path.name for path in out.iterdir()) == ["mine", "mine-text"]
+
+
+def test_a_file_that_differs_from_its_recipe_is_not_read(tmp_path: Path, file_host: str) -> None:
+    """A file that was changed at its address costs one line, and nothing is imported."""
+    recipe = write_recipe(tmp_path, file_host)
+    (tmp_path / "host" / "text.onnx").write_bytes(b"changed")
+
+    done = fovea("models", "pull", recipe, "--name", "mine", "--out", tmp_path / "models")
+
+    assert done.exit_code == 1
+    assert "text.onnx is another file: its SHA-256 is" in done.stderr
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"files": {}}, "is not a recipe: files.image: Field required"),
+        ({"weights": 1}, "is not a recipe: weights"),
+        ({"spec": {}}, 'The spec of a pair needs "image"'),
+    ],
+)
+def test_a_broken_recipe_is_one_line(
+    tmp_path: Path, file_host: str, changes: dict[str, object], complaint: str
+) -> None:
+    """A recipe is checked before anything is fetched."""
+    done = fovea("models", "pull", write_recipe(tmp_path, file_host, **changes), "--name", "mine", "--out", tmp_path)
+
+    assert done.exit_code == 1
+    assert complaint in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_that_ship_can_be_read(name: str) -> None:
+    """Their addresses name a revision, and their specs are valid."""
+    path = find_recipe(name)
+    assert path is not None
+    recipe = PairRecipe.read(path)
+
+    PairSpec.of(recipe.spec)
+    assert recipe.licence
+    for file in (recipe.files.image, recipe.files.text, recipe.files.tokenizer):
+        assert WebFile(file.url, file.sha256).url.startswith("https://")
+        assert "/main/" not in file.url
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        (("clip-vit-b-32",), "cannot be fetched"),
+        (("recipe.json",), "give --name"),
+        (("recipe.json", "--name", "a"), "recipe.json does not exist"),
         (("yolov3",), "cannot be fetched"),
         (("https://weights.example/a.onnx", "--name", "a", "--sha256", "0" * 64), "cannot be fetched"),
         (("https://weights.example/a.onnx",), "give --name"),
