@@ -1,7 +1,8 @@
 # What one does with Fovea. Every target sees to its own set-up; `make demo` and `make test` need nothing but Python and make.
 .DEFAULT_GOAL := help
 BIN := .venv/bin
-VENV := .venv/.installed
+SERVING := .venv/.serving
+VENV := .venv/.testing
 TRAINING := .venv/.training
 TRITONCLIENT := .venv/peers/tritonclient/.installed
 SCHEMATHESIS := .venv/peers/schemathesis/.installed
@@ -10,8 +11,10 @@ SCHEMATHESIS := .venv/peers/schemathesis/.installed
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
 
-.PHONY: venv venv-training peers-triton peers-schemathesis browser
+.PHONY: venv venv-gpu venv-training peers-triton peers-schemathesis browser
 venv: $(VENV) ## make .venv, pinned, with all that serves and tests
+venv-gpu: $(SERVING) ## the same for NVIDIA GPUs, with CUDA and cuDNN
+	@scripts/venv gpu
 venv-training: $(TRAINING) ## the same with torch
 peers-triton: $(TRITONCLIENT) ## Triton's client, which needs an older protobuf, in an environment of its own
 peers-schemathesis: $(SCHEMATHESIS) ## schemathesis, which sends what /openapi.json allows, in an environment of its own
@@ -19,8 +22,12 @@ browser: $(VENV) ## a Chromium for the page's tests, where there is none
 	@scripts/browser
 	@scripts/network-tool
 
-$(VENV): pyproject.toml constraints.txt scripts/venv
+$(SERVING): pyproject.toml constraints.txt scripts/venv
 	@scripts/venv
+	@touch $@
+
+$(VENV): $(SERVING)
+	@scripts/venv testing
 	@touch $@
 
 $(TRAINING): $(VENV) packages/fovea-training/pyproject.toml
@@ -36,10 +43,10 @@ $(SCHEMATHESIS): $(VENV) constraints-schemathesis.txt
 	@touch $@
 
 .PHONY: up demo
-up: $(VENV) ## start everything on this machine; ARGS="--port 9000" passes flags on
+up: $(SERVING) ## start everything on this machine; ARGS="--port 9000" passes flags on
 	@$(BIN)/fovea up $(ARGS)
 
-demo: $(VENV) ## start everything, fill a gallery, ask it; ONCE=1 stops after the answers
+demo: $(SERVING) ## start everything, fill a gallery, ask it; ONCE=1 stops after the answers
 	@$(BIN)/fovea demo $(if $(ONCE),--once) $(ARGS)
 
 .PHONY: test test-more check protos settings format
@@ -85,7 +92,7 @@ bench-quick: $(TRAINING) ## ratios to the raw limits in three minutes, into docs
 	$(BIN)/python -m benchmarks.quick $(ARGS)
 
 constraints: $(TRAINING) ## pin what .venv holds now
-	$(BIN)/uv pip freeze --quiet --python $(BIN)/python --exclude-editable > constraints.txt
+	@scripts/venv constraints
 
 clean: ## remove what was made here: the environment and the caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist ./*.egg-info

@@ -12,6 +12,8 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+import onnxruntime
+
 from benchmarks.encoder import measure_encoder
 from benchmarks.ingest import measure_ingest
 from benchmarks.measure import disturbance
@@ -55,7 +57,10 @@ def main() -> None:
         "seconds": round(time.monotonic() - started_s),
         "disturbance": round(disturbed.share, 4),
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
-        "versions": {name: version(name) for name in ("grpcio", "onnxruntime-gpu", "pymilvus", "redis", "milvus")},
+        "versions": {
+            **{name: version(name) for name in ("grpcio", "pymilvus", "redis", "milvus")},
+            "onnxruntime": onnxruntime.__version__,
+        },
     }
     _RESULTS.parent.mkdir(parents=True, exist_ok=True)
     _RESULTS.write_text(json.dumps(results, indent=2) + "\n")

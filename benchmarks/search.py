@@ -57,10 +57,10 @@ def measure_search(
         grpc.insecure_channel(run["search"]) as search_channel,
         grpc.insecure_channel(run["encoders"][encoder]) as encoder_channel,
     ):
-        embeddings = _embeddings(encoder_channel, queries)
+        embeddings = _embeddings(encoder_channel, encoder, queries)
         parts = {
             "search": _search(search_channel, queries),
-            "encode": _encode(encoder_channel, queries),
+            "encode": _encode(encoder_channel, encoder, queries),
             "milvus": _milvus(run["milvus"], embeddings),
             "redis": _redis(run["redis"]),
         }
@@ -109,15 +109,16 @@ def _search(channel: grpc.Channel, queries: list[bytes]) -> Callable[[], object]
     )
 
 
-def _encode(channel: grpc.Channel, queries: list[bytes]) -> Callable[[], object]:
+def _encode(channel: grpc.Channel, encoder: str, queries: list[bytes]) -> Callable[[], object]:
     stub, turn = encoder_pb2_grpc.EncoderServiceStub(channel), cycle(queries)
-    return lambda: stub.Encode(encoder_pb2.EncodeRequest(inputs=[encoder_pb2.Input(image=next(turn))]))
+    return lambda: stub.Encode(encoder_pb2.EncodeRequest(encoder=encoder, inputs=[encoder_pb2.Input(image=next(turn))]))
 
 
-def _embeddings(channel: grpc.Channel, queries: list[bytes]) -> list[Embedding]:
+def _embeddings(channel: grpc.Channel, encoder: str, queries: list[bytes]) -> list[Embedding]:
     """The embeddings that search looks for, so that Milvus alone does the same work."""
     inputs = [encoder_pb2.Input(image=query) for query in queries]
-    response = encoder_pb2_grpc.EncoderServiceStub(channel).Encode(encoder_pb2.EncodeRequest(inputs=inputs))
+    request = encoder_pb2.EncodeRequest(encoder=encoder, inputs=inputs)
+    response = encoder_pb2_grpc.EncoderServiceStub(channel).Encode(request)
     return [np.frombuffer(result.embedding, dtype="<f4") for result in response.results]
 
 

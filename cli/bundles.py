@@ -108,7 +108,7 @@ def default_bundles(bundles: Sequence[Bundle]) -> list[Bundle]:
     firsts: dict[bool, Bundle] = {}
     for bundle in sorted(bundles, key=lambda bundle: bundle.name):
         if bundle.is_default:
-            firsts.setdefault(bundle.kind == "detector", bundle)
+            firsts.setdefault(bundle.is_detector, bundle)
     return [firsts[is_detector] for is_detector in sorted(firsts)]
 
 

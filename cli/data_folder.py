@@ -79,7 +79,10 @@ class DataFolder:
 
 @dataclass(frozen=True, slots=True)
 class RunningSystem:
-    """Where a system runs: URLs for gateway, Milvus and Redis, `host:port` for the rest; process ids by name."""
+    """Where a system runs: URLs for gateway, Milvus and Redis, `host:port` for the rest; process ids by name.
+
+    `encoders` has the address of each bundle; those that one process serves have the same.
+    """
 
     gateway: str
     search: str

@@ -86,8 +86,18 @@ class SystemOptions:
     search_port: ServicePort = 0
     ingest_port: ServicePort = 0
     encoder_port: Annotated[
-        int, typer.Option(min=0, max=65000, help="The first encoder's port, the others count up; default: free ones.")
+        int,
+        typer.Option(
+            min=0, max=65000, help="The first encoder process's port, the others count up; default: free ones."
+        ),
     ] = 0
+    process_per_bundle: Annotated[
+        bool,
+        typer.Option(
+            "--process-per-bundle",
+            help="Serve each bundle from a process of its own; default: one that embeds and one that detects.",
+        ),
+    ] = False
 
     @property
     def folder(self) -> DataFolder:

@@ -3,8 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import quote, urlsplit
 
 from cli.child_process import Program
@@ -24,32 +25,50 @@ _PYTHON = (sys.executable, "-P", "-m")
 # Higher ranks stop first. Their times to stop, 2 s each and 3 s for services, are together less than 10 s.
 _GATEWAY, _SERVICES, _ENCODERS, _STORES = 3, 2, 1, 0
 
+EncoderProcesses: TypeAlias = Mapping[str, Sequence[Bundle]]
+"""The encoder processes by name, each with the bundles that it serves."""
 
-def assign_addresses(options: SystemOptions, port: int, bundles: Sequence[Bundle]) -> RunningSystem:
+
+def encoder_processes(options: SystemOptions, bundles: Sequence[Bundle]) -> EncoderProcesses:
+    """One process for what embeds and one for what detects, or one for each bundle.
+
+    Two, because a process takes 60 MiB before its first model, and because detecting must not hold up a query.
+    """
+    if options.process_per_bundle:
+        return {f"encoder-{bundle.name}": [bundle] for bundle in bundles}
+    detecting = [bundle for bundle in bundles if bundle.is_detector]
+    embedding = [bundle for bundle in bundles if not bundle.is_detector]
+    processes = {"encoder-embedding": embedding, "encoder-detecting": detecting}
+    return {name: served for name, served in processes.items() if served}
+
+
+def assign_addresses(options: SystemOptions, port: int, processes: EncoderProcesses) -> RunningSystem:
     """Where each process listens; CommandFailed when a port of the options is taken or the data folder's path too long."""
-    free = iter(free_ports(4 + len(bundles)))
-    encoders = {
-        bundle.name: _port(options.encoder_port and options.encoder_port + number, "--encoder-port", free)
-        for number, bundle in enumerate(bundles)
-    }
+    free = iter(free_ports(4 + len(processes)))
+    encoders: dict[str, str] = {}
+    for number, bundles in enumerate(processes.values()):
+        encoder_port = _port(options.encoder_port and options.encoder_port + number, "--encoder-port", free)
+        encoders |= {bundle.name: f"{HOST}:{encoder_port}" for bundle in bundles}
     return RunningSystem(
         gateway=f"http://{HOST}:{_port(port, '--port', free)}",
         search=f"{HOST}:{_port(options.search_port, '--search-port', free)}",
         ingest=f"{HOST}:{_port(options.ingest_port, '--ingest-port', free)}",
-        encoders={name: f"{HOST}:{port}" for name, port in encoders.items()},
+        encoders=encoders,
         milvus=options.milvus or f"http://{HOST}:{next(free)}",
         redis=options.redis or _socket_url(redis_socket(options.folder.redis)),
     )
 
 
-def programs(options: SystemOptions, bundles: Sequence[Bundle], system: RunningSystem) -> list[Program]:
+def programs(options: SystemOptions, processes: EncoderProcesses, system: RunningSystem) -> list[Program]:
     """Every program of the system at its address, in the order in which they are started."""
     data = options.folder
     encoders = [
-        _service(f"encoder-{bundle.name}", "encoder", system.encoders[bundle.name], data, bundles=[str(bundle.folder)])
-        for bundle in bundles
+        _service(
+            name, "encoder", system.encoders[served[0].name], data, bundles=[str(bundle.folder) for bundle in served]
+        )
+        for name, served in processes.items()
     ]
-    targets = {"encoders": list(system.encoders.values())}
+    targets = {"encoders": list(dict.fromkeys(system.encoders.values()))}
     stores = {"milvus_uri": system.milvus, "redis_url": system.redis}
     images = {"roots": [str(root) for root in options.roots], "uploads": str(data.uploads)}
     return [

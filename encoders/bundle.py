@@ -187,6 +187,11 @@ class Bundle:
                 raise BundleError(f"{path} is damaged or was changed: its SHA-256 is {found}, not {model_file.sha256}.")
 
     @property
+    def is_detector(self) -> bool:
+        """Whether it finds objects; every other bundle embeds."""
+        return self.kind == "detector"
+
+    @property
     def image_preprocessing(self) -> Preprocessing:
         """How images are prepared; every bundle that is not for text has it."""
         assert self.preprocessing is not None, f"{self.name} reads no images"
@@ -201,7 +206,7 @@ class Bundle:
 
 
 def _problems(bundle: Bundle) -> dict[str, bool]:
-    embeds, reads_text = bundle.kind != "detector", bundle.kind == "text"
+    embeds, reads_text = not bundle.is_detector, bundle.kind == "text"
     return {
         "its name must be 1 to 63 letters, digits, '_', '.' or '-'": not _NAME.fullmatch(bundle.name),
         "it has no model file": not bundle.precisions,

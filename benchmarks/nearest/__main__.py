@@ -14,6 +14,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import onnxruntime
+
 from benchmarks.measure import disturbance
 from benchmarks.nearest.families import FAMILIES, measure_family
 from benchmarks.nearest.method import LIMIT, SHORTLIST
@@ -60,7 +62,10 @@ def main() -> None:
         "seconds": round(time.monotonic() - started_s),
         "disturbance": round(disturbed.share, 4),
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
-        "versions": {name: version(name) for name in ("numpy", "faiss-cpu", "milvus", "pymilvus", "onnxruntime-gpu")},
+        "versions": {
+            **{name: version(name) for name in ("numpy", "faiss-cpu", "milvus", "pymilvus")},
+            "onnxruntime": onnxruntime.__version__,
+        },
         "methods": methods,
     }
     (options.out / "nearest.json").write_text(json.dumps(results, indent=2) + "\n")

@@ -12,14 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from cli.bundles import bundle_sources, find_bundles
+from cli.bundles import bundle_sources, default_bundles, find_bundles
 from cli.child_process import end_left_behind
 from cli.data_folder import DataFolder, RunningSystem, without_password
 from cli.errors import CommandFailed, cancelled_by_signals
 from cli.options import Json, Port, SystemOptions, expand_options
 from cli.output import console, note, show, show_json
 from cli.probes import accepts_connections, answers_redis
-from cli.programs import assign_addresses, programs
+from cli.programs import assign_addresses, encoder_processes, programs
 from cli.supervisor import Supervisor
 
 EXAMPLE = "Example: fovea up --port 9000 --models ~/bundles"
@@ -71,17 +71,22 @@ async def started(
             raise CommandFailed(
                 "there is no model to serve: import one with `fovea models import`, or name one with --models"
             )
+        for default in default_bundles(bundles):
+            claims = [each.name for each in bundles if each.is_default and each.is_detector == default.is_detector]
+            if len(claims) > 1:
+                note(f"note: {', '.join(claims)} all say that they are the default: {default.name} is used")
         # Not refused: the folder may be on a disk that is mounted later.
         for root in (root for root in options.roots if not root.is_dir()):
             note(f"note: {root} is not a folder now: no image below it can be read or shown (--root)")
         await _clean_up_after_former(data)
         await _require_stores(options)
-        system = assign_addresses(options, port, bundles)
+        processes = encoder_processes(options, bundles)
+        system = assign_addresses(options, port, processes)
 
         async def publish() -> None:
             replace(system, pids=supervisor.pids).write(data)
 
-        supervisor = Supervisor(programs(options, bundles, system), data, say=note, restarted=publish)
+        supervisor = Supervisor(programs(options, processes, system), data, say=note, restarted=publish)
         try:
             with cancelled_by_signals(on_repeat=supervisor.kill):
                 async with supervisor:

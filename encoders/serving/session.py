@@ -77,6 +77,9 @@ class Session(ABC, Generic[Result]):
         for size in sizes:
             self._try(size)
         self.short_batch = short_batch({size: min(timed(self._try, size) for _ in range(2)) for size in sizes})
+        if self.graph.is_on_cpu:
+            # An idle model keeps no memory for its largest batch; allocating it again costs little on a CPU.
+            self._try(1, then_shrink=True)
 
     def run(self, items: Sequence[ModelInput]) -> BatchResult[Result]:
         """Run one batch; `ModelError` where the whole run fails."""

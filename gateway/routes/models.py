@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from fovea.detector.v1 import detector_pb2
 from gateway.backends import CallOf
@@ -12,6 +12,7 @@ from gateway.bodies.forms import MULTIPART_TYPE, read_form
 from gateway.bodies.json_body import validated
 from gateway.bodies.messages import to_json
 from gateway.openapi import BODY_STATUSES, json_response, problem_responses, request_body, schema_of
+from rpc.clients import DetectorInfo, EncoderInfo
 from rpc.errors import InvalidArgument
 from rpc.messages import detection_message
 
@@ -40,7 +41,21 @@ _FORM_SCHEMA = {
 }
 
 
-@router.get("/encoders", tags=["encoders"])
+_SERVED = {
+    "type": "object",
+    "required": ["encoders", "detectors"],
+    "properties": {
+        "encoders": {"type": "array", "items": TypeAdapter(EncoderInfo).json_schema(mode="serialization")},
+        "detectors": {"type": "array", "items": TypeAdapter(DetectorInfo).json_schema(mode="serialization")},
+    },
+}
+
+
+@router.get(
+    "/encoders",
+    tags=["encoders"],
+    responses={200: json_response(_SERVED, "The bundles by name; one of each kind is the default, or none.")},
+)
 async def list_encoders(call: CallOf) -> dict[str, Any]:
     """List the bundles served and what they are for: encoders with spaces and modalities, detectors with labels."""
     await call.backends.directory.refresh()

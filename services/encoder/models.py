@@ -1,7 +1,9 @@
 """The models of one encoder process: loaded, warmed up, each with a thread of its own."""
 
+import ctypes
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -49,10 +51,11 @@ class Models:
             gpu_memory_mib=settings.gpu_memory_mib,
         )
         for bundle in _load(settings.bundles):
-            if bundle.kind == "detector":
+            if bundle.is_detector:
                 self.detectors[bundle.name] = self._served(DetectorSession(bundle, options))
             else:
                 self.encoders[bundle.name] = self._served(EmbeddingSession(bundle, options))
+        _give_back_memory()
 
     def __enter__(self) -> Self:
         for batcher in self._batchers:
@@ -89,6 +92,12 @@ class Models:
         is_text = bundle.kind == "text"
         reader = TextReader(Tokenizer(bundle)) if is_text else ImageReader(bundle.image_preprocessing, self._decoders)
         return ServedModel(session, batcher, reader, self._decoders)
+
+
+def _give_back_memory() -> None:
+    """Return what loading and calibrating freed to the system; glibc keeps it otherwise, about 100 MiB for six models."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def _load(folders: Sequence[Path]) -> list[Bundle]:

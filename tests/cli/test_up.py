@@ -70,7 +70,8 @@ def test_run_file_names_every_address(up: Up) -> None:
 
     assert set(run) == {"gateway", "search", "ingest", "encoders", "milvus", "redis", "pids"}
     assert set(run["encoders"]) == {"tiny", "tiny_detector"}, "the shipped ones were not asked for"
-    assert {"supervisor", "redis", "milvus", "search", "ingest", "gateway", "encoder-tiny"} <= set(run["pids"])
+    assert {"supervisor", "redis", "milvus", "search", "ingest", "gateway"} <= set(run["pids"])
+    assert {"encoder-embedding", "encoder-detecting"} <= set(run["pids"])
     assert all(alive(pid) for pid in run["pids"].values())
     assert run["gateway"].startswith("http://127.0.0.1:")
 
@@ -207,7 +208,7 @@ def test_encode_writes_embeddings(up: Up, images: Path, tmp_path: Path) -> None:
     assert (done["rows"], done["dimension"]) == (2, 16)
 
 
-@pytest.mark.parametrize("name", ["search", "redis", "milvus", "encoder-tiny", "ingest", "gateway"])
+@pytest.mark.parametrize("name", ["search", "redis", "milvus", "encoder-embedding", "ingest", "gateway"])
 def test_killed_child_is_started_again(up: Up, images: Path, name: str) -> None:
     """A child that dies is started again where it was, and search works again."""
     before = up.pids[name]
@@ -232,10 +233,18 @@ def test_port_in_use_is_said(tmp_path: Path, models: Path) -> None:
     """A taken port costs one line that names the flag."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = fovea_process("up", "--data", tmp_path, "--models", models, "--port", port)
+        done = fovea_process("up", "--data", tmp_path, "--models", models, "--no-shipped", "--port", port)
 
     assert done.returncode == 1
     assert done.stderr.strip() == f"fovea: port {port} is in use: give another with --port, or stop what listens there"
+
+
+def test_several_defaults_are_noted(tmp_path: Path, models: Path) -> None:
+    """Who starts the system reads which of the bundles that claim to be the default is used."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = fovea_process("up", "--data", tmp_path, "--models", models, "--port", taken.getsockname()[1])
+
+    assert "note: general, tiny all say that they are the default: general is used" in done.stderr
 
 
 def test_child_that_cannot_start_is_named_with_the_reason(tmp_path: Path, models: Path) -> None:
@@ -248,7 +257,7 @@ def test_child_that_cannot_start_is_named_with_the_reason(tmp_path: Path, models
     done = fovea_process("up", "--data", tmp_path / "data", *bundles, "--port", 0)
 
     assert done.returncode == 1
-    assert "encoder-damaged cannot start" in done.stderr
+    assert "encoder-embedding cannot start" in done.stderr
     assert model.name in done.stderr
     assert not marked_processes(tmp_path / "data")
 
