@@ -25,6 +25,16 @@ THUMBNAIL_SIZES_PX = (128, 256, 512, 1024)
 
 _MAX_WAITING = 256
 _WEBP_QUALITY = 82
+_MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "HEIF": "image/heif",
+    "AVIF": "image/avif",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+}
 
 _T = TypeVar("_T")
 
@@ -112,7 +122,7 @@ def _verified(data: bytes, sha256: str) -> bytes:
 
 
 def _unchanged(data: bytes) -> ImageFile:
-    return ImageFile(data, Image.MIME[probe(data).format])
+    return ImageFile(data, _MEDIA_TYPES[probe(data).format])
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class GatewaySettings(ProcessSettings):
     max_bodies_mib: int = Field(
         128, ge=1, description="What all request bodies may hold together, in MiB; more is refused with 429."
     )
-    max_picture_mib: int = Field(32, ge=1, le=1024, description="The largest image file that is served, in MiB.")
+    max_picture_mib: int = Field(60, ge=1, le=1024, description="The largest image file that is served, in MiB.")
     max_in_flight: int = Field(128, ge=1, description="Requests in flight at once; more are refused with 429.")
     max_followers: int = Field(256, ge=1, description="Clients that follow jobs at once; more are refused with 429.")
     max_jobs: int = Field(2, ge=1, description="Folders ingested at once; more are refused with 429.")
@@ -49,7 +49,7 @@ class GatewaySettings(ProcessSettings):
     )
     thumbnail_threads: int = Field(2, ge=1, description="Threads that make thumbnails.")
     thumbnail_mib: int = Field(
-        256,
+        768,
         ge=64,
         description="Memory that images may take while thumbnails are made, in MiB; a larger one is made alone.",
     )

@@ -3,15 +3,20 @@
 The name is only a first filter; the first bytes decide when the file is read.
 """
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+        *(".heic", ".heif", ".hif", ".avif"),
+    }
+)
 
 _RAW = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
     *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 )
 _UNSUPPORTED = {
-    "HEIC": (".heic", ".heif", ".heics", ".heifs", ".hif"),
-    "AVIF": (".avif", ".avifs"),
+    "HEIC sequence": (".heics", ".heifs"),
+    "AVIF sequence": (".avifs",),
     "JPEG XL": (".jxl",),
     "JPEG 2000": (".jp2", ".j2k", ".jpf", ".jpx"),
     "camera raw": _RAW,

@@ -15,19 +15,28 @@ _RESULT_BYTES = 3  # upright RGB, beside the decoded image
 _PILLOW_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 _USUAL_PILLOW_BYTES = 4  # Pillow keeps RGB as it keeps RGBA
 # What the decoding library itself holds for each stored pixel: two canvases for an animation, whole strips for TIFF.
-_LIBRARY_BYTES = {"WEBP": 12, "TIFF": 9, "GIF": 4}
-_COEFFICIENT_BYTES = 2  # a progressive JPEG keeps each channel's coefficients for the whole image until its last scan
+_LIBRARY_BYTES = {"WEBP": 12, "TIFF": 9, "GIF": 4, "HEIF": 6, "AVIF": 10}
+_DEEP_HEIF_BYTES = 11  # planes and colours of 16 bits each, while they are converted to 8
+_ALPHA_BYTES = 4
+_COEFFICIENT_BYTES = 2  # of each channel and pixel
 _FIXED_BYTES = 8 << 20  # strips on their way through the conversions
 _CHECK_PERIOD_S = 0.05
 
 
-def decode_bytes(image: Image.Image, stored_size: tuple[int, int]) -> int:
-    """The most bytes that decoding needs beside the encoded data; `image.size` may be a fraction of `stored_size`."""
+def decode_bytes(image: Image.Image, stored_size: tuple[int, int], *, keeps_coefficients: bool = False) -> int:
+    """The most bytes that decoding needs beside the encoded data; `image.size` may be a fraction of `stored_size`.
+
+    `keeps_coefficients` is for a JPEG whose decoder holds those of the whole image.
+    """
     decoded_px = image.size[0] * image.size[1]
     stored_px = stored_size[0] * stored_size[1]
     library_bytes = _LIBRARY_BYTES.get(image.format or "", 0)
-    if image.info.get("progressive"):
+    if keeps_coefficients:
         library_bytes = _COEFFICIENT_BYTES * len(image.getbands())
+    if image.format == "HEIF" and image.info.get("bit_depth", 8) > 8:
+        library_bytes = _DEEP_HEIF_BYTES
+    if image.format in {"HEIF", "AVIF"} and image.mode.endswith("A"):
+        library_bytes += _ALPHA_BYTES
     pillow_bytes = _PILLOW_BYTES.get(image.mode, _USUAL_PILLOW_BYTES)
     # The library has freed its own memory before the result is made.
     return _FIXED_BYTES + decoded_px * pillow_bytes + max(decoded_px * _RESULT_BYTES, stored_px * library_bytes)

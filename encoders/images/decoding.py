@@ -4,23 +4,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import AvifImagePlugin, Image, JpegImagePlugin
 
 from encoders.bundle import Colour
 from encoders.errors import DecodingCancelled, InvalidContent, UnsupportedImage
 from encoders.images.decode_memory import decode_bytes
 from encoders.images.encoded import EncodedImage, format_of, never
+from encoders.images.heif import HeifImageFile
+from encoders.images.jpeg_scans import JpegCoding, coding_of
 from encoders.images.pixels import Pixels, orientation_of, swap_sides, upright_pixels
+from encoders.images.size_limits import USUAL_LIMIT, check_size, least_reduction
 from encoders.images.truncated_jpeg import load_without_end
 
-MAX_SIDE_PX = 16_384
-MAX_PIXELS = 32_000_000
 WHITE = (255, 255, 255)
 
 # Raised by every change that makes other pixels of some images. 2: images with a colour profile are converted to sRGB.
 DECODER_REVISION = 2
 
-_LIMITS = f"at most {MAX_SIDE_PX:,} pixels a side and {MAX_PIXELS // 1_000_000} megapixels are accepted"
+# Opened directly: Pillow refuses large images of any kind by one limit, and does not know HEIF.
+_OPENERS: dict[str, Callable[[EncodedImage], Image.Image]] = {
+    "JPEG": JpegImagePlugin.jpeg_factory,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "HEIF": HeifImageFile,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +57,23 @@ class OpenedImage:
     header: ImageHeader
     _data: bytes
     _image: Image.Image
+    _coding: JpegCoding | None
     _is_cancelled: Callable[[], bool]
 
     def decode_bytes(self, *, enough_px: tuple[int, int] | None = None) -> int:
         """The most memory that `decode` needs, in bytes, including its result and without the encoded image."""
         stored_size = swap_sides((self.header.width_px, self.header.height_px), orientation_of(self._image))
-        _reduce(self._image, enough_px)
-        return decode_bytes(self._image, stored_size)
+        self._reduce(self._image, enough_px)
+        keeps_coefficients = self._coding is not None and self._coding.keeps_coefficients
+        return decode_bytes(self._image, stored_size, keeps_coefficients=keeps_coefficients)
 
     def decode(self, *, enough_px: tuple[int, int] | None = None, background: Colour = WHITE) -> DecodedImage:
         """Decode the first frame; `enough_px` is the (width, height) that it will be resized to.
 
         A large JPEG is then decoded at 1/2, 1/4 or 1/8, while both sides keep twice what is enough: 2.3 to 4.9 times
         faster for shorter sides of 900 to 2,700 px, and MobileNetV2's embedding of real photos keeps a cosine of at
-        least .998 to that of the full decode (.978 with only once what is enough). Raises `UnsupportedImage`, and
-        `DecodingCancelled` soon after the caller has left.
+        least .998 to that of the full decode (.978 with only once what is enough). One of more than 32 megapixels is
+        always decoded at a fraction. Raises `UnsupportedImage`, and `DecodingCancelled` soon after the caller has left.
         """
         header = self.header
         with _refusing(header.format):
@@ -80,11 +88,11 @@ class OpenedImage:
 
         def reopened(data: bytes) -> Image.Image:
             image = _open(data, self.header.format, self._is_cancelled)
-            _reduce(image, enough_px)
+            self._reduce(image, enough_px)
             return image
 
         try:
-            _reduce(self._image, enough_px)
+            self._reduce(self._image, enough_px)
             self._image.load()
         except OSError:
             whole = load_without_end(self._data, reopened) if self.header.format == "JPEG" else None
@@ -92,6 +100,17 @@ class OpenedImage:
                 raise
             return whole, ("the JPEG lacks its end marker; all of its pixels were read",)
         return self._image, ()
+
+    def _reduce(self, image: Image.Image, enough_px: tuple[int, int] | None) -> None:
+        """Have a JPEG decoded at a fraction; only the first call for an image counts."""
+        if self._coding in {None, JpegCoding.LOSSLESS}:
+            return
+        reduction = least_reduction(image.size)
+        width_px, height_px = image.size[0] // reduction, image.size[1] // reduction
+        if enough_px is not None:
+            twice_px = swap_sides((2 * enough_px[0], 2 * enough_px[1]), orientation_of(image))
+            width_px, height_px = min(width_px, twice_px[0]), min(height_px, twice_px[1])
+        image.draft(None, (max(1, width_px), max(1, height_px)))
 
 
 def probe(data: bytes) -> ImageHeader:
@@ -112,12 +131,13 @@ def open_image(data: bytes, *, is_cancelled: Callable[[], bool] = never) -> Open
     image_format = format_of(data)
     with _refusing(image_format):
         image = _open(data, image_format, is_cancelled)
-        _check_size(*image.size)
+        coding = coding_of(data) if image_format == "JPEG" else None
+        check_size(image, coding)
         width_px, height_px = swap_sides(image.size, orientation_of(image))
         # A JPEG with several images (MPO) is not animated: it is a photo with its own thumbnails or its stereo twin.
         is_animated = image_format != "JPEG" and bool(getattr(image, "is_animated", False))
         header = ImageHeader(image_format, width_px, height_px, is_animated, bool(image.info.get("icc_profile")))
-    return OpenedImage(header, data, image, is_cancelled)
+    return OpenedImage(header, data, image, coding, is_cancelled)
 
 
 def decodes_alike(data: bytes, revision: int) -> bool:
@@ -131,21 +151,9 @@ def decodes_alike(data: bytes, revision: int) -> bool:
 
 
 def _open(data: bytes, image_format: str, is_cancelled: Callable[[], bool]) -> Image.Image:
-    return Image.open(EncodedImage(data, image_format, is_cancelled), formats=[image_format])
-
-
-def _reduce(image: Image.Image, enough_px: tuple[int, int] | None) -> None:
-    """Have a JPEG decoded at a fraction; only the first call for an image counts."""
-    if enough_px is not None and image.format in {"JPEG", "MPO"}:
-        twice_px = (2 * enough_px[0], 2 * enough_px[1])
-        image.draft(None, swap_sides(twice_px, orientation_of(image)))
-
-
-def _check_size(width_px: int, height_px: int) -> None:
-    if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_PIXELS:
-        raise UnsupportedImage(f"The image has {width_px:,} x {height_px:,} pixels; {_LIMITS}.")
-    if min(width_px, height_px) < 1:
-        raise UnsupportedImage("The image has no pixels.")
+    file = EncodedImage(data, image_format, is_cancelled)
+    opener = _OPENERS.get(image_format)
+    return opener(file) if opener else Image.open(file, formats=[image_format])
 
 
 @contextmanager
@@ -160,6 +168,7 @@ def _refusing(image_format: str) -> Iterator[None]:
     except (InvalidContent, DecodingCancelled, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnsupportedImage(f"The image is too large; {_LIMITS}.") from error
+        limit = f"{USUAL_LIMIT.megapixels} megapixels and {USUAL_LIMIT.side_px:,} pixels a side"
+        raise UnsupportedImage(f"The {image_format} image is too large; the limit is {limit}.") from error
     except Exception as error:
         raise UnsupportedImage(f"The {image_format} image cannot be decoded; it is damaged or cut off.") from error

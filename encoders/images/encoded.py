@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from encoders.errors import DecodingCancelled, UnsupportedImage
 
-READABLE = "send JPEG, PNG, WebP, GIF, BMP or TIFF"
+READABLE = "send JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
 
 _SIGNATURES = {
     "JPEG": (b"\xff\xd8\xff",),
@@ -14,16 +14,11 @@ _SIGNATURES = {
     "BMP": (b"BM",),
     "TIFF": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
 }
-_UNREAD_BRANDS = {
-    b"avif": "an AVIF",
-    b"avis": "an AVIF",
-    b"heic": "a HEIC",
-    b"heix": "a HEIC",
-    b"hevc": "a HEIC",
-    b"mif1": "a HEIF",
-    b"msf1": "a HEIF",
-    b"crx ": "a camera's raw",
-}
+# Brands of a file that begins with an `ftyp` box; the structural ones say nothing of the codec.
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_STRUCTURAL_BRANDS = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
+_MAX_BRANDS_BYTES = 256
 _UNREAD_SIGNATURES = {
     b"\xff\x0a": "a JPEG XL",
     b"\x00\x00\x00\x0cJXL \r\n\x87\n": "a JPEG XL",
@@ -73,7 +68,19 @@ def format_of(data: bytes) -> str:
             return image_format
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    if data[4:8] == b"ftyp" and (image_format := _format_of_brands(data)):
+        return image_format
     raise UnsupportedImage(f"{_what_else(data)}; {READABLE}." if data else "The image is empty (0 bytes).")
+
+
+def _format_of_brands(data: bytes) -> str | None:
+    major, end = data[8:12], min(int.from_bytes(data[:4]), _MAX_BRANDS_BYTES)
+    brands = {major}
+    if major in _STRUCTURAL_BRANDS:
+        brands |= {data[start : start + 4] for start in range(16, end, 4)}
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    return "HEIF" if brands & (_HEIF_BRANDS | _STRUCTURAL_BRANDS) else None
 
 
 def _what_else(data: bytes) -> str:
@@ -83,6 +90,6 @@ def _what_else(data: bytes) -> str:
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<!--")):
         return "This is a web page or XML text, not an image"
     known = next((name for signature, name in _UNREAD_SIGNATURES.items() if data.startswith(signature)), None)
-    if data[4:8] == b"ftyp":
-        known = _UNREAD_BRANDS.get(data[8:12])
+    if data[4:12] == b"ftypcrx ":
+        known = "a camera's raw"
     return f"This is {known} file, which is not read here" if known else "This is not an image that can be read"

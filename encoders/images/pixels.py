@@ -22,7 +22,7 @@ _WITH_ALPHA = {"LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RG
 
 def orientation_of(image: Image.Image) -> int:
     """Read the EXIF orientation, 1 to 8, of an opened image; as in viewers, a broken or unknown one counts as upright."""
-    if image.format == "TIFF":  # Pillow turns TIFF itself, size included
+    if image.format in {"TIFF", "HEIF"}:  # turned by Pillow and libheif, size included
         return _UPRIGHT
     if image.format == "PNG" and "exif" not in image.info:  # asking further would decode the image
         return _UPRIGHT

@@ -154,30 +154,30 @@ def test_what_is_excluded_is_pruned_too(service: Service, folder: Path, name: st
 
 def test_what_is_left_out_and_warned_of_is_reported(service: Service, folder: Path, name: str) -> None:
     """People and programs hear which files were left out, and what was odd about those that were taken."""
-    for left in ("IMG_1.HEIC", "IMG_2.heic", "notes.txt"):
+    for left in ("IMG_1.NEF", "IMG_2.nef", "notes.txt"):
         (folder / left).write_bytes(b"")
     (folder / "moving.gif").write_bytes(encoded(plain("red"), "GIF", save_all=True, append_images=[plain("blue")]))
 
     report = service.answer(folder, name)
-    assert [(each["count"], each["reason"].split()[0]) for each in report["left_out"]] == [(2, "HEIC"), (2, "not")]
-    assert report["left_out"][0]["uris"] == [f"{folder}/IMG_1.HEIC", f"{folder}/IMG_2.heic"]
+    assert [(each["count"], each["reason"].split()[0]) for each in report["left_out"]] == [(2, "camera"), (2, "not")]
+    assert report["left_out"][0]["uris"] == [f"{folder}/IMG_1.NEF", f"{folder}/IMG_2.nef"]
     assert report["warnings"] == [
         {"reason": "only the first frame was read", "count": 1, "uris": [f"{folder}/moving.gif"]}
     ]
     table = service.ingest(folder, name).stdout
-    assert "HEIC files cannot be read; convert them" in table
-    assert "IMG_2.heic" in table
+    assert "camera raw files cannot be read; convert them" in table
+    assert "IMG_2.nef" in table
 
 
 def test_a_folder_with_nothing_to_read_says_what_it_holds(service: Service, tmp_path: Path, name: str) -> None:
-    """A folder of HEIC files only is not simply empty."""
-    (tmp_path / "IMG_1.HEIC").write_bytes(b"")
+    """A folder of raw files only is not simply empty."""
+    (tmp_path / "IMG_1.NEF").write_bytes(b"")
 
     refused = service.ingest(tmp_path, name)
 
     assert refused.exit_code == 1
     assert "there are no images" in refused.stderr
-    assert "HEIC" in refused.stderr
+    assert "camera raw" in refused.stderr
 
 
 def test_metadata_without_an_image_is_reported(service: Service, folder: Path, name: str) -> None:

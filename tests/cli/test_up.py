@@ -117,12 +117,12 @@ def test_failed_images_are_listed(up: Up, tmp_path: Path) -> None:
 def test_a_folder_in_which_nothing_can_be_read_fails(up: Up, tmp_path: Path) -> None:
     """Files that fail here, before anything is sent, are failures like the others."""
     with (tmp_path / "huge.png").open("wb") as huge:
-        huge.truncate(33 << 20)
+        huge.truncate(61 << 20)
 
     done = fovea("ingest", tmp_path, "-c", "colours", data=up.data)
 
     assert done.exit_code == 1
-    assert "larger than 32 MiB" in done.stdout
+    assert "larger than 60 MiB" in done.stdout
 
 
 def test_a_watched_folder_is_followed(up: Up, tmp_path: Path) -> None:

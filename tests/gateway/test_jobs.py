@@ -189,7 +189,7 @@ async def test_empty_folder_is_pruned_only_when_asked_by_name(
 
 async def test_what_is_left_out_and_warned_of_is_reported(http: httpx.AsyncClient, photos: str, folder: Path) -> None:
     """A job names the files that it did not take, and what was odd about those that it took."""
-    for left in ("IMG_1.HEIC", "IMG_2.heic"):
+    for left in ("IMG_1.NEF", "IMG_2.nef"):
         (folder / left).write_bytes(b"")
     moving = encoded(plain("red"), "GIF", save_all=True, append_images=[plain("blue")])
     (folder / "moving.gif").write_bytes(moving)
@@ -197,8 +197,8 @@ async def test_what_is_left_out_and_warned_of_is_reported(http: httpx.AsyncClien
     final = await _ingested(http, photos, folder)
 
     [left_out] = final["left_out"]
-    assert (left_out["count"], left_out["uris"]) == (2, [f"{folder}/IMG_1.HEIC", f"{folder}/IMG_2.heic"])
-    assert "HEIC files cannot be read" in left_out["reason"]
+    assert (left_out["count"], left_out["uris"]) == (2, [f"{folder}/IMG_1.NEF", f"{folder}/IMG_2.nef"])
+    assert "camera raw files cannot be read" in left_out["reason"]
     warning = {"reason": "only the first frame was read", "count": 1, "uris": [f"{folder}/moving.gif"]}
     assert final["warnings"] == [warning]
 

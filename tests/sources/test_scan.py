@@ -51,8 +51,8 @@ def test_every_name_of_a_jpeg_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("IMG_1.HEIC", "HEIC files cannot be read"),
-        ("photo.avif", "AVIF files cannot be read"),
+        ("burst.heics", "HEIC sequence files cannot be read"),
+        ("photo.psd", "Photoshop files cannot be read"),
         ("DSC.NEF", "camera raw files cannot be read"),
         ("a.jxl", "JPEG XL files cannot be read"),
         ("notes.txt", "not an image"),
@@ -70,7 +70,7 @@ def test_every_name_of_a_jpeg_is_taken(tmp_path: Path) -> None:
 def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path, name: str, said: str) -> None:
     """Every file that is left out is listed with its reason."""
     folder = tmp_path / "in"
-    for kept in ("IMG_1.HEIC", "photo.avif", "DSC.NEF", "a.jxl", "notes.txt", "no_suffix", "fine.jpg"):
+    for kept in ("burst.heics", "photo.psd", "DSC.NEF", "a.jxl", "notes.txt", "no_suffix", "fine.jpg"):
         _touch(folder / kept)
     _touch(tmp_path / "outside.jpg")
     for link, target in (

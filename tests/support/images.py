@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -18,6 +19,7 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
     "white": (255, 255, 255),
     "black": (0, 0, 0),
 }
+_HEIC_FILES = Path(__file__).parents[1] / "encoders" / "images" / "data"
 _AS_STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -101,6 +103,11 @@ def turned(image: Image.Image, orientation: int, file_format: str = "JPEG") -> b
     exif = Image.Exif()
     exif[0x0112] = orientation
     return encoded(stored, file_format, exif=exif, **({"quality": 95} if file_format == "JPEG" else {}))
+
+
+def heic(name: str) -> bytes:
+    """Read one of the committed HEIC files, which Pillow cannot write: corners, deep, drawing, p3, turned, mirrored, large."""
+    return (_HEIC_FILES / f"{name}.heic").read_bytes()
 
 
 HOSTILE: Mapping[str, tuple[bytes, str]] = {

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from encoders.images.decoding import open_image
+from tests.support.images import encoded, heic
 
 SIDE_PX = 2000
 
@@ -38,6 +39,16 @@ def _deep_png() -> bytes:
 
 def _one_strip_tiff() -> bytes:
     return _saved("RGBA", "TIFF", compression="tiff_lzw", tiffinfo={278: SIDE_PX})
+
+
+def _translucent_avif() -> bytes:
+    image = Image.effect_noise((SIDE_PX, SIDE_PX), 40).convert("RGB")
+    image.putalpha(128)
+    return encoded(image, "AVIF", speed=10)
+
+
+def _large_jpeg(width_px: int, height_px: int, **options: object) -> bytes:
+    return encoded(Image.new("RGB", (width_px, height_px), "red"), "JPEG", **options)
 
 
 def _peak_bytes(data: bytes, enough_px: tuple[int, int] | None) -> tuple[int, int]:
@@ -73,6 +84,13 @@ def main() -> None:
         "BMP": (_saved("RGB", "BMP"), None),
         "TIFF": (_saved("RGB", "TIFF"), None),
         "TIFF, one strip": (_one_strip_tiff(), None),
+        "HEIC": (heic("large"), None),
+        "HEIC, 10 bits, RGBA": (heic("large_deep"), None),
+        "AVIF": (_saved("RGB", "AVIF", speed=10), None),
+        "AVIF, no subsampling": (_saved("RGB", "AVIF", speed=10, subsampling="4:4:4"), None),
+        "AVIF, RGBA": (_translucent_avif(), None),
+        "JPEG, 108 megapixels": (_large_jpeg(12_000, 9_000), None),
+        "JPEG, 54 megapixels, progressive": (_large_jpeg(9_000, 6_000, progressive=True, subsampling=0), (200, 200)),
     }
     json.dump({kind: _peak_bytes(*given) for kind, given in kinds.items()}, sys.stdout)
 

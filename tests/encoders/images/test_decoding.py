@@ -16,7 +16,7 @@ from tests.support.images import (
     without_adobe_marker,
 )
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -37,7 +37,7 @@ def test_every_accepted_format_is_decoded(file_format: str) -> None:
     assert (image.width_px, image.height_px, image.warnings) == (96, 64, ())
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 @pytest.mark.parametrize("orientation", range(10))
 def test_exif_orientation_is_applied(file_format: str, orientation: int) -> None:
     """An image stored in any orientation comes out upright; 0 and 9 mean nothing."""
@@ -128,7 +128,7 @@ def test_floating_point_pixels_are_refused() -> None:
         decode(data)
 
 
-@pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])
 def test_animations_show_their_first_frame(file_format: str) -> None:
     """The first frame of several is read, and a warning says so."""
     data = encoded(corners(), file_format, save_all=True, append_images=[plain("red"), plain("blue")])
@@ -150,7 +150,7 @@ def test_large_jpeg_is_decoded_at_a_fraction() -> None:
     assert_shows_corners(image.pixels)
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 def test_a_profile_is_found_in_the_header(file_format: str) -> None:
     """Every format that can carry a profile tells whether it does, also where the pixels are cut off."""
     with_profile = encoded(plain("red"), file_format, icc_profile=PROFILE)

@@ -20,7 +20,7 @@ def test_collection_is_created_and_a_folder_ingested_with_progress(
     for number in range(40):
         (folder / f"{number:02}.png").write_bytes(encoded(plain("red", (64 + number, 64))))
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff cut off")
-    (folder / "IMG_1.HEIC").write_bytes(b"")
+    (folder / "IMG_1.NEF").write_bytes(b"")
     create_collection(api, f"{name}_old")
     page.goto("/")
     page.get_by_role("button", name="New collection").click()
@@ -40,7 +40,7 @@ def test_collection_is_created_and_a_folder_ingested_with_progress(
     card.get_by_text("1 image not taken").click()
     expect(card).to_contain_text("broken.jpg")
     card.get_by_text("1 file left out").click()
-    expect(card).to_contain_text("HEIC files cannot be read; convert them to JPEG, PNG, WebP or TIFF. IMG_1.HEIC")
+    expect(card).to_contain_text("camera raw files cannot be read; convert them to JPEG, PNG, WebP or TIFF. IMG_1.NEF")
     expect(page.locator("#collection option:checked")).to_have_text(f"{name} · 40 images")
     expect(page.locator(".tile")).to_have_count(24)
     check_layout(page, "ingested")
