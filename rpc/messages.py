@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from domain.box import Box
 from domain.detection import Detection
+from domain.exif import Exif
 from domain.modality import Modality
 from fovea.detector.v1 import detector_pb2
 from fovea.types.v1 import types_pb2
@@ -40,6 +41,11 @@ def detection_message(detection: Detection) -> detector_pb2.Detection:
         score=detection.score,
         class_id=detection.class_id,
     )
+
+
+def exif_message(exif: Exif) -> types_pb2.Exif | None:
+    """The message that holds what is known of a camera's facts; None where nothing is."""
+    return types_pb2.Exif(**exif.known) if exif.known else None  # type: ignore[arg-type]  # the names are the fields'
 
 
 def modalities_of(numbers: Iterable[int]) -> frozenset[Modality]:

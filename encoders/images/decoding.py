@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from PIL import AvifImagePlugin, Image, JpegImagePlugin
 
+from domain.exif import Exif
 from encoders.bundle import Colour
 from encoders.errors import DecodingCancelled, InvalidContent, UnsupportedImage
 from encoders.images.decode_memory import decode_bytes
 from encoders.images.encoded import EncodedImage, format_of, never
+from encoders.images.exif import exif_of
 from encoders.images.heif import HeifImageFile
 from encoders.images.jpeg_scans import JpegCoding, coding_of
 from encoders.images.pixels import Pixels, orientation_of, swap_sides, upright_pixels
@@ -59,6 +61,10 @@ class OpenedImage:
     _image: Image.Image
     _coding: JpegCoding | None
     _is_cancelled: Callable[[], bool]
+
+    def exif(self) -> Exif:
+        """What the camera wrote, from the header."""
+        return exif_of(self._image)
 
     def decode_bytes(self, *, enough_px: tuple[int, int] | None = None) -> int:
         """The most memory that `decode` needs, in bytes, including its result and without the encoded image."""

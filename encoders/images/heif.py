@@ -7,6 +7,8 @@ from typing import Any
 import _pi_heif
 from PIL import ImageFile
 
+from encoders.images.heif_boxes import exif_in
+
 _THREADS = 4  # decode the tiles of one image
 # Where libheif's own limits are too high for a server. What they count is in its `heif_security.h`: bytes from the start of
 # `heif_security_limits`, and the limit, an integer of 64 bits.
@@ -20,7 +22,7 @@ _LIMITS_VERSION = 4
 
 
 class HeifImageFile(ImageFile.ImageFile):
-    """The primary image of a HEIF file, upright: libheif turns it. Its EXIF is not read.
+    """The primary image of a HEIF file, upright: libheif turns it.
 
     pi-heif's own plugin reads all metadata of a file, and ends the process where the kind of one is not UTF-8.
     """
@@ -30,7 +32,8 @@ class HeifImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         assert self.fp is not None, "Pillow opens a file"
-        images = _pi_heif.load_file(self.fp.read(), _THREADS, True, False, False, True, "", False)
+        data = self.fp.read()
+        images = _pi_heif.load_file(data, _THREADS, True, False, False, True, "", False)
         present = [image for image in images if image is not None]
         self._encoded: Any = next((image for image in present if image.primary), present[0])
         self._size, self._mode = self._encoded.size_mode
@@ -40,6 +43,8 @@ class HeifImageFile(ImageFile.ImageFile):
         profile = self._encoded.color_profile
         if profile and profile["type"] in {"rICC", "prof"}:
             self.info["icc_profile"] = profile["data"]
+        if exif := exif_in(data):
+            self.info["exif"] = exif
 
     def load(self) -> Any:
         """Decode the image, once."""

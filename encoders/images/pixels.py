@@ -15,7 +15,7 @@ Pixels = NDArray[np.uint8]
 
 _UPRIGHT = 1
 _ORIENTATION_TAG = 0x0112
-_BROKEN_EXIF = (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, struct.error)
+BROKEN_EXIF = (ArithmeticError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error)
 _STRIP_PIXELS = 1 << 18
 _WITH_ALPHA = {"LA": "LA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"}
 
@@ -28,7 +28,7 @@ def orientation_of(image: Image.Image) -> int:
         return _UPRIGHT
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
-    except _BROKEN_EXIF:
+    except BROKEN_EXIF:
         return _UPRIGHT
     return orientation if orientation in range(1, 9) else _UPRIGHT
 

@@ -76,6 +76,13 @@ export class DetailsDialog {
 }
 
 const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const onTheSpot = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
+
+/** A camera's local time, which has no zone, as it was on the spot. */
+function taken(text) {
+  const date = new Date(`${text}Z`);
+  return Number.isNaN(date.getTime()) ? text : onTheSpot.format(date);
+}
 
 /** Words with their counts: 2 × boat, 3 × balloon, dog. */
 function tally(words) {
@@ -96,6 +103,9 @@ function facts(hit, record) {
   if (hit.score !== undefined) rows.push(["Score", hit.score.toFixed(4)]);
   if (hit.label) rows.push(["Object", hit.label]);
   if (record) {
+    if (record.exif?.taken) rows.push(["Taken", taken(record.exif.taken)]);
+    const camera = [record.exif?.camera, record.exif?.lens].filter(Boolean).join(", ");
+    if (camera) rows.push(["Camera", camera]);
     rows.push(["Size", `${record.width_px} × ${record.height_px} px`]);
     const contents = tally(record.regions.map((region) => region.label).filter(Boolean));
     if (contents) rows.push(["Contains", contents]);

@@ -34,7 +34,13 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
     store = await ImageStore.open_when_up(settings.milvus_uri, settings.redis_url)
     uploads = Uploads(settings.uploads) if settings.uploads else None
     admission = ItemAdmission(
-        ItemReader(ImageRoots(settings.roots), uploads, settings.max_image_mib << 20),
+        ItemReader(
+            ImageRoots(settings.roots),
+            uploads,
+            settings.max_image_mib << 20,
+            keeps_exif=settings.exif,
+            keeps_location=settings.exif_location,
+        ),
         threads=settings.read_threads,
         max_bytes=settings.mib_in_flight << 20,
         max_items=settings.items_in_flight,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from domain.exif import NO_EXIF, Exif
 from rpc.errors import ServiceError
 from rpc.metadata import Metadata
 from services.stores.records import PutStatus
@@ -32,6 +33,7 @@ class LoadedImage:
     metadata: Metadata | None
     is_upload: bool = False
     warnings: tuple[str, ...] = ()
+    exif: Exif = NO_EXIF
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from google.protobuf import timestamp_pb2
 from domain.uri import uri_fault
 from fovea.ingest.v1 import ingest_pb2
 from rpc.errors import InvalidArgument, ServiceError, to_status
-from rpc.messages import detection_message
+from rpc.messages import detection_message, exif_message
 from rpc.metadata import metadata_of, struct_of
 from services.ingest.item import Failed, IngestOutcome, Item
 from services.stores.records import Collection, CollectionMode, Counts, ImageRecord, StoredImage, image_id_of
@@ -101,6 +101,7 @@ def _record_fields(record: ImageRecord) -> dict[str, Any]:
         "height_px": record.height_px,
         "sha256": record.sha256,
         "update_time": _timestamp(record.update_time_s),
+        "exif": exif_message(record.exif),
     }
 
 

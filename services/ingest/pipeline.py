@@ -97,16 +97,18 @@ class Pipeline:
             regions=regions,
             embeddings=np.stack([one.embedding for one in embedded]),
             decoder_revision=DECODER_REVISION,
+            exif=image.exif,
         )
         warnings = (*image.warnings, *warnings, *(warning for one in embedded for warning in one.warnings))
         replaced_sha256 = live.sha256 if live is not None and live.sha256 != image.sha256 else ""
         return await self._put(new, tuple(dict.fromkeys(warnings)), replaced_sha256)
 
     async def _update_metadata(self, live: ImageRecord, image: LoadedImage) -> Added:
-        """Keep the embeddings; only metadata that were sent and differ are written."""
-        if image.metadata is None or is_same_metadata(image.metadata, live.metadata):
+        """Keep the embeddings; only metadata that were sent and differ are written, and EXIF that differs."""
+        is_same = image.metadata is None or is_same_metadata(image.metadata, live.metadata)
+        if is_same and image.exif == live.exif:
             return Added(image.uri, live.image_id, PutStatus.UNCHANGED, live.region_count, image.warnings)
-        return await self._put(NewMetadata(image.uri, image.sha256, image.metadata), image.warnings)
+        return await self._put(NewMetadata(image.uri, image.sha256, image.metadata, image.exif), image.warnings)
 
     async def _put(self, change: NewImage | NewMetadata, warnings: tuple[str, ...], replaced_sha256: str = "") -> Added:
         written = await _uninterrupted(self._writes.submit(change))

@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+from domain.exif import NO_EXIF, Exif
 from domain.reasons import UNSUPPORTED_PICTURE
 from encoders.errors import UnsupportedImage
-from encoders.images.decoding import probe
+from encoders.images.decoding import OpenedImage, open_image
 from rpc.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
 from services.ingest.item import Item, LoadedImage
 from sources.errors import MissingSourceError, OutsideRootsError, OversizedSourceError, SourceError
@@ -22,10 +24,20 @@ NOT_KEPT = (
 class ItemReader:
     """Reads images from messages and from the image roots; blocking, for a thread. All methods raise ServiceError."""
 
-    def __init__(self, roots: ImageRoots, uploads: Uploads | None, max_bytes: int) -> None:
+    def __init__(
+        self,
+        roots: ImageRoots,
+        uploads: Uploads | None,
+        max_bytes: int,
+        *,
+        keeps_exif: bool = True,
+        keeps_location: bool = False,
+    ) -> None:
         self._roots = roots
         self._uploads = uploads
         self._max_bytes = max_bytes
+        self._keeps_exif = keeps_exif
+        self._keeps_location = keeps_location
 
     def uri_of(self, item: Item) -> str:
         """The item's identity: its uri, or the SHA-256 of its bytes."""
@@ -43,7 +55,7 @@ class ItemReader:
         """Read, hash and probe one image; a file that has grown beyond `size` bytes is refused."""
         with _service_errors():
             data = self._roots.read(item.uri, size) if item.image is None else item.image
-            header = probe(data)
+            opened = open_image(data)
         sha256 = hashlib.sha256(data).hexdigest()
         uri = item.uri or _uri_of(sha256)
         needs_copy = item.image is not None and self._uploads is not None and not self._is_in_roots(uri, data)
@@ -51,15 +63,23 @@ class ItemReader:
             uri,
             data,
             sha256,
-            header.width_px,
-            header.height_px,
+            opened.header.width_px,
+            opened.header.height_px,
             item.metadata,
             is_upload=needs_copy and item.keep,
             warnings=(NOT_KEPT,) if needs_copy and not item.keep else (),
+            exif=self._kept(opened),
         )
         if image.is_upload:
             self.keep(image)
         return image
+
+    def _kept(self, opened: OpenedImage) -> Exif:
+        """What is to be kept of the image's EXIF."""
+        if not self._keeps_exif:
+            return NO_EXIF
+        exif = opened.exif()
+        return exif if self._keeps_location else replace(exif, latitude=None, longitude=None)
 
     def keep(self, image: LoadedImage) -> None:
         """Write an upload's bytes unless they are stored."""

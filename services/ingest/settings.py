@@ -31,6 +31,8 @@ class IngestSettings(ServerSettings):
     max_image_mib: int = Field(
         MAX_IMAGE_BYTES >> 20, ge=1, le=60, description="The largest image file that is accepted, in MiB."
     )
+    exif: bool = Field(True, description="Keep when, with which camera and lens an image was taken, from its EXIF.")
+    exif_location: bool = Field(False, description="Keep where it was taken, too.")
     items_in_flight: int = Field(
         256, ge=1, description="Images of all streams worked on at once, and images of one stream not yet answered."
     )

@@ -10,7 +10,7 @@ from domain.reasons import ANSWER_TOO_LARGE
 from fovea.search.v1 import search_pb2, search_pb2_grpc
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError, to_status
-from rpc.messages import box_message, box_of, detection_message
+from rpc.messages import box_message, box_of, detection_message, exif_message
 from rpc.metadata import struct_of
 from services.search.query import QueryPart, SearchAnswer, SearchQuery
 from services.search.searcher import Searcher
@@ -147,4 +147,5 @@ def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
         query_region=hit.query_position if has_regions else None,
         copies=hit.copies,
         copy_count=hit.copy_count,
+        exif=exif_message(hit.record.exif),
     )

@@ -49,6 +49,7 @@ def draft_of(image: NewImage, dimension: int, now_s: float, based_on: int | None
         metadata=metadata,
         update_time_s=now_s,
         decoder_revision=image.decoder_revision,
+        exif=image.exif,
     )
     return Draft(image, record, based_on)
 
@@ -81,10 +82,11 @@ def completed(change: Change, record: ImageRecord | None, stored: StoredImage | 
         sha256=record.sha256,
         width_px=record.width_px,
         height_px=record.height_px,
-        metadata=change.metadata,
+        metadata=record.metadata if change.metadata is None else change.metadata,
         regions=stored.regions,
         embeddings=stored.embeddings,
         decoder_revision=record.decoder_revision,
+        exif=record.exif if change.exif is None else change.exif,
     )
 
 

@@ -12,6 +12,7 @@ import orjson
 
 from domain.box import WHOLE_IMAGE
 from domain.detection import Detection
+from domain.exif import NO_EXIF, Exif
 from rpc.errors import Aborted, InvalidArgument, ServiceError
 
 Metadata = dict[str, Any]
@@ -76,15 +77,17 @@ class NewImage:
     regions: tuple[Detection, ...]
     embeddings: Embeddings
     decoder_revision: int = FIRST_DECODER_REVISION
+    exif: Exif = NO_EXIF
 
 
 @dataclass(frozen=True, slots=True)
 class NewMetadata:
-    """Other metadata for the image that lives under `uri` with just these bytes; its embeddings stay."""
+    """Other metadata or EXIF for the image that lives under `uri` with just these bytes; what is None stays, embeddings too."""
 
     uri: str
     sha256: str
-    metadata: Metadata
+    metadata: Metadata | None
+    exif: Exif | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class ImageRecord:
     metadata: Metadata
     update_time_s: float
     decoder_revision: int = FIRST_DECODER_REVISION
+    exif: Exif = NO_EXIF
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -9,7 +10,7 @@ from PIL import Image
 
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from tests.gateway.system import System
-from tests.support.images import encoded, plain
+from tests.support.images import encoded, heic, photo, plain
 
 RED = encoded(plain("red", (600, 400)), "JPEG")
 # Never uploaded, so that the uploads hold no copy of it.
@@ -86,6 +87,44 @@ async def test_thumbnail_comes_in_a_few_sizes(
     assert response.headers["content-type"] == "image/webp"
     assert max(Image.open(io.BytesIO(response.content)).size) == made_px
     assert "max-age" in response.headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    ("make", "media_type"),
+    [
+        (lambda: heic("turned"), "image/heif"),
+        (lambda: encoded(plain("red"), "AVIF"), "image/avif"),
+        (lambda: encoded(plain("red", (12_000, 9_000)), "JPEG"), "image/jpeg"),
+    ],
+    ids=["HEIC", "AVIF", "108 megapixels"],
+)
+async def test_photos_of_phones_are_found_and_shown(
+    http: httpx.AsyncClient, photos: str, make: Callable[[], bytes], media_type: str
+) -> None:
+    """What phones take is stored, found by itself, kept as it is, and made a thumbnail that every browser shows."""
+    image = make()
+    path = await _uploaded(http, photos, image)
+    found = await http.post(f"/collections/{photos}/search", files={"image": ("q", image)})
+    content, thumbnail = await http.get(f"{path}/content"), await http.get(f"{path}/thumbnail")
+
+    assert found.json()["hits"][0]["score"] == pytest.approx(1, abs=1e-3)
+    assert (content.headers["content-type"], content.content == image) == (media_type, True)
+    assert thumbnail.headers["content-type"] == "image/webp"
+    assert Image.open(io.BytesIO(thumbnail.content)).width > Image.open(io.BytesIO(thumbnail.content)).height
+
+
+async def test_what_the_camera_wrote_is_filtered_and_answered(http: httpx.AsyncClient, photos: str) -> None:
+    """The record, the listing and the hits of an image have its date and camera; the place is not kept unless asked for."""
+    path = await _uploaded(http, photos, photo())
+    await _uploaded(http, photos, RED)
+    facts = {"taken": "2024-05-01T12:30:00", "camera": "Fovea F1", "lens": "26mm f/1.8"}
+
+    assert (await http.get(path)).json()["exif"] == facts
+    listed = await http.get(f"/collections/{photos}/images", params={"filter": '$taken >= "2024-05-01"'})
+    assert [image["exif"] for image in listed.json()["images"]] == [facts]
+    form = {"filter": '$camera = "Fovea F1" and $taken < "2024-05-02"'}
+    found = await http.post(f"/collections/{photos}/search", files={"image": ("q.png", RED)}, data=form)
+    assert [hit["exif"] for hit in found.json()["hits"]] == [facts]
 
 
 async def test_thumbnail_size_has_limits(http: httpx.AsyncClient, photos: str) -> None:

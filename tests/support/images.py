@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import ExifTags, Image, ImageDraw
 
 from domain.box import Box
 
@@ -108,6 +108,18 @@ def turned(image: Image.Image, orientation: int, file_format: str = "JPEG") -> b
 def heic(name: str) -> bytes:
     """Read one of the committed HEIC files, which Pillow cannot write: corners, deep, drawing, p3, turned, mirrored, large."""
     return (_HEIC_FILES / f"{name}.heic").read_bytes()
+
+
+def photo(
+    colour: str = "red", *, taken: str = "2024:05:01 12:30:00", camera: tuple[str, str] = ("Fovea", "F1")
+) -> bytes:
+    """Encode a JPEG with what a camera writes: date, make and model, lens, and a place in Munich."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = camera
+    details, location = exif.get_ifd(ExifTags.IFD.Exif), exif.get_ifd(ExifTags.IFD.GPSInfo)
+    details[ExifTags.Base.DateTimeOriginal], details[ExifTags.Base.LensModel] = taken, "26mm f/1.8"
+    location |= {1: "N", 2: (48.0, 8.0, 30.0), 3: "W", 4: (11.0, 34.0, 0.0)}
+    return encoded(plain(colour), "JPEG", exif=exif)
 
 
 HOSTILE: Mapping[str, tuple[bytes, str]] = {

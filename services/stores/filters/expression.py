@@ -12,9 +12,20 @@ from typing import Any
 
 import orjson
 
+from domain.exif import Exif
 from domain.limits import MAX_INTEGER
 from rpc.errors import InvalidArgument
-from services.stores.filters.tree import TEXT_FIELDS, Condition, Field, Filter, Junction, Not, Operator, Value
+from services.stores.filters.tree import (
+    EXIF_TEXT_FIELDS,
+    TEXT_FIELDS,
+    Condition,
+    Field,
+    Filter,
+    Junction,
+    Not,
+    Operator,
+    Value,
+)
 
 
 class Engine(StrEnum):
@@ -28,6 +39,9 @@ TEXT, NUMBER, TRUTH, OTHER = _KINDS = ("text", "number", "truth", "other")
 
 _ITSELF = "="  # the key in `kinds` under which an object or a list tells its own kind
 _LISTED = 1
+# Under this key, which no key of metadata becomes, `kinds` holds what is not metadata, see stores/milvus/rows.py.
+OWN_KEY = _ITSELF
+EXIF_KEY, _EXIF_KINDS_KEY = "exif", "exif_kinds"
 _ALWAYS, _NEVER = "key != ''", "key == ''"
 _OPPOSITE = {"<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
@@ -54,6 +68,11 @@ def kinds_of(metadata: dict[str, Any]) -> dict[str, Any]:
     Objects and lists say so under `_ITSELF`, and lists name their items, because Milvus Lite cannot negate `json_contains`.
     """
     return {_kinds_key(key): _kinds_under(value) for key, value in metadata.items() if value is not None}
+
+
+def exif_column(exif: Exif) -> dict[str, Any]:
+    """EXIF beside the kind of each value: filtered as metadata are."""
+    return {EXIF_KEY: exif.known, _EXIF_KINDS_KEY: {name: _kind(value) for name, value in exif.known.items()}}
 
 
 def _kinds_under(value: object) -> Any:
@@ -134,10 +153,10 @@ class _Writer:
         """A comparison; its opposite holds also for a value of another kind, which cannot be ordered."""
         sign = _OPPOSITE[operator] if negated else operator
         term = f"{_operand(field, value)} {sign} {self._literal(value)}"
-        return f"({_kinds(field)} != '{_kind(value)}' or {term})" if negated and not field.is_built_in else term
+        return f"({_kinds(field)} != '{_kind(value)}' or {term})" if negated and not field.is_column else term
 
     def _exists(self, field: Field, *, negated: bool) -> str:
-        if field.is_built_in:
+        if field.is_column:
             return _NEVER if negated else _ALWAYS
         word, operator, join = ("not in", "!=", "and") if negated else ("in", "==", "or")
         value = f"{_kinds(field)} {word} {list(_KINDS)}"
@@ -188,13 +207,15 @@ def _operand(field: Field, value: Value) -> str:
     """The field to compare with `value`; InvalidArgument where a built-in is of another type."""
     if not field.is_built_in:
         return "metadata" + _subscripts(field.path)
-    kind = TEXT if field.path[0] in TEXT_FIELDS else NUMBER
+    kind = TEXT if field.path[0] in TEXT_FIELDS | EXIF_TEXT_FIELDS else NUMBER
     if _kind(value) != kind:
         raise InvalidArgument(f"filter: {field} is a {kind} at position {field.position}")
-    return field.path[0]
+    return field.path[0] if field.is_column else "kinds" + _subscripts((OWN_KEY, EXIF_KEY, *field.path))
 
 
 def _kinds(field: Field) -> str:
+    if field.is_built_in:
+        return "kinds" + _subscripts((OWN_KEY, _EXIF_KINDS_KEY, *field.path))
     return "kinds" + _subscripts([_kinds_key(key) for key in field.path])
 
 

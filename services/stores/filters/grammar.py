@@ -9,7 +9,7 @@
     key := a letter, then letters, digits, "_" and "-" | "`" any characters "`"
 
 A plain name is a metadata key, dotted where keys are nested; a key of other characters, or one that is a keyword, is
-quoted in backticks. A name with "$" is a built-in field. What is compared is present and of the literal's type, or the
+quoted in backticks. A name with "$" is a built-in field; `$taken` is compared with dates (dates.py). What is compared is present and of the literal's type, or the
 comparison is false; `has` looks into lists; `!=` and `not` are everything else, images without the key included; `null`
 stands for an absent key. Texts and keys are compared in Unicode's composed form (NFC), as metadata is stored.
 """
@@ -20,10 +20,10 @@ from typing import Literal
 from domain.limits import MAX_FILTER_CHARACTERS
 from rpc.errors import InvalidArgument
 from rpc.metadata import composed
+from services.stores.filters.dates import with_dates
 from services.stores.filters.tokens import Token, error_at, keys_of, number_of, tokens_of, unquoted
 from services.stores.filters.tree import (
-    NUMBER_FIELDS,
-    TEXT_FIELDS,
+    BUILT_IN_FIELDS,
     Condition,
     Field,
     Filter,
@@ -43,7 +43,7 @@ def parse_filter(text: str) -> Filter | None:
         raise InvalidArgument(f"filter: {len(text)} characters are more than {MAX_FILTER_CHARACTERS}")
     if not text.strip():
         return None
-    return _Parser(tokens_of(text)).parse()
+    return with_dates(_Parser(tokens_of(text)).parse())
 
 
 _ORDERS: dict[str, Operator] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
@@ -190,8 +190,8 @@ class _Parser:
 
 def _built_in(token: Token) -> Field:
     name = token.text.removeprefix("$")
-    if name not in TEXT_FIELDS | NUMBER_FIELDS:
-        known = ", ".join(f"${each}" for each in sorted(TEXT_FIELDS | NUMBER_FIELDS))
+    if name not in BUILT_IN_FIELDS:
+        known = ", ".join(f"${each}" for each in sorted(BUILT_IN_FIELDS))
         raise error_at(token.position, f"{token.text[:40]} is not a built-in field; there are {known}")
     return Field((name,), token.position, is_built_in=True)
 

@@ -7,6 +7,9 @@ from typing import Literal
 
 TEXT_FIELDS = frozenset({"label", "uri", "image_id"})
 NUMBER_FIELDS = frozenset({"score", "width_px", "height_px"})
+EXIF_TEXT_FIELDS = frozenset({"taken", "camera", "lens"})
+EXIF_NUMBER_FIELDS = frozenset({"latitude", "longitude"})
+BUILT_IN_FIELDS = TEXT_FIELDS | NUMBER_FIELDS | EXIF_TEXT_FIELDS | EXIF_NUMBER_FIELDS
 
 Value = str | float | int | bool
 Operator = Literal["in", "<", "<=", ">", ">=", "like", "has", "exists"]
@@ -19,6 +22,11 @@ class Field:
     path: tuple[str, ...]
     position: int
     is_built_in: bool = False
+
+    @property
+    def is_column(self) -> bool:
+        """Whether every row has the field; EXIF may be absent, like metadata."""
+        return self.is_built_in and self.path[0] in TEXT_FIELDS | NUMBER_FIELDS
 
     def __str__(self) -> str:
         return ("$" if self.is_built_in else "") + ".".join(self.path)

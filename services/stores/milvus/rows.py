@@ -10,8 +10,9 @@ import orjson
 from pymilvus import CollectionSchema, DataType, FieldSchema
 
 from domain.detection import Detection
+from domain.exif import NO_EXIF, Exif
 from domain.limits import MAX_LABEL_BYTES, MAX_URI_BYTES
-from services.stores.filters.expression import kinds_of
+from services.stores.filters.expression import EXIF_KEY, OWN_KEY, exif_column, kinds_of
 from services.stores.records import (
     FIRST_DECODER_REVISION,
     WHOLE_IMAGE_REGION,
@@ -28,10 +29,7 @@ _EDGES = ("x_min", "y_min", "x_max", "y_max")
 REGION_FIELDS = ("label", "score", "class_id", *_EDGES)
 RECORD_FIELDS = ("uri", "sha256", "region_count", "width_px", "height_px", "metadata", "kinds", "update_time_s")
 
-# A number among the kinds, which are texts: collections of earlier releases have no field for it. Metadata that use the
-# name hide it, so that a rebuilt image counts as one of an old decoder.
-_DECODER_REVISION = "="
-
+_DECODER_REVISION = "decoder"
 
 Row = dict[str, Any]
 
@@ -127,7 +125,10 @@ def deletion_row(image_id: str, version: int, dimension: int) -> Row:
 
 def record_of(row: Row) -> ImageRecord:
     """The record that a row carries; it needs `key` and RECORD_FIELDS."""
-    key, revision = RowKey.parse(row["key"]), row["kinds"].get(_DECODER_REVISION)
+    key, own = RowKey.parse(row["key"]), row["kinds"].get(OWN_KEY)
+    # Before EXIF was kept, the revision stood alone; before that, metadata of any kind may stand there.
+    own = own if isinstance(own, dict) else {_DECODER_REVISION: own}
+    revision, exif = own.get(_DECODER_REVISION), own.get(EXIF_KEY)
     return ImageRecord(
         image_id=key.image_id,
         uri=row["uri"],
@@ -139,6 +140,7 @@ def record_of(row: Row) -> ImageRecord:
         metadata=row["metadata"],
         update_time_s=row["update_time_s"],
         decoder_revision=revision if isinstance(revision, int) else FIRST_DECODER_REVISION,
+        exif=Exif.of(exif) if isinstance(exif, dict) else NO_EXIF,
     )
 
 
@@ -168,8 +170,15 @@ def _record_columns(record: ImageRecord) -> Row:
         "height_px": float(record.height_px),
         "update_time_s": record.update_time_s,
         "metadata": record.metadata,
-        "kinds": {_DECODER_REVISION: record.decoder_revision, **kinds_of(record.metadata)},
+        "kinds": {OWN_KEY: _own_column(record), **kinds_of(record.metadata)},
     }
+
+
+def _own_column(record: ImageRecord) -> Any:
+    """What is neither metadata nor a column: collections of earlier releases cannot be given more columns."""
+    if not record.exif.known:
+        return record.decoder_revision
+    return {_DECODER_REVISION: record.decoder_revision, **exif_column(record.exif)}
 
 
 def _region_columns(region: Detection) -> Row:

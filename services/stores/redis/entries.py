@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from domain.exif import Exif
 from services.stores.records import FIRST_DECODER_REVISION, ImageRecord, Version
 from services.stores.redis.scripts import QUARANTINE_S
 
@@ -13,16 +14,18 @@ _RECORD_FIELDS = ("uri", "sha256", "width_px", "height_px", "metadata", "update_
 
 
 def fingerprint_of(record: ImageRecord) -> str:
-    """A hash of what makes a new version: the bytes, the metadata, and how the bytes are decoded."""
-    # Without the first revision, so that the fingerprints of releases that knew no revisions hold.
+    """A hash of what makes a new version: the bytes, the metadata, how the bytes are decoded, and what is kept of EXIF."""
+    # Without the first revision and without absent EXIF, so that the fingerprints of releases that knew neither hold.
     revision = [record.decoder_revision] if record.decoder_revision != FIRST_DECODER_REVISION else []
-    content = orjson.dumps([record.sha256, record.metadata, *revision], option=orjson.OPT_SORT_KEYS)
+    exif = [record.exif.known] if record.exif.known else []
+    content = orjson.dumps([record.sha256, record.metadata, *revision, *exif], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(content).hexdigest()[:32]
 
 
 def encode_record(record: ImageRecord) -> bytes:
     """A record as JSON, without what stands before it."""
-    return orjson.dumps({name: getattr(record, name) for name in _RECORD_FIELDS})
+    exif = {"exif": record.exif.known} if record.exif.known else {}
+    return orjson.dumps({name: getattr(record, name) for name in _RECORD_FIELDS} | exif)
 
 
 def encode_entry(record: ImageRecord) -> bytes:
@@ -32,8 +35,10 @@ def encode_entry(record: ImageRecord) -> bytes:
 
 def decode_entry(image_id: str, entry: bytes) -> ImageRecord:
     """The record of a live version."""
-    version, region_count, _, record = entry.split(b" ", 3)
-    return ImageRecord(image_id=image_id, version=int(version), region_count=int(region_count), **orjson.loads(record))
+    version, region_count, _, text = entry.split(b" ", 3)
+    fields = orjson.loads(text)
+    exif = Exif.of(fields.pop("exif", {}))
+    return ImageRecord(image_id=image_id, version=int(version), region_count=int(region_count), exif=exif, **fields)
 
 
 def pending_sha256(entry: bytes) -> str:

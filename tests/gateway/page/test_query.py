@@ -2,13 +2,27 @@
 
 import re
 
+import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.gateway.page.actions import SCENES, check_layout, open_collection, upload_of
-from tests.support.images import blocks, encoded, plain
+from tests.gateway.page.actions import SCENES, check_layout, create_collection, open_collection, upload_of
+from tests.support.images import blocks, encoded, heic, plain
 
 pytestmark = pytest.mark.browser
+
+
+def test_details_tell_when_a_photo_was_taken(page: Page, api: httpx.Client, name: str) -> None:
+    """Date and camera stand in the details, the date as it was where the photo was taken; a HEIC is shown."""
+    create_collection(api, name)
+    assert api.post(f"/collections/{name}/images", files={"file": ("IMG_1.HEIC", heic("turned"))}).status_code == 200
+    page.goto(f"/#{name}")
+
+    page.locator(".tile").click()
+    details = page.get_by_role("dialog")
+    expect(details).to_contain_text("1 May 2024, 12:30")
+    expect(details).to_contain_text("Fovea F1, Fovea 26mm f/1.8")
+    assert details.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 96
 
 
 def test_upload_search_box_details_and_more_like_this(page: Page, objects: str) -> None:

@@ -10,7 +10,7 @@ from services.ingest.item import Item, LoadedImage
 from services.ingest.reader import ItemReader
 from sources.roots import ImageRoots
 from sources.uploads import Uploads
-from tests.support.images import encoded, plain
+from tests.support.images import encoded, photo, plain
 
 RED = encoded(plain("red", size=(30, 20)))
 
@@ -49,6 +49,19 @@ def test_reads_a_file_below_a_root(reader: ItemReader, root: Path, uploads: Path
     assert image.sha256 == hashlib.sha256(RED).hexdigest()
     assert image.metadata == {"a": 1}
     assert kept(uploads) == []
+
+
+def test_exif_is_kept_as_the_settings_say(root: Path) -> None:
+    """When and with what an image was taken is kept unless that is switched off, and where only on request."""
+    item = Item("photo.jpg", photo(), None)
+    kept = [
+        ItemReader(ImageRoots([root]), None, 1 << 20, **switches).read(item, 1 << 20).exif
+        for switches in ({}, {"keeps_location": True}, {"keeps_exif": False, "keeps_location": True})
+    ]
+
+    location = {"latitude": 48.141667, "longitude": -11.566667}
+    facts = {"taken": "2024-05-01T12:30:00", "camera": "Fovea F1", "lens": "26mm f/1.8"}
+    assert [exif.known for exif in kept] == [facts, facts | location, {}]
 
 
 def test_keeps_bytes_that_lie_nowhere(reader: ItemReader, uploads: Path) -> None:

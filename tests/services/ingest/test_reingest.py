@@ -8,14 +8,16 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from PIL import ImageCms
 
+from domain.exif import NO_EXIF
 from encoders.images.decoding import DECODER_REVISION
 from fovea.ingest.v1 import ingest_pb2
+from rpc.deadline import Deadline
 from services.ingest.pipeline import Pipeline
 from services.stores.images import ImageStore
-from services.stores.records import image_id_of
+from services.stores.records import NewMetadata, image_id_of
 from services.stores.redis.entries import encode_entry
 from services.stores.redis.shards import key
-from tests.support.images import encoded, plain
+from tests.support.images import encoded, photo, plain
 from tests.support.services import Stores, add, create, item
 
 if TYPE_CHECKING:
@@ -51,6 +53,30 @@ async def store(stores: Stores) -> AsyncIterator[ImageStore]:
 async def metadata_of(ingest: "IngestServiceAsyncStub", name: str, uri: str) -> dict[str, object]:
     image = await ingest.GetImage(ingest_pb2.GetImageRequest(collection=name, uri=uri))
     return dict(image.metadata)
+
+
+async def test_exif_of_images_that_earlier_releases_ingested_is_added(
+    ingest: "IngestServiceAsyncStub", name: str, store: ImageStore, encoded_count: list[int]
+) -> None:
+    """An image without its EXIF gets it when it is sent again, and keeps its embeddings and metadata."""
+    await create(ingest, name)
+    await add(ingest, name, item("photo.jpg", photo(), n=1))
+    once = len(encoded_count)
+    image = await ingest.GetImage(ingest_pb2.GetImageRequest(collection=name, uri="photo.jpg"))
+    assert (image.exif.taken, image.exif.camera, image.exif.HasField("latitude")) == (
+        "2024-05-01T12:30:00",
+        "Fovea F1",
+        False,
+    )
+    await store.put(name, [NewMetadata("photo.jpg", image.sha256, {"n": 1}, NO_EXIF)], Deadline.after(20))
+
+    listing = ingest_pb2.ListImagesRequest(collection=name, filter='$taken >= "2024" and n = 1')
+    assert not (await ingest.ListImages(listing)).images
+    statuses = [(await add(ingest, name, item("photo.jpg", photo())))[0].status for _ in range(2)]
+    assert statuses == [UPDATED, UNCHANGED]
+    [listed] = (await ingest.ListImages(listing)).images
+    assert listed.exif == image.exif
+    assert len(encoded_count) == once
 
 
 @pytest.mark.parametrize("objects", [False, True])

@@ -34,7 +34,7 @@ def _meets(found: Any, operator: str, values: tuple[Value, ...]) -> bool:
 
 def _value(field: Field, fields: dict[str, Any]) -> Any:
     if field.is_built_in:
-        return fields[field.path[0]]
+        return fields.get(field.path[0])
     value: Any = fields["metadata"]
     for key in field.path:
         value = value.get(key) if isinstance(value, dict) else None

@@ -3,20 +3,24 @@
 import asyncio
 import string
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import reduce
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
 from domain.detection import Detection
+from domain.exif import Exif
 from rpc.metadata import checked
 from services.stores.filters.expression import kinds_of
 from services.stores.filters.grammar import parse_filter
 from services.stores.images import ImageStore
 from services.stores.milvus import rows
 from services.stores.records import CollectionMode, image_id_of
+from testbed.servers import EmbeddedServer
 from tests.services.stores.making import a_collection, find, new_image, put, unit_embeddings
 from tests.services.stores.meaning import holds
 
@@ -58,6 +62,15 @@ METADATA: list[dict[str, Any]] = [
     {"tags": {"0": "a", "=": 5}, "=": "a", "c": {"=": 5, "e:f": 5}, "has": 5, "a": COMPOSED},
     {"2024": 5, "and": "a", 'it`s "quoted"': "a", "\n\\/~1": "a", "\u0001": 5, "gro\u0308\u00dfe": "a"},
 ]
+DATES = ("2023", "2024-05", "2024-05-01", "2024-05-02T12:30", "2024-05-02T12:30:01", "9999")
+EXIFS = (
+    Exif(),
+    Exif(taken="2024-05-01T00:00:00", camera="a", latitude=48.0, longitude=-1.0),
+    Exif(taken="2024-05-02T12:30:01", camera="a'b", lens="ab", latitude=48.5, longitude=0.0),
+    Exif(taken="2023-12-31T23:59:59", lens="漢"),
+    Exif(camera=COMPOSED),
+)
+"""Facts of cameras, which the images have in turn; the first has none, as rows of earlier releases."""
 
 
 def quoted(text: str) -> str:
@@ -91,6 +104,16 @@ comparisons = st.one_of(
     st.builds("exists {}".format, names),
     st.builds("{} has {}".format, names, values.filter(lambda value: value != "null")),
     st.builds("$uri {} {}".format, st.sampled_from(["=", "<", ">="]), texts.map(quoted)),
+    st.builds(
+        "{} {} {}".format,
+        st.sampled_from(["$camera", "$lens"]),
+        st.sampled_from(["=", "!=", "<", ">="]),
+        texts.map(quoted),
+    ),
+    st.builds("$camera like {}".format, texts.map(lambda text: quoted(text.replace("%", "") + "%"))),
+    st.builds("$latitude {} {}".format, st.sampled_from(["=", "!=", "<", ">="]), st.sampled_from(["48", "48.5", "-1"])),
+    st.builds("$taken {} '{}'".format, st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), st.sampled_from(DATES)),
+    st.builds("{} {}".format, st.sampled_from(["exists", "not exists"]), st.sampled_from(["$taken", "$longitude"])),
     st.builds("$width_px {} {}".format, st.sampled_from(["=", "<", "!="]), st.sampled_from(["640", "641", "639.5"])),
 )
 filters = st.recursive(
@@ -109,10 +132,19 @@ async def stored_images(store: ImageStore, name: str) -> dict[str, dict[str, Any
     """Images of every kind of metadata, by image_id."""
     await store.create(a_collection(name))
     embeddings = unit_embeddings(len(METADATA))
-    images = [new_image(f"p{i}", embeddings[i], checked(metadata)) for i, metadata in enumerate(METADATA)]
+    images = [
+        replace(new_image(f"p{i}", embeddings[i], checked(metadata)), exif=EXIFS[i % len(EXIFS)])
+        for i, metadata in enumerate(METADATA)
+    ]
     await put(store, name, *images)
     return {
-        image_id_of(image.uri): {"metadata": image.metadata, "uri": image.uri, "width_px": 640.0} for image in images
+        image_id_of(image.uri): {
+            "metadata": image.metadata,
+            "uri": image.uri,
+            "width_px": 640.0,
+            **image.exif.known,
+        }
+        for image in images
     }
 
 
@@ -209,6 +241,29 @@ async def test_rows_of_earlier_releases_are_found(
     assert await store.ids_matching(name, f"{COMPOSED} != '{COMPOSED}'") == []
     assert image_id_of("old") not in await store.ids_matching(name, "not list has 5")
     await store.drop(name)
+
+
+async def test_exif_is_filtered_and_survives_a_rebuild(fragile: ImageStore, redis: EmbeddedServer, name: str) -> None:
+    """What a camera wrote is found by filters, read with the image, and known again from its rows alone."""
+    embeddings = unit_embeddings(3)
+    images = [new_image(uri, embedding, {"taken": "never"}) for uri, embedding in zip("abc", embeddings, strict=True)]
+    await put(fragile, name, images[0], *(replace(image, exif=EXIFS[i]) for i, image in enumerate(images[1:], 1)))
+
+    for _ in range(2):
+        for text, expected in {
+            "$taken >= '2024-05-01'": "bc",
+            "$taken <= '2024-05-01'": "b",
+            "$taken = '2024-05-02' and $lens = 'ab'": "c",
+            "not exists $taken": "a",
+            "$camera != 'a'": "ac",
+            "$latitude > 48": "c",
+            "$taken in ('2023', '2024-05')": "bc",
+            "taken = 'never'": "abc",
+        }.items():
+            assert await fragile.ids_matching(name, text) == sorted(map(image_id_of, expected)), text
+        assert [record.exif for record in await fragile.lookup(name, ["a", "b", "c"]) if record] == [*EXIFS[:3]]
+        async with Redis.from_url(redis.url) as client:
+            await client.flushall()
 
 
 async def test_built_in_fields_are_not_metadata(store: ImageStore, name: str) -> None:

@@ -31,7 +31,7 @@ class DetectRequest(_message.Message):
     detector: _builtins.str
     """The name of the bundle to use. Default: the only detector bundle of the process; required where it serves several."""
     image: _builtins.bytes
-    """An encoded image (JPEG, PNG, WebP, GIF, BMP, TIFF), at most 32,000,000 pixels and 16,384 px a side. Required."""
+    """An encoded image (JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP, TIFF); its format decides how large it may be. Required."""
     min_score: _builtins.float
     """Leave out detections with a lower score, 0..1. Default 0.5."""
     limit: _builtins.int

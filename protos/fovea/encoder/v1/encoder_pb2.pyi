@@ -58,7 +58,7 @@ class Input(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     REGIONS_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
-    """An encoded image (JPEG, PNG, WebP, GIF, BMP, TIFF), at most 32,000,000 pixels and 16,384 px a side."""
+    """An encoded image (JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP, TIFF); its format decides how large it may be."""
     sketch: _builtins.bytes
     """An encoded drawing with the same limits as an image. Transparent pixels become white."""
     text: _builtins.str

@@ -23,68 +23,69 @@ _sym_db = _symbol_database.Default()
 
 
 from fovea.detector.v1 import detector_pb2 as fovea_dot_detector_dot_v1_dot_detector__pb2
+from fovea.types.v1 import types_pb2 as fovea_dot_types_dot_v1_dot_types__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66ovea/ingest/v1/ingest.proto\x12\x0f\x66ovea.ingest.v1\x1a fovea/detector/v1/detector.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xfe\x01\n\nCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05space\x18\x02 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x03 \x01(\t\x12\x10\n\x08\x64\x65tector\x18\x04 \x01(\t\x12-\n\x04mode\x18\x05 \x01(\x0e\x32\x1f.fovea.ingest.v1.CollectionMode\x12\r\n\x05index\x18\x06 \x01(\t\x12\x13\n\x0bimage_count\x18\x07 \x01(\x04\x12\x14\n\x0cregion_count\x18\x08 \x01(\x04\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ounts_unknown\x18\n \x01(\x08\"J\n\x17\x43reateCollectionRequest\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"K\n\x18\x43reateCollectionResponse\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"$\n\x14GetCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"H\n\x15GetCollectionResponse\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"\x18\n\x16ListCollectionsRequest\"K\n\x17ListCollectionsResponse\x12\x30\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x1b.fovea.ingest.v1.Collection\"\'\n\x17\x44\x65leteCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteCollectionResponse\"H\n\rIngestRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x04item\x18\x02 \x01(\x0b\x32\x15.fovea.ingest.v1.Item\"x\n\x04Item\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x12\n\x05image\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04keep\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_imageB\x07\n\x05_keep\"\xa9\x01\n\x0eIngestResponse\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12-\n\x06status\x18\x03 \x01(\x0e\x32\x1d.fovea.ingest.v1.IngestStatus\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\x12\x14\n\x0cregion_count\x18\x05 \x01(\r\x12\x10\n\x08warnings\x18\x06 \x03(\t\"Z\n\x13\x44\x65leteImagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x0c\n\x04uris\x18\x03 \x03(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\"?\n\x14\x44\x65leteImagesResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x04\x12\x10\n\x08warnings\x18\x02 \x03(\t\"O\n\x0fGetImageRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x12\n\x08image_id\x18\x02 \x01(\tH\x00\x12\r\n\x03uri\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"\xf1\x01\n\x10GetImageResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12-\n\x07regions\x18\x06 \x03(\x0b\x32\x1c.fovea.detector.v1.Detection\x12\x0e\n\x06sha256\x18\x07 \x01(\t\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"^\n\x11ListImagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x12ListImagesResponse\x12&\n\x06images\x18\x01 \x03(\x0b\x32\x16.fovea.ingest.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08warnings\x18\x03 \x03(\t\"\xb7\x01\n\x05Image\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12\x0e\n\x06sha256\x18\x07 \x01(\t\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x0eReindexRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x02 \x01(\t\x12\x10\n\x08\x64rop_old\x18\x03 \x01(\x08\"P\n\x0fReindexResponse\x12\x12\n\ndone_count\x18\x01 \x01(\x04\x12\x13\n\x0btotal_count\x18\x02 \x01(\x04\x12\x14\n\x0c\x66\x61iled_count\x18\x03 \x01(\x04\"2\n\x0cScrubRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"C\n\rScrubResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x61mage\x18\x02 \x01(\t\x12\x10\n\x08repaired\x18\x03 \x01(\x08*o\n\x0e\x43ollectionMode\x12\x1f\n\x1b\x43OLLECTION_MODE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43OLLECTION_MODE_WHOLE_IMAGE\x10\x01\x12\x1b\n\x17\x43OLLECTION_MODE_OBJECTS\x10\x02*\x98\x01\n\x0cIngestStatus\x12\x1d\n\x19INGEST_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13INGEST_STATUS_ADDED\x10\x01\x12\x1b\n\x17INGEST_STATUS_UNCHANGED\x10\x02\x12\x19\n\x15INGEST_STATUS_UPDATED\x10\x03\x12\x18\n\x14INGEST_STATUS_FAILED\x10\x04\x32\x95\x07\n\rIngestService\x12g\n\x10\x43reateCollection\x12(.fovea.ingest.v1.CreateCollectionRequest\x1a).fovea.ingest.v1.CreateCollectionResponse\x12^\n\rGetCollection\x12%.fovea.ingest.v1.GetCollectionRequest\x1a&.fovea.ingest.v1.GetCollectionResponse\x12\x64\n\x0fListCollections\x12\'.fovea.ingest.v1.ListCollectionsRequest\x1a(.fovea.ingest.v1.ListCollectionsResponse\x12g\n\x10\x44\x65leteCollection\x12(.fovea.ingest.v1.DeleteCollectionRequest\x1a).fovea.ingest.v1.DeleteCollectionResponse\x12M\n\x06Ingest\x12\x1e.fovea.ingest.v1.IngestRequest\x1a\x1f.fovea.ingest.v1.IngestResponse(\x01\x30\x01\x12[\n\x0c\x44\x65leteImages\x12$.fovea.ingest.v1.DeleteImagesRequest\x1a%.fovea.ingest.v1.DeleteImagesResponse\x12O\n\x08GetImage\x12 .fovea.ingest.v1.GetImageRequest\x1a!.fovea.ingest.v1.GetImageResponse\x12U\n\nListImages\x12\".fovea.ingest.v1.ListImagesRequest\x1a#.fovea.ingest.v1.ListImagesResponse\x12N\n\x07Reindex\x12\x1f.fovea.ingest.v1.ReindexRequest\x1a .fovea.ingest.v1.ReindexResponse0\x01\x12H\n\x05Scrub\x12\x1d.fovea.ingest.v1.ScrubRequest\x1a\x1e.fovea.ingest.v1.ScrubResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66ovea/ingest/v1/ingest.proto\x12\x0f\x66ovea.ingest.v1\x1a fovea/detector/v1/detector.proto\x1a\x1a\x66ovea/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xfe\x01\n\nCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05space\x18\x02 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x03 \x01(\t\x12\x10\n\x08\x64\x65tector\x18\x04 \x01(\t\x12-\n\x04mode\x18\x05 \x01(\x0e\x32\x1f.fovea.ingest.v1.CollectionMode\x12\r\n\x05index\x18\x06 \x01(\t\x12\x13\n\x0bimage_count\x18\x07 \x01(\x04\x12\x14\n\x0cregion_count\x18\x08 \x01(\x04\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ounts_unknown\x18\n \x01(\x08\"J\n\x17\x43reateCollectionRequest\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"K\n\x18\x43reateCollectionResponse\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"$\n\x14GetCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"H\n\x15GetCollectionResponse\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"\x18\n\x16ListCollectionsRequest\"K\n\x17ListCollectionsResponse\x12\x30\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x1b.fovea.ingest.v1.Collection\"\'\n\x17\x44\x65leteCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteCollectionResponse\"H\n\rIngestRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x04item\x18\x02 \x01(\x0b\x32\x15.fovea.ingest.v1.Item\"x\n\x04Item\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x12\n\x05image\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04keep\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_imageB\x07\n\x05_keep\"\xa9\x01\n\x0eIngestResponse\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12-\n\x06status\x18\x03 \x01(\x0e\x32\x1d.fovea.ingest.v1.IngestStatus\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\x12\x14\n\x0cregion_count\x18\x05 \x01(\r\x12\x10\n\x08warnings\x18\x06 \x03(\t\"Z\n\x13\x44\x65leteImagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x0c\n\x04uris\x18\x03 \x03(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\"?\n\x14\x44\x65leteImagesResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x04\x12\x10\n\x08warnings\x18\x02 \x03(\t\"O\n\x0fGetImageRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x12\n\x08image_id\x18\x02 \x01(\tH\x00\x12\r\n\x03uri\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"\x95\x02\n\x10GetImageResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12-\n\x07regions\x18\x06 \x03(\x0b\x32\x1c.fovea.detector.v1.Detection\x12\x0e\n\x06sha256\x18\x07 \x01(\t\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04\x65xif\x18\t \x01(\x0b\x32\x14.fovea.types.v1.Exif\"^\n\x11ListImagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x12ListImagesResponse\x12&\n\x06images\x18\x01 \x03(\x0b\x32\x16.fovea.ingest.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08warnings\x18\x03 \x03(\t\"\xdb\x01\n\x05Image\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12\x0e\n\x06sha256\x18\x07 \x01(\t\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04\x65xif\x18\t \x01(\x0b\x32\x14.fovea.types.v1.Exif\"G\n\x0eReindexRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x02 \x01(\t\x12\x10\n\x08\x64rop_old\x18\x03 \x01(\x08\"P\n\x0fReindexResponse\x12\x12\n\ndone_count\x18\x01 \x01(\x04\x12\x13\n\x0btotal_count\x18\x02 \x01(\x04\x12\x14\n\x0c\x66\x61iled_count\x18\x03 \x01(\x04\"2\n\x0cScrubRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"C\n\rScrubResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x61mage\x18\x02 \x01(\t\x12\x10\n\x08repaired\x18\x03 \x01(\x08*o\n\x0e\x43ollectionMode\x12\x1f\n\x1b\x43OLLECTION_MODE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43OLLECTION_MODE_WHOLE_IMAGE\x10\x01\x12\x1b\n\x17\x43OLLECTION_MODE_OBJECTS\x10\x02*\x98\x01\n\x0cIngestStatus\x12\x1d\n\x19INGEST_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13INGEST_STATUS_ADDED\x10\x01\x12\x1b\n\x17INGEST_STATUS_UNCHANGED\x10\x02\x12\x19\n\x15INGEST_STATUS_UPDATED\x10\x03\x12\x18\n\x14INGEST_STATUS_FAILED\x10\x04\x32\x95\x07\n\rIngestService\x12g\n\x10\x43reateCollection\x12(.fovea.ingest.v1.CreateCollectionRequest\x1a).fovea.ingest.v1.CreateCollectionResponse\x12^\n\rGetCollection\x12%.fovea.ingest.v1.GetCollectionRequest\x1a&.fovea.ingest.v1.GetCollectionResponse\x12\x64\n\x0fListCollections\x12\'.fovea.ingest.v1.ListCollectionsRequest\x1a(.fovea.ingest.v1.ListCollectionsResponse\x12g\n\x10\x44\x65leteCollection\x12(.fovea.ingest.v1.DeleteCollectionRequest\x1a).fovea.ingest.v1.DeleteCollectionResponse\x12M\n\x06Ingest\x12\x1e.fovea.ingest.v1.IngestRequest\x1a\x1f.fovea.ingest.v1.IngestResponse(\x01\x30\x01\x12[\n\x0c\x44\x65leteImages\x12$.fovea.ingest.v1.DeleteImagesRequest\x1a%.fovea.ingest.v1.DeleteImagesResponse\x12O\n\x08GetImage\x12 .fovea.ingest.v1.GetImageRequest\x1a!.fovea.ingest.v1.GetImageResponse\x12U\n\nListImages\x12\".fovea.ingest.v1.ListImagesRequest\x1a#.fovea.ingest.v1.ListImagesResponse\x12N\n\x07Reindex\x12\x1f.fovea.ingest.v1.ReindexRequest\x1a .fovea.ingest.v1.ReindexResponse0\x01\x12H\n\x05Scrub\x12\x1d.fovea.ingest.v1.ScrubRequest\x1a\x1e.fovea.ingest.v1.ScrubResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fovea.ingest.v1.ingest_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COLLECTIONMODE']._serialized_start=2378
-  _globals['_COLLECTIONMODE']._serialized_end=2489
-  _globals['_INGESTSTATUS']._serialized_start=2492
-  _globals['_INGESTSTATUS']._serialized_end=2644
-  _globals['_COLLECTION']._serialized_start=172
-  _globals['_COLLECTION']._serialized_end=426
-  _globals['_CREATECOLLECTIONREQUEST']._serialized_start=428
-  _globals['_CREATECOLLECTIONREQUEST']._serialized_end=502
-  _globals['_CREATECOLLECTIONRESPONSE']._serialized_start=504
-  _globals['_CREATECOLLECTIONRESPONSE']._serialized_end=579
-  _globals['_GETCOLLECTIONREQUEST']._serialized_start=581
-  _globals['_GETCOLLECTIONREQUEST']._serialized_end=617
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=619
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=691
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=693
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=717
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=719
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=794
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=796
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=835
-  _globals['_DELETECOLLECTIONRESPONSE']._serialized_start=837
-  _globals['_DELETECOLLECTIONRESPONSE']._serialized_end=863
-  _globals['_INGESTREQUEST']._serialized_start=865
-  _globals['_INGESTREQUEST']._serialized_end=937
-  _globals['_ITEM']._serialized_start=939
-  _globals['_ITEM']._serialized_end=1059
-  _globals['_INGESTRESPONSE']._serialized_start=1062
-  _globals['_INGESTRESPONSE']._serialized_end=1231
-  _globals['_DELETEIMAGESREQUEST']._serialized_start=1233
-  _globals['_DELETEIMAGESREQUEST']._serialized_end=1323
-  _globals['_DELETEIMAGESRESPONSE']._serialized_start=1325
-  _globals['_DELETEIMAGESRESPONSE']._serialized_end=1388
-  _globals['_GETIMAGEREQUEST']._serialized_start=1390
-  _globals['_GETIMAGEREQUEST']._serialized_end=1469
-  _globals['_GETIMAGERESPONSE']._serialized_start=1472
-  _globals['_GETIMAGERESPONSE']._serialized_end=1713
-  _globals['_LISTIMAGESREQUEST']._serialized_start=1715
-  _globals['_LISTIMAGESREQUEST']._serialized_end=1809
-  _globals['_LISTIMAGESRESPONSE']._serialized_start=1811
-  _globals['_LISTIMAGESRESPONSE']._serialized_end=1914
-  _globals['_IMAGE']._serialized_start=1917
-  _globals['_IMAGE']._serialized_end=2100
-  _globals['_REINDEXREQUEST']._serialized_start=2102
-  _globals['_REINDEXREQUEST']._serialized_end=2173
-  _globals['_REINDEXRESPONSE']._serialized_start=2175
-  _globals['_REINDEXRESPONSE']._serialized_end=2255
-  _globals['_SCRUBREQUEST']._serialized_start=2257
-  _globals['_SCRUBREQUEST']._serialized_end=2307
-  _globals['_SCRUBRESPONSE']._serialized_start=2309
-  _globals['_SCRUBRESPONSE']._serialized_end=2376
-  _globals['_INGESTSERVICE']._serialized_start=2647
-  _globals['_INGESTSERVICE']._serialized_end=3564
+  _globals['_COLLECTIONMODE']._serialized_start=2478
+  _globals['_COLLECTIONMODE']._serialized_end=2589
+  _globals['_INGESTSTATUS']._serialized_start=2592
+  _globals['_INGESTSTATUS']._serialized_end=2744
+  _globals['_COLLECTION']._serialized_start=200
+  _globals['_COLLECTION']._serialized_end=454
+  _globals['_CREATECOLLECTIONREQUEST']._serialized_start=456
+  _globals['_CREATECOLLECTIONREQUEST']._serialized_end=530
+  _globals['_CREATECOLLECTIONRESPONSE']._serialized_start=532
+  _globals['_CREATECOLLECTIONRESPONSE']._serialized_end=607
+  _globals['_GETCOLLECTIONREQUEST']._serialized_start=609
+  _globals['_GETCOLLECTIONREQUEST']._serialized_end=645
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=647
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=719
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=721
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=745
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=747
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=822
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=824
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=863
+  _globals['_DELETECOLLECTIONRESPONSE']._serialized_start=865
+  _globals['_DELETECOLLECTIONRESPONSE']._serialized_end=891
+  _globals['_INGESTREQUEST']._serialized_start=893
+  _globals['_INGESTREQUEST']._serialized_end=965
+  _globals['_ITEM']._serialized_start=967
+  _globals['_ITEM']._serialized_end=1087
+  _globals['_INGESTRESPONSE']._serialized_start=1090
+  _globals['_INGESTRESPONSE']._serialized_end=1259
+  _globals['_DELETEIMAGESREQUEST']._serialized_start=1261
+  _globals['_DELETEIMAGESREQUEST']._serialized_end=1351
+  _globals['_DELETEIMAGESRESPONSE']._serialized_start=1353
+  _globals['_DELETEIMAGESRESPONSE']._serialized_end=1416
+  _globals['_GETIMAGEREQUEST']._serialized_start=1418
+  _globals['_GETIMAGEREQUEST']._serialized_end=1497
+  _globals['_GETIMAGERESPONSE']._serialized_start=1500
+  _globals['_GETIMAGERESPONSE']._serialized_end=1777
+  _globals['_LISTIMAGESREQUEST']._serialized_start=1779
+  _globals['_LISTIMAGESREQUEST']._serialized_end=1873
+  _globals['_LISTIMAGESRESPONSE']._serialized_start=1875
+  _globals['_LISTIMAGESRESPONSE']._serialized_end=1978
+  _globals['_IMAGE']._serialized_start=1981
+  _globals['_IMAGE']._serialized_end=2200
+  _globals['_REINDEXREQUEST']._serialized_start=2202
+  _globals['_REINDEXREQUEST']._serialized_end=2273
+  _globals['_REINDEXRESPONSE']._serialized_start=2275
+  _globals['_REINDEXRESPONSE']._serialized_end=2355
+  _globals['_SCRUBREQUEST']._serialized_start=2357
+  _globals['_SCRUBREQUEST']._serialized_end=2407
+  _globals['_SCRUBRESPONSE']._serialized_start=2409
+  _globals['_SCRUBRESPONSE']._serialized_end=2476
+  _globals['_INGESTSERVICE']._serialized_start=2747
+  _globals['_INGESTSERVICE']._serialized_end=3664
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ Collections and everything that writes to them."""
 
 from collections import abc as _abc
 from fovea.detector.v1 import detector_pb2 as _detector_pb2
+from fovea.types.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
@@ -537,6 +538,7 @@ class GetImageResponse(_message.Message):
     REGIONS_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    EXIF_FIELD_NUMBER: _builtins.int
     image_id: _builtins.str
     """First 32 hex digits of the SHA-256 of the uri."""
     uri: _builtins.str
@@ -559,6 +561,10 @@ class GetImageResponse(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Time at which this version could be found."""
 
+    @_builtins.property
+    def exif(self) -> _types_pb2.Exif:
+        """What the camera wrote into the image. Absent where it wrote nothing that is kept."""
+
     def __init__(
         self,
         *,
@@ -570,10 +576,11 @@ class GetImageResponse(_message.Message):
         regions: _abc.Iterable[_detector_pb2.Detection] | None = ...,
         sha256: _builtins.str = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        exif: _types_pb2.Exif | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exif", b"exif", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height_px", b"height_px", "image_id", b"image_id", "metadata", b"metadata", "regions", b"regions", "sha256", b"sha256", "update_time", b"update_time", "uri", b"uri", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exif", b"exif", "height_px", b"height_px", "image_id", b"image_id", "metadata", b"metadata", "regions", b"regions", "sha256", b"sha256", "update_time", b"update_time", "uri", b"uri", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -656,6 +663,7 @@ class Image(_message.Message):
     HEIGHT_PX_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    EXIF_FIELD_NUMBER: _builtins.int
     image_id: _builtins.str
     """First 32 hex digits of the SHA-256 of the uri."""
     uri: _builtins.str
@@ -674,6 +682,10 @@ class Image(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Time at which this version could be found."""
 
+    @_builtins.property
+    def exif(self) -> _types_pb2.Exif:
+        """What the camera wrote into the image. Absent where it wrote nothing that is kept."""
+
     def __init__(
         self,
         *,
@@ -684,10 +696,11 @@ class Image(_message.Message):
         height_px: _builtins.int = ...,
         sha256: _builtins.str = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        exif: _types_pb2.Exif | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exif", b"exif", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height_px", b"height_px", "image_id", b"image_id", "metadata", b"metadata", "sha256", b"sha256", "update_time", b"update_time", "uri", b"uri", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exif", b"exif", "height_px", b"height_px", "image_id", b"image_id", "metadata", b"metadata", "sha256", b"sha256", "update_time", b"update_time", "uri", b"uri", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

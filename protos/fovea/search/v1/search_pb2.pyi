@@ -219,6 +219,7 @@ class Hit(_message.Message):
     QUERY_REGION_FIELD_NUMBER: _builtins.int
     COPIES_FIELD_NUMBER: _builtins.int
     COPY_COUNT_FIELD_NUMBER: _builtins.int
+    EXIF_FIELD_NUMBER: _builtins.int
     image_id: _builtins.str
     """First 32 hex digits of the SHA-256 of the uri."""
     uri: _builtins.str
@@ -243,6 +244,10 @@ class Hit(_message.Message):
     def copies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The uris of exact copies that were folded into this hit, highest score first, at most 100."""
 
+    @_builtins.property
+    def exif(self) -> _types_pb2.Exif:
+        """What the camera wrote into the image. Absent where it wrote nothing that is kept."""
+
     def __init__(
         self,
         *,
@@ -255,10 +260,11 @@ class Hit(_message.Message):
         query_region: _builtins.int | None = ...,
         copies: _abc.Iterable[_builtins.str] | None = ...,
         copy_count: _builtins.int = ...,
+        exif: _types_pb2.Exif | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "metadata", b"metadata", "query_region", b"query_region", "region", b"region"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "exif", b"exif", "metadata", b"metadata", "query_region", b"query_region", "region", b"region"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "copies", b"copies", "copy_count", b"copy_count", "image_id", b"image_id", "label", b"label", "metadata", b"metadata", "query_region", b"query_region", "region", b"region", "score", b"score", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "copies", b"copies", "copy_count", b"copy_count", "exif", b"exif", "image_id", b"image_id", "label", b"label", "metadata", b"metadata", "query_region", b"query_region", "region", b"region", "score", b"score", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__query_region: _TypeAlias = _typing.Literal["query_region"]  # noqa: Y015
     _WhichOneofArgType__query_region: _TypeAlias = _typing.Literal["_query_region", b"_query_region"]  # noqa: Y015

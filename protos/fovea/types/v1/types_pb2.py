@@ -24,15 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66ovea/types/v1/types.proto\x12\x0e\x66ovea.types.v1\"A\n\x03\x42ox\x12\r\n\x05x_min\x18\x01 \x01(\x02\x12\r\n\x05y_min\x18\x02 \x01(\x02\x12\r\n\x05x_max\x18\x03 \x01(\x02\x12\r\n\x05y_max\x18\x04 \x01(\x02*`\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eMODALITY_IMAGE\x10\x01\x12\x13\n\x0fMODALITY_SKETCH\x10\x02\x12\x11\n\rMODALITY_TEXT\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66ovea/types/v1/types.proto\x12\x0e\x66ovea.types.v1\"A\n\x03\x42ox\x12\r\n\x05x_min\x18\x01 \x01(\x02\x12\r\n\x05y_min\x18\x02 \x01(\x02\x12\r\n\x05x_max\x18\x03 \x01(\x02\x12\r\n\x05y_max\x18\x04 \x01(\x02\"\xaa\x01\n\x04\x45xif\x12\x12\n\x05taken\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06\x63\x61mera\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x11\n\x04lens\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08latitude\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12\x16\n\tlongitude\x18\x05 \x01(\x01H\x04\x88\x01\x01\x42\x08\n\x06_takenB\t\n\x07_cameraB\x07\n\x05_lensB\x0b\n\t_latitudeB\x0c\n\n_longitude*`\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eMODALITY_IMAGE\x10\x01\x12\x13\n\x0fMODALITY_SKETCH\x10\x02\x12\x11\n\rMODALITY_TEXT\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fovea.types.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODALITY']._serialized_start=113
-  _globals['_MODALITY']._serialized_end=209
+  _globals['_MODALITY']._serialized_start=286
+  _globals['_MODALITY']._serialized_end=382
   _globals['_BOX']._serialized_start=46
   _globals['_BOX']._serialized_end=111
+  _globals['_EXIF']._serialized_start=114
+  _globals['_EXIF']._serialized_end=284
 # @@protoc_insertion_point(module_scope)

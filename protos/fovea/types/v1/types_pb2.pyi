@@ -26,7 +26,7 @@ class _ModalityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Modality.Val
     MODALITY_UNSPECIFIED: _Modality.ValueType  # 0
     """Never sent."""
     MODALITY_IMAGE: _Modality.ValueType  # 1
-    """An encoded image: JPEG, PNG, WebP, GIF, BMP or TIFF."""
+    """An encoded image: JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF."""
     MODALITY_SKETCH: _Modality.ValueType  # 2
     """An encoded image of a drawing: dark strokes on a white or transparent background."""
     MODALITY_TEXT: _Modality.ValueType  # 3
@@ -38,7 +38,7 @@ class Modality(_Modality, metaclass=_ModalityEnumTypeWrapper):
 MODALITY_UNSPECIFIED: Modality.ValueType  # 0
 """Never sent."""
 MODALITY_IMAGE: Modality.ValueType  # 1
-"""An encoded image: JPEG, PNG, WebP, GIF, BMP or TIFF."""
+"""An encoded image: JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF."""
 MODALITY_SKETCH: Modality.ValueType  # 2
 """An encoded image of a drawing: dark strokes on a white or transparent background."""
 MODALITY_TEXT: Modality.ValueType  # 3
@@ -80,3 +80,60 @@ class Box(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Box: _TypeAlias = Box  # noqa: Y015
+
+@_typing.final
+class Exif(_message.Message):
+    """What a camera wrote into an image. What it did not write, or what is not kept, is absent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAKEN_FIELD_NUMBER: _builtins.int
+    CAMERA_FIELD_NUMBER: _builtins.int
+    LENS_FIELD_NUMBER: _builtins.int
+    LATITUDE_FIELD_NUMBER: _builtins.int
+    LONGITUDE_FIELD_NUMBER: _builtins.int
+    taken: _builtins.str
+    """When the image was taken: the camera's local time, as `2024-05-01T12:30:00`."""
+    camera: _builtins.str
+    """The maker and the model of the camera."""
+    lens: _builtins.str
+    """The model of the lens."""
+    latitude: _builtins.float
+    """Degrees, north is positive. Kept only where the ingest service keeps locations."""
+    longitude: _builtins.float
+    """Degrees, east is positive."""
+    def __init__(
+        self,
+        *,
+        taken: _builtins.str | None = ...,
+        camera: _builtins.str | None = ...,
+        lens: _builtins.str | None = ...,
+        latitude: _builtins.float | None = ...,
+        longitude: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_camera", b"_camera", "_latitude", b"_latitude", "_lens", b"_lens", "_longitude", b"_longitude", "_taken", b"_taken", "camera", b"camera", "latitude", b"latitude", "lens", b"lens", "longitude", b"longitude", "taken", b"taken"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_camera", b"_camera", "_latitude", b"_latitude", "_lens", b"_lens", "_longitude", b"_longitude", "_taken", b"_taken", "camera", b"camera", "latitude", b"latitude", "lens", b"lens", "longitude", b"longitude", "taken", b"taken"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__camera: _TypeAlias = _typing.Literal["camera"]  # noqa: Y015
+    _WhichOneofArgType__camera: _TypeAlias = _typing.Literal["_camera", b"_camera"]  # noqa: Y015
+    _WhichOneofReturnType__latitude: _TypeAlias = _typing.Literal["latitude"]  # noqa: Y015
+    _WhichOneofArgType__latitude: _TypeAlias = _typing.Literal["_latitude", b"_latitude"]  # noqa: Y015
+    _WhichOneofReturnType__lens: _TypeAlias = _typing.Literal["lens"]  # noqa: Y015
+    _WhichOneofArgType__lens: _TypeAlias = _typing.Literal["_lens", b"_lens"]  # noqa: Y015
+    _WhichOneofReturnType__longitude: _TypeAlias = _typing.Literal["longitude"]  # noqa: Y015
+    _WhichOneofArgType__longitude: _TypeAlias = _typing.Literal["_longitude", b"_longitude"]  # noqa: Y015
+    _WhichOneofReturnType__taken: _TypeAlias = _typing.Literal["taken"]  # noqa: Y015
+    _WhichOneofArgType__taken: _TypeAlias = _typing.Literal["_taken", b"_taken"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__camera) -> _WhichOneofReturnType__camera | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__latitude) -> _WhichOneofReturnType__latitude | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lens) -> _WhichOneofReturnType__lens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__longitude) -> _WhichOneofReturnType__longitude | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__taken) -> _WhichOneofReturnType__taken | None: ...
+
+Global___Exif: _TypeAlias = Exif  # noqa: Y015
