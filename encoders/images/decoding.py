@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import AvifImagePlugin, Image, JpegImagePlugin
+from PIL import Image, JpegImagePlugin
 
 from domain.exif import Exif
 from encoders.bundle import Colour
 from encoders.errors import DecodingCancelled, InvalidContent, UnsupportedImage
+from encoders.images.avif import open_avif
 from encoders.images.decode_memory import decode_bytes
 from encoders.images.encoded import EncodedImage, format_of, never
 from encoders.images.exif import exif_of
@@ -26,7 +27,7 @@ DECODER_REVISION = 2
 # Opened directly: Pillow refuses large images of any kind by one limit, and does not know HEIF.
 _OPENERS: dict[str, Callable[[EncodedImage], Image.Image]] = {
     "JPEG": JpegImagePlugin.jpeg_factory,
-    "AVIF": AvifImagePlugin.AvifImageFile,
+    "AVIF": open_avif,
     "HEIF": HeifImageFile,
 }
 

@@ -68,8 +68,8 @@ def format_of(data: bytes) -> str:
             return image_format
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    if data[4:8] == b"ftyp" and (image_format := _format_of_brands(data)):
-        return image_format
+    if data[4:8] == b"ftyp" and (branded := _format_of_brands(data)):
+        return branded
     raise UnsupportedImage(f"{_what_else(data)}; {READABLE}." if data else "The image is empty (0 bytes).")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import _pi_heif
 from PIL import ImageFile
 
-from encoders.images.heif_boxes import exif_in
+from encoders.images.heif_boxes import check_work, exif_in, items_of
 
 _THREADS = 4  # decode the tiles of one image
 # Where libheif's own limits are too high for a server. What they count is in its `heif_security.h`: bytes from the start of
@@ -33,6 +33,8 @@ class HeifImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         assert self.fp is not None, "Pillow opens a file"
         data = self.fp.read()
+        items = items_of(data)
+        check_work(items)
         images = _pi_heif.load_file(data, _THREADS, True, False, False, True, "", False)
         present = [image for image in images if image is not None]
         self._encoded: Any = next((image for image in present if image.primary), present[0])
@@ -43,7 +45,7 @@ class HeifImageFile(ImageFile.ImageFile):
         profile = self._encoded.color_profile
         if profile and profile["type"] in {"rICC", "prof"}:
             self.info["icc_profile"] = profile["data"]
-        if exif := exif_in(data):
+        if exif := exif_in(data, items):
             self.info["exif"] = exif
 
     def load(self) -> Any:
