@@ -20,7 +20,7 @@ class Decoders:
     def __init__(self, count: int, max_bytes: int, *, niceness: int = 0) -> None:
         # Not the size of the pool alone: single tasks run on the threads of their callers.
         self._permits = threading.Semaphore(count)
-        self._gives_way = niceness > 0
+        self._is_nice = niceness > 0
         self._pool = ThreadPoolExecutor(count, "decode", initializer=_set_niceness, initargs=(niceness,))
         self.memory = DecodeBudget(max_bytes)
 
@@ -30,7 +30,7 @@ class Decoders:
         A single task runs on the caller's own thread, which spares two switches of threads; several run in the pool, and
         all of them where the pool gives way, which a caller's thread cannot.
         """
-        if len(tasks) == 1 and not self._gives_way:
+        if len(tasks) == 1 and not self._is_nice:
             tasks[0]()
         else:
             for task in tasks:
