@@ -213,18 +213,20 @@ class EncoderDirectory:
         return list(self._detectors.entries.values())
 
     async def checked(self, name: str, space: str) -> EncoderEntry:
-        """The encoder called `name`, which must still embed into `space`; FailedPrecondition otherwise."""
+        """An encoder of images into `space`, whatever it is called; the one called `name` if it is one of them.
+
+        FailedPrecondition where the one called `name` embeds into another space now and no other serves this one.
+        """
+        serving = [entry for entry in await self.in_space(space) if "image" in entry.info.modalities]
+        if serving:
+            return next((entry for entry in serving if entry.info.name == name), serving[0])
         entry = await self.encoder(name)
-        if entry.info.space != space:
-            # The process may have been restarted with the right bundle since it was asked last.
-            await self.refresh()
-            entry = await self.encoder(name)
-        if entry.info.space != space:
-            raise FailedPrecondition(
-                f"encoder {name!r} now embeds into space {entry.info.space}, the collection holds {space}; "
-                "serve the former bundle again or ingest into a new collection"
-            )
-        return entry
+        if entry.info.space == space:
+            return entry
+        raise FailedPrecondition(
+            f"encoder {name!r} now embeds into space {entry.info.space}, the collection holds {space}; "
+            "serve the former bundle again, or move the collection with `fovea reindex`"
+        )
 
     async def _entry(self, bundles: _Bundles[_Client, _Info], name: str, missing: str) -> ServedBundle[_Client, _Info]:
         if name and name not in bundles.entries:

@@ -42,6 +42,20 @@ async def test_other_space_is_refused(directory: EncoderDirectory) -> None:
         await directory.checked("tiny", "older")
 
 
+async def test_a_bundle_may_be_renamed() -> None:
+    """A collection finds an encoder of images by its space; the name only chooses between several."""
+    bundles = [EncoderInfo(name=name, space="s", dimension=4, modalities=[MODALITY_IMAGE]) for name in ("one", "two")]
+    words = EncoderInfo(name="a_words", space="s", dimension=4, modalities=[MODALITY_TEXT])
+    with serving_bundles(words, *bundles) as targets:
+        directory = EncoderDirectory(targets)
+        await directory.start()
+        assert (await directory.checked("two", "s")).info.name == "two"
+        assert (await directory.checked("former", "s")).info.name == "one"
+        with pytest.raises(NotFound):
+            await directory.checked("former", "t")
+        await directory.close()
+
+
 async def test_silent_process_is_not_taken_for_a_wrong_name() -> None:
     """While a process is away, an unknown name may be its."""
     directory = EncoderDirectory(["127.0.0.1:1"])
