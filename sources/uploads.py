@@ -43,6 +43,12 @@ class Uploads:
             except FileNotFoundError as error:
                 raise MissingSourceError("the bytes of this image were not kept") from error
 
+    def size(self, sha256: str) -> int:
+        """The size of the stored bytes, 0 where they are not stored."""
+        with _source_errors("read"):
+            path = self._path(sha256)
+            return path.stat().st_size if path.exists() else 0
+
     def kept(self) -> Iterator[str]:
         """The SHA-256 of every file that is stored or set aside."""
         for path in self._folder.glob("[0-9a-f][0-9a-f]/*"):

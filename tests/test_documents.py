@@ -25,6 +25,7 @@ DOCS = ROOT / "docs"
 TESTED_PAGES = (
     "README.md",
     "docs/collections.md",
+    "docs/reindexing.md",
     "docs/queries.md",
     "docs/grpc.md",
     "docs/http.md",

@@ -17,6 +17,7 @@ from services.ingest.collections import Collections
 from services.ingest.decoding import SERVICE, register
 from services.ingest.maintenance import Maintenance
 from services.ingest.reader import ItemReader
+from services.ingest.reindexing import Reindexer
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.stream import Ingester
@@ -52,6 +53,7 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
         collections=Collections(store, directory),
         store=store,
         maintenance=maintenance,
+        reindexer=Reindexer(store=store, directory=directory, admission=admission, settings=settings),
         max_time_s=settings.max_time_s,
     )
     maintaining = asyncio.create_task(maintenance.run(), name="maintenance")

@@ -64,6 +64,13 @@ class ItemAdmission:
         """
         return await self._on_thread(lambda: self._reader.read(item, size))
 
+    @asynccontextmanager
+    async def reread(self, uri: str, sha256: str) -> AsyncIterator[bytes]:
+        """The bytes that a stored image was ingested with, held inside the block; raises ServiceError."""
+        size = await self._on_thread(lambda: self._reader.stored_size(uri, sha256))
+        async with self._budget.hold(max(size, self._least_bytes)):
+            yield await self._on_thread(lambda: self._reader.reread(uri, sha256))
+
     async def keep(self, image: LoadedImage) -> None:
         """Write an upload's bytes unless they are stored; raises Unavailable."""
         await self._on_thread(lambda: self._reader.keep(image))

@@ -25,7 +25,7 @@ class Collections:
         one for queries that ask for `detect`.
         """
         check_collection_name(name)
-        entry = await self._encoder(encoder)
+        entry = await image_encoder(self._directory, encoder, field="collection.encoder")
         if detector or mode is CollectionMode.OBJECTS:
             detector = (await self._directory.detector(detector)).info.name
         return await self._store.create(
@@ -54,14 +54,16 @@ class Collections:
         except NotFound:
             return None
 
-    async def _encoder(self, name: str) -> EncoderEntry:
-        if not name:
-            try:
-                return await self._directory.default_encoder()
-            except NotFound as error:
-                raise InvalidArgument(f"collection.encoder: {error.message}") from error
-        encoder = await self._directory.encoder(name)
-        if "image" not in encoder.info.modalities:
-            modalities = " and ".join(sorted(encoder.info.modalities))
-            raise InvalidArgument(f"collection.encoder: {name!r} embeds {modalities}; choose one that embeds images")
-        return encoder
+
+async def image_encoder(directory: EncoderDirectory, name: str, *, field: str) -> EncoderEntry:
+    """The encoder of images called `name`, the default one if none is named; InvalidArgument names the field."""
+    if not name:
+        try:
+            return await directory.default_encoder()
+        except NotFound as error:
+            raise InvalidArgument(f"{field}: {error.message}") from error
+    encoder = await directory.encoder(name)
+    if "image" not in encoder.info.modalities:
+        modalities = " and ".join(sorted(encoder.info.modalities))
+        raise InvalidArgument(f"{field}: {name!r} embeds {modalities}; choose one that embeds images")
+    return encoder

@@ -3,21 +3,21 @@
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from itertools import islice
 from typing import Any, Self
 
 import numpy as np
 
 from domain.detection import Detection
 from encoders.images.decoding import DECODER_REVISION, decodes_alike
-from rpc.clients import Embedded, Input, calls_of
+from rpc.clients import Input
 from rpc.deadline import Deadline
 from rpc.directory import DetectorEntry, EncoderEntry
-from rpc.errors import FailedPrecondition, InvalidArgument, ServiceError
+from rpc.errors import InvalidArgument, ServiceError
 from rpc.observer import stage
 from rpc.priority import Priority
 from services.ingest.backoff import retried
 from services.ingest.batcher import MicroBatcher
+from services.ingest.encoding import Encodings
 from services.ingest.item import Added, LoadedImage
 from services.ingest.settings import IngestSettings
 from services.stores.images import ImageStore
@@ -49,7 +49,6 @@ class Pipeline:
         settings: IngestSettings,
     ) -> None:
         self._collection = collection
-        self._encoder = encoder
         self._detector = detector
         self._store = store
         self._item_time_s = settings.item_time_s
@@ -58,13 +57,7 @@ class Pipeline:
         self._lookups: MicroBatcher[str, ImageRecord | None] = MicroBatcher(
             self._look_up, max_requests=settings.write_batch, calls=settings.write_calls
         )
-        self._encodings: MicroBatcher[Input, list[Embedded]] = MicroBatcher(
-            self._encode,
-            max_requests=settings.encode_batch,
-            calls=settings.encode_calls,
-            max_bytes=settings.encode_batch_mib << 20,
-            size_of=lambda item: len(item.content),
-        )
+        self._encodings = Encodings(encoder, collection.space, settings)
         self._writes: MicroBatcher[NewImage | NewMetadata, PutResult] = MicroBatcher(
             self._write, max_requests=settings.write_batch, calls=settings.write_calls
         )
@@ -133,35 +126,12 @@ class Pipeline:
     async def _look_up(self, uris: Sequence[str]) -> Sequence[ImageRecord | None]:
         return await self._store.lookup(self._collection.name, uris)
 
-    async def _encode(self, images: Sequence[Input]) -> list[list[Embedded] | ServiceError]:
-        """The embeddings of each image's regions; if one region fails, its image fails alone."""
-        deadline = Deadline.after(self._item_time_s)
-        # One call after the other: a batch with many regions needs several, and only one is in memory at a time.
-        outcomes = iter([outcome for call in calls_of(images) for outcome in await self._call(call, deadline)])
-        return [_all_or_error(list(islice(outcomes, image.result_count))) for image in images]
-
-    async def _call(self, inputs: Sequence[Input], deadline: Deadline) -> Sequence[Embedded | ServiceError]:
-        name = self._encoder.info.name
-        with stage("encode"):
-            encoded = await retried(
-                lambda: self._encoder.client.encode(inputs, encoder=name, deadline=deadline, priority=Priority.BULK),
-                deadline,
-            )
-        if encoded.space != self._collection.space:
-            raise FailedPrecondition(
-                f"encoder {name!r} now embeds into space {encoded.space}, the collection holds {self._collection.space}"
-            )
-        return encoded.outcomes
-
     async def _write(self, changes: Sequence[NewImage | NewMetadata]) -> Sequence[PutResult | ServiceError]:
         with stage("write"):
-            results = await self._store.put(self._collection.name, changes, Deadline.after(self._item_time_s))
+            results = await self._store.put(
+                self._collection.name, changes, Deadline.after(self._item_time_s), space=self._collection.space
+            )
         return [result if result.error is None else result.error for result in results]
-
-
-def _all_or_error(outcomes: Sequence[Embedded | ServiceError]) -> list[Embedded] | ServiceError:
-    embedded = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
-    return next((outcome for outcome in outcomes if isinstance(outcome, ServiceError)), embedded)
 
 
 async def _has_current_embeddings(live: ImageRecord, image: LoadedImage) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from domain.exif import NO_EXIF, Exif
@@ -80,6 +80,30 @@ class ItemReader:
             return NO_EXIF
         exif = opened.exif()
         return exif if self._keeps_location else replace(exif, latitude=None, longitude=None)
+
+    def stored_size(self, uri: str, sha256: str) -> int:
+        """How many bytes `reread` needs, 0 where it fails."""
+        with suppress(SourceError):
+            return self._roots.size(uri)
+        with suppress(SourceError):
+            return self._uploads.size(sha256) if self._uploads is not None else 0
+        return 0
+
+    def reread(self, uri: str, sha256: str) -> bytes:
+        """The bytes that an image was ingested with, from its uri or from the uploads; NotFound says why there are none."""
+        try:
+            data = self._roots.read(uri, self._max_bytes)
+            fault = SourceError("the file changed since it was ingested")
+        except SourceError as error:
+            data, fault = b"", error
+        if hashlib.sha256(data).hexdigest() == sha256:
+            return data
+        try:
+            if self._uploads is not None and self._uploads.has(sha256):
+                return self._uploads.read(sha256)
+        except SourceError as error:
+            fault = error
+        raise NotFound(str(fault)) from fault
 
     def keep(self, image: LoadedImage) -> None:
         """Write an upload's bytes unless they are stored."""

@@ -21,6 +21,7 @@ from services.ingest.messages import (
     outcome_message,
     stored_image_message,
 )
+from services.ingest.reindexing import Reindexer
 from services.ingest.stream import Ingester
 from services.stores.filters.grammar import parse_filter
 from services.stores.filters.tree import warnings_of
@@ -40,12 +41,14 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         collections: Collections,
         store: ImageStore,
         maintenance: Maintenance,
+        reindexer: Reindexer,
         max_time_s: float,
     ) -> None:
         self._ingester = ingester
         self._collections = collections
         self._store = store
         self._maintenance = maintenance
+        self._reindexer = reindexer
         self._max_time_s = max_time_s
 
     async def CreateCollection(
@@ -143,9 +146,17 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def Reindex(
         self, request: ingest_pb2.ReindexRequest, context: Context
     ) -> AsyncIterator[ingest_pb2.ReindexResponse]:
-        """Not in this release."""
-        raise Unimplemented("Reindex comes in a later release; ingest into a new collection with the new encoder")
-        yield ingest_pb2.ReindexResponse()  # makes this a stream
+        """Moves a collection to another encoder, or back."""
+        moving = self._reindexer.reindex(
+            request.collection, request.encoder, rollback=request.rollback, drop_old=request.drop_old
+        )
+        async with aclosing(moving) as all_progress:
+            async for progress in all_progress:
+                yield ingest_pb2.ReindexResponse(
+                    done_count=progress.done_count,
+                    total_count=progress.total_count,
+                    failed_count=progress.failed_count,
+                )
 
     async def Scrub(
         self, request: ingest_pb2.ScrubRequest, context: Context

@@ -2,18 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from rpc.directory import EncoderDirectory
 from rpc.errors import DeadlineExceeded, Internal, NotFound, ServiceError, Unavailable
 from rpc.tasks import end
 from services.ingest.admission import ItemAdmission
-from services.ingest.item import Added, Failed, IngestOutcome, Item
+from services.ingest.item import Added, Failed, IngestOutcome, Item, LoadedImage
 from services.ingest.pipeline import Pipeline
 from services.ingest.settings import IngestSettings
 from services.stores.images import ImageStore
-from services.stores.records import CollectionMode
+from services.stores.records import CollectionMode, SpaceChanged
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,17 @@ class Ingester:
     @asynccontextmanager
     async def stream(self, name: str) -> "AsyncIterator[IngestStream]":
         """A stream into the collection called `name`; raises ServiceError if it cannot be filled."""
+        async with AsyncExitStack() as pipelines:
+            yield IngestStream(
+                name,
+                admission=self._admission,
+                pipeline=await CurrentPipeline.open(lambda: self._pipeline(name, pipelines)),
+                max_items=self._settings.items_in_flight,
+                item_time_s=self._settings.item_time_s,
+            )
+
+    async def _pipeline(self, name: str, pipelines: AsyncExitStack) -> Pipeline:
+        """A pipeline into the collection as it is now, which ends with `pipelines`."""
         collection, detector = await self._store.get(name), None
         try:
             encoder = await self._directory.checked(collection.encoder, collection.space)
@@ -39,23 +50,49 @@ class Ingester:
                 detector = await self._directory.detector(collection.detector)
         except NotFound as error:
             raise Unavailable(f"collection {name!r} cannot be filled now: {error}") from error
-        async with Pipeline(
-            collection, encoder=encoder, detector=detector, store=self._store, settings=self._settings
-        ) as pipeline:
-            yield IngestStream(
-                name,
-                admission=self._admission,
-                pipeline=pipeline,
-                max_items=self._settings.items_in_flight,
-                item_time_s=self._settings.item_time_s,
-            )
+        pipeline = Pipeline(collection, encoder=encoder, detector=detector, store=self._store, settings=self._settings)
+        return await pipelines.enter_async_context(pipeline)
+
+
+class CurrentPipeline:
+    """The pipeline of a stream, which is replaced when the collection has moved to another encoder.
+
+    The one before goes on with what it has: its images come here again with SpaceChanged.
+    """
+
+    def __init__(self, pipeline: Pipeline, reopen: Callable[[], Awaitable[Pipeline]]) -> None:
+        self._pipeline = pipeline
+        self._reopen = reopen
+        self._reopening = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, reopen: Callable[[], Awaitable[Pipeline]]) -> "CurrentPipeline":
+        """The pipeline of the collection as it is now."""
+        return cls(await reopen(), reopen)
+
+    async def add(self, image: LoadedImage) -> Added:
+        """Returns when the image is durable and findable; raises ServiceError."""
+        while True:
+            pipeline = self._pipeline
+            try:
+                return await pipeline.add(image)
+            except SpaceChanged:
+                async with self._reopening:
+                    if self._pipeline is pipeline:
+                        self._pipeline = await self._reopen()
 
 
 class IngestStream:
     """One `Ingest` call, in which at most `max_items` are read and not yet answered."""
 
     def __init__(
-        self, collection: str, *, admission: ItemAdmission, pipeline: Pipeline, max_items: int, item_time_s: float
+        self,
+        collection: str,
+        *,
+        admission: ItemAdmission,
+        pipeline: CurrentPipeline,
+        max_items: int,
+        item_time_s: float,
     ) -> None:
         self._collection = collection
         self._admission = admission

@@ -64,7 +64,7 @@ class PartPlanner:
 
     async def _stored_image(self, collection: Collection, part: QueryPart, image_id: str) -> QueryEmbeddings:
         try:
-            stored = await self._store.image(collection.name, image_id)
+            stored = await self._store.image(collection.name, image_id, space=collection.space)
         except NotFound as error:
             message = f"{part.name}.image_id: collection {collection.name!r} has no image {image_id[:64]!r}"
             raise NotFound(message) from error

@@ -12,10 +12,11 @@ from services.search.embedding import QueryEmbedder
 from services.search.planner import QueryEmbeddings
 from services.search.query import SearchAnswer, SearchQuery
 from services.stores.images import ImageStore
-from services.stores.records import FindResult, NearestQuery
+from services.stores.records import FindResult, NearestQuery, SpaceChanged
 
 # Reading the records of a whole batch at once would block the event loop for longer than Redis may take to answer.
 FINDS_AT_ONCE = 16
+MAX_MOVES = 3
 
 
 class Searcher:
@@ -36,6 +37,16 @@ class Searcher:
         self, collection_name: str, queries: Sequence[SearchQuery], deadline: Deadline
     ) -> list[SearchAnswer | ServiceError]:
         """One outcome for each query, in order; raises ServiceError only if all of them must fail."""
+        # A collection that moves to another encoder meanwhile is asked again, with embeddings of its new space.
+        for _ in range(MAX_MOVES):
+            outcomes = await self._search_once(collection_name, queries, deadline)
+            if not any(isinstance(outcome, SpaceChanged) for outcome in outcomes):
+                break
+        return outcomes
+
+    async def _search_once(
+        self, collection_name: str, queries: Sequence[SearchQuery], deadline: Deadline
+    ) -> list[SearchAnswer | ServiceError]:
         started_s = time.perf_counter()
         collection = await self._store.get(collection_name)
         with stage("embed_query"):

@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from rpc.deadline import Deadline
 from rpc.errors import AlreadyExists, NotFound, ServiceError, Unavailable
 from services.stores.milvus.store import RowStore
-from services.stores.records import Collection
+from services.stores.records import Collection, SpaceChanged
 from services.stores.recovery import Recovery
 from services.stores.redis.catalog import RedisCatalog
 from services.stores.redis.shards import CatalogLost
@@ -23,6 +23,10 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _logger = logging.getLogger(__name__)
+
+
+class Superseded(Exception):
+    """A name stands for another collection by now: one that was created anew, or in another space."""
 
 
 class Definitions:
@@ -55,12 +59,34 @@ class Definitions:
         except CatalogLost:
             # The cached definition may be old and the catalog right: what is rebuilt is the collection of now.
             collection = await self.fresh(name)
+        try:
+            return await self.on(collection, call, *args, **kwargs)
+        except Superseded as error:
+            raise Unavailable(f"the collection {name} changes just now; try again") from error
+
+    async def on(
+        self,
+        collection: Collection,
+        call: Callable[Concatenate[Collection, _P], Awaitable[_T]],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        """The same on just this collection; Superseded where its name stands for another."""
+        try:
+            return await call(collection, *args, **kwargs)
+        except CatalogLost:
+            await self.require_current(collection)
         await self._recovery.rebuild(collection)
         try:
             return await call(collection, *args, **kwargs)
         except CatalogLost as error:
-            await self.fresh(name)  # NotFound where it was dropped meanwhile
-            raise Unavailable(f"Redis lost {name} while it was being rebuilt; try again") from error
+            await self.require_current(collection)
+            raise Unavailable(f"Redis lost {collection.name} while it was being rebuilt; try again") from error
+
+    async def require_current(self, collection: Collection) -> None:
+        """Superseded where the name of a collection stands for another, NotFound where it stands for none."""
+        if (await self.fresh(collection.name)).generation != collection.generation:
+            raise Superseded
 
     async def create(self, collection: Collection) -> Collection:
         """Create a collection, and return it with its index; AlreadyExists where the name is taken."""
@@ -82,9 +108,10 @@ class Definitions:
         """Delete a collection with everything in it; NotFound where there is none."""
         await self.fresh(name)
         # Milvus first: what Redis alone knows is not a collection, what Milvus alone knows would be rebuilt.
-        await self._rows.drop(name)
+        stored = await self._rows.drop(name)
         self._known.pop(name, None)
-        await self._catalog.drop(name, Deadline.after(TIMEOUT_S))
+        for each in stored:
+            await self._catalog.drop(each, Deadline.after(TIMEOUT_S))
 
     def _remember(self, collection: Collection) -> Collection:
         self._known[collection.name] = (collection, time.monotonic() + MAX_AGE_S)
@@ -113,3 +140,11 @@ class Definitions:
             pass
         except ServiceError as error:
             _logger.warning("%s: it was not created, and what is left of it stays: %s", requested.name, error)
+
+
+def check_space(collection: Collection, space: str) -> None:
+    """SpaceChanged where a collection is not, or no longer, of a space; any will do where none is named."""
+    if space and collection.space != space:
+        raise SpaceChanged(
+            f"the collection {collection.name} is of the space {collection.space}, the embeddings of {space}"
+        )

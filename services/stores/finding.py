@@ -106,7 +106,7 @@ class Finder:
             pass  # The cause is logged once where Redis is asked; here it would be a line for each search.
         search.is_degraded = True
         keys = [str(neighbor.key) for neighbor in neighbors]
-        rows = await self._rows.read(search.collection.name, keys, ["key", *RECORD_FIELDS], search.deadline)
+        rows = await self._rows.read(search.collection.store_name, keys, ["key", *RECORD_FIELDS], search.deadline)
         newest = {record.image_id: record for record in sorted(map(record_of, rows), key=lambda each: each.version)}
         # A deletion is a version without regions; what it deleted is older.
         return {image_id: record for image_id, record in newest.items() if record.region_count}

@@ -6,15 +6,16 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 
 from rpc.deadline import Deadline
-from rpc.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from rpc.errors import DeadlineExceeded, InvalidArgument, NotFound, Unavailable
 from services.stores.causes import cause_of
-from services.stores.definitions import Definitions
+from services.stores.definitions import Definitions, Superseded, check_space
 from services.stores.drafts import Change
 from services.stores.filters.expression import Engine, expression_of
 from services.stores.filters.grammar import parse_filter
 from services.stores.finding import Finder
 from services.stores.milvus.rows import RowKey, listed
 from services.stores.milvus.store import RowStore
+from services.stores.moves import Moves
 from services.stores.records import (
     Collection,
     Counts,
@@ -30,6 +31,7 @@ from services.stores.records import (
 from services.stores.recovery import Recovery
 from services.stores.redis.catalog import RedisCatalog
 from services.stores.redis.shards import CatalogLost
+from services.stores.serving import Serving
 from services.stores.writing import Writer
 
 READ_TIMEOUT_S = 10.0
@@ -48,8 +50,17 @@ class ImageStore:
         self._catalog = catalog
         self._recovery = Recovery(rows, catalog)
         self._definitions = Definitions(rows, catalog, self._recovery)
-        self._writer = Writer(rows, catalog, self._definitions, self._recovery)
         self._finder = Finder(rows, catalog)
+        self.serving = Serving(rows, catalog, self._definitions)
+        self.moves = Moves(
+            rows=rows,
+            catalog=catalog,
+            definitions=self._definitions,
+            recovery=self._recovery,
+            finder=self._finder,
+            serving=self.serving,
+        )
+        self._writer = Writer(rows, catalog, self._definitions, self._recovery, self.serving.tidy)
 
     @classmethod
     async def open(cls, milvus_uri: str, redis_url: str) -> "ImageStore":
@@ -123,9 +134,14 @@ class ImageStore:
         records = await self._definitions.with_rebuild(name, self._catalog.records, set(ids), deadline)
         return [records.get(image_id) for image_id in ids]
 
-    async def put(self, name: str, changes: Sequence[Change], deadline: Deadline) -> list[PutResult]:
-        """Write images, one result each, in order. What is answered with a status is durable and findable."""
-        return await self._writer.put(name, changes, deadline)
+    async def put(
+        self, name: str, changes: Sequence[Change], deadline: Deadline, *, space: str = ""
+    ) -> list[PutResult]:
+        """Write images, one result each, in order. What is answered with a status is durable and findable.
+
+        SpaceChanged for those whose embeddings are of another `space` than the collection.
+        """
+        return await self._writer.put(name, changes, deadline, space=space)
 
     async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> DeleteResult:
         """Delete images for good; unknown ids are not an error."""
@@ -134,26 +150,32 @@ class ImageStore:
     async def find(self, name: str, query: NearestQuery, deadline: Deadline, *, space: str = "") -> FindResult:
         """The images nearest to any of the embeddings, best first; a page past the end is empty.
 
-        FailedPrecondition where the collection is not, or no longer, of the `space` that the embeddings are from.
+        SpaceChanged where the collection is not, or no longer, of the `space` that the embeddings are from.
         """
         collection = await self.get(name)
-        _check_space(collection, space)
+        check_space(collection, space)
         try:
             return await self._finder.find(collection, query, deadline)
-        except CatalogLost:
+        except (CatalogLost, NotFound):
             # A search does not wait for a rebuild: it trusts the rows, unless the collection is another one by now.
             fresh = await self._definitions.fresh(name)
-        _check_space(fresh, space or collection.space)
+        check_space(fresh, space or collection.space)
         return await self._finder.find(fresh, query, deadline, trust_rows=True)
 
-    async def image(self, name: str, image_id: str) -> StoredImage:
-        """An image with its regions and embeddings; NotFound where there is none."""
+    async def image(self, name: str, image_id: str, *, space: str = "") -> StoredImage:
+        """An image with its regions and embeddings; NotFound where there is none, SpaceChanged as for `find`."""
         deadline = Deadline.after(READ_TIMEOUT_S)
-        for _ in range(2):  # an update between the two questions leaves the rows of the first answer deleted
-            records = await self._records(name, [image_id], deadline) if is_image_id(image_id) else []
+        for _ in range(3):  # an update between the two questions leaves the rows of the first answer deleted
+            collection = await self.get(name)
+            check_space(collection, space)
+            ids = [image_id] if is_image_id(image_id) else []
+            try:
+                records = await self._definitions.on(collection, self._catalog.records, ids, deadline)
+            except Superseded:
+                continue
             if not records:
                 raise NotFound(f"there is no image {image_id[:64]} in {name}")
-            stored = await self._rows.images(name, records, deadline)
+            stored = await self._rows.images(collection.store_name, records.values(), deadline)
             if stored:
                 return stored[image_id]
         raise Unavailable(f"the rows of the image {image_id} cannot be read now; try again")
@@ -194,13 +216,14 @@ class ImageStore:
         return used
 
     async def sweep(self, name: str) -> None:
-        """Finish what crashed writers left behind, and rebuild Redis where it lost the collection."""
+        """Finish what crashed writers and moves left behind, and rebuild Redis where it lost the collection."""
+        await self.serving.tidy(name)
         await self._definitions.with_rebuild(name, self._recovery.sweep, Deadline.after(SWEEP_TIMEOUT_S))
 
     async def flush(self, name: str) -> None:
         """Let Milvus index what was written, for when an ingest went quiet; Milvus Lite needs nothing."""
         if self._rows.engine is Engine.SERVER:
-            await self._rows.flush(name, Deadline.after(SWEEP_TIMEOUT_S))
+            await self._rows.flush((await self.get(name)).store_name, Deadline.after(SWEEP_TIMEOUT_S))
 
     async def _used_in(self, collection: Collection, sha256s: set[str], deadline: Deadline) -> set[str]:
         # Pending first: what becomes live between the two questions is seen by one of them.
@@ -235,10 +258,3 @@ class ImageStore:
             records = await self._records(name, list(dict.fromkeys(key.image_id for key in keys)), deadline)
             versions = {(key.image_id, key.version) for key in keys}  # rows of other versions do not count
             yield [record for record in records if (record.image_id, record.version) in versions]
-
-
-def _check_space(collection: Collection, space: str) -> None:
-    if space and collection.space != space:
-        raise FailedPrecondition(
-            f"the collection {collection.name} is of the space {collection.space}, the query of {space}"
-        )

@@ -13,7 +13,7 @@ import orjson
 from domain.box import WHOLE_IMAGE
 from domain.detection import Detection
 from domain.exif import NO_EXIF, Exif
-from rpc.errors import Aborted, InvalidArgument, ServiceError
+from rpc.errors import Aborted, FailedPrecondition, InvalidArgument, ServiceError, Unavailable
 
 Metadata = dict[str, Any]
 Embeddings = npt.NDArray[np.float32]
@@ -33,10 +33,11 @@ class CollectionMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A set of images that is searched together; its definition never changes.
+    """A set of images that is searched together; only a move to another encoder changes its definition.
 
     `index` is a Milvus index type; empty on creation: chosen for the engine. `generation` is new on each creation, so
-    that what is left of a collection of the same name is never taken for this one.
+    that what is left of a collection of the same name is never taken for this one. `stored_as` is its name in both stores
+    once it was moved, empty before.
     """
 
     name: str
@@ -48,6 +49,12 @@ class Collection:
     dimension: int
     create_time_s: float
     generation: str = ""
+    stored_as: str = ""
+
+    @property
+    def store_name(self) -> str:
+        """The name in both stores."""
+        return self.stored_as or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +164,17 @@ class PutResult:
     def busy(cls, image_id: str) -> "PutResult":
         """The result of a put that another one of the same image outran."""
         return cls(image_id, error=Aborted("another caller is writing this image; send it again"))
+
+
+class SpaceChanged(FailedPrecondition):
+    """The collection is of another space now: embed again with its encoder."""
+
+
+class Sealed(Unavailable):
+    """The collection takes no writes for a moment, because it is moving to another encoder."""
+
+    def __init__(self) -> None:
+        super().__init__("the collection is moving to another encoder; try again")
 
 
 @dataclass(frozen=True, slots=True)

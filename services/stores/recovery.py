@@ -50,7 +50,7 @@ class Recovery:
         unfinished = await self._delete_images(collection, deleted_to, deadline)
         keys = [key for each in tombstones for version in each.versions for key in row_keys(*version)]
         if keys:
-            await self._rows.delete(collection.name, keys, deadline)
+            await self._rows.delete(collection.store_name, keys, deadline)
         # Rows first: a tombstone without rows costs one more deletion, rows without a tombstone would stay for good.
         finished = [each for each in tombstones if each.image_id not in unfinished]
         await self._catalog.remove_tombstones(collection, finished, deadline)
@@ -67,10 +67,10 @@ class Recovery:
         image_ids = list(deleted_to)
         for start in range(0, len(image_ids), PURGE_BATCH):
             batch = image_ids[start : start + PURGE_BATCH]
-            found = await self._rows.keys_of_images(collection.name, batch, deadline)
+            found = await self._rows.keys_of_images(collection.store_name, batch, deadline)
             # A newer version, which was put after the deletion, stays.
             keys = [key for key in found if key.version <= deleted_to[key.image_id]]
-            await self._rows.delete(collection.name, list(map(str, keys)), deadline)
+            await self._rows.delete(collection.store_name, list(map(str, keys)), deadline)
             if len(found) >= MAX_ROWS:
                 unfinished |= {key.image_id for key in keys}
         return unfinished
@@ -148,7 +148,7 @@ class Recovery:
         """The versions all of whose rows are in Milvus."""
         keys = {version: row_keys(*version) for version in versions}
         every_key = [key for each in keys.values() for key in each]
-        rows = await self._rows.read(collection.name, every_key, ["key"], deadline, consistency="Strong")
+        rows = await self._rows.read(collection.store_name, every_key, ["key"], deadline, consistency="Strong")
         found = {row["key"] for row in rows}
         return [version for version, each in keys.items() if found.issuperset(each)]
 

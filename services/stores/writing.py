@@ -16,7 +16,7 @@ from typing import Any, Concatenate
 
 from rpc.deadline import Deadline
 from rpc.errors import Aborted, InvalidArgument, NotFound, ServiceError, Unavailable
-from services.stores.definitions import Definitions
+from services.stores.definitions import Definitions, Superseded, check_space
 from services.stores.drafts import Change, completed, draft_of, is_whole
 from services.stores.milvus.rows import deletion_row, rows_of
 from services.stores.milvus.store import RowStore
@@ -27,6 +27,8 @@ from services.stores.records import (
     NewMetadata,
     PutResult,
     PutStatus,
+    Sealed,
+    SpaceChanged,
     Version,
     image_id_of,
     is_image_id,
@@ -39,6 +41,7 @@ LEASE_S = 30.0
 WRITE_TIMEOUT_S = 20.0  # well inside the lease: the sweep must not end what is still being written
 ABORT_TIMEOUT_S = 1.0
 BUSY_WAIT_S = 0.25
+SEAL_WAIT_S = 0.1
 DELETE_BATCH = 1000
 
 _logger = logging.getLogger(__name__)
@@ -47,68 +50,122 @@ _logger = logging.getLogger(__name__)
 class Writer:
     """Puts and deletes images."""
 
-    def __init__(self, rows: RowStore, catalog: RedisCatalog, definitions: Definitions, recovery: Recovery) -> None:
+    def __init__(
+        self,
+        rows: RowStore,
+        catalog: RedisCatalog,
+        definitions: Definitions,
+        recovery: Recovery,
+        tidy: Callable[[str], Awaitable[None]],
+    ) -> None:
         self._rows = rows
         self._catalog = catalog
         self._definitions = definitions
         self._recovery = recovery
+        self._tidy = tidy  # opens a collection that a move left sealed
 
-    async def put(self, name: str, changes: Sequence[Change], deadline: Deadline) -> list[PutResult]:
-        """Write images, one result each, in order; of two with one uri the later wins."""
+    async def put(
+        self, name: str, changes: Sequence[Change], deadline: Deadline, *, space: str = ""
+    ) -> list[PutResult]:
+        """Write images, one result each, in order; of two with one uri the later wins.
+
+        Images whose embeddings are of another `space` than the collection get SpaceChanged.
+        """
         results: dict[int, PutResult] = {}
         for positions in _rounds(changes):
             chosen = {image_id: changes[position] for image_id, position in positions.items()}
-            written = await self._put(name, chosen, deadline)
+            written = await self._put_when_open(name, chosen, space, deadline)
             # Another writer is usually done in a moment, and the caller would only send the same again.
             busy = {each: chosen[each] for each, result in written.items() if isinstance(result.error, Aborted)}
             if busy:
                 await asyncio.sleep(min(BUSY_WAIT_S, deadline.left_s()))
-                written |= await self._put(name, busy, deadline)
+                written |= await self._put_when_open(name, busy, space, deadline)
             results |= {positions[image_id]: result for image_id, result in written.items()}
         return [results[position] for position in range(len(changes))]
 
     async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> DeleteResult:
         """Hide images, delete all their rows, forget them."""
         ids = list(dict.fromkeys(filter(is_image_id, image_ids)))
-        starts = range(0, len(ids), DELETE_BATCH)
-        deleted = [await self._delete(name, ids[start : start + DELETE_BATCH], deadline) for start in starts]
+        deleted = []
+        for start in range(0, len(ids), DELETE_BATCH):
+            left = ids[start : start + DELETE_BATCH]
+            while left:
+                result, left = await self._delete(name, left, deadline)
+                deleted.append(result)
+                if left and not await self._opens(name, deadline):
+                    raise Sealed
         sha256s = frozenset[str]().union(*(each.sha256s for each in deleted))
         return DeleteResult(sum(each.image_count for each in deleted), sha256s)
 
-    async def _delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> DeleteResult:
-        """The protocol of a deletion, see docs/architecture.md."""
+    async def _opens(self, name: str, deadline: Deadline) -> bool:
+        """Wait a moment while a collection is sealed; False where there is no time left."""
+        if deadline.left_s() <= SEAL_WAIT_S:
+            return False
+        await asyncio.sleep(SEAL_WAIT_S)
+        await self._tidy(name)
+        await self._definitions.fresh(name)
+        return True
+
+    async def _delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> tuple[DeleteResult, list[str]]:
+        """The protocol of a deletion, see docs/architecture.md; the ids that a seal left as they are."""
         with_rebuild, catalog = self._definitions.with_rebuild, self._catalog
         records = await with_rebuild(name, catalog.records, image_ids, deadline)
-        hidden = await with_rebuild(name, catalog.mark_deleted, dict.fromkeys(image_ids, 0), deadline)
+        marked = await with_rebuild(name, catalog.mark_deleted, dict.fromkeys(image_ids, 0), deadline)
+        hidden = {image_id: deletion for image_id, deletion in marked.items() if deletion.version}
+        left = [image_id for image_id in image_ids if image_id not in hidden]
+        if not hidden:
+            return DeleteResult(0, frozenset()), left
         versions = {image_id: deletion.version for image_id, deletion in hidden.items()}
         # These rows outlive a loss of Redis: no row up to their version lives after a rebuild.
-        dimension = (await self._definitions.get(name)).dimension
-        rows = [deletion_row(image_id, version, dimension) for image_id, version in versions.items()]
-        await self._rows.upsert(name, rows, deadline)
+        collection = await self._definitions.get(name)
+        rows = [deletion_row(image_id, version, collection.dimension) for image_id, version in versions.items()]
+        await self._rows.upsert(collection.store_name, rows, deadline)
         # A Redis that was lost and rebuilt before they were there may know the images again.
         hidden_again = await with_rebuild(name, catalog.mark_deleted, versions, deadline)
         purgeable = [deletion.purgeable for deletion in hidden_again.values() if deletion.purgeable.text]
         await with_rebuild(name, self._recovery.purge, purgeable, deadline)
         lived = sum(hidden[each].lived or hidden_again[each].lived for each in hidden)
-        return DeleteResult(lived, frozenset(record.sha256 for record in records.values()))
+        sha256s = frozenset(record.sha256 for image_id, record in records.items() if image_id in hidden)
+        return DeleteResult(lived, sha256s), left
 
-    async def _put(self, name: str, changes: Mapping[str, Change], deadline: Deadline) -> dict[str, PutResult]:
-        """The protocol, once, on images that differ."""
+    async def _put_when_open(
+        self, name: str, changes: Mapping[str, Change], space: str, deadline: Deadline
+    ) -> dict[str, PutResult]:
+        """The protocol on images that differ; waits while the collection is sealed."""
+        results, left = dict[str, PutResult](), dict(changes)
+        while True:
+            collection = await self._definitions.get(name)
+            try:
+                check_space(collection, space)
+                results |= await self._put(collection, left, deadline)
+            except SpaceChanged as error:
+                # What was written before the collection moved stays written.
+                return results | {image_id: PutResult(image_id, error=error) for image_id in left}
+            except Superseded:
+                continue
+            left = {each: left[each] for each in left if isinstance(results[each].error, Sealed)}
+            if not left or not await self._opens(name, deadline):
+                return results
+
+    async def _put(
+        self, collection: Collection, changes: Mapping[str, Change], deadline: Deadline
+    ) -> dict[str, PutResult]:
+        """The protocol, once, on one collection."""
         deadline = Deadline(min(deadline.at_s, Deadline.after(WRITE_TIMEOUT_S).at_s))
-        with_rebuild = self._definitions.with_rebuild
-        completed = await with_rebuild(name, self._complete, changes, deadline)
+        on = self._definitions.on
+        completed = await on(collection, self._complete, changes, deadline)
         drafts = {image_id: draft for image_id, draft in completed.items() if isinstance(draft, Draft)}
         # One token for the whole call: a BEGIN that is sent again after a loss begins nothing twice.
         token = secrets.token_hex(8)
-        answers = await with_rebuild(
-            name, self._catalog.begin, list(drafts.values()), token=token, lease_s=LEASE_S, deadline=deadline
+        answers = await on(
+            collection, self._catalog.begin, list(drafts.values()), token=token, lease_s=LEASE_S, deadline=deadline
         )
         begun = {image_id: answer for image_id, answer in answers.items() if isinstance(answer, Begun)}
-        written = await self._write(name, drafts, begun, deadline)
+        written = await self._write(collection, drafts, begun, deadline)
         stale = [each for each, answer in begun.items() if answer.replaces or written[each].error]
         if stale:
             rows = f"old rows of {len(stale)} images"
-            await self._clean_up(name, rows, self._recovery.purge_images, stale, deadline)
+            await self._clean_up(collection, rows, self._recovery.purge_images, stale, deadline)
         unwritten = {**completed, **answers}
         return {each: it for each, it in unwritten.items() if isinstance(it, PutResult)} | written
 
@@ -117,9 +174,9 @@ class Writer:
     ) -> dict[str, Draft | PutResult]:
         """By image_id the draft to write, or the error for which it cannot be written."""
         partial = [image_id for image_id, change in changes.items() if not is_whole(change)]
-        records = await self._catalog.records(collection, partial, deadline)
+        records = await self._catalog.records(collection, partial, deadline) if partial else {}
         kept = [record for image_id, record in records.items() if isinstance(changes[image_id], NewMetadata)]
-        stored = await self._rows.images(collection.name, kept, deadline)
+        stored = await self._rows.images(collection.store_name, kept, deadline)
         drafts: dict[str, Draft | PutResult] = {}
         for image_id, change in changes.items():
             record = records.get(image_id)
@@ -133,7 +190,7 @@ class Writer:
         return drafts
 
     async def _write(
-        self, name: str, drafts: Mapping[str, Draft], begun: Mapping[str, Begun], deadline: Deadline
+        self, collection: Collection, drafts: Mapping[str, Draft], begun: Mapping[str, Begun], deadline: Deadline
     ) -> dict[str, PutResult]:
         """Write the rows of begun versions and make them live."""
         if not begun:
@@ -142,12 +199,12 @@ class Writer:
         versions = [Version(each, record.version, record.region_count) for each, record in records.items()]
         rows = [row for each, record in records.items() for row in rows_of(record, drafts[each].image)]
         try:
-            await self._rows.write(name, rows, deadline)
-            lives = await self._definitions.with_rebuild(name, self._catalog.commit, versions, deadline)
+            await self._rows.write(collection.store_name, rows, deadline)
+            lives = await self._definitions.on(collection, self._catalog.commit, versions, deadline)
         except BaseException:
             # Also where the caller left: rows may be there, or arrive later.
             soon = Deadline.after(ABORT_TIMEOUT_S)  # that of the put may be the one that passed
-            await self._clean_up(name, f"{len(versions)} versions", self._catalog.abort, versions, soon)
+            await self._clean_up(collection, f"{len(versions)} versions", self._catalog.abort, versions, soon)
             raise
         results = {}
         for image_id, record in records.items():
@@ -157,21 +214,24 @@ class Writer:
         return results
 
     async def _clean_up(
-        self, name: str, what: str, call: Callable[Concatenate[Collection, ...], Awaitable[None]], *args: Any
+        self,
+        collection: Collection,
+        what: str,
+        call: Callable[Concatenate[Collection, ...], Awaitable[None]],
+        *args: Any,
     ) -> None:
         """Await `call(collection, *args)`; the outcome of the write stands even if this fails, since the sweep repeats it."""
         try:
-            collection = await self._definitions.get(name)
             try:
                 await call(collection, *args)
             except CatalogLost:
-                # Not lost but dropped, where another process created a collection of this name anew.
-                if await self._definitions.fresh(name) == collection:
-                    raise
-        except NotFound:
-            pass  # a collection that was dropped took its rows along
+                # Not lost but dropped or moved, where the name stands for another collection.
+                await self._definitions.require_current(collection)
+                raise
+        except (NotFound, Superseded):
+            pass  # what is not served any more has no use for it
         except (ServiceError, CatalogLost) as error:
-            _logger.warning("%s: %s are left to the sweep: %s", name, what, error)
+            _logger.warning("%s: %s are left to the sweep: %s", collection.name, what, error)
 
 
 def _rounds(changes: Sequence[Change]) -> list[dict[str, int]]:

@@ -31,7 +31,7 @@ def test_help_has_an_example(path: tuple[str, ...]) -> None:
 
 def test_the_contracts_commands_are_there() -> None:
     """What the contract names can be typed."""
-    single = {"up", "demo", "ingest", "search", "encode", "doctor"}
+    single = {"up", "demo", "ingest", "search", "encode", "doctor", "reindex"}
     collections = {f"collections {verb}" for verb in ("list", "create", "show", "delete")}
     models = {f"models {verb}" for verb in ("list", "pull", "import", "show", "verify")}
 

@@ -12,6 +12,7 @@ from domain.modality import Modality
 from encoders.bundle import Bundle, ModelFile, Preprocessing, Tower, space_of
 from tests.support.images import COLOURS
 
+SEED = 7
 INPUT_PX = 16
 DETECTOR_INPUT_PX = 64
 DETECTOR_LABELS = ("red", "green", "blue", "yellow")
@@ -25,6 +26,7 @@ def tiny_image_bundle(
     name: str = "tiny",
     dimension: int = 16,
     *,
+    seed: int = SEED,
     modalities: tuple[Modality, ...] = ("image",),
     max_batch: int | None = None,
     **described: Any,
@@ -32,16 +34,16 @@ def tiny_image_bundle(
     """Write a bundle whose embedding is the coarse colour layout: two images are near when their quarters agree.
 
     `modalities=("image", "sketch")` makes it read drawings too; `("sketch",)` makes a sketch bundle of the same space.
-    `folder` becomes the bundle's folder; `described` are more fields of its description.
+    `folder` becomes the bundle's folder; `described` are more fields of its description. Another `seed` is another space.
     """
-    model = _image_model(dimension, max_batch)
+    model = _image_model(dimension, max_batch, seed)
     return _written(
         folder,
         {"fp32": model},
         name=name,
         kind="image" if "image" in modalities else "sketch",
         modalities=modalities,
-        space=_space(dimension),
+        space=_space(dimension, seed),
         dimension=dimension,
         preprocessing=PREPROCESSING,
         max_batch=max_batch,
@@ -103,13 +105,14 @@ def _written(folder: Path, models: dict[str, onnx.ModelProto], **described: Any)
     return bundle
 
 
-def _space(dimension: int) -> str:
-    return space_of(dimension, Tower("tiny layout of colours", PREPROCESSING), Tower("tiny colour words"))
+def _space(dimension: int, seed: int = SEED) -> str:
+    layout = "tiny layout of colours" if seed == SEED else f"tiny layout of colours {seed}"
+    return space_of(dimension, Tower(layout, PREPROCESSING), Tower("tiny colour words"))
 
 
-def _projection(dimension: int) -> np.ndarray:
+def _projection(dimension: int, seed: int = SEED) -> np.ndarray:
     """Turn the 13 numbers of a layout (4 quarters of R, G, B and a constant) into `dimension` numbers: (13, D)."""
-    square = np.random.default_rng(7).normal(size=(max(13, dimension),) * 2)
+    square = np.random.default_rng(seed).normal(size=(max(13, dimension),) * 2)
     return np.linalg.qr(square)[0][:13, :dimension].astype(np.float32)
 
 
@@ -130,7 +133,7 @@ def _embedding_output(dimension: int, batch: int | None = None) -> onnx.ValueInf
     return helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch or "N", dimension])
 
 
-def _image_model(dimension: int, batch: int | None) -> onnx.ModelProto:
+def _image_model(dimension: int, batch: int | None, seed: int) -> onnx.ModelProto:
     half = INPUT_PX // 2
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
@@ -143,7 +146,7 @@ def _image_model(dimension: int, batch: int | None) -> onnx.ModelProto:
         helper.make_node("Add", ["projected", "constant"], ["raw"]),
         helper.make_node("LpNormalization", ["raw"], ["embedding"], axis=1, p=2),
     ]
-    projection = _projection(dimension)
+    projection = _projection(dimension, seed)
     constants = [
         _constant("full", 255.0),
         _constant("middle", 0.5),

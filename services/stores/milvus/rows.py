@@ -72,6 +72,11 @@ def listed(values: Iterable[str]) -> str:
     return ", ".join(f"'{value}'" for value in values)
 
 
+def distinct(rows: Iterable[Row]) -> list[Row]:
+    """Each row once."""
+    return list({row["key"]: row for row in rows}.values())
+
+
 def neighbor_of(hit: Any, query_position: int) -> Neighbor:
     """A hit of pymilvus; rounding may carry a cosine just beyond 1."""
     return Neighbor(RowKey.parse(hit["id"]), min(1.0, max(-1.0, hit["distance"])), query_position, hit["entity"])
@@ -88,7 +93,10 @@ def schema_of(collection: Collection) -> CollectionSchema:
         *(FieldSchema(name, DataType.JSON) for name in ("metadata", "kinds")),
         FieldSchema(EMBEDDING, DataType.FLOAT_VECTOR, dim=collection.dimension),
     ]
-    return CollectionSchema(fields, description=orjson.dumps(asdict(collection)).decode(), enable_dynamic_field=False)
+    definition = asdict(collection)
+    if not collection.stored_as:
+        del definition["stored_as"]  # as earlier releases wrote and read it
+    return CollectionSchema(fields, description=orjson.dumps(definition).decode(), enable_dynamic_field=False)
 
 
 def definition_in(description: str) -> Collection | None:
@@ -99,7 +107,7 @@ def definition_in(description: str) -> Collection | None:
     return None
 
 
-def rows_of(record: ImageRecord, image: NewImage) -> list[Row]:
+def rows_of(record: ImageRecord, image: NewImage | StoredImage) -> list[Row]:
     """The rows of a version, one for each region."""
     keys = row_keys(record.image_id, record.version, record.region_count)
     columns = _record_columns(record)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
 from typing import Any
 
 from rpc.deadline import Deadline
@@ -15,6 +16,7 @@ from services.stores.filters.expression import Engine
 from services.stores.milvus.connection import MilvusConnection, NotLoaded
 from services.stores.milvus.exact import nearest_of_all
 from services.stores.milvus.indexes import METRIC, build_params, chosen_index, search_params
+from services.stores.milvus.names import PREFIX, StoredNames
 from services.stores.milvus.rows import (
     EMBEDDING,
     REGION_FIELDS,
@@ -22,12 +24,14 @@ from services.stores.milvus.rows import (
     Row,
     RowKey,
     definition_in,
+    distinct,
     listed,
     neighbor_of,
     row_keys,
     schema_of,
     stored_image,
 )
+from services.stores.milvus.switches import Switches
 from services.stores.records import (
     Collection,
     CollectionMode,
@@ -42,7 +46,6 @@ MANAGE_TIMEOUT_S = 60.0
 SCAN_ROWS = 4096
 SCAN_BYTES = 8 << 20
 
-_PREFIX = "fovea_"
 _HEX = "0123456789abcdef"
 _ID_DIGITS = 32
 
@@ -50,10 +53,14 @@ _logger = logging.getLogger(__name__)
 
 
 class RowStore:
-    """Rows of embeddings in Milvus; errors are ServiceErrors, and no call outlives its deadline."""
+    """Rows of embeddings in Milvus; errors are ServiceErrors, and no call outlives its deadline.
+
+    Rows are read and written under a collection's `store_name`; its public name only finds definitions.
+    """
 
     def __init__(self, connection: MilvusConnection) -> None:
         self._connection = connection
+        self.switches = Switches(connection)
         self._client = connection.client
         self.engine = connection.engine
 
@@ -69,28 +76,36 @@ class RowStore:
     async def ping(self, deadline: Deadline) -> None:
         """Ask what a search needs, and not only whether a port is open: one row of one collection, where there is one."""
         with contextlib.suppress(NotFound):  # dropped meanwhile
-            for name in (await self._names(deadline))[:1]:
+            stored = await self.switches.stored(deadline)
+            for name in [store for each in stored.values() for store in each.stores][:1]:
                 await self._query(name, "key >= ''", ["key"], deadline, consistency="Bounded", limit=1)
 
     async def has_rows(self, collection: Collection, deadline: Deadline) -> bool:
         """Whether anything was ever written into a collection and is still there."""
-        return bool(await self._query(collection.name, "key >= ''", ["key"], deadline, consistency="Strong", limit=1))
+        name = collection.store_name
+        return bool(await self._query(name, "key >= ''", ["key"], deadline, consistency="Strong", limit=1))
 
     async def create(self, collection: Collection) -> Collection:
         """Create and load a collection with its index; AlreadyExists where the name is taken."""
         check_collection_name(collection.name)
         chosen = replace(collection, index=chosen_index(collection.index, self.engine))
         deadline = Deadline.after(MANAGE_TIMEOUT_S)
-        if await self._call(chosen.name, deadline, self._client.has_collection):
-            raise AlreadyExists(f"the collection {chosen.name} exists; delete it or take another name")
+        await self._require_free(chosen, deadline)
         create, schema = self._client.create_collection, schema_of(chosen)
-        await self._call(chosen.name, deadline, create, schema=schema, consistency_level="Bounded")
+        await self._call(chosen.store_name, deadline, create, schema=schema, consistency_level="Bounded")
         await self._load(chosen, deadline)
         return chosen
 
     async def collection(self, name: str) -> Collection:
-        """The definition of a collection; NotFound where there is none."""
+        """The definition of the collection that is served under a public name; NotFound where there is none."""
         check_collection_name(name)
+        stored = (await self.switches.stored()).get(name, StoredNames())
+        if served := await self.switches.served(name, stored):
+            return await self.definition(served)
+        raise NotFound(f"there is no collection {name}")
+
+    async def definition(self, name: str) -> Collection:
+        """The definition of what is stored under a name; NotFound where there is none."""
         described = await self._call(name, Deadline.after(MANAGE_TIMEOUT_S), self._client.describe_collection)
         definition = definition_in(described["description"])
         if definition is None:
@@ -98,19 +113,27 @@ class RowStore:
         return definition
 
     async def collections(self) -> list[Collection]:
-        """All collections of Fovea, by name."""
+        """All collections that are served, by name."""
 
-        async def found(name: str) -> list[Collection]:
+        async def found(name: str, stored: StoredNames) -> list[Collection]:
             with contextlib.suppress(NotFound):  # dropped meanwhile, or of another application
-                return [await self.collection(name)]
+                if served := await self.switches.served(name, stored):
+                    return [await self.definition(served)]
             return []
 
-        names = await self._names(Deadline.after(MANAGE_TIMEOUT_S))
-        return [collection for each in await gather(*map(found, names)) for collection in each]
+        every = await gather(*starmap(found, (await self.switches.stored()).items()))
+        return [collection for each in every for collection in each]
 
-    async def drop(self, name: str) -> None:
-        """Delete a collection with all its rows."""
-        await self._call(name, Deadline.after(MANAGE_TIMEOUT_S), self._client.drop_collection)
+    async def drop(self, name: str) -> list[str]:
+        """Delete all that is stored under a public name; the names under which it was."""
+        stored = (await self.switches.stored()).get(name, StoredNames())
+        await self._drop(name, stored, await self.switches.served(name, stored))
+        return list(stored.stores)
+
+    async def drop_store(self, name: str) -> None:
+        """Delete what is stored under a name."""
+        with contextlib.suppress(NotFound):
+            await self._call(name, Deadline.after(MANAGE_TIMEOUT_S), self._client.drop_collection)
 
     async def flush(self, name: str, deadline: Deadline) -> None:
         """Seal what was written, so that its index is built."""
@@ -145,7 +168,7 @@ class RowStore:
         for start in range(0, len(keys), MAX_ROWS):
             expression = f"key in [{listed(keys[start : start + MAX_ROWS])}]"
             found += await self._query(name, expression, fields, deadline, consistency=consistency)
-        return _once(found)
+        return distinct(found)
 
     async def images(self, name: str, records: Iterable[ImageRecord], deadline: Deadline) -> dict[str, StoredImage]:
         """The images with their embeddings, by image_id: those whose rows can all be read."""
@@ -169,10 +192,7 @@ class RowStore:
             rows = self.scan(collection, expression=expression, fields=[*fields, EMBEDDING], deadline=deadline)
             return await nearest_of_all(rows, query.embeddings, limit)
         answers = await self._call(
-            collection.name,
-            deadline,
-            self._client.search,
-            list(query.embeddings),
+            *(collection.store_name, deadline, self._client.search, list(query.embeddings)),
             filter=expression,
             limit=limit,
             output_fields=list(fields),
@@ -212,12 +232,12 @@ class RowStore:
             within = f"({bounds} and {expression})" if expression else bounds
             size = MAX_ROWS if len(start) == _ID_DIGITS else limit
             rows = await self._query(
-                collection.name, within, ["key", *fields], deadline, consistency=consistency, limit=size
+                collection.store_name, within, ["key", *fields], deadline, consistency=consistency, limit=size
             )
             if len(rows) == size and len(start) < _ID_DIGITS:
                 prefixes += [start + digit for digit in reversed(_HEX)]
             elif rows:
-                yield sorted(_once(rows), key=lambda row: str(row["key"]))
+                yield sorted(distinct(rows), key=lambda row: str(row["key"]))
 
     async def _query(
         self,
@@ -247,7 +267,7 @@ class RowStore:
         index = self._client.prepare_index_params()
         params = build_params(collection.index, collection.dimension)
         index.add_index(EMBEDDING, index_type=collection.index, metric_type=METRIC, params=params)
-        client, name = self._client, _PREFIX + collection.name
+        client, name = self._client, PREFIX + collection.store_name
         for step in (partial(client.create_index, name, index), partial(client.load_collection, name)):
             await self._connection.call(deadline, partial(step, retry_times=0), collection.name)
 
@@ -255,19 +275,26 @@ class RowStore:
         self, name: str, deadline: Deadline, method: Callable[..., Awaitable[Any]], *args: Any, **options: Any
     ) -> Any:
         """A method of the client on a collection, which is loaded first where a restart left it unloaded."""
-        call = partial(method, _PREFIX + name, *args, retry_times=0, **options)
+        call = partial(method, PREFIX + name, *args, retry_times=0, **options)
         try:
             return await self._connection.call(deadline, call, name)
         except NotLoaded:
             _logger.warning("%s: loading the collection, which a restart or an unfinished creation left unloaded", name)
-        await self._load(await self.collection(name), deadline)
+        await self._load(await self.definition(name), deadline)
         return await self._connection.call(deadline, call, name)
 
-    async def _names(self, deadline: Deadline) -> list[str]:
-        """The names of the collections of Fovea, in order."""
-        names = await self._connection.call(deadline, partial(self._client.list_collections, retry_times=0))
-        return sorted(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
+    async def _require_free(self, collection: Collection, deadline: Deadline) -> None:
+        """AlreadyExists where the name is taken; what a deletion left behind is deleted."""
+        name = collection.name
+        stored = (await self.switches.stored(deadline)).get(name, StoredNames())
+        served = await self.switches.served(name, stored)
+        if collection.store_name in stored.stores if collection.stored_as else served:
+            raise AlreadyExists(f"the collection {name} exists; delete it or take another name")
+        if not served:
+            await self._drop(name, stored)
 
-
-def _once(rows: Sequence[Row]) -> list[Row]:
-    return list({row["key"]: row for row in rows}.values())
+    async def _drop(self, name: str, stored: StoredNames, served: str = "") -> None:
+        # What is served goes first and the switches last: a crash between two deletions brings no older rows back.
+        for store in sorted(stored.stores, key=lambda store: store != served):
+            await self.drop_store(store)
+        await self.switches.drop(name, stored.switches)

@@ -8,9 +8,10 @@ from typing import Any
 from domain.reasons import NOT_READY
 from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition
-from services.stores.records import Collection, Counts, Draft, ImageRecord, PutResult, PutStatus, Version
+from services.stores.records import Collection, Counts, Draft, ImageRecord, PutResult, PutStatus, Sealed, Version
 from services.stores.redis import scripts
 from services.stores.redis.entries import Tombstones, decode_entry, encode_record, fingerprint_of, pending_sha256
+from services.stores.redis.moving import MoveCatalog
 from services.stores.redis.rebuilding import ShardRebuild
 from services.stores.redis.scripts import Script
 from services.stores.redis.shards import PARTS, SHARDS, CatalogLost, Command, RedisShards, by_shard, key, script_call
@@ -28,7 +29,10 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """An image that is hidden: whether it lived, the version up to which it is deleted, and what can be purged now."""
+    """An image that is hidden: whether it lived, the version up to which it is deleted, and what can be purged now.
+
+    A version of 0: the image is not hidden, because the collection is sealed.
+    """
 
     lived: bool
     version: int
@@ -90,7 +94,7 @@ class RedisCatalog:
         arguments = {image_id: (image_id, version) for image_id, version in versions.items()}
         answers = await self._shards.run(_on_images(collection, scripts.MARK_DELETED, arguments), deadline)
         return {
-            image_id: Deletion(bool(lived), version, Tombstones(image_id, purgeable.decode()))
+            image_id: Deletion(lived == 1, version, Tombstones(image_id, purgeable.decode()))
             for image_id, (lived, version, purgeable) in _by_image(arguments, answers).items()
         }
 
@@ -120,8 +124,11 @@ class RedisCatalog:
         self, collection: Collection, image_ids: Iterable[str], deadline: Deadline
     ) -> dict[str, ImageRecord]:
         """The live records of those of these images that have one."""
-        shards = by_shard(image_ids)
-        commands = [("HMGET", key(collection.name, shard, "live"), GENERATION, *ids) for shard, ids in shards.items()]
+        # Also without ids, the answer is that of this very collection.
+        shards = by_shard(image_ids) or {SHARDS[0]: []}
+        commands = [
+            ("HMGET", key(collection.store_name, shard, "live"), GENERATION, *ids) for shard, ids in shards.items()
+        ]
         answers = await self._shards.run(commands, deadline)
         _check_generation(collection, (generation for generation, *_ in answers))
         ids = chain.from_iterable(shards.values())
@@ -137,7 +144,7 @@ class RedisCatalog:
         """How many images and regions live."""
         commands: list[Command] = []
         for shard in SHARDS:
-            live, order, state = (key(collection.name, shard, part) for part in ("live", "order", "state"))
+            live, order, state = (key(collection.store_name, shard, part) for part in ("live", "order", "state"))
             commands += [("HGET", live, GENERATION), ("ZCARD", order), ("HGET", state, "regions")]
         answers = await self._shards.run(commands, deadline)
         _check_generation(collection, answers[::3])
@@ -148,7 +155,7 @@ class RedisCatalog:
         lowest = f"({after}" if after else "-"
         found: list[str] = []
         for shard in SHARDS[int(after[0], 16) if after else 0 :]:
-            live, order = (key(collection.name, shard, part) for part in ("live", "order"))
+            live, order = (key(collection.store_name, shard, part) for part in ("live", "order"))
             members = ("ZRANGEBYLEX", order, lowest, "+", "LIMIT", 0, limit - len(found))
             generation, ids = await self._shards.run([("HGET", live, GENERATION), members], deadline)
             _check_generation(collection, [generation])
@@ -158,9 +165,13 @@ class RedisCatalog:
         return found
 
     async def drop(self, name: str, deadline: Deadline) -> None:
-        """Forget all that is known about the collections of this name."""
+        """Forget all that is known about the collections stored under this name."""
         commands = [("UNLINK", *(key(name, shard, part) for part in PARTS)) for shard in SHARDS]
         await self._shards.run(commands, deadline)
+
+    def moves(self) -> MoveCatalog:
+        """The steps of a move to another encoder."""
+        return MoveCatalog(self._shards)
 
     def rebuild(self, collection: Collection, shard: str, deadline: Deadline) -> ShardRebuild:
         """A rebuild of one shard, which is yet to begin."""
@@ -195,4 +206,6 @@ def _beginning(image_id: str, answer: Sequence[Any]) -> Begun | PutResult:
             return Begun(version, bool(replaces))
         case [b"unchanged", region_count]:
             return PutResult(image_id, PutStatus.UNCHANGED, region_count=region_count)
+        case [b"sealed"]:
+            return PutResult(image_id, error=Sealed())
     return PutResult.busy(image_id)

@@ -22,7 +22,7 @@ RELEASE_TIMEOUT_S = 1.0
 REBUILD_BEGIN = Script("""
 if redis.call('HGET', KEYS[1], '@') == ARGV[1] then return 'present' end
 if not redis.call('SET', KEYS[6], ARGV[2], 'NX', 'PX', ARGV[3]) then return 'busy' end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[7])
 return 'begun'
 """)
 

@@ -1,13 +1,16 @@
 """The steps of the write protocol as Lua: each works on one shard, whose keys lie in one slot, and is atomic.
 
-KEYS of every script: live, order, pending, dead, state, rebuild. ARGV[1] is the generation.
+KEYS of every script: live, order, pending, dead, state, rebuild, changed. ARGV[1] is the generation.
 
     live     image_id -> "version region_count fingerprint record": what can be found; "@" -> the generation
     order    the image_ids of `live`, sorted
     pending  image_id -> "version region_count fingerprint record lease_ms token": rows are being written
     dead     image_id -> "tombstone,...": versions whose rows are to be deleted
-    state    regions: the number of rows of the live versions
+    state    regions: the number of rows of the live versions; seal and log: the tokens of a move to another encoder
     rebuild  the token of the process that fills the shard from Milvus
+    changed  with a log, the image_ids that changed since it was begun
+
+With a seal nothing new is begun: what is begun already ends as ever. See services/stores/moves.py.
 
 A tombstone is "version:region_count" where the rows are all written, and "version:region_count:until_ms" where some may
 still arrive: they are deleted again then. A region_count of 0 is a deletion: until then Milvus has a row that says so,
@@ -53,6 +56,10 @@ local function pending_entry(id)
     entry.text, entry.lease_ms, entry.token = text, tonumber(lease_ms), token
   end
   return entry
+end
+
+local function note_change(id)
+  if redis.call('HEXISTS', state, 'log') == 1 then redis.call('SADD', KEYS[7], id) end
 end
 
 local function tombstones_of(id)
@@ -114,15 +121,16 @@ local answers = {}
 """
 
 
-def _protocol_step(text: str) -> Script:
+def protocol_step(text: str) -> Script:
+    """A script that has the frame above its own text."""
     return Script(f"local quarantine_ms = {1000 * QUARANTINE_S}\n{_FRAME}{text}")
 
 
 # ARGV: generation, lease_ms, token, then (image_id, fingerprint, region_count, record, based_on) for each image;
 # `based_on` is the live version that its content was made from, 0 for none, and empty where any will do.
-# Answers {"unchanged", regions}, {"busy"} or {"begun", version, had}. A client that repeats a call whose answer got lost sends the
-# same token and gets the same version.
-BEGIN = _protocol_step("""
+# Answers {"unchanged", regions}, {"busy"}, {"sealed"} or {"begun", version, had}. A client that repeats a call whose
+# answer got lost sends the same token and gets the same version.
+BEGIN = protocol_step("""
 for i = 4, #ARGV, 5 do
   local id, fingerprint, regions, record, based_on = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local old, waiting = live_entry(id), pending_entry(id)
@@ -134,6 +142,8 @@ for i = 4, #ARGV, 5 do
     answers[#answers + 1] = {'busy'}
   elseif old and old.fingerprint == fingerprint then
     answers[#answers + 1] = {'unchanged', old.regions}
+  elseif redis.call('HEXISTS', state, 'seal') == 1 then
+    answers[#answers + 1] = {'sealed'}
   else
     if waiting then abort(id, waiting.version, waiting.regions) end
     local version = next_version(id)
@@ -148,7 +158,7 @@ return answers
 # ARGV: generation, then (image_id, version, region_count) for each image.
 # Answers 1 where that version lives now, also when it was committed before, and 0 where it lost to another writer, a
 # deletion or a rebuild: its rows are to be deleted then.
-COMMIT = _protocol_step("""
+COMMIT = protocol_step("""
 for i = 2, #ARGV, 3 do
   local id, version, regions = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local entry, old = pending_entry(id), live_entry(id)
@@ -158,6 +168,7 @@ for i = 2, #ARGV, 3 do
     redis.call('ZADD', order, 0, id)
     redis.call('HDEL', pending, id)
     redis.call('HINCRBY', state, 'regions', entry.regions)
+    note_change(id)
     answers[#answers + 1] = 1
   elseif old and old.version == version then
     answers[#answers + 1] = 1
@@ -171,7 +182,7 @@ return answers
 
 # ARGV: generation, then (image_id, version, region_count) for each image whose version is not to live.
 # A COMMIT whose answer got lost may have made it live: then it stays.
-ABORT = _protocol_step("""
+ABORT = protocol_step("""
 for i = 2, #ARGV, 3 do
   local id, version = ARGV[i], tonumber(ARGV[i + 1])
   local old = live_entry(id)
@@ -183,14 +194,19 @@ return answers
 # ARGV: generation, then (image_id, version) for each image: delete it up to this version, 0 for all that
 # is known. From here on searches do not find it, and a write of an older version that runs cannot be committed.
 # Answers {lived, version, tombstones} for each: whether it lived (1 or 0), the version up to which it is deleted, and
-# the tombstones that can be purged now. A later deletion replaces the tombstone of an earlier one.
-MARK_DELETED = _protocol_step("""
-for i = 2, #ARGV, 2 do
-  local id, version = ARGV[i], tonumber(ARGV[i + 1])
+# the tombstones that can be purged now. A later deletion replaces the tombstone of an earlier one. With a seal no
+# deletion of all that is known begins: it answers {-1, 0, ''}.
+MARK_DELETED = protocol_step("""
+local sealed = redis.call('HEXISTS', state, 'seal') == 1
+local function mark(id, version)
+  if sealed and version == 0 then return {-1, 0, ''} end
   local old, waiting = live_entry(id), pending_entry(id)
   if version == 0 then version = next_version(id) end
   local lived = old and old.version <= version
-  if lived then remove_live(id) end
+  if lived then
+    remove_live(id)
+    note_change(id)
+  end
   if waiting and waiting.version <= version then abort(id, waiting.version, waiting.regions) end
   local texts = {}
   for _, each in ipairs(tombstones_of(id)) do
@@ -198,14 +214,15 @@ for i = 2, #ARGV, 2 do
   end
   texts[#texts + 1] = string.format('%.0f:0:%.0f', version, now_ms + quarantine_ms)
   set_tombstones(id, texts)
-  answers[#answers + 1] = {lived and 1 or 0, version, purgeable(id)}
+  return {lived and 1 or 0, version, purgeable(id)}
 end
+for i = 2, #ARGV, 2 do answers[#answers + 1] = mark(ARGV[i], tonumber(ARGV[i + 1])) end
 return answers
 """)
 
 # ARGV: generation, then image_ids, none for all. Answers {image_id, tombstones} for each with rows that
 # can be deleted now.
-PURGEABLE = _protocol_step("""
+PURGEABLE = protocol_step("""
 local ids = #ARGV > 1 and {unpack(ARGV, 2)} or redis.call('HKEYS', tombstones)
 for _, id in ipairs(ids) do
   local texts = purgeable(id)
@@ -216,7 +233,7 @@ return answers
 
 # ARGV: generation, then (image_id, tombstones) for each image whose rows are deleted. Tombstones that were
 # added since stay.
-REMOVE_TOMBSTONES = _protocol_step("""
+REMOVE_TOMBSTONES = protocol_step("""
 for i = 2, #ARGV, 2 do
   local removed, left = {}, {}
   for text in string.gmatch(ARGV[i + 1], '[^,]+') do removed[text] = true end
@@ -229,7 +246,7 @@ return answers
 """)
 
 # ARGV: generation. Answers {image_id, version, region_count} of each pending version whose lease expired.
-EXPIRED_LEASES = _protocol_step("""
+EXPIRED_LEASES = protocol_step("""
 for _, id in ipairs(redis.call('HKEYS', pending)) do
   local entry = pending_entry(id)
   if entry.lease_ms <= now_ms then answers[#answers + 1] = {id, entry.version, entry.regions} end
@@ -238,4 +255,4 @@ return answers
 """)
 
 # ARGV: generation. Answers the entries of all pending versions.
-PENDING = _protocol_step("return redis.call('HVALS', pending)")
+PENDING = protocol_step("return redis.call('HVALS', pending)")

@@ -18,7 +18,7 @@ from services.stores.records import Collection
 from services.stores.redis.scripts import Script
 
 SHARDS = "0123456789abcdef"  # by the first digit of the image_id
-PARTS = ("live", "order", "pending", "dead", "state", "rebuild")
+PARTS = ("live", "order", "pending", "dead", "state", "rebuild", "changed")
 
 MAX_CONNECTIONS = 64
 SOCKET_TIMEOUT_S = 5.0
@@ -108,12 +108,12 @@ class RedisShards:
 
 def script_call(collection: Collection, shard: str, script: Script, *arguments: Any) -> Command:
     """A command that runs a script on one shard, with the generation that the shard has to be of as first argument."""
-    keys = [key(collection.name, shard, part) for part in PARTS]
+    keys = [key(collection.store_name, shard, part) for part in PARTS]
     return (script, len(keys), *keys, collection.generation, *arguments)
 
 
 def key(name: str, shard: str, part: str) -> str:
-    """The key of one part of a shard of the collection `name`; what is in braces decides the slot."""
+    """The key of one part of a shard of the collection stored as `name`; what is in braces decides the slot."""
     return f"fovea:{{{name}:{shard}}}:{part}"
 
 

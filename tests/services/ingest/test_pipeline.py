@@ -56,7 +56,7 @@ class Store:
         """Knows nothing."""
         return [None] * len(uris)
 
-    async def put(self, _: str, images: Sequence[NewImage], __: object) -> list[PutResult]:
+    async def put(self, _: str, images: Sequence[NewImage], __: object, *, space: str) -> list[PutResult]:
         """Takes everything."""
         self.images |= {image.uri: image for image in images}
         return [PutResult(image.uri, PutStatus.ADDED, region_count=len(image.regions)) for image in images]

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from rpc.errors import InvalidArgument
 from services.ingest.admission import ItemAdmission
 from services.ingest.item import Added, Failed, IngestOutcome, Item, LoadedImage
-from services.ingest.pipeline import Pipeline
 from services.ingest.reader import ItemReader
-from services.ingest.stream import IngestStream
+from services.ingest.stream import CurrentPipeline, IngestStream
 from services.stores.records import PutStatus, image_id_of
 from sources.roots import ImageRoots
 from tests.support.images import encoded, plain
@@ -117,7 +116,7 @@ async def outcomes(
     running = IngestStream(
         "c",
         admission=admission,
-        pipeline=cast("Pipeline", pipeline),
+        pipeline=cast("CurrentPipeline", pipeline),
         max_items=MAX_ITEMS,
         item_time_s=HURRIED_S if stream.is_hurried else PATIENT_S,
     )

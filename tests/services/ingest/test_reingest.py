@@ -12,7 +12,7 @@ from domain.exif import NO_EXIF
 from encoders.images.decoding import DECODER_REVISION
 from fovea.ingest.v1 import ingest_pb2
 from rpc.deadline import Deadline
-from services.ingest.pipeline import Pipeline
+from services.ingest.encoding import Encodings
 from services.stores.images import ImageStore
 from services.stores.records import NewMetadata, image_id_of
 from services.stores.redis.entries import encode_entry
@@ -32,13 +32,13 @@ UNCHANGED, UPDATED = ingest_pb2.INGEST_STATUS_UNCHANGED, ingest_pb2.INGEST_STATU
 @pytest.fixture
 def encoded_count(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by the number of inputs of each call to an encoder."""
-    encode, counts = Pipeline._encode, list[int]()
+    encode, counts = Encodings._encode, list[int]()
 
-    async def counted(self: Pipeline, inputs: object) -> object:
+    async def counted(self: Encodings, inputs: object) -> object:
         counts.append(len(inputs))  # type: ignore[arg-type]
         return await encode(self, inputs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Pipeline, "_encode", counted)
+    monkeypatch.setattr(Encodings, "_encode", counted)
     return counts
 
 

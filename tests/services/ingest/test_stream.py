@@ -10,9 +10,8 @@ import pytest
 from rpc.errors import InvalidArgument
 from services.ingest.admission import ItemAdmission
 from services.ingest.item import Added, Failed, Item, LoadedImage
-from services.ingest.pipeline import Pipeline
 from services.ingest.reader import ItemReader
-from services.ingest.stream import IngestStream
+from services.ingest.stream import CurrentPipeline, IngestStream
 from services.stores.records import PutStatus, image_id_of
 from sources.roots import ImageRoots
 from tests.support.images import encoded, plain
@@ -83,7 +82,11 @@ async def admission() -> AsyncIterator[ItemAdmission]:
 
 def stream(gate: Gate, admission: ItemAdmission, *, max_items: int = 2, item_time_s: float = 60) -> IngestStream:
     return IngestStream(
-        "photos", admission=admission, pipeline=cast("Pipeline", gate), max_items=max_items, item_time_s=item_time_s
+        "photos",
+        admission=admission,
+        pipeline=cast("CurrentPipeline", gate),
+        max_items=max_items,
+        item_time_s=item_time_s,
     )
 
 

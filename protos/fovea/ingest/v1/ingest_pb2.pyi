@@ -713,22 +713,32 @@ class ReindexRequest(_message.Message):
     COLLECTION_FIELD_NUMBER: _builtins.int
     ENCODER_FIELD_NUMBER: _builtins.int
     DROP_OLD_FIELD_NUMBER: _builtins.int
+    ROLLBACK_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """The collection to move. Required."""
     encoder: _builtins.str
-    """The encoder bundle to embed with from now on. Required."""
+    """The encoder bundle to embed with from now on. Default: the default one of those that are served. Where the collection
+    is of its space already, nothing is embedded.
+    """
     drop_old: _builtins.bool
-    """Drop the old embeddings after the swap. Default false: they are kept for a rollback."""
+    """Drop the old embeddings after the switch. Default false: they are kept for a rollback, until the next move to a third
+    space.
+    """
+    rollback: _builtins.bool
+    """Return to the embeddings before the last move; `encoder` has to be empty. What changed since is embedded again, so
+    that nothing is lost; the rest is as it was. Default false.
+    """
     def __init__(
         self,
         *,
         collection: _builtins.str = ...,
         encoder: _builtins.str = ...,
         drop_old: _builtins.bool = ...,
+        rollback: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "drop_old", b"drop_old", "encoder", b"encoder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "drop_old", b"drop_old", "encoder", b"encoder", "rollback", b"rollback"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -742,11 +752,11 @@ class ReindexResponse(_message.Message):
     TOTAL_COUNT_FIELD_NUMBER: _builtins.int
     FAILED_COUNT_FIELD_NUMBER: _builtins.int
     done_count: _builtins.int
-    """Number of images embedded so far."""
+    """Number of images that have their new embedding."""
     total_count: _builtins.int
     """Number of images to embed in total."""
     failed_count: _builtins.int
-    """Number of images that could not be embedded."""
+    """Number of images that cannot be read or embedded so far; with one of them the call fails in the end."""
     def __init__(
         self,
         *,

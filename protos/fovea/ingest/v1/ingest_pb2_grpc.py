@@ -166,8 +166,14 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Reindex(self, request, context):
-        """Moves a collection to another encoder: backfill, swap, then keep or drop the old embeddings. UNIMPLEMENTED in this
-        release.
+        """Moves a collection to another encoder. Every stored image is read again and embedded beside the old embeddings, which
+        searches use until all is done; what is added, updated and deleted meanwhile reaches both. Then one switch makes the
+        new ones served. The stream tells the progress and ends when they are.
+
+        A call that was cut off changes nothing for searches: the next one goes on where it ended. FAILED_PRECONDITION: images
+        cannot be read or embedded, or nothing is kept to return to; the old embeddings are served as before, complete.
+        ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND: unknown collection or
+        encoder.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

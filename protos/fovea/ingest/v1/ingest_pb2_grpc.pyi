@@ -66,8 +66,14 @@ class IngestServiceStub:
     ListImages: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListImagesRequest, _ingest_pb2.ListImagesResponse]
     """Returns the images of a collection page by page, sorted by image_id."""
     Reindex: _grpc.UnaryStreamMultiCallable[_ingest_pb2.ReindexRequest, _ingest_pb2.ReindexResponse]
-    """Moves a collection to another encoder: backfill, swap, then keep or drop the old embeddings. UNIMPLEMENTED in this
-    release.
+    """Moves a collection to another encoder. Every stored image is read again and embedded beside the old embeddings, which
+    searches use until all is done; what is added, updated and deleted meanwhile reaches both. Then one switch makes the
+    new ones served. The stream tells the progress and ends when they are.
+
+    A call that was cut off changes nothing for searches: the next one goes on where it ended. FAILED_PRECONDITION: images
+    cannot be read or embedded, or nothing is kept to return to; the old embeddings are served as before, complete.
+    ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND: unknown collection or
+    encoder.
     """
     Scrub: _grpc.UnaryStreamMultiCallable[_ingest_pb2.ScrubRequest, _ingest_pb2.ScrubResponse]
     """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release."""
@@ -110,8 +116,14 @@ class IngestServiceAsyncStub(IngestServiceStub):
     ListImages: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListImagesRequest, _ingest_pb2.ListImagesResponse]  # type: ignore[assignment]
     """Returns the images of a collection page by page, sorted by image_id."""
     Reindex: _aio.UnaryStreamMultiCallable[_ingest_pb2.ReindexRequest, _ingest_pb2.ReindexResponse]  # type: ignore[assignment]
-    """Moves a collection to another encoder: backfill, swap, then keep or drop the old embeddings. UNIMPLEMENTED in this
-    release.
+    """Moves a collection to another encoder. Every stored image is read again and embedded beside the old embeddings, which
+    searches use until all is done; what is added, updated and deleted meanwhile reaches both. Then one switch makes the
+    new ones served. The stream tells the progress and ends when they are.
+
+    A call that was cut off changes nothing for searches: the next one goes on where it ended. FAILED_PRECONDITION: images
+    cannot be read or embedded, or nothing is kept to return to; the old embeddings are served as before, complete.
+    ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND: unknown collection or
+    encoder.
     """
     Scrub: _aio.UnaryStreamMultiCallable[_ingest_pb2.ScrubRequest, _ingest_pb2.ScrubResponse]  # type: ignore[assignment]
     """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release."""
@@ -205,8 +217,14 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.ReindexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_pb2.ReindexResponse], _abc.AsyncIterator[_ingest_pb2.ReindexResponse]]:
-        """Moves a collection to another encoder: backfill, swap, then keep or drop the old embeddings. UNIMPLEMENTED in this
-        release.
+        """Moves a collection to another encoder. Every stored image is read again and embedded beside the old embeddings, which
+        searches use until all is done; what is added, updated and deleted meanwhile reaches both. Then one switch makes the
+        new ones served. The stream tells the progress and ends when they are.
+
+        A call that was cut off changes nothing for searches: the next one goes on where it ended. FAILED_PRECONDITION: images
+        cannot be read or embedded, or nothing is kept to return to; the old embeddings are served as before, complete.
+        ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND: unknown collection or
+        encoder.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,54 @@
+"""`fovea reindex` against a real ingest service."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from tests.support.bundles import tiny_image_bundle
+from tests.support.images import encoded, plain
+from tests.support.processes import server_process
+from tests.support.services import encoder_process
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, milvus_lite_uri: str, redis_url: str) -> Iterator[str]:
+    """Where an ingest service answers that has two encoders of different spaces."""
+    home = tmp_path_factory.mktemp("service")
+    bundles = tiny_image_bundle(home / "tiny"), tiny_image_bundle(home / "other", "other", seed=8)
+    stores = {"milvus_uri": milvus_lite_uri, "redis_url": redis_url}
+    with (
+        encoder_process(home, *(bundle.folder for bundle in bundles)) as encoder,
+        server_process(home, "ingest", encoders=[encoder], uploads=str(home / "uploads"), **stores) as server,
+    ):
+        yield server.address
+
+
+def fovea(address: str, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--ingest", address])
+
+
+def test_a_collection_moves_and_returns(address: str, tmp_path: Path) -> None:
+    """The answer names the encoder that is served then; a failure is one line."""
+    name = f"r_{uuid.uuid4().hex[:12]}"
+    for colour in ("red", "green", "blue"):
+        (tmp_path / f"{colour}.png").write_bytes(encoded(plain(colour)))
+    fovea(address, "ingest", str(tmp_path), "-c", name, "--create", "--encoder", "tiny", "--copy")
+
+    moved = fovea(address, "reindex", "-c", name, "--encoder", "other", "--json")
+    assert moved.exit_code == 0, moved.stderr
+    answer = json.loads(moved.stdout)
+    assert (answer["encoder"], answer["image_count"]) == ("other", 3)
+    returned = fovea(address, "reindex", "-c", name, "--rollback")
+    assert f"{name} is served with the encoder tiny: 3 images." in returned.stderr
+    dropped = fovea(address, "reindex", "-c", name, "--encoder", "tiny", "--drop-old")
+    assert dropped.exit_code == 0
+    refused = fovea(address, "reindex", "-c", name, "--rollback")
+    assert refused.exit_code == 1
+    assert "no former embeddings" in refused.stderr
+    both = fovea(address, "reindex", "-c", name, "--encoder", "tiny", "--rollback")
+    assert both.exit_code == 1

@@ -1,0 +1,339 @@
+"""`Reindex`: a collection moves to another encoder while it is searched and written, and back."""
+
+import asyncio
+import io
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import numpy as np
+import pytest
+from PIL import Image
+
+from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from fovea.search.v1 import search_pb2
+from rpc.channel import open_channel
+from services.ingest import reindexing
+from services.ingest.reindexing import Copier
+from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
+from tests.support.images import blocks, encoded
+from tests.support.processes import server_process
+from tests.support.services import Stores, add, create, encoder_process, ingest_stub, item, search_stub
+
+if TYPE_CHECKING:
+    from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
+    from fovea.search.v1.search_pb2_grpc import SearchServiceAsyncStub
+
+
+def drawn(number: int) -> bytes:
+    """An image that only looks like itself: four quarters of colours of their own."""
+    colours = np.random.default_rng(number).integers(0, 256, size=(2, 2, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(colours.repeat(16, axis=0).repeat(16, axis=1)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An encoder process with two bundles of the same dimension and different spaces, and a detector."""
+    folder = tmp_path_factory.mktemp("bundles")
+    bundles = (
+        tiny_image_bundle(folder / "tiny"),
+        tiny_image_bundle(folder / "other", "other", seed=8),
+        tiny_detector_bundle(folder / "tiny_detector"),
+    )
+    with encoder_process(folder / "log", *(bundle.folder for bundle in bundles)) as address:
+        yield address
+
+
+async def reindex(ingest: "IngestServiceAsyncStub", name: str, **fields: Any) -> list[ingest_pb2.ReindexResponse]:
+    """Move to `other` unless something else is asked for; all progress on the way."""
+    fields = fields or {"encoder": "other"}
+    return [each async for each in ingest.Reindex(ingest_pb2.ReindexRequest(collection=name, **fields))]
+
+
+async def all_of(call: Any) -> list[ingest_pb2.ReindexResponse]:
+    return [each async for each in call]
+
+
+async def encoder_of(ingest: "IngestServiceAsyncStub", name: str) -> str:
+    response = await ingest.GetCollection(ingest_pb2.GetCollectionRequest(name=name))
+    return response.collection.encoder
+
+
+async def answer(
+    search: "SearchServiceAsyncStub", name: str, image: bytes, limit: int = 5
+) -> tuple[str, list[tuple[str, float]]]:
+    """The space and the hits of a search by an image."""
+    parts = [search_pb2.QueryPart(image=image)]
+    response = await search.Search(search_pb2.SearchRequest(collection=name, parts=parts, limit=limit))
+    return response.space, [(hit.uri, hit.score) for hit in response.hits]
+
+
+@pytest.mark.parametrize("objects", [False, True])
+async def test_a_collection_moves_and_returns(
+    ingest: "IngestServiceAsyncStub", search: "SearchServiceAsyncStub", name: str, root: Path, *, objects: bool
+) -> None:
+    """Files and kept uploads get new embeddings, regions stay, and a rollback restores the old answers exactly."""
+    await create(ingest, name, objects=objects)
+    for number in range(12):
+        (root / f"{number}.png").write_bytes(drawn(number))
+    two = encoded(blocks({"red": (0.0, 0.1, 0.4, 0.5), "blue": (0.6, 0.5, 0.9, 0.9)}))
+    items = [item(str(root / f"{number}.png"), n=number) for number in range(12)]
+    await add(ingest, name, *items, item("sent", drawn(100)), item("two", two))
+    queries = [drawn(number) for number in (0, 5, 100, 200)]
+    before = [await answer(search, name, query) for query in queries]
+    image = await ingest.GetImage(ingest_pb2.GetImageRequest(collection=name, uri="two"))
+
+    progress = await reindex(ingest, name)
+    assert (progress[-1].done_count, progress[-1].total_count, progress[-1].failed_count) == (14, 14, 0)
+    assert await encoder_of(ingest, name) == "other"
+    after = [await answer(search, name, query) for query in queries]
+    assert {space for space, _ in after}.isdisjoint({space for space, _ in before})
+    if not objects:
+        assert after[2][1][0] == ("sent", pytest.approx(1, abs=1e-4))  # type: ignore[comparison-overlap]
+    assert await ingest.GetImage(ingest_pb2.GetImageRequest(collection=name, uri="two")) == image
+
+    await reindex(ingest, name, rollback=True)
+    assert [await answer(search, name, query) for query in queries] == before
+    assert await encoder_of(ingest, name) == "tiny"
+
+
+async def test_old_embeddings_are_dropped_on_request(ingest: "IngestServiceAsyncStub", name: str) -> None:
+    """There is no way back then; a move to the space that the collection has embeds nothing."""
+    await create(ingest, name)
+    await add(ingest, name, item("a", drawn(1)))
+    await reindex(ingest, name, encoder="other", drop_old=True)
+    with pytest.raises(grpc.aio.AioRpcError, match="no former embeddings"):
+        await reindex(ingest, name, rollback=True)
+    [only] = await reindex(ingest, name)
+    assert only.done_count == 1
+
+
+@pytest.mark.parametrize("change", ["removed", "changed"])
+async def test_images_that_cannot_be_read_again_keep_the_old_embeddings(
+    ingest: "IngestServiceAsyncStub", search: "SearchServiceAsyncStub", name: str, root: Path, change: str
+) -> None:
+    """The call fails and names one of them; nothing is changed, and after it is deleted the next call goes on."""
+    await create(ingest, name)
+    files = [root / f"{number}.png" for number in range(3)]
+    for number, file in enumerate(files):
+        file.write_bytes(drawn(number))
+    await add(ingest, name, *(item(str(file)) for file in files))
+    before = await answer(search, name, drawn(1))
+    if change == "removed":
+        files[1].unlink()
+    else:
+        files[1].write_bytes(drawn(77))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await reindex(ingest, name)
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert str(files[1]) in str(refused.value.details())
+    assert await answer(search, name, drawn(1)) == before
+    assert await encoder_of(ingest, name) == "tiny"
+
+    await ingest.DeleteImages(ingest_pb2.DeleteImagesRequest(collection=name, uris=[str(files[1])]))
+    progress = await reindex(ingest, name)
+    assert progress[0].total_count == 2
+    assert await encoder_of(ingest, name) == "other"
+
+
+async def test_bad_requests_are_refused(ingest: "IngestServiceAsyncStub", name: str) -> None:
+    """Unknown collections and encoders, encoders without images, and a rollback with an encoder."""
+    await create(ingest, name)
+    for fields, code in (
+        ({"collection": "nothing", "encoder": "other"}, "NOT_FOUND"),
+        ({"collection": name, "encoder": "nothing"}, "NOT_FOUND"),
+        ({"collection": name, "encoder": "other", "rollback": True}, "INVALID_ARGUMENT"),
+        ({"collection": name, "rollback": True}, "FAILED_PRECONDITION"),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            async for _ in ingest.Reindex(ingest_pb2.ReindexRequest(**fields)):
+                pass
+        assert refused.value.code().name == code
+
+
+async def test_a_cancelled_call_goes_on_where_it_ended(
+    ingest: "IngestServiceAsyncStub", name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller leaves amid the copying: the old embeddings are served, and the next call embeds only the rest."""
+    monkeypatch.setattr(reindexing, "BATCH", 4)
+    monkeypatch.setattr(reindexing, "CHUNK", 4)
+    await create(ingest, name)
+    await add(ingest, name, *(item(f"u{number}", drawn(number)) for number in range(40)))
+    copied, copy_batch = list[int](), Copier._copy_batch
+
+    async def counted(self: Copier, records: Any) -> int:
+        count = await copy_batch(self, records)
+        copied.append(count)
+        await asyncio.sleep(0.05)
+        return count
+
+    monkeypatch.setattr(Copier, "_copy_batch", counted)
+    call = ingest.Reindex(ingest_pb2.ReindexRequest(collection=name, encoder="other"))
+    async for progress in call:
+        if progress.done_count >= 12:
+            break
+    call.cancel()
+    await asyncio.sleep(1)
+    assert await encoder_of(ingest, name) == "tiny"
+    assert await add(ingest, name, item("meanwhile", drawn(90)))
+    first = sum(copied)
+    assert first < 40
+    await reindex(ingest, name)
+    assert sum(copied) == 41
+    assert await encoder_of(ingest, name) == "other"
+
+
+@dataclass
+class Traffic:
+    """Writers, readers and deleters on one collection; each failure is kept."""
+
+    name: str
+    searches: "list[SearchServiceAsyncStub]"
+    ingests: Callable[[], "list[IngestServiceAsyncStub]"]
+    stored: dict[str, int] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    failures: list[str] = field(default_factory=list)
+    searched: int = 0
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def write(self, writer: int) -> None:
+        """Add, update and delete images of the writer's own."""
+        number = 0
+        while not self._ended.is_set():
+            number += 1
+            uri, content = f"w{writer}/{number}", 1_000_000 * writer + number
+            if await self._put(uri, content) and number % 5 == 0:
+                await self._put(uri, content + 500_000)
+            if number % 7 == 0:
+                await self._delete(f"w{writer}/{number - 3}")
+
+    async def _put(self, uri: str, content: int) -> bool:
+        stub = random.choice(self.ingests())
+        self.stored.pop(uri, None)  # until it is answered, either version may be found
+        try:
+            [response] = await add(stub, self.name, item(uri, drawn(content)))
+        except grpc.aio.AioRpcError as error:
+            return self._failed(f"put {uri}: {error.code()} {error.details()}")
+        if response.HasField("error"):
+            return self._failed(f"put {uri}: {response.error}")
+        self.stored[uri] = content
+        return True
+
+    async def _delete(self, uri: str) -> None:
+        self.stored.pop(uri, None)
+        request = ingest_pb2.DeleteImagesRequest(collection=self.name, uris=[uri])
+        try:
+            await random.choice(self.ingests()).DeleteImages(request)
+            self.deleted.add(uri)
+        except grpc.aio.AioRpcError as error:
+            self._failed(f"delete {uri}: {error.code()} {error.details()}")
+
+    def _failed(self, what: str) -> bool:
+        self.failures.append(what)
+        return False
+
+    async def read(self, reader: int) -> None:
+        """Search for an image that was acknowledged: it is found, and by an embedding of the space that is named."""
+        search = self.searches[reader % len(self.searches)]
+        while not self._ended.is_set():
+            await asyncio.sleep(0.005)
+            if self.stored:
+                await self.check(search, *random.choice(list(self.stored.items())))
+
+    async def check(self, search: "SearchServiceAsyncStub", uri: str, content: int) -> None:
+        """Search for one image by its content."""
+        deleted = set(self.deleted)
+        try:
+            _, hits = await answer(search, self.name, drawn(content), 3)
+        except grpc.aio.AioRpcError as error:
+            self.failures.append(f"search {uri}: {error.code()} {error.details()}")
+            return
+        self.searched += 1
+        if self.stored.get(uri) == content and (not hits or hits[0][0] != uri or hits[0][1] < 0.999):
+            self.failures.append(f"search {uri}: found {hits}")
+        if any(score > 1.001 for _, score in hits) or deleted & {found for found, _ in hits}:
+            self.failures.append(f"search {uri}: {hits}")
+
+    @asynccontextmanager
+    async def running(self, count: int) -> AsyncIterator[None]:
+        """So many writers and readers work inside the block."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(count):
+                group.create_task(self.write(number))
+                group.create_task(self.read(number))
+            try:
+                yield
+            finally:
+                self._ended.set()
+
+    async def check_all(self) -> None:
+        """Everything that was acknowledged is found, and nothing that was deleted."""
+        assert self.failures == []
+        for uri, content in self.stored.items():
+            await self.check(self.searches[0], uri, content)
+        assert self.failures == []
+
+
+async def test_a_collection_moves_under_traffic(
+    stores: Stores, encoder: str, ingest: "IngestServiceAsyncStub", name: str, tmp_path: Path
+) -> None:
+    """No request fails, no answer mixes spaces, what was written is found and what was deleted is not; back as well."""
+    await create(ingest, name)
+    async with (
+        ingest_stub(stores, encoder, uploads=tmp_path / "uploads") as second,
+        search_stub(stores, encoder) as one,
+        search_stub(stores, encoder) as other,
+    ):
+        traffic = Traffic(name, [one, other], lambda: [ingest, second])
+        first = [item(f"first/{number}", drawn(9_000_000 + number)) for number in range(150)]
+        await add(ingest, name, *first)
+        traffic.stored.update({each.uri: 9_000_000 + number for number, each in enumerate(first)})
+        async with traffic.running(8):
+            await asyncio.sleep(0.5)
+            await reindex(ingest, name)
+            assert await encoder_of(second, name) == "other"
+            await asyncio.sleep(1)
+            await reindex(ingest, name, rollback=True)
+            await asyncio.sleep(0.5)
+        assert await encoder_of(ingest, name) == "tiny"
+        await traffic.check_all()
+        assert traffic.searched > 50
+
+
+async def test_a_killed_process_leaves_a_move_that_goes_on(
+    stores: Stores, encoder: str, name: str, tmp_path: Path
+) -> None:
+    """The ingest process dies by kill -9 amid the move, several times: nothing is lost, and the next call goes on."""
+    uploads = tmp_path / "uploads"
+    urls = {"milvus_uri": stores.milvus_uri, "redis_url": stores.redis_url}
+    settings: dict[str, Any] = {"encoders": [encoder], "uploads": str(uploads), **urls}
+    async with ingest_stub(stores, encoder, uploads=uploads) as ingest, search_stub(stores, encoder) as search:
+        await create(ingest, name)
+        traffic = Traffic(name, [search], lambda: [ingest])
+        first = [item(f"first/{number}", drawn(9_000_000 + number)) for number in range(200)]
+        await add(ingest, name, *first)
+        traffic.stored.update({each.uri: 9_000_000 + number for number, each in enumerate(first)})
+        async with traffic.running(4):
+            for delay_s in (0.05, 0.2, 0.5):
+                with server_process(tmp_path, "ingest", **settings) as server:
+                    async with open_channel(server.address) as channel:
+                        request = ingest_pb2.ReindexRequest(collection=name, encoder="other")
+                        call = ingest_pb2_grpc.IngestServiceStub(channel).Reindex(request)
+                        reading = asyncio.create_task(all_of(call))
+                        await asyncio.sleep(delay_s)
+                        server.process.send_signal(signal.SIGKILL)
+                        await asyncio.wait([reading])
+                        reading.exception()
+            async with asyncio.timeout(60):
+                while await encoder_of(ingest, name) != "other":
+                    with suppress(grpc.aio.AioRpcError):  # the lock of the dead one has to expire
+                        await reindex(ingest, name)
+                    await asyncio.sleep(0.2)
+        await traffic.check_all()
