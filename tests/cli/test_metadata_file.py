@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cli.errors import CommandFailed
 from cli.metadata_file import MetadataFile, read_metadata_file
+from rpc.metadata import composed
 
 
 def _read(folder: Path, content: str | bytes) -> MetadataFile:
@@ -34,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mark=st.sampled_from(["", "\ufeff"]),
     end=st.sampled_from(["\n", "\r\n", "\n\n", "\n \r\n"]),
 )
+@example(texts=["\U0001d15e"], mark="", end="\n")  # NFC takes it apart
 @example(texts=["a\u2028b\u2029c\x85d"], mark="\ufeff", end="\r\n")
 def test_whatever_text_stands_in_a_line_is_read(folder: Path, texts: list[str], mark: str, end: str) -> None:
     """Only a line feed ends a line, so every separator of Unicode is text; a byte order mark and blank lines are none."""
@@ -41,7 +43,9 @@ def test_whatever_text_stands_in_a_line_is_read(folder: Path, texts: list[str], 
 
     described = _read(folder, mark + end.join(lines) + end)
 
-    assert [MessageToDict(described.by_path[str(folder / f"{n}.jpg")])["text"] for n in range(len(texts))] == texts
+    assert [MessageToDict(described.by_path[str(folder / f"{n}.jpg")])["text"] for n in range(len(texts))] == [
+        composed(text) for text in texts
+    ]
 
 
 def test_names_are_relative_to_the_file(tmp_path: Path) -> None:
