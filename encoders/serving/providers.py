@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import onnxruntime
 
+from encoders.errors import BundleError
+
 Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
 
 CPU = "CPUExecutionProvider"
@@ -51,6 +53,11 @@ def runtime_providers(options: SessionOptions, precision: str) -> list[tuple[str
     # An exhaustive search costs 634 ms instead of 1.9 for each new shape; arenas that double keep their memory for ever.
     cuda = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
     limit = {"gpu_mem_limit": options.gpu_memory_mib << 20} if options.gpu_memory_mib else {}
+    asked_for = TENSORRT if chosen == "tensorrt" else CUDA
+    if asked_for not in onnxruntime.get_available_providers():
+        raise BundleError(
+            f"{asked_for} was asked for, and this ONNX Runtime is for the CPU; install it by `make venv-gpu`."
+        )
     onnxruntime.preload_dlls()  # CUDA and cuDNN as the wheels of Python packages bring them
     tensorrt = [(TENSORRT, {"trt_fp16_enable": precision == "fp16"})] if chosen == "tensorrt" else []
     return [*tensorrt, (CUDA, cuda | limit), cpu]
