@@ -16,7 +16,11 @@ def keys(table: Mapping[str, Any], above: str = "") -> set[str]:
     return {f"{above}{key}" for key in table} | {key for name, value in nested.items() for key in keys(value, name)}
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+# The joint space trains nothing, so it has no checkpoint.
+RUNS = sorted(path for path in CONFIGS.glob("*.toml") if path.stem != "joint_space")
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_a_checkpoint_holds_the_keys_of_the_file(path: Path) -> None:
     """Renamed fields keep their keys, so that checkpoints and files of earlier versions stay readable."""
     kind = next(system.config for name, system in SYSTEMS.items() if path.stem.startswith(name))
