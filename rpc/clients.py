@@ -15,7 +15,7 @@ from domain.modality import Modality
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from rpc.deadline import Deadline
-from rpc.errors import Internal, ServiceError, from_status, service_errors
+from rpc.errors import FailedPrecondition, Internal, ServiceError, from_status, service_errors
 from rpc.messages import box_message, detection_of, modalities_of
 from rpc.priority import Priority
 
@@ -48,6 +48,13 @@ class Encoded:
 
     space: str
     outcomes: tuple[Embedded | ServiceError, ...]
+
+    def outcomes_in(self, space: str, *, encoder: str) -> tuple[Embedded | ServiceError, ...]:
+        """The outcomes; FailedPrecondition where the encoder called `encoder` embeds into another space by now."""
+        if self.space != space:
+            message = f"encoder {encoder!r} now embeds into space {self.space}, the collection holds {space}"
+            raise FailedPrecondition(message)
+        return self.outcomes
 
 
 @dataclass(frozen=True, slots=True)

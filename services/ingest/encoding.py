@@ -6,7 +6,7 @@ from itertools import islice
 from rpc.clients import Embedded, Input, calls_of
 from rpc.deadline import Deadline
 from rpc.directory import EncoderEntry
-from rpc.errors import FailedPrecondition, ServiceError
+from rpc.errors import ServiceError
 from rpc.observer import stage
 from rpc.priority import Priority
 from services.ingest.backoff import retried
@@ -42,11 +42,7 @@ class Encodings(MicroBatcher[Input, list[Embedded]]):
                 lambda: self._encoder.client.encode(inputs, encoder=name, deadline=deadline, priority=Priority.BULK),
                 deadline,
             )
-        if encoded.space != self._space:
-            raise FailedPrecondition(
-                f"encoder {name!r} now embeds into space {encoded.space}, the collection holds {self._space}"
-            )
-        return encoded.outcomes
+        return encoded.outcomes_in(self._space, encoder=name)
 
 
 def _all_or_error(outcomes: Sequence[Embedded | ServiceError]) -> list[Embedded] | ServiceError:

@@ -9,7 +9,7 @@ import numpy as np
 from rpc.clients import Embedded, Input, calls_of
 from rpc.deadline import Deadline
 from rpc.directory import EncoderEntry
-from rpc.errors import FailedPrecondition, InvalidArgument, ServiceError
+from rpc.errors import InvalidArgument, ServiceError
 from rpc.tasks import gather
 from services.search.fusion import Embeddings, fuse
 from services.search.planner import EncodedPart, PartPlanner, PlannedPart, QueryEmbeddings
@@ -66,10 +66,7 @@ async def _encode(encoder: EncoderEntry, inputs: Sequence[Input], space: str, de
     for call in calls_of(inputs):
         try:
             encoded = await encoder.client.encode(call, encoder=name, deadline=deadline)
-            if encoded.space != space:
-                message = f"encoder {name!r} now embeds into space {encoded.space}, the collection holds {space}"
-                raise FailedPrecondition(message)
-            outcomes += encoded.outcomes
+            outcomes += encoded.outcomes_in(space, encoder=name)
         except ServiceError as error:
             outcomes += [error] * sum(item.result_count for item in call)
     return outcomes
