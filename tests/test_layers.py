@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 _LAYERS = "Tests, then benchmarks, then processes, then their tools, then the contract"
 _TESTS = "Tests of one package know no other package's tests"
 _SERVICES = "Services meet only over the wire, and share only the stores"
+_ENCODERS = "Importing and serving know nothing of each other, and share images and bundles"
 _STORES = "Only the stores know Milvus and Redis"
 _PLANTED = (
     ("encoders/planted_upward.py", "import rpc.errors", _LAYERS),
@@ -30,6 +31,9 @@ _PLANTED = (
     ("tests/gateway/planted_neighbour.py", "import tests.cli.running", _TESTS),
     ("tests/support/planted_user.py", "import tests.world.test_scene", _TESTS),
     ("services/search/planted_neighbour.py", "import services.ingest.settings", _SERVICES),
+    ("encoders/importers/planted_serving.py", "import encoders.serving.session", _ENCODERS),
+    ("encoders/serving/planted_importer.py", "import encoders.importers.trial", _ENCODERS),
+    ("encoders/images/planted_serving.py", "import encoders.serving.session", _ENCODERS),
     ("cli/planted_drawing.py", "import world.gallery", "What serves knows nothing of drawn images"),
     ("services/encoder/planted_torch.py", "import torch", "Only training imports torch"),
     ("services/search/planted_store.py", "import pymilvus", _STORES),

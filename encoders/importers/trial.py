@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from encoders.errors import BundleError, first_line
-from encoders.serving.providers import disabled_optimizers
+from encoders.optimizers import disabled_optimizers
 
 Feeds: TypeAlias = Mapping[str, NDArray[Any]]
 

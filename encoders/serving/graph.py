@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from encoders.bundle import Bundle
 from encoders.errors import BundleError, ModelError, first_line
-from encoders.serving.providers import CPU, SessionOptions, disabled_optimizers, runtime_options, runtime_providers
+from encoders.optimizers import disabled_optimizers
+from encoders.serving.providers import CPU, SessionOptions, runtime_options, runtime_providers
 
 Feeds: TypeAlias = Mapping[str, NDArray[Any]]
 

@@ -63,11 +63,6 @@ def runtime_providers(options: SessionOptions, precision: str) -> list[tuple[str
     return [*tensorrt, (CUDA, cuda | limit), cpu]
 
 
-def disabled_optimizers(precision: str) -> list[str]:
-    """What ONNX Runtime must leave out: blocks of channels for the CPU's convolutions crash it on some graphs of fp16."""
-    return ["NchwcTransformer"] if precision == "fp16" else []
-
-
 def _has_gpu() -> bool:
     """Ask the driver, because the CUDA build of ONNX Runtime lists its provider on machines without a GPU too."""
     try:

@@ -1,20 +1,17 @@
 """Words to tokens, cleaned as in training, with warnings about what the model will not see."""
 
-import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import ftfy
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer as _Tokenizer
 
-from encoders.bundle import Bundle, TextCleaning
+from encoders.bundle import Bundle
 from encoders.errors import BundleError, InvalidContent
 from encoders.serving.languages import language_warning, unknown_warning
-
-Cleaner = Callable[[str], str]
+from encoders.text_cleaning import cleaner_of
 
 # No vocabulary needs more characters for one token; what lies behind is never read, so it need not be split.
 _MOST_CHARACTERS_A_TOKEN = 64
@@ -88,41 +85,6 @@ class Tokenizer:
             if word is not None and (written := text[slice(*encoding.word_to_chars(word))].strip()):
                 words[written] = words.get(written, True) and token != self._unknown_id
         return words
-
-
-def cleaner_of(cleaning: TextCleaning | None, tokenizer: _Tokenizer) -> Cleaner:
-    """The cleaning by its name in a bundle; None leaves texts as they are."""
-    match cleaning:
-        case None:
-            return str
-        case "clip":
-            return clean_as_clip
-        case "known_case":
-            return _in_known_case(tokenizer)
-
-
-def clean_as_clip(text: str) -> str:
-    """Repair mojibake, typographic quotes and wide letters (ftfy), read HTML's entities twice, lower-case.
-
-    Every run of white space becomes one space.
-    """
-    repaired = html.unescape(html.unescape(ftfy.fix_text(text)))
-    return " ".join(repaired.split()).lower()
-
-
-def _in_known_case(tokenizer: _Tokenizer) -> Cleaner:
-    """Spell each word as the vocabulary does: as it stands, else in lower case, else capitalised."""
-    known = frozenset(tokenizer.get_vocab())
-
-    def known_spelling(word: str) -> str:
-        spellings = (word, word.lower(), word.capitalize())
-        return next((spelling for spelling in spellings if spelling in known), word)
-
-    def clean(text: str) -> str:
-        plain = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
-        return " ".join(map(known_spelling, plain.split()))
-
-    return clean
 
 
 def _listed(words: Sequence[str]) -> str:

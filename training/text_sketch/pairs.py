@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from encoders.bundle import Preprocessing, TextCleaning
-from encoders.serving.text import cleaner_of
+from encoders.text_cleaning import cleaner_of
 from training.datasets.coco_karpathy import CATEGORY_IDS, CaptionedPhoto
 from training.decoded import Pixels, cached
 from training.tokens.captions import Vocabulary

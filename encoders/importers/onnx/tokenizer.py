@@ -15,7 +15,7 @@ from encoders.bundle import TextCleaning
 from encoders.errors import BundleError, first_line
 from encoders.importers.model_file import read_tokenizer_file
 from encoders.importers.onnx.text_spec import TextSpec
-from encoders.serving.text import cleaner_of
+from encoders.text_cleaning import cleaner_of
 
 _USUAL_PADDING = ("<pad>", "[PAD]")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from encoders.serving.text import Cleaner, cleaner_of
+from encoders.text_cleaning import Cleaner, cleaner_of
 from training.tokens.captions import Vocabulary, words_of
 
 SENTENCE = (

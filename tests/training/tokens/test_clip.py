@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 from tokenizers import Tokenizer
 
-from encoders.serving.text import clean_as_clip
+from encoders.text_cleaning import clean_as_clip
 from training.tokens.clip import clip_tokenizer_json, published_merges
 
 SIMPLE = SimpleTokenizer()
