@@ -1,8 +1,16 @@
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from testbed.servers import milvus_lite_server, milvus_standalone_server, redis_server
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Children end at SIGINT as they do at a terminal: a shell's background jobs ignore it, and would hand that on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
