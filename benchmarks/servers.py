@@ -57,8 +57,10 @@ def system(data: Path, *, milvus_uri: str = "", root: Path | None = None) -> Ite
     command = [str(Path(sys.executable).parent / "fovea"), "up", "--data", str(data), "--port", str(_free_port())]
     command += ["--root", str(root)] if root is not None else []
     log = (data.parent / "up.log").open("wb")
+    # The same few queries again and again stand for different ones: nothing of them may be remembered.
+    settings = os.environ | {"FOVEA_SEARCH_EMBEDDING_CACHE_MIB": "0"}
     child = subprocess.Popen(
-        [*command, *(["--milvus", milvus_uri] if milvus_uri else [])], cwd=ROOT, stdout=log, stderr=log
+        [*command, *(["--milvus", milvus_uri] if milvus_uri else [])], cwd=ROOT, env=settings, stdout=log, stderr=log
     )
     try:
         run_file = data / "run.json"

@@ -12,6 +12,8 @@ from rpc.logs import configure_logging
 from rpc.observer import start_metrics
 from rpc.server import AsyncServer
 from services.search.embedding import QueryEmbedder
+from services.search.embedding_cache import EmbeddingCache
+from services.search.encoding import PartEncoder
 from services.search.planner import PartPlanner
 from services.search.searcher import Searcher
 from services.search.servicer import SearchServicer
@@ -27,7 +29,8 @@ async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
     directory = EncoderDirectory(settings.encoders)
     await directory.start()
     store = await ImageStore.open_when_up(settings.milvus_uri, settings.redis_url)
-    searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store)))
+    encoder = PartEncoder(EmbeddingCache(settings.embedding_cache_mib << 20))
+    searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store), encoder))
     servicer = SearchServicer(searcher, max_time_s=settings.max_time_s, max_message_bytes=settings.max_message_bytes)
 
     async def is_ready() -> bool:

@@ -1,29 +1,25 @@
-"""Embedding of queries: every encoder is called once for all parts of all queries, and all encoders concurrently."""
+"""Embedding of queries: their parts are planned, encoded and fused."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import TypeAlias
 
 import numpy as np
 
-from rpc.clients import Embedded, Input, calls_of
 from rpc.deadline import Deadline
-from rpc.directory import EncoderEntry
 from rpc.errors import InvalidArgument, ServiceError
 from rpc.tasks import gather
+from services.search.encoding import Outcome, PartEncoder
 from services.search.fusion import Embeddings, fuse
 from services.search.planner import EncodedPart, PartPlanner, PlannedPart, QueryEmbeddings
 from services.search.query import QueryPart, SearchQuery
 from services.stores.records import Collection
 
-_Outcome: TypeAlias = Embedded | ServiceError
-
 
 class QueryEmbedder:
     """Embeds queries into the space of their collection."""
 
-    def __init__(self, planner: PartPlanner) -> None:
+    def __init__(self, planner: PartPlanner, encoder: PartEncoder) -> None:
         self._planner = planner
+        self._encoder = encoder
 
     async def embed(
         self, collection: Collection, queries: Sequence[SearchQuery], deadline: Deadline
@@ -32,7 +28,7 @@ class QueryEmbedder:
         plans = await gather(*(self._plan(collection, query, deadline) for query in queries))
         planned = [part for plan in plans if not isinstance(plan, ServiceError) for part in plan]
         to_encode = [part for part in planned if isinstance(part, EncodedPart)]
-        outcomes = iter(await _encode_all(to_encode, space=collection.space, deadline=deadline))
+        outcomes = iter(await self._encoder.encode(to_encode, space=collection.space, deadline=deadline))
         return [
             plan if isinstance(plan, ServiceError) else _assembled(query, plan, outcomes)
             for query, plan in zip(queries, plans, strict=True)
@@ -47,33 +43,8 @@ class QueryEmbedder:
             return error
 
 
-async def _encode_all(parts: Sequence[EncodedPart], *, space: str, deadline: Deadline) -> list[list[_Outcome]]:
-    """The outcomes of each part, in order; an encoder that fails as a whole fails its own parts only."""
-    encoders = {part.encoder.info.name: part.encoder for part in parts}
-    answers = await gather(
-        *(
-            _encode(encoder, [part.input for part in parts if part.encoder.info.name == name], space, deadline)
-            for name, encoder in encoders.items()
-        )
-    )
-    outcomes = {name: iter(answer) for name, answer in zip(encoders, answers, strict=True)}
-    return [list(islice(outcomes[part.encoder.info.name], part.input.result_count)) for part in parts]
-
-
-async def _encode(encoder: EncoderEntry, inputs: Sequence[Input], space: str, deadline: Deadline) -> list[_Outcome]:
-    """One call after the other, so that only one call's messages are in memory at a time."""
-    name, outcomes = encoder.info.name, list[_Outcome]()
-    for call in calls_of(inputs):
-        try:
-            encoded = await encoder.client.encode(call, encoder=name, deadline=deadline)
-            outcomes += encoded.outcomes_in(space, encoder=name)
-        except ServiceError as error:
-            outcomes += [error] * sum(item.result_count for item in call)
-    return outcomes
-
-
 def _assembled(
-    query: SearchQuery, plan: Sequence[PlannedPart], outcomes: Iterator[Sequence[_Outcome]]
+    query: SearchQuery, plan: Sequence[PlannedPart], outcomes: Iterator[Sequence[Outcome]]
 ) -> QueryEmbeddings | ServiceError:
     # All outcomes of the query are consumed before one can raise: the next query's follow.
     encoded = [next(outcomes) if isinstance(part, EncodedPart) else () for part in plan]
@@ -83,7 +54,7 @@ def _assembled(
         return error
 
 
-def _embedded(part: QueryPart, planned: PlannedPart, outcomes: Sequence[_Outcome]) -> QueryEmbeddings:
+def _embedded(part: QueryPart, planned: PlannedPart, outcomes: Sequence[Outcome]) -> QueryEmbeddings:
     """The part's embeddings; raises the first error among its outcomes, which names the part."""
     if isinstance(planned, QueryEmbeddings):
         return planned

@@ -18,3 +18,9 @@ class SearchSettings(ServerSettings):
     )
     milvus_uri: str = Field("http://127.0.0.1:19530", description="Where Milvus answers.")
     redis_url: str = Field("redis://127.0.0.1:6379", description="Where Redis answers.")
+    embedding_cache_mib: int = Field(
+        64,
+        ge=0,
+        description="Memory for embeddings of contents that were queries lately, in MiB: they are not encoded again. 0 keeps "
+        "none.",
+    )
