@@ -1,15 +1,16 @@
-"""Server reflection under v1 and v1alpha, so that grpcurl and ghz need no proto files."""
+"""Server reflection under v1 and v1alpha, so that grpcurl, ghz and buf need no proto files."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pool
+from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 from google.protobuf.descriptor import FileDescriptor
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-_V1 = "grpc.reflection.v1.ServerReflection"
+_V1_PACKAGE = "grpc.reflection.v1"
+_V1 = f"{_V1_PACKAGE}.ServerReflection"
 
 
 def add_reflection(server: grpc.Server | grpc.aio.Server, services: Sequence[str]) -> None:
@@ -29,13 +30,20 @@ def add_reflection(server: grpc.Server | grpc.aio.Server, services: Sequence[str
 
 
 class _Symbols:
-    """The descriptor pool, which finds methods by their full names too: ghz asks for those, and the pool alone does not find them."""
+    """The descriptor pool, with what it does not find: reflection v1 itself, and methods by their full names, as ghz asks."""
 
     def __init__(self) -> None:
         self._pool = descriptor_pool.Default()
+        self._reflection_v1 = _reflection_v1()
+
+    def FindFileByName(self, name: str) -> FileDescriptor:  # noqa: N802 - protobuf named it
+        """A file by its path; KeyError where there is none."""
+        return self._reflection_v1 if name == self._reflection_v1.name else self._pool.FindFileByName(name)
 
     def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 - protobuf named it
         """The file of a message, an enum, a service or a method; KeyError for anything else."""
+        if symbol.startswith(f"{_V1_PACKAGE}."):
+            return self._reflection_v1.pool.FindFileContainingSymbol(symbol)
         try:
             return self._pool.FindFileContainingSymbol(symbol)
         except KeyError:
@@ -45,3 +53,17 @@ class _Symbols:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pool, name)
+
+
+def _reflection_v1() -> FileDescriptor:
+    """The contract of reflection v1, which the library lacks: v1alpha's under another name.
+
+    It has a pool of its own, because another library of the process may register the same file.
+    """
+    file = descriptor_pb2.FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(file)
+    file.ClearField("options")  # they name v1alpha's packages, and say that it is deprecated
+    text = text_format.MessageToString(file).replace("v1alpha", "v1")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(text_format.Parse(text, descriptor_pb2.FileDescriptorProto()))
+    return pool.FindFileContainingSymbol(_V1)

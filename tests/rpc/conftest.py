@@ -115,6 +115,13 @@ async def async_server(async_encoder: AsyncEncoder) -> AsyncIterator[AsyncServer
     await server.stop()
 
 
+@pytest.fixture(params=["thread", "async"])
+def port(request: pytest.FixtureRequest) -> int:
+    """The port of either kind of server."""
+    server: ThreadServer | AsyncServer = request.getfixturevalue(f"{request.param}_server")
+    return server.port
+
+
 async def until(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
     """Waits for a condition of this process."""
     async with asyncio.timeout(timeout_s):

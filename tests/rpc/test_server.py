@@ -8,7 +8,6 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2
 from prometheus_client import REGISTRY
 
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
@@ -25,12 +24,6 @@ from rpc.errors import (
 from rpc.server import AsyncServer, ThreadServer
 from rpc.settings import ServerSettings
 from tests.rpc.conftest import SERVICE, AsyncEncoder, ThreadEncoder
-
-
-@pytest.fixture(params=["thread", "async"])
-def port(request: pytest.FixtureRequest) -> int:
-    server: ThreadServer | AsyncServer = request.getfixturevalue(f"{request.param}_server")
-    return server.port
 
 
 async def encode(port: int, name: str) -> str:
@@ -133,38 +126,6 @@ async def test_health_names(port: int) -> None:
         watch = health.Watch(health_pb2.HealthCheckRequest(service="nobody"))
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
         watch.cancel()
-
-
-async def reflect(port: int, request: reflection_pb2.ServerReflectionRequest, version: str = "v1") -> Any:
-    """What reflection answers."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.stream_stream(
-            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
-            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
-            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-        )(iter([request]))
-        return await call.read()
-
-
-@pytest.mark.parametrize("version", ["v1", "v1alpha"])
-async def test_reflection(port: int, version: str) -> None:
-    """Both reflection versions list the services."""
-    response = await reflect(port, reflection_pb2.ServerReflectionRequest(list_services=""), version)
-
-    names = {service.name for service in response.list_services_response.service}
-    assert {SERVICE, "grpc.health.v1.Health", f"grpc.reflection.{version}.ServerReflection"} <= names
-
-
-@pytest.mark.parametrize("symbol", ["", ".Encode", ".Nothing"])
-async def test_reflection_knows_services_and_their_methods(port: int, symbol: str) -> None:
-    """The contract is found by a service's name and by a method's, which is how ghz asks."""
-    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"{SERVICE}{symbol}")
-
-    response = await reflect(port, request)
-
-    assert response.WhichOneof("message_response") == (
-        "error_response" if symbol == ".Nothing" else "file_descriptor_response"
-    )
 
 
 async def test_full_thread_server_refuses_at_once(thread_server: ThreadServer, thread_encoder: ThreadEncoder) -> None:
