@@ -51,10 +51,20 @@ demo: $(SERVING) ## start everything, fill a gallery, ask it; ONCE=1 stops after
 
 .PHONY: test test-more check protos settings format
 test: $(TRAINING) $(TRITONCLIENT) browser ## every test that CI waits for first; ARGS="tests/cli -k up" chooses
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not more" $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not more and not deploy" $(ARGS)
 
 test-more: $(TRAINING) $(TRITONCLIENT) $(SCHEMATHESIS) browser ## the long tests: fuzzing, large inputs, long waits
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m more $(ARGS)
+
+# Builds images of some 2 GB in a folder of its own, which is gone afterwards; about ten minutes, as root on Debian.
+.PHONY: wheelhouse deploy-check
+wheelhouse: $(SERVING) ## the wheels that images are built from, into dist/wheels
+	@scripts/wheelhouse
+
+deploy-check: $(TRAINING) ## build the images and run them with podman, as root
+	@scripts/system-packages podman buildah runc mmdebstrap netavark aardvark-dns iptables iproute2
+	scripts/wheelhouse
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m deploy --timeout 1800 $(ARGS)
 
 check: $(TRAINING) ## format, lint, types, import contracts, the contract's lint and the stubs' freshness
 	$(BIN)/ruff format --check .

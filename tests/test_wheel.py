@@ -51,4 +51,4 @@ def test_both_distributions_have_one_version() -> None:
     )
 
     assert training["version"] == serving["version"]
-    assert "fovea" in training["dependencies"]
+    assert "fovea[local]" in training["dependencies"]
