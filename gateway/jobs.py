@@ -20,6 +20,11 @@ _MAX_KEPT = 100
 _MAX_FAILURES = 100
 _MAX_NAMED = 20
 
+_WHEN_CANCELLED = {
+    "ingest": "stopped before the end; what was taken stays in the collection",
+    "reindex": "stopped before the end; searches use the old embeddings, and the next call goes on",
+}
+
 IngestKind: TypeAlias = Literal["added", "unchanged", "updated"]
 
 _log = logging.getLogger(__name__)
@@ -34,12 +39,20 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class JobKind(StrEnum):
+    """What a job does."""
+
+    INGEST = "ingest"
+    REINDEX = "reindex"
+
+
 class Phase(StrEnum):
     """What a job does at the moment."""
 
     SCANNING = "scanning"
     INGESTING = "ingesting"
     PRUNING = "pruning"
+    EMBEDDING = "embedding"
     FINISHED = "finished"
 
 
@@ -55,8 +68,9 @@ class Failure:
 class JobReport:
     """A job as its route and its events show it: `done` and `failed` add up to `total`, `rate` is images a second.
 
-    `pruned` images were deleted since their files are gone; `moved` of them live on under another name. `warnings` and
-    `left_out` name the first twenty files of each reason.
+    Ingesting a `folder`, `done` is the sum of `added`, `unchanged` and `updated`; `pruned` images were deleted since their
+    files are gone, and `moved` of them live on under another name. `warnings` and `left_out` name the first twenty files of
+    each reason. Reindexing, `done` images have their embedding of the `encoder`, which is empty for the way back.
     """
 
     # Every field is always sent, so the OpenAPI document calls it required.
@@ -64,7 +78,9 @@ class JobReport:
 
     id: str
     collection: str
-    folder: str
+    kind: JobKind = JobKind.INGEST
+    folder: str = ""
+    encoder: str = ""
     state: JobState = JobState.RUNNING
     phase: Phase = Phase.SCANNING
     detail: str = ""
@@ -84,12 +100,21 @@ class JobReport:
 
 
 class Job:
-    """The ingest of a folder into a collection. Every change wakes those who wait for one."""
+    """Work on a collection: the ingest of a folder, or its move to an encoder. Every change wakes those who wait for one."""
 
-    def __init__(self, collection: str, folder: str, *, left_out: FilesByReason | None = None) -> None:
+    def __init__(
+        self,
+        collection: str,
+        folder: str = "",
+        *,
+        kind: JobKind = JobKind.INGEST,
+        encoder: str = "",
+        left_out: FilesByReason | None = None,
+    ) -> None:
         self.id = uuid.uuid4().hex
         self.collection = collection
-        self._report = JobReport(self.id, collection, folder)
+        phase = Phase.SCANNING if kind is JobKind.INGEST else Phase.EMBEDDING
+        self._report = JobReport(self.id, collection, kind, folder, encoder, phase=phase)
         self._ingested: Counter[IngestKind] = Counter()
         self._warnings = FilesByReason()
         self._left_out = left_out or FilesByReason()
@@ -112,17 +137,15 @@ class Job:
         """The job as it is now."""
         ended_s = self._ended_s or time.monotonic()
         ingesting_s = (self._ingested_s or ended_s) - self._started_s
-        done = self._ingested.total()
         return replace(
             self._report,
-            done=done,
             added=self._ingested["added"],
             unchanged=self._ingested["unchanged"],
             updated=self._ingested["updated"],
             failures=list(self._report.failures),
             warnings=self._warnings.listed(_MAX_NAMED),
             left_out=self._left_out.listed(_MAX_NAMED),
-            rate=round((done + self._report.failed) / ingesting_s, 2) if ingesting_s > 0 else 0.0,
+            rate=round((self._report.done + self._report.failed) / ingesting_s, 2) if ingesting_s > 0 else 0.0,
             elapsed_s=round(ended_s - self._started_s, 2),
         )
 
@@ -146,6 +169,7 @@ class Job:
     def succeeded(self, kind: IngestKind, uri: str, warnings: Iterable[str]) -> None:
         """Counts an image that is in the collection now."""
         self._ingested[kind] += 1
+        self._report.done += 1
         for warning in warnings:
             self._warnings.add(uri, warning)
         self._wake()
@@ -161,6 +185,11 @@ class Job:
         """Counts images that were deleted because their files are gone, `moved` of them to another name."""
         self._report.pruned += count
         self._report.moved += moved
+        self._wake()
+
+    def embedded(self, done: int, failed: int, total: int) -> None:
+        """Says how many images of a move have their embedding, cannot get one, and are there."""
+        self._report.done, self._report.failed, self._report.total = done, failed, total
         self._wake()
 
     def finish(self, state: JobState, detail: str = "") -> None:
@@ -187,7 +216,7 @@ class JobRegistry:
         """Runs the work of a job; raises Overloaded while too many run."""
         if len(self._tasks) >= self._max_running:
             work.close()
-            raise Overloaded("too many folders are being ingested at once; wait for one to end", retry_after_s=5)
+            raise Overloaded("too many jobs run at once; wait for one to end", retry_after_s=5)
         task = asyncio.create_task(work, name=f"job-{job.id}")
         self._tasks[job.id] = task
         self._jobs[job.id] = job
@@ -222,7 +251,7 @@ class JobRegistry:
         del self._tasks[job.id]
         error = None if task.cancelled() else task.exception()
         if task.cancelled():
-            job.finish(JobState.CANCELLED, "stopped before the end; what was taken stays in the collection")
+            job.finish(JobState.CANCELLED, _WHEN_CANCELLED[job.report().kind])
         elif error is None:
             job.finish(JobState.DONE)
         elif isinstance(error, ServiceError):

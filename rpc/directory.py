@@ -186,6 +186,13 @@ class EncoderDirectory:
         choices = {name for name, entry in self._encoders.entries.items() if "image" in entry.info.modalities}
         raise NotFound(f"none of the served encoders is the default; name one that embeds images: {_listed(choices)}")
 
+    def suggested_for(self, space: str) -> str:
+        """The default encoder, as far as is known, if it embeds images into another space than this one; else empty."""
+        default = self._encoders.entries.get(self._encoders.default)
+        if default is None or default.info.space == space or "image" not in default.info.modalities:
+            return ""
+        return default.info.name
+
     async def in_space(self, space: str) -> list[EncoderEntry]:
         """Every encoder whose embeddings belong to `space`."""
         if not self._in_space(space):

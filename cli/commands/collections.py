@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -31,6 +31,8 @@ def list_all(*, wide: Wide = False, data: Data = None, ingest: IngestAddress = "
         as_json=as_json,
         empty="There is no collection yet: create one with `fovea collections create NAME`.",
     )
+    if not as_json:
+        _suggest(response.collections)
 
 
 @app.command(epilog="Example: fovea collections create holidays --encoder general --mode objects")
@@ -58,6 +60,8 @@ def show_one(name: Name, *, data: Data = None, ingest: IngestAddress = "", as_js
     """Show one collection."""
     collection = _call(ingest_address(ingest, data), lambda stub: get_collection(stub, name))
     show_record(_row(collection, as_json=as_json), as_json=as_json)
+    if not as_json:
+        _suggest([collection])
 
 
 @app.command(epilog="Example: fovea collections delete holidays --yes")
@@ -106,6 +110,22 @@ def _row(collection: ingest_pb2.Collection, *, as_json: bool) -> Mapping[str, An
         "region_count": collection.region_count,
     }
     row = first | as_dict(collection) | first
-    if not as_json and not row["counts_unknown"]:
-        del row["counts_unknown"]
+    if not as_json:
+        for name in ("counts_unknown", "suggested_encoder"):
+            if not row[name]:
+                del row[name]
     return row
+
+
+def _suggest(collections: Sequence[ingest_pb2.Collection]) -> None:
+    """Say which collections could move to the default encoder."""
+    names: dict[str, list[str]] = {}
+    for collection in collections:
+        if collection.suggested_encoder:
+            names.setdefault(collection.suggested_encoder, []).append(collection.name)
+    for encoder, others in names.items():
+        made = "were made" if len(others) > 1 else "was made"
+        note(
+            f"{', '.join(others)} {made} with another encoder than {encoder}, the default one now. "
+            f"`fovea reindex -c {others[0]}` embeds the images with it, while they are searched; `--rollback` returns."
+        )

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, closable, count, droppable } from "./elements.js";
-import { ProgressCard } from "./progress.js";
+import { followed, ProgressCard } from "./progress.js";
 
 const UPLOADS_AT_ONCE = 3;
 
@@ -31,33 +31,15 @@ export class AddDialog {
     this.dialog.showModal();
   }
 
-  /** Shows the jobs that already run, for example after a reload. */
-  async resume() {
-    for (const job of await api.jobs()) {
-      if (job.state === "running") this.#follow(job);
-    }
-  }
-
   async #ingest(folder) {
     byId("folder-error").textContent = folder ? "" : "Enter the path of a folder on the server.";
     if (!folder) return;
     try {
-      this.#follow(await api.ingestFolder(this.collection, folder));
+      followed(await api.ingestFolder(this.collection, folder), this.onAdded);
       this.dialog.close();
     } catch (error) {
       byId("folder-error").textContent = error.message;
     }
-  }
-
-  #follow(job) {
-    const card = new ProgressCard(`${lastPart(job.folder)} → ${job.collection}`, job.folder, () => api.cancelJob(job.id).catch(() => null));
-    let latest = job;
-    card.show(job);
-    api.followJob(job.id, (change) => {
-      latest = { ...latest, ...change };
-      card.show(latest);
-      this.onAdded(job.collection, latest.state !== "running");
-    });
   }
 
   /** Uploads a few at a time, each in its own request, so that one bad image fails alone. */
@@ -88,8 +70,6 @@ export class AddDialog {
     this.onAdded(collection, true);
   }
 }
-
-const lastPart = (path) => path.split("/").filter(Boolean).pop() ?? path;
 
 /** Uploads one file and counts the result in the job. */
 async function uploadOne(job, collection, file, signal) {

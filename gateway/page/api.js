@@ -114,6 +114,7 @@ export async function upload(collection, file, signal) {
 }
 
 export const ingestFolder = (collection, folder) => request(`/collections/${collection}/ingest`, json({ folder }));
+export const reindex = (collection, encoder) => request(`/collections/${collection}/reindex`, json({ encoder }));
 export const jobs = async () => (await request("/jobs")).jobs;
 export const cancelJob = (id) => request(`/jobs/${id}`, { method: "DELETE" });
 

@@ -6,8 +6,10 @@ import { confirmed } from "./confirm-dialog.js";
 import { CreateDialog } from "./create-dialog.js";
 import { DetailsDialog } from "./details-dialog.js";
 import { announce, byId, count, el } from "./elements.js";
+import { followed } from "./progress.js";
 import { QueryPanel } from "./query.js";
 import { Results } from "./results.js";
+import { Suggestion } from "./suggestion.js";
 
 const OBJECTS = "COLLECTION_MODE_OBJECTS";
 
@@ -25,6 +27,7 @@ class Page {
     });
     this.createDialog = new CreateDialog((created) => this.#refresh(created.name));
     this.addDialog = new AddDialog((collection, isAtEnd) => this.#added(collection, isAtEnd));
+    this.suggestion = new Suggestion((job) => this.#follow(job));
     this.panel = new QueryPanel((query) => {
       this.query = query;
       if (this.current) this.#run();
@@ -35,7 +38,23 @@ class Page {
   async start() {
     this.results.showLoading();
     await this.#refresh(named(location.hash));
-    await this.addDialog.resume().catch(() => null);
+    const jobs = await api.jobs().catch(() => []);
+    for (const job of jobs) {
+      if (job.state === "running") this.#follow(job);
+    }
+  }
+
+  /** Shows the progress of a job, and what it changed. */
+  #follow(job) {
+    const isMove = job.kind === "reindex";
+    if (isMove) this.suggestion.setMoving(job.collection, true);
+    followed(job, (collection, isAtEnd) => {
+      if (!isMove) this.#added(collection, isAtEnd);
+      else if (isAtEnd) {
+        this.suggestion.setMoving(collection, false);
+        this.#refresh(this.current?.name, { isQuiet: true });
+      }
+    });
   }
 
   #listen() {
@@ -58,6 +77,7 @@ class Page {
     byId("picker").hidden = !known;
     byId("query").hidden = !known;
     byId("add").disabled = !known;
+    byId("suggestion").hidden = true;
     byId("collection").replaceChildren(...this.collections.map(({ name, image_count }) =>
       el("option", { value: name }, `${name} · ${count(image_count, "image")}`)));
     if (known) this.#show(known, { isQuiet });
@@ -74,6 +94,7 @@ class Page {
     this.current = collection;
     byId("collection").value = collection.name;
     if (location.hash.slice(1) !== collection.name) history.replaceState(null, "", `#${collection.name}`);
+    this.suggestion.show(collection, this.served.encoders);
     this.panel.setCollection({
       collection,
       hasText: this.#canRead("text", collection),

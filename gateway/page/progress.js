@@ -1,10 +1,25 @@
 // Cards with the progress of a job: how far, how fast, what failed and why, and a button to cancel it.
 
-import { sentence } from "./api.js";
+import * as api from "./api.js";
 import { byId, count, el } from "./elements.js";
 
 const NAMES_SHOWN = 5;
 const STATES = { done: "Done", failed: "Stopped", cancelled: "Cancelled" };
+
+/** Shows a job with its card until it ends; `onChanged(collection, isAtEnd)` is called with each change. */
+export function followed(job, onChanged) {
+  const title = job.kind === "reindex" ? `${job.collection} → ${job.encoder || "another encoder"}` : `${lastPart(job.folder)} → ${job.collection}`;
+  const card = new ProgressCard(title, job.folder, () => api.cancelJob(job.id).catch(() => null));
+  let latest = job;
+  card.show(job);
+  api.followJob(job.id, (change) => {
+    latest = { ...latest, ...change };
+    card.show(latest);
+    onChanged(job.collection, latest.state !== "running");
+  });
+}
+
+const lastPart = (path) => path.split("/").filter(Boolean).pop() ?? path;
 
 export class ProgressCard {
   /** `explanation` is the tooltip of the title; `onCancel` stops the work; a card whose work has ended can be dismissed. */
@@ -31,7 +46,8 @@ export class ProgressCard {
     this.node.dataset.state = job.failed && job.state === "done" ? "partial" : job.state;
     const unlisted = job.failed - job.failures.length;
     const failures = job.failures.map(failureLine);
-    fill(this.failures, job.failed, "image", "not taken", unlisted > 0 ? [...failures, el("li", {}, `and ${unlisted} more`)] : failures);
+    if (unlisted > 0) failures.push(el("li", {}, `and ${unlisted} more`));
+    fill(this.failures, job.kind === "reindex" ? 0 : job.failed, "image", "not taken", failures);
     fill(this.warnings, total(job.warnings), "image", "with a remark", job.warnings?.map(findingLine));
     fill(this.leftOut, total(job.left_out), "file", "left out", job.left_out?.map(findingLine));
     if (isRunning) return;
@@ -53,7 +69,7 @@ export class ProgressCard {
 
 const details = (className = "") => el("details", { hidden: true, className }, el("summary"), el("ul"));
 const fileName = (uri) => el("strong", { title: uri }, uri.split("/").pop());
-const failureLine = ({ uri, reason }) => el("li", {}, fileName(uri), ` ${sentence(reason)}`);
+const failureLine = ({ uri, reason }) => el("li", {}, fileName(uri), ` ${api.sentence(reason)}`);
 const total = (findings) => (findings ?? []).reduce((sum, finding) => sum + finding.count, 0);
 
 /** Shows lines about `number` things that were `what`; hides the node where there are none. */
@@ -67,7 +83,7 @@ function fill(node, number, word, what, lines = []) {
 function findingLine({ reason, count: number, uris }) {
   const names = uris.slice(0, NAMES_SHOWN).flatMap((uri, position) => [position ? ", " : " ", fileName(uri)]);
   const more = number > NAMES_SHOWN ? ` and ${number - NAMES_SHOWN} more` : "";
-  return el("li", {}, `${number} × ${sentence(reason)}`, names, more);
+  return el("li", {}, `${number} × ${api.sentence(reason)}`, names, more);
 }
 
 function underWay(job, answered) {
@@ -78,10 +94,16 @@ function underWay(job, answered) {
 }
 
 function summary(job) {
+  if (job.kind === "reindex") return moveSummary(job);
   if (job.state === "done" && !job.total && !job.pruned) return "There is no image in this folder.";
   const kinds = ["added", "updated", "unchanged"].filter((kind) => job[kind]).map((kind) => `${job[kind]} ${kind}`);
   if (job.failed) kinds.push(`${job.failed} not taken`);
   if (job.pruned) kinds.push(`${job.pruned} removed, as their files are gone`);
-  const detail = job.detail ? ` ${sentence(job.detail)}` : "";
+  const detail = job.detail ? ` ${api.sentence(job.detail)}` : "";
   return `${STATES[job.state]}: ${kinds.join(", ") || "nothing was taken"} in ${job.elapsed_s.toFixed(1)} s.${detail}`;
+}
+
+function moveSummary(job) {
+  if (job.state !== "done") return `${STATES[job.state]}: ${api.sentence(job.detail)}`;
+  return `Done: ${count(job.done, "image")} embedded${job.encoder ? ` with ${job.encoder}` : ""} in ${job.elapsed_s.toFixed(1)} s.`;
 }

@@ -1,4 +1,4 @@
-"""Routes of jobs: start one on a folder, read, follow and cancel it."""
+"""Routes of jobs: ingest a folder, move a collection to another encoder; read, follow and cancel a job."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,12 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from fovea.ingest.v1 import ingest_pb2
 from gateway.backends import BackendCall, CallOf
 from gateway.bodies.json_body import JSON_TYPE, json_body
+from gateway.collection_move import CollectionMove
 from gateway.folder_ingest import ingest_folder, open_scan
-from gateway.jobs import Job, JobRegistry, JobReport
+from gateway.jobs import Job, JobKind, JobRegistry, JobReport
 from gateway.openapi import BODY_STATUSES, problem_responses, request_body
 from gateway.routes.collections import CollectionName
 from gateway.settings import GatewaySettings
 from rpc.deadline import Deadline
+from rpc.errors import Overloaded
 from rpc.permits import Permits
 from sources.roots import ImageRoots
 
@@ -45,6 +47,18 @@ class FolderBody(BaseModel):
         "metadata. Refused where the folder holds no image, as that of an unmounted disk.",
     )
     prune_empty: bool = Field(False, description="Prune even if the folder holds no image.")
+
+
+class ReindexBody(BaseModel):
+    """Where to move a collection."""
+
+    model_config = ConfigDict(frozen=True)
+
+    encoder: str = Field("", description="The bundle to embed with, see /encoders; empty: the default.")
+    rollback: bool = Field(
+        False, description="Return to the embeddings before the last move instead; `encoder` has to be empty."
+    )
+    drop_old: bool = Field(False, description="Delete the old embeddings then; there is no rollback after that.")
 
 
 def _jobs(request: Request) -> JobRegistry:
@@ -93,6 +107,35 @@ async def start_ingest(
     job_call = BackendCall(call.backends, Deadline.after(_MAX_JOB_S), call.request_id)
     work = ingest_folder(job, scan, job_call, prune=body.prune, prune_empty=body.prune_empty)
     jobs.start(job, work)
+    response.headers["Location"] = f"/api/v1/jobs/{job.id}"
+    return job.report()
+
+
+@router.post(
+    "/collections/{name}/reindex",
+    status_code=HTTPStatus.ACCEPTED,
+    openapi_extra=request_body({JSON_TYPE: {"schema": ReindexBody.model_json_schema()}}),
+    responses=problem_responses(*BODY_STATUSES, 404, 412),
+)
+async def start_reindex(
+    *,
+    name: CollectionName,
+    body: Annotated[ReindexBody, Depends(json_body(ReindexBody))],
+    response: Response,
+    call: CallOf,
+    jobs: JobsOf,
+) -> JobReport:
+    """Embed a collection's images with another encoder, while it is searched and added to; answers with a job to follow."""
+    message = ingest_pb2.ReindexRequest(
+        collection=name, encoder=body.encoder, rollback=body.rollback, drop_old=body.drop_old
+    )
+    job = Job(name, kind=JobKind.REINDEX, encoder=body.encoder)
+    move = await CollectionMove.begin(message, call, max_s=_MAX_JOB_S)
+    try:
+        jobs.start(job, move.follow(job))
+    except Overloaded:
+        move.cancel()
+        raise
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
     return job.report()
 

@@ -47,6 +47,10 @@ class Collections:
         counted = await gather(*(self._counted(collection) for collection in collections))
         return [pair for pair in counted if pair is not None]
 
+    def suggested_encoder(self, collection: Collection) -> str:
+        """The default encoder, where the collection is of another space; empty where there is nothing to suggest."""
+        return self._directory.suggested_for(collection.space)
+
     async def _counted(self, collection: Collection) -> tuple[Collection, Counts | None] | None:
         """None if the collection was dropped meanwhile."""
         try:

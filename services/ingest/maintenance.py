@@ -59,6 +59,7 @@ class Maintenance:
             await asyncio.sleep(_TICK_S)
 
     async def _sweep(self) -> None:
+        await self._attempt(self._store.drop_remains())
         for collection in await self._store.collections():
             await self._attempt(self._store.sweep(collection.name))
 

@@ -23,7 +23,9 @@ def mode_of(message: ingest_pb2.Collection) -> CollectionMode:
         raise InvalidArgument(f"collection.mode: {message.mode} is not a mode") from error
 
 
-def collection_message(collection: Collection, counts: Counts | None) -> ingest_pb2.Collection:
+def collection_message(
+    collection: Collection, counts: Counts | None, *, suggested_encoder: str = ""
+) -> ingest_pb2.Collection:
     """A collection with its counts, None if they are unknown."""
     known = counts or Counts(0, 0)
     return ingest_pb2.Collection(
@@ -37,6 +39,7 @@ def collection_message(collection: Collection, counts: Counts | None) -> ingest_
         region_count=known.region_count,
         create_time=_timestamp(collection.create_time_s),
         counts_unknown=counts is None,
+        suggested_encoder=suggested_encoder,
     )
 
 

@@ -65,6 +65,8 @@ class Reindexer:
             raise InvalidArgument("encoder: a rollback returns to the former one; leave it empty")
         entry = await self._entry(name, encoder, rollback=rollback)
         info, collection = entry.info, await self._store.get(name)
+        # So that a caller knows at once that nothing is wrong with the request.
+        yield ReindexProgress(0, (await self._store.counts(name)).image_count, 0)
         if info.space != collection.space:
             async with self._store.moves.open(
                 name, space=info.space, encoder=info.name, dimension=info.dimension
@@ -156,10 +158,17 @@ class Copier:
         return sum(await gather(*map(self._copy_batch, batches)))
 
     async def _copy_batch(self, records: Sequence[ImageRecord]) -> int:
-        regions = await self._regions(records)
+        regions, embedded = await self._regions(records), await self._move.embedded(records)
+
+        async def image_of(record: ImageRecord) -> StoredImage | None:
+            known, own = embedded.get(record.image_id), regions[record.image_id]
+            if known and known.record.decoder_revision == DECODER_REVISION and known.regions == own:
+                # Only what is not embedded changed, such as metadata.
+                return replace(known, record=replace(record, decoder_revision=DECODER_REVISION))
+            return await self._embed(record, own)
+
         # What has no regions any more was changed meanwhile, and is among the changes.
-        known = [record for record in records if record.image_id in regions]
-        outcomes = await gather(*(self._embed(record, regions[record.image_id]) for record in known))
+        outcomes = await gather(*(image_of(record) for record in records if record.image_id in regions))
         copied = [image for image in outcomes if image is not None]
         if copied:
             await self._move.adopt(copied)

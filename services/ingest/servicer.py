@@ -26,7 +26,7 @@ from services.ingest.stream import Ingester
 from services.stores.filters.grammar import parse_filter
 from services.stores.filters.tree import warnings_of
 from services.stores.images import ImageStore
-from services.stores.records import Counts, image_id_of
+from services.stores.records import Collection, Counts, image_id_of
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -59,7 +59,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         created = await self._collections.create(
             new.name, encoder=new.encoder, detector=new.detector, mode=mode_of(new), index=new.index
         )
-        return ingest_pb2.CreateCollectionResponse(collection=collection_message(created, Counts(0, 0)))
+        return ingest_pb2.CreateCollectionResponse(collection=self._message(created, Counts(0, 0)))
 
     async def GetCollection(
         self, request: ingest_pb2.GetCollectionRequest, context: Context
@@ -67,14 +67,14 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """Reads one collection."""
         collection = await self._store.get(request.name)
         counts = await self._store.counts(request.name)
-        return ingest_pb2.GetCollectionResponse(collection=collection_message(collection, counts))
+        return ingest_pb2.GetCollectionResponse(collection=self._message(collection, counts))
 
     async def ListCollections(
         self, request: ingest_pb2.ListCollectionsRequest, context: Context
     ) -> ingest_pb2.ListCollectionsResponse:
         """Reads all collections."""
         counted = await self._collections.list()
-        return ingest_pb2.ListCollectionsResponse(collections=[collection_message(*pair) for pair in counted])
+        return ingest_pb2.ListCollectionsResponse(collections=[self._message(*pair) for pair in counted])
 
     async def DeleteCollection(
         self, request: ingest_pb2.DeleteCollectionRequest, context: Context
@@ -164,6 +164,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """Not in this release."""
         raise Unimplemented("Scrub comes in a later release; unfinished writes are swept by themselves every minute")
         yield ingest_pb2.ScrubResponse()  # makes this a stream
+
+    def _message(self, collection: Collection, counts: Counts | None) -> ingest_pb2.Collection:
+        return collection_message(collection, counts, suggested_encoder=self._collections.suggested_encoder(collection))
 
 
 def _warnings(filter_text: str) -> tuple[str, ...]:

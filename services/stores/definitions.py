@@ -11,13 +11,14 @@ from typing import Concatenate, ParamSpec, TypeVar
 from rpc.deadline import Deadline
 from rpc.errors import AlreadyExists, NotFound, ServiceError, Unavailable
 from services.stores.milvus.store import RowStore
-from services.stores.records import Collection, SpaceChanged
+from services.stores.records import Collection, SpaceChanged, check_collection_name
 from services.stores.recovery import Recovery
 from services.stores.redis.catalog import RedisCatalog
 from services.stores.redis.shards import CatalogLost
 
 MAX_AGE_S = 1.0
 TIMEOUT_S = 10.0
+LOCK_WAIT_S = 60.0  # a collection is created or dropped in seconds
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -36,6 +37,8 @@ class Definitions:
         self._rows = rows
         self._catalog = catalog
         self._recovery = recovery
+        # Who creates or drops under a name holds its lock, so that none drops what another has just created.
+        self._locks = catalog.locks("name")
         self._known: dict[str, tuple[Collection, float]] = {}
 
     async def get(self, name: str) -> Collection:
@@ -90,9 +93,34 @@ class Definitions:
 
     async def create(self, collection: Collection) -> Collection:
         """Create a collection, and return it with its index; AlreadyExists where the name is taken."""
+        check_collection_name(collection.name)
+        await self._catalog.ping(Deadline.after(TIMEOUT_S))
+        async with self._locks.hold(collection.name, wait_s=LOCK_WAIT_S):
+            return await self._create(replace(collection, generation=secrets.token_hex(8)))
+
+    async def drop(self, name: str) -> None:
+        """Delete a collection with everything in it; NotFound where there is none."""
+        await self.fresh(name)
+        async with self._locks.hold(name, wait_s=LOCK_WAIT_S):
+            await self._drop(name)
+
+    async def drop_remains(self) -> None:
+        """Finish the deletions that a crash cut off: what is served goes first, so that what is left is not."""
+        for name in await self._rows.switches.remains():
+            async with self._locks.hold(name, wait_s=LOCK_WAIT_S):
+                if name in await self._rows.switches.remains():  # still, now that nobody creates it
+                    _logger.warning("%s: its deletion was cut off; what it left is deleted", name)
+                    await self._drop(name)
+
+    async def _drop(self, name: str) -> None:
+        # Milvus first: what Redis alone knows is not a collection, what Milvus alone knows would be rebuilt.
+        stored = await self._rows.drop(name)
+        self._known.pop(name, None)
+        for each in stored:
+            await self._catalog.drop(each, Deadline.after(TIMEOUT_S))
+
+    async def _create(self, requested: Collection) -> Collection:
         deadline = Deadline.after(TIMEOUT_S)
-        await self._catalog.ping(deadline)
-        requested = replace(collection, generation=secrets.token_hex(8))
         try:
             created = await self._rows.create(requested)
             await self._recovery.start(created, deadline)
@@ -103,15 +131,6 @@ class Definitions:
             await asyncio.shield(asyncio.create_task(self._undo(requested)))
             raise
         return self._remember(created)
-
-    async def drop(self, name: str) -> None:
-        """Delete a collection with everything in it; NotFound where there is none."""
-        await self.fresh(name)
-        # Milvus first: what Redis alone knows is not a collection, what Milvus alone knows would be rebuilt.
-        stored = await self._rows.drop(name)
-        self._known.pop(name, None)
-        for each in stored:
-            await self._catalog.drop(each, Deadline.after(TIMEOUT_S))
 
     def _remember(self, collection: Collection) -> Collection:
         self._known[collection.name] = (collection, time.monotonic() + MAX_AGE_S)

@@ -115,6 +115,10 @@ class ImageStore:
         """Delete a collection with everything in it; NotFound where there is none."""
         await self._definitions.drop(name)
 
+    async def drop_remains(self) -> None:
+        """Finish the deletions of collections that a crash cut off."""
+        await self._definitions.drop_remains()
+
     async def counts(self, name: str) -> Counts:
         """How many images and regions can be found."""
         return await self._definitions.with_rebuild(name, self._catalog.counts, Deadline.after(READ_TIMEOUT_S))

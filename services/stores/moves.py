@@ -21,7 +21,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from rpc.deadline import Deadline
 from rpc.errors import Aborted, Internal, NotFound, ServiceError
-from rpc.tasks import end
 from services.stores.definitions import Definitions, Superseded
 from services.stores.finding import Finder
 from services.stores.milvus.names import hidden_name
@@ -30,7 +29,6 @@ from services.stores.milvus.store import RowStore
 from services.stores.records import Collection, ImageRecord, NearestQuery, StoredImage
 from services.stores.recovery import Recovery
 from services.stores.redis.catalog import RedisCatalog
-from services.stores.redis.moving import LOCK_S
 from services.stores.redis.shards import CatalogLost
 from services.stores.serving import Serving
 
@@ -63,6 +61,7 @@ class Moves:
         self.finder = finder
         self.catalog = catalog
         self.steps = catalog.moves()
+        self.locks = catalog.locks("move")
         self.definitions = definitions
         self.recovery = recovery
         self.serving = serving
@@ -70,24 +69,18 @@ class Moves:
     @asynccontextmanager
     async def open(self, name: str, *, space: str, encoder: str, dimension: int) -> "AsyncIterator[Move]":
         """A move into a space, which goes on where an earlier one ended; Aborted while another one runs."""
-        token = secrets.token_hex(8)
-        if not await self.steps.lock(name, token, _soon()):
-            raise Aborted(
-                f"the collection {name} is being moved already; if that process died, try again in {LOCK_S:g} s"
-            )
-        renewing = asyncio.create_task(self._renew(name, token), name=f"lock of {name}")
-        move: Move | None = None
-        try:
-            await self.serving.reopen(name)
-            source = await self.definitions.fresh(name)
-            target = await self._target(source, space=space, encoder=encoder, dimension=dimension)
-            move = Move(self, source, target, token)
-            await move.begin()
-            yield move
-        finally:
-            await end(renewing)
-            # Shielded, because it has to run also where the caller left; after a crash `Serving.tidy` does it.
-            await asyncio.shield(asyncio.create_task(self._close(name, token, move)))
+        async with self.locks.hold(name) as token:
+            move: Move | None = None
+            try:
+                await self.serving.reopen(name)
+                source = await self.definitions.fresh(name)
+                target = await self._target(source, space=space, encoder=encoder, dimension=dimension)
+                move = Move(self, source, target, token)
+                await move.begin()
+                yield move
+            finally:
+                # Shielded, because it has to run also where the caller left; after a crash `Serving.tidy` does it.
+                await asyncio.shield(asyncio.create_task(self._close(name, move)))
 
     async def _target(self, source: Collection, *, space: str, encoder: str, dimension: int) -> Collection:
         """What is stored of the collection in this space already, or a new and empty one."""
@@ -109,21 +102,13 @@ class Moves:
         await self.recovery.start(created, _soon())
         return created
 
-    async def _renew(self, name: str, token: str) -> None:
-        while True:
-            await asyncio.sleep(LOCK_S / 4)
-            try:
-                await self.steps.lock(name, token, Deadline.after(LOCK_S / 4))
-            except ServiceError as error:
-                _logger.warning("%s: the lock of its move was not renewed: %s", name, error)
-
-    async def _close(self, name: str, token: str, move: "Move | None") -> None:
+    async def _close(self, name: str, move: "Move | None") -> None:
+        if move is None:
+            return
         try:
-            if move is not None:
-                await move.end()
-                if move.is_deciding:
-                    await self.serving.reopen(name)
-            await self.steps.unlock(name, token, _soon())
+            await move.end()
+            if move.is_deciding:
+                await self.serving.reopen(name)
         except ServiceError as error:
             _logger.warning("%s: what is left of its move is repaired by the sweep: %s", name, error)
 
@@ -140,8 +125,8 @@ class Move:
 
     async def begin(self) -> None:
         """Seal the target for this run, and log what changes in the source from here on."""
-        # Redis forgot what is not served; the rows have it all.
-        await self._moves.recovery.rebuild(self.target)
+        # Redis was made to forget what is not served; the rows have it all.
+        await self._moves.recovery.rebuild(self.target, is_lost=False)
         await self._ask(self.target, self._moves.steps.set_token, "seal", self._token, _soon())
         await self._ask(self.source, self._moves.steps.set_token, "log", self._token, _soon())
 
@@ -176,6 +161,13 @@ class Move:
     async def stored(self, records: Sequence[ImageRecord]) -> dict[str, StoredImage]:
         """Images of the source with their regions, by image_id; those that changed meanwhile are left out."""
         return await self._moves.rows.images(self.source.store_name, records, _soon())
+
+    async def embedded(self, records: Sequence[ImageRecord]) -> dict[str, StoredImage]:
+        """Those of these images that the target has with the same bytes, whatever their version, by image_id."""
+        sha256s = {record.image_id: record.sha256 for record in records}
+        known = await self._ask(self.target, self._moves.catalog.records, sha256s, _soon())
+        same = [each for each in known.values() if each.sha256 == sha256s[each.image_id]]
+        return await self._moves.rows.images(self.target.store_name, same, _soon())
 
     async def adopt(self, images: Sequence[StoredImage]) -> None:
         """Write images into the target, each under its version in the source."""

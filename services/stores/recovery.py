@@ -93,16 +93,20 @@ class Recovery:
         for task in list(self._rebuilding.values()):
             await end(task)
 
-    async def rebuild(self, collection: Collection) -> None:
-        """Fill Redis from Milvus, once for all callers: the highest complete version of each image lives."""
-        # A caller that leaves does not end the rebuild that others wait for.
-        await asyncio.shield(self.rebuild_soon(collection))
+    async def rebuild(self, collection: Collection, *, is_lost: bool = True) -> None:
+        """Fill Redis from Milvus, once for all callers: the highest complete version of each image lives.
 
-    def rebuild_soon(self, collection: Collection) -> "asyncio.Task[None]":
+        `is_lost` says that it was not meant to be forgotten, which is logged.
+        """
+        # A caller that leaves does not end the rebuild that others wait for.
+        await asyncio.shield(self.rebuild_soon(collection, is_lost=is_lost))
+
+    def rebuild_soon(self, collection: Collection, *, is_lost: bool = True) -> "asyncio.Task[None]":
         """The rebuild that runs, or a new one."""
         running = self._rebuilding.get(collection.generation)
         if running is None:
-            running = asyncio.create_task(self._rebuild(collection), name=f"rebuild {collection.name}")
+            rebuilding = self._rebuild(collection, is_lost=is_lost)
+            running = asyncio.create_task(rebuilding, name=f"rebuild {collection.name}")
             self._rebuilding[collection.generation] = running
             running.add_done_callback(lambda task: self._rebuilt(collection, task))
         return running
@@ -112,7 +116,7 @@ class Recovery:
         if not task.cancelled():
             task.exception()  # asyncio logs an error that is never read; it is raised to those who wait
 
-    async def _rebuild(self, collection: Collection) -> None:
+    async def _rebuild(self, collection: Collection, *, is_lost: bool) -> None:
         deadline = Deadline.after(REBUILD_TIMEOUT_S)
         running = asyncio.Semaphore(REBUILDS_AT_ONCE)
 
@@ -121,7 +125,7 @@ class Recovery:
                 return await self._rebuild_shard(collection, shard, deadline)
 
         rebuilt = sum(await gather(*map(rebuild_shard, SHARDS)))
-        if rebuilt:
+        if rebuilt and is_lost:
             _logger.warning(
                 "%s: Redis had lost %d of its %d shards, rebuilt from Milvus", collection.name, rebuilt, len(SHARDS)
             )

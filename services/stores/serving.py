@@ -26,6 +26,7 @@ class Serving:
         self._rows = rows
         self._catalog = catalog
         self._steps = catalog.moves()
+        self._locks = catalog.locks("move")
         self._definitions = definitions
 
     async def stored(self, name: str) -> StoredNames:
@@ -56,7 +57,7 @@ class Serving:
         with contextlib.suppress(CatalogLost):
             seals = await self._steps.tokens(collection, "seal", _soon())
             logs = await self._steps.tokens(collection, "log", _soon())
-            if (seals | logs) == {""} or await self._steps.is_locked(name, _soon()):
+            if (seals | logs) == {""} or await self._locks.is_held(name, _soon()):
                 return
             if seals != {""}:
                 await self.reopen(name)

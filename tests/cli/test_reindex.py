@@ -19,7 +19,7 @@ from tests.support.services import encoder_process
 def address(tmp_path_factory: pytest.TempPathFactory, milvus_lite_uri: str, redis_url: str) -> Iterator[str]:
     """Where an ingest service answers that has two encoders of different spaces."""
     home = tmp_path_factory.mktemp("service")
-    bundles = tiny_image_bundle(home / "tiny"), tiny_image_bundle(home / "other", "other", seed=8)
+    bundles = tiny_image_bundle(home / "tiny"), tiny_image_bundle(home / "other", "other", seed=8, is_default=True)
     stores = {"milvus_uri": milvus_lite_uri, "redis_url": redis_url}
     with (
         encoder_process(home, *(bundle.folder for bundle in bundles)) as encoder,
@@ -39,10 +39,15 @@ def test_a_collection_moves_and_returns(address: str, tmp_path: Path) -> None:
         (tmp_path / f"{colour}.png").write_bytes(encoded(plain(colour)))
     fovea(address, "ingest", str(tmp_path), "-c", name, "--create", "--encoder", "tiny", "--copy")
 
-    moved = fovea(address, "reindex", "-c", name, "--encoder", "other", "--json")
+    for command in (["list"], ["show", name]):
+        shown = fovea(address, "collections", *command)
+        assert f"fovea reindex -c {name}" in "".join(shown.stderr.split("\n")), shown.stderr
+
+    moved = fovea(address, "reindex", "-c", name, "--json")
     assert moved.exit_code == 0, moved.stderr
     answer = json.loads(moved.stdout)
     assert (answer["encoder"], answer["image_count"]) == ("other", 3)
+    assert "fovea reindex" not in fovea(address, "collections", "show", name).stderr
     returned = fovea(address, "reindex", "-c", name, "--rollback")
     assert f"{name} is served with the encoder tiny: 3 images." in returned.stderr
     dropped = fovea(address, "reindex", "-c", name, "--encoder", "tiny", "--drop-old")

@@ -37,6 +37,7 @@ def running_system(folder: Path, *, milvus_uri: str, redis_url: str) -> Iterator
             purpose="Finds images of the same colours.",
             domain="coloured blocks",
         ),
+        tiny_image_bundle(folder / "former", "former", seed=8),
         tiny_text_bundle(folder / "tiny_text", languages=("en",)),
         tiny_detector_bundle(folder / "tiny_detector"),
     ]

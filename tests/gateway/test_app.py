@@ -185,6 +185,7 @@ async def test_encoders_say_what_they_are_for(http: httpx.AsyncClient) -> None:
     assert (tiny["license"], encoders["tiny_text"]["languages"]) == ("Apache-2.0", ["en"])
     assert {name: encoder["is_default"] for name, encoder in encoders.items()} == {
         "another": False,
+        "former": False,
         "tiny": True,
         "tiny_text": False,
     }

@@ -213,6 +213,41 @@ async def test_pattern_that_means_nothing_never_becomes_a_job(
     assert "gitignore" in response.json()["detail"]
 
 
+async def test_a_collection_moves_to_another_encoder_with_progress(http: httpx.AsyncClient, name: str) -> None:
+    """The default encoder is suggested until a job has moved the collection to it; the way back is a job too."""
+    await http.post("/collections", json={"name": name, "encoder": "former"})
+    files = [("images", (f"{number}.png", encoded(plain("red", (8 + number, 8))))) for number in range(3)]
+    assert (await http.post(f"/collections/{name}/images", files=files)).status_code == 200
+    assert (await http.get(f"/collections/{name}")).json()["suggested_encoder"] == "tiny"
+
+    started = await http.post(f"/collections/{name}/reindex", json={"encoder": "tiny"})
+
+    assert started.status_code == 202, started.text
+    assert started.headers["location"] == f"/api/v1/jobs/{started.json()['id']}"
+    assert (started.json()["kind"], started.json()["phase"]) == ("reindex", "embedding")
+    _, final = (await _followed(http, started.json()["id"]))[-1]
+    assert (final["state"], final["done"], final["total"], final["failed"]) == ("done", 3, 3, 0), final
+    moved = (await http.get("/collections")).json()["collections"]
+    [collection] = [each for each in moved if each["name"] == name]
+    assert (collection["encoder"], collection["suggested_encoder"]) == ("tiny", "")
+    returned = (await http.post(f"/collections/{name}/reindex", json={"rollback": True})).json()
+    assert (await _followed(http, returned["id"]))[-1][1]["state"] == "done"
+    assert (await http.get(f"/collections/{name}")).json()["encoder"] == "former"
+
+
+async def test_a_move_that_cannot_begin_never_becomes_a_job(http: httpx.AsyncClient, photos: str) -> None:
+    """What is wrong with the request is its answer."""
+    for path, body, status in (
+        ("nowhere", {}, 404),
+        (photos, {"encoder": "nobody"}, 404),
+        (photos, {"rollback": True}, 412),
+        (photos, {"rollback": True, "encoder": "tiny"}, 400),
+        (photos, {"encoder": 1}, 400),
+    ):
+        response = await http.post(f"/collections/{path}/reindex", json=body)
+        assert response.status_code == status, response.text
+
+
 async def _forever() -> None:
     await asyncio.Event().wait()
 

@@ -33,6 +33,10 @@ class Switches:
         served = name if not stored.last_switch else await self._target(name, stored.last_switch)
         return served if served in stored.stores else ""
 
+    async def remains(self) -> list[str]:
+        """The public names under which something is stored and nothing is served, as a deletion that crashed leaves it."""
+        return [name for name, stored in (await self.stored()).items() if not await self.served(name, stored)]
+
     async def decide(self, name: str, number: int, target: str) -> str:
         """Create the switch with this number; what it serves, which another process may have decided before."""
         description = orjson.dumps({"serves": target, "token": secrets.token_hex(8)}).decode()

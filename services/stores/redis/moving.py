@@ -1,4 +1,4 @@
-"""The steps of a move to another encoder in Redis: the lock of a run, seals, the log of changes, and adopted versions."""
+"""The steps of a move to another encoder in Redis: seals, the log of changes, and adopted versions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,24 +7,8 @@ from rpc.deadline import Deadline
 from rpc.errors import Aborted
 from services.stores.records import Collection, ImageRecord
 from services.stores.redis.entries import encode_entry
-from services.stores.redis.scripts import PENDING, Script, protocol_step
+from services.stores.redis.scripts import PENDING, protocol_step
 from services.stores.redis.shards import SHARDS, RedisShards, by_shard, script_call
-
-LOCK_S = 10.0
-
-# KEYS: the lock. ARGV: token, lease_ms. Answers 1 where this token holds the lock now.
-LOCK = Script("""
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-""")
-
-# KEYS: the lock. ARGV: token.
-UNLOCK = Script("""
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-return 1
-""")
 
 # ARGV: generation, "seal" or "log", the tokens that may be replaced (one, or "*" for any), the new one, empty for none.
 # Answers the token that was held, empty for none. A log begins and ends without changes.
@@ -75,19 +59,6 @@ class MoveCatalog:
     def __init__(self, shards: RedisShards) -> None:
         self._shards = shards
 
-    async def lock(self, name: str, token: str, deadline: Deadline) -> bool:
-        """Take or renew the lock of a collection's move for LOCK_S seconds; False where another run holds it."""
-        call = (LOCK, 1, _lock_key(name), token, round(LOCK_S * 1000))
-        return (await self._shards.run([call], deadline)) == [1]
-
-    async def unlock(self, name: str, token: str, deadline: Deadline) -> None:
-        """Release the lock if this token holds it."""
-        await self._shards.run([(UNLOCK, 1, _lock_key(name), token)], deadline)
-
-    async def is_locked(self, name: str, deadline: Deadline) -> bool:
-        """Whether a run holds the lock."""
-        return (await self._shards.run([("EXISTS", _lock_key(name))], deadline)) == [1]
-
     async def set_token(
         self, collection: Collection, kind: str, token: str, deadline: Deadline, *, instead_of: str = "*"
     ) -> set[str]:
@@ -128,7 +99,3 @@ class MoveCatalog:
             calls.append(script_call(collection, shard, ADOPT, token, *arguments))
         if not all(await self._shards.run(calls, deadline)):
             raise Aborted("another call moves the collection now")
-
-
-def _lock_key(name: str) -> str:
-    return f"fovea:{{{name}}}:move"

@@ -53,7 +53,7 @@ def test_default_encoder_is_proposed_with_what_it_is_for(page: Page) -> None:
     page.goto("/")
     page.get_by_role("button", name="New collection").click()
     hint = page.locator("#create-encoder-hint")
-    expect(page.locator("#create-encoder option")).to_have_text(["tiny (default)", "another"])
+    expect(page.locator("#create-encoder option")).to_have_text(["tiny (default)", "another", "former"])
     expect(page.get_by_label("Encoder")).to_have_value("tiny")
     expect(hint).to_have_text(
         "Finds images of the same colours. Made for coloured blocks. Searched by image, sketch, text (en). "
@@ -116,3 +116,30 @@ def test_a_collection_that_went_is_explained(
     expect(page.locator("#results-title")).to_contain_text("All of")
     expect(page.locator("#collection option", has_text=f"{objects} ·")).to_have_count(0)
     complaints.clear()
+
+
+def test_a_better_default_is_offered_and_taken(page: Page, api: httpx.Client, name: str) -> None:
+    """A collection of another encoder than the default one moves on request, with progress; then nothing is offered."""
+    for collection in (name, f"{name}_kept"):
+        create_collection(api, collection, encoder="former")
+        for number in range(5):
+            image = {"file": (f"{number}.png", encoded(plain("red", (64 + number, 64))))}
+            assert api.post(f"/collections/{collection}/images", files=image).status_code == 200
+    page.goto(f"/#{name}")
+    offer = page.locator("#suggestion")
+    expect(offer).to_contain_text(
+        f"{name} was made with the encoder former; tiny is the default now. Finds images of the same colours."
+    )
+    check_layout(page, "suggestion")
+    offer.get_by_role("button", name="Move to tiny").click()
+    expect(page.locator(".progress")).to_contain_text("Done: 5 images embedded with tiny")
+    expect(offer).to_be_hidden()
+    expect(page.locator(".tile")).to_have_count(5)
+    assert api.get(f"/collections/{name}").json()["encoder"] == "tiny"
+
+    page.get_by_label("Collection", exact=True).select_option(f"{name}_kept")
+    offer.get_by_role("button", name="Keep it").click()
+    expect(offer).to_be_hidden()
+    page.reload()
+    expect(page.locator(".tile")).to_have_count(5)
+    expect(offer).to_be_hidden()

@@ -45,7 +45,7 @@ async def test_the_default_models_need_not_be_named(
     """A collection without encoder and detector gets those that say that they are the default, not the first by name."""
     folder = tmp_path_factory.mktemp("defaults")
     bundles = (
-        tiny_image_bundle(folder / "a", "a"),
+        tiny_image_bundle(folder / "a", "a", seed=8),
         tiny_image_bundle(folder / "b", "b", is_default=True),
         tiny_detector_bundle(folder / "c", "c"),
         tiny_detector_bundle(folder / "d", "d", is_default=True),
@@ -54,7 +54,12 @@ async def test_the_default_models_need_not_be_named(
         async with ingest_stub(stores, address) as ingest:
             created = await create(ingest, name, encoder="", objects=True)
 
+            other = await create(ingest, f"{name}_a", encoder="a")
+            listed = (await ingest.ListCollections(ingest_pb2.ListCollectionsRequest())).collections
+
     assert (created.encoder, created.detector) == ("b", "d")
+    assert (created.suggested_encoder, other.suggested_encoder) == ("", "b")
+    assert {each.name: each.suggested_encoder for each in listed}[f"{name}_a"] == "b"
 
 
 async def test_a_deleted_collection_is_gone_and_its_name_is_free(ingest: "IngestServiceAsyncStub", name: str) -> None:
@@ -124,9 +129,9 @@ async def test_collections_are_listed_while_one_is_rebuilt(
     await add(ingest, f"{name}_b", item("a", RED), item("b", RED))
     rebuild, may_go_on = Recovery._rebuild, asyncio.Event()
 
-    async def rebuild_later(self: Recovery, collection: Collection) -> None:
+    async def rebuild_later(self: Recovery, collection: Collection, *, is_lost: bool) -> None:
         await may_go_on.wait()
-        await rebuild(self, collection)
+        await rebuild(self, collection, is_lost=is_lost)
 
     monkeypatch.setattr(Recovery, "_rebuild", rebuild_later)
     async with Redis.from_url(stores.redis_url) as redis:

@@ -111,8 +111,7 @@ async def test_old_embeddings_are_dropped_on_request(ingest: "IngestServiceAsync
     await reindex(ingest, name, encoder="other", drop_old=True)
     with pytest.raises(grpc.aio.AioRpcError, match="no former embeddings"):
         await reindex(ingest, name, rollback=True)
-    [only] = await reindex(ingest, name)
-    assert only.done_count == 1
+    assert (await reindex(ingest, name))[-1].done_count == 1
 
 
 @pytest.mark.parametrize("change", ["removed", "changed"])
@@ -188,6 +187,33 @@ async def test_a_cancelled_call_goes_on_where_it_ended(
     await reindex(ingest, name)
     assert sum(copied) == 41
     assert await encoder_of(ingest, name) == "other"
+
+
+async def test_metadata_that_change_on_the_way_are_not_embedded_again(
+    ingest: "IngestServiceAsyncStub", name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new embedding of an image is kept where only its metadata changed since; other bytes are embedded."""
+    await create(ingest, name)
+    await add(ingest, name, *(item(f"u{number}", drawn(number), n=number) for number in range(6)))
+    embed, require_all = Copier._embed, Copier._require_all
+    embedded, changes = list[str](), [item("u1", drawn(1), n=100), item("u2", drawn(20), n=2)]
+
+    async def noted(self: Copier, record: Any, regions: Any) -> Any:
+        embedded.append(record.uri)
+        return await embed(self, record, regions)
+
+    async def changing(self: Copier) -> None:
+        if changes:
+            await add(ingest, name, *changes)
+            changes.clear()
+        await require_all(self)
+
+    monkeypatch.setattr(Copier, "_embed", noted)
+    monkeypatch.setattr(Copier, "_require_all", changing)
+    await reindex(ingest, name)
+    assert sorted(embedded) == ["u0", "u1", "u2", "u2", "u3", "u4", "u5"]
+    image = await ingest.GetImage(ingest_pb2.GetImageRequest(collection=name, uri="u1"))
+    assert image.metadata["n"] == 100
 
 
 @dataclass

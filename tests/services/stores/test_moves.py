@@ -21,6 +21,7 @@ from services.stores.records import (
     StoredImage,
     image_id_of,
 )
+from services.stores.redis import locking
 from services.stores.serving import Serving
 from tests.services.stores.making import a_collection, find, new_image, opened, put, soon, unit_embeddings, uris
 
@@ -99,7 +100,9 @@ async def test_a_moved_collection_answers_in_its_new_space(store: ImageStore, fi
     assert [each.name for each in await store.collections()].count(name) == 1
 
 
-async def test_a_way_back_restores_the_old_answers(store: ImageStore, filled: Collection) -> None:
+async def test_a_way_back_restores_the_old_answers(
+    store: ImageStore, filled: Collection, caplog: pytest.LogCaptureFixture
+) -> None:
     """What did not change is not embedded again and answers exactly as before; what did change is not lost."""
     name = filled.name
     queries = [await find(store, name, embedding) for embedding in OLD[20:25]]
@@ -107,9 +110,11 @@ async def test_a_way_back_restores_the_old_answers(store: ImageStore, filled: Co
     former = await store.serving.former(name)
     assert (former.space, former.encoder) == ("space", "encoder")
     back: dict[str, Any] = {"space": former.space, "encoder": former.encoder, "dimension": former.dimension}
+    caplog.clear()
     async with store.moves.open(name, **back) as move:
         assert await copy_all(move) == 0
         await switch(move)
+    assert "had lost" not in caplog.text
     assert [(await find(store, name, embedding)).hits for embedding in OLD[20:25]] == [each.hits for each in queries]
 
     await moved(store, name)
@@ -185,9 +190,19 @@ async def test_waiting_writes_go_on_in_a_collection_that_is_opened_again(store: 
 async def test_a_second_run_is_refused(store: ImageStore, filled: Collection) -> None:
     """One run at a time."""
     async with store.moves.open(filled.name, **NEW):
-        with pytest.raises(Aborted, match="already"):
+        with pytest.raises(Aborted, match="another call"):
             async with store.moves.open(filled.name, **NEW):
                 pass
+
+
+async def test_the_lock_of_a_run_that_died_is_waited_for(
+    store: ImageStore, filled: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody renews it, so that the next run begins when it has expired."""
+    monkeypatch.setattr(locking, "LOCK_S", 1.0)
+    assert await store.moves.locks._take(filled.name, "died") == 0
+    await moved(store, filled.name)
+    assert (await store.get(filled.name)).space == "new"
 
 
 async def test_a_run_that_was_cut_off_goes_on(store: ImageStore, filled: Collection) -> None:
@@ -283,10 +298,11 @@ async def test_a_dropped_collection_leaves_nothing(store: ImageStore, name: str)
         assert name not in stored
 
 
+@pytest.mark.parametrize("is_swept", [False, True])
 async def test_a_drop_that_crashed_brings_nothing_back(
-    store: ImageStore, name: str, monkeypatch: pytest.MonkeyPatch
+    store: ImageStore, name: str, monkeypatch: pytest.MonkeyPatch, *, is_swept: bool
 ) -> None:
-    """What is served goes first: the old rows are not served again, and the name can be taken."""
+    """What is served goes first: the old rows are not served again; the sweep or who takes the name deletes the rest."""
     await store.create(a_collection(name))
     await put(store, name, new_image("a", OLD[0]))
     await moved(store, name)
@@ -304,9 +320,14 @@ async def test_a_drop_that_crashed_brings_nothing_back(
             await store._rows.drop(name)
     with pytest.raises(NotFound):
         await store._definitions.fresh(name)
+    if is_swept:
+        await store.drop_remains()
+        assert name not in await store._rows.switches.stored()
     created = await store.create(a_collection(name))
     assert created.space == "space"
     assert (await store.counts(name)).image_count == 0
+    await store.drop_remains()
+    assert (await store.get(name)).space == "space"
     await store.drop(name)
 
 

@@ -96,6 +96,7 @@ class Collection(_message.Message):
     REGION_COUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     COUNTS_UNKNOWN_FIELD_NUMBER: _builtins.int
+    SUGGESTED_ENCODER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`[a-z][a-z0-9_]{0,62}`. Required on creation."""
     space: _builtins.str
@@ -123,6 +124,10 @@ class Collection(_message.Message):
     """True in `ListCollections` while the records of this collection are being rebuilt; both counts are 0 then and have no
     meaning.
     """
+    suggested_encoder: _builtins.str
+    """The default encoder, where it embeds into another space: `Reindex` moves the collection to it. Empty where the
+    collection is of its space, where none of those that are served is the default, and while it does not answer.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Time of creation."""
@@ -140,10 +145,11 @@ class Collection(_message.Message):
         region_count: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         counts_unknown: _builtins.bool = ...,
+        suggested_encoder: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_unknown", b"counts_unknown", "create_time", b"create_time", "detector", b"detector", "encoder", b"encoder", "image_count", b"image_count", "index", b"index", "mode", b"mode", "name", b"name", "region_count", b"region_count", "space", b"space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_unknown", b"counts_unknown", "create_time", b"create_time", "detector", b"detector", "encoder", b"encoder", "image_count", b"image_count", "index", b"index", "mode", b"mode", "name", b"name", "region_count", b"region_count", "space", b"space", "suggested_encoder", b"suggested_encoder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

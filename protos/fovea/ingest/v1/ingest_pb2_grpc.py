@@ -172,8 +172,9 @@ class IngestServiceServicer:
 
         A call that was cut off changes nothing for searches: the next one goes on where it ended. FAILED_PRECONDITION: images
         cannot be read or embedded, or nothing is kept to return to; the old embeddings are served as before, complete.
-        ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND: unknown collection or
-        encoder.
+        The first message is sent when the request was found right; a call whose process died is waited for behind it, for
+        ten seconds at most. ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND:
+        unknown collection or encoder.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

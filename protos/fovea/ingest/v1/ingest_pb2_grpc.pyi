@@ -72,8 +72,9 @@ class IngestServiceStub:
 
     A call that was cut off changes nothing for searches: the next one goes on where it ended. FAILED_PRECONDITION: images
     cannot be read or embedded, or nothing is kept to return to; the old embeddings are served as before, complete.
-    ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND: unknown collection or
-    encoder.
+    The first message is sent when the request was found right; a call whose process died is waited for behind it, for
+    ten seconds at most. ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND:
+    unknown collection or encoder.
     """
     Scrub: _grpc.UnaryStreamMultiCallable[_ingest_pb2.ScrubRequest, _ingest_pb2.ScrubResponse]
     """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release."""
@@ -122,8 +123,9 @@ class IngestServiceAsyncStub(IngestServiceStub):
 
     A call that was cut off changes nothing for searches: the next one goes on where it ended. FAILED_PRECONDITION: images
     cannot be read or embedded, or nothing is kept to return to; the old embeddings are served as before, complete.
-    ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND: unknown collection or
-    encoder.
+    The first message is sent when the request was found right; a call whose process died is waited for behind it, for
+    ten seconds at most. ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND:
+    unknown collection or encoder.
     """
     Scrub: _aio.UnaryStreamMultiCallable[_ingest_pb2.ScrubRequest, _ingest_pb2.ScrubResponse]  # type: ignore[assignment]
     """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release."""
@@ -223,8 +225,9 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A call that was cut off changes nothing for searches: the next one goes on where it ended. FAILED_PRECONDITION: images
         cannot be read or embedded, or nothing is kept to return to; the old embeddings are served as before, complete.
-        ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND: unknown collection or
-        encoder.
+        The first message is sent when the request was found right; a call whose process died is waited for behind it, for
+        ten seconds at most. ABORTED: another call moves the collection, or Redis was lost on the way: call again. NOT_FOUND:
+        unknown collection or encoder.
         """
 
     @_abc_1.abstractmethod
