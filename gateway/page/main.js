@@ -52,7 +52,7 @@ class Page {
       if (!isMove) this.#added(collection, isAtEnd);
       else if (isAtEnd) {
         this.suggestion.setMoving(collection, false);
-        this.#refresh(this.current?.name, { isQuiet: true });
+        this.#refresh(undefined, { isQuiet: true });
       }
     });
   }
@@ -65,15 +65,16 @@ class Page {
     byId("delete-collection").addEventListener("click", () => this.#deleteCollection());
   }
 
-  /** Reloads the collections and shows the one of this name, else the first. */
-  async #refresh(name = this.current?.name, { isQuiet = false } = {}) {
+  /** Reloads the collections and shows the one of this name, by default the one that is shown then, else the first. */
+  async #refresh(name, { isQuiet = false } = {}) {
     try {
       [this.collections, this.served] = await Promise.all([api.collections(), api.capabilities()]);
     } catch (error) {
       this.#showProblem(error, () => this.#refresh(name));
       return;
     }
-    const known = this.collections.find((each) => each.name === name) ?? this.collections[0];
+    const shown = name === undefined ? this.current?.name : name;
+    const known = this.collections.find((each) => each.name === shown) ?? this.collections[0];
     byId("picker").hidden = !known;
     byId("query").hidden = !known;
     byId("add").disabled = !known;
