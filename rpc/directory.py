@@ -19,6 +19,8 @@ _DESCRIBE_TIMEOUT_S = 2.0
 _REFRESH_PERIOD_S = 15.0
 _LOST_PERIOD_S = 1.0
 _LOST_PAUSE_S = 0.2
+# A channel to a process that was not there yet tries again after 2 s at the latest, however long it listens by then.
+_START_S = 2.5
 
 logger = logging.getLogger(__name__)
 
@@ -163,8 +165,8 @@ class EncoderDirectory:
 
     async def detector(self, name: str) -> DetectorEntry:
         """The detector called `name`, or for an empty name the default or only one; raises as `encoder` does."""
-        if not name and not self._detectors.entries:
-            await self.refresh()
+        if not name:
+            await self._refresh_until(lambda: bool(self._detectors.entries))
         served = self._detectors.entries
         name = name or self._detectors.default
         if not name and len(served) > 1:
@@ -174,8 +176,7 @@ class EncoderDirectory:
 
     async def default_encoder(self) -> EncoderEntry:
         """The encoder that is used where none is named; NotFound with the choices where no default is served."""
-        if not self._encoders.default:
-            await self.refresh()
+        await self._refresh_until(lambda: bool(self._encoders.default))
         if name := self._encoders.default:
             return self._encoders.entries[name]
         for message, infos in self._encoders.conflicts.values():
@@ -236,8 +237,8 @@ class EncoderDirectory:
         )
 
     async def _entry(self, bundles: _Bundles[_Client, _Info], name: str, missing: str) -> ServedBundle[_Client, _Info]:
-        if name and name not in bundles.entries:
-            await self.refresh()
+        if name:
+            await self._refresh_until(lambda: name in bundles.entries or name in bundles.conflicts)
         if name in bundles.entries:
             return bundles.entries[name]
         if name in bundles.conflicts:
@@ -245,6 +246,15 @@ class EncoderDirectory:
         if away := self._away():
             raise Unavailable(f"{missing}, and these processes do not answer: {', '.join(away)}")
         raise NotFound(f"{missing}; served are: {_listed(bundles.entries)}")
+
+    async def _refresh_until(self, is_known: Callable[[], bool]) -> None:
+        """Asks until it is known what is looked for; processes that do not answer have a moment to start."""
+        give_up_s = asyncio.get_running_loop().time() + _START_S
+        while not is_known():
+            await self.refresh()
+            if is_known() or not self._away() or asyncio.get_running_loop().time() > give_up_s:
+                return
+            await asyncio.sleep(_LOST_PAUSE_S)
 
     def _in_space(self, space: str) -> list[EncoderEntry]:
         return [entry for entry in self._encoders.entries.values() if entry.info.space == space]

@@ -73,10 +73,10 @@ def thread_encoder() -> ThreadEncoder:
 
 
 @contextmanager
-def serving(encoder: ThreadEncoder) -> Iterator[ThreadServer]:
-    """A server of this encoder on a port of its own."""
+def serving(encoder: ThreadEncoder, port: int = 0) -> Iterator[ThreadServer]:
+    """A server of this encoder, on a port of its own where none is given."""
     server = ThreadServer(
-        ServerSettings(max_in_flight=1, drain_s=0.2),
+        ServerSettings(address=f"127.0.0.1:{port}", max_in_flight=1, drain_s=0.2),
         services=[SERVICE],
         register=lambda grpc_server: encoder_pb2_grpc.add_EncoderServiceServicer_to_server(encoder, grpc_server),
         is_ready=lambda: True,

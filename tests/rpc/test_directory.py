@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from cli.ports import free_ports
 from fovea.encoder.v1.encoder_pb2 import EncoderInfo
 from fovea.types.v1.types_pb2 import MODALITY_IMAGE, MODALITY_TEXT
 from rpc.directory import EncoderDirectory
@@ -62,6 +63,18 @@ async def test_silent_process_is_not_taken_for_a_wrong_name() -> None:
     await directory.start()
     with pytest.raises(Unavailable, match="do not answer"):
         await directory.encoder("tiny")
+    await directory.close()
+
+
+async def test_a_process_that_has_just_started_is_waited_for() -> None:
+    """A channel that found nobody rests before it tries again; a bundle of a process that listens by now is found all the same."""
+    (port,) = free_ports(1)
+    directory = EncoderDirectory([f"127.0.0.1:{port}"])
+    await directory.start()
+    for _ in range(3):
+        await directory.refresh()
+    with serving(ThreadEncoder(images("a", is_default=True)), port):
+        assert (await directory.default_encoder()).info.name == "a"
     await directory.close()
 
 
