@@ -36,6 +36,7 @@ class FileOutcome:
     """What became of one file: `added`, `unchanged`, `updated` or `failed`, and why it failed.
 
     `signature` is that of the file before it was read. Another attempt may succeed where the failure `may_pass`.
+    `object_count` is how many objects were found, None where none were looked for.
     """
 
     uri: str
@@ -44,11 +45,15 @@ class FileOutcome:
     warnings: tuple[str, ...] = ()
     signature: Signature | None = None
     may_pass: bool = False
+    object_count: int | None = None
 
 
 @dataclass(slots=True)
 class IngestReport:
-    """What became of the files so far; a file that failed and succeeded later has not failed."""
+    """What became of the files so far; a file that failed and succeeded later has not failed.
+
+    Objects were looked for in `searched_for_objects` images, and there was none in `without_objects` of them.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     failed: dict[str, FileOutcome] = field(default_factory=dict)
@@ -56,6 +61,8 @@ class IngestReport:
     left_out: FilesByReason = field(default_factory=FilesByReason)
     pruned: int = 0
     moved: int = 0
+    searched_for_objects: int = 0
+    without_objects: int = 0
     _answered: int = 0
     _busy_s: float = 0.0
     _last_s: float = field(default_factory=time.monotonic)
@@ -75,6 +82,8 @@ class IngestReport:
             return
         self.counts[outcome.status] += 1
         self.failed.pop(outcome.uri, None)
+        self.searched_for_objects += outcome.object_count is not None
+        self.without_objects += outcome.object_count == 0
         for warning in outcome.warnings:
             self.warnings.add(outcome.uri, warning)
 
@@ -95,6 +104,8 @@ class IngestReport:
             "failed": len(self.failed),
             "pruned": self.pruned,
             "moved": self.moved,
+            "searched_for_objects": self.searched_for_objects,
+            "without_objects": self.without_objects,
             "rate_per_s": round(self.rate, 1),
             "failures": [{"uri": outcome.uri, "error": outcome.error} for outcome in self.failed.values()],
             "warnings": [asdict(group) for group in self.warnings.listed()],
@@ -108,8 +119,11 @@ class IngestReport:
         return f"{listed} ({self.rate:.0f} images/s)"
 
     def show(self) -> None:
-        """Print the summary, then failures, warnings and what was left out."""
+        """Print the summary, then images without objects, failures, warnings and what was left out."""
         console().print(self.summary(), markup=False)
+        if self.searched_for_objects:
+            counted = f"{self.without_objects:,} of {self.searched_for_objects:,} images"
+            console().print(f"no object in {counted}; such images are embedded as a whole", markup=False)
         if self.failed:
             show([{"failed": outcome.uri, "why": outcome.error} for outcome in self.failed.values()])
         for heading, groups in (("warning", self.warnings), ("left out", self.left_out)):
@@ -194,6 +208,7 @@ def _outcome(response: ingest_pb2.IngestResponse, signature: Signature | None) -
         warnings=tuple(response.warnings),
         signature=signature,
         may_pass=response.HasField("error") and not isinstance(from_status(response.error), InvalidArgument),
+        object_count=response.object_count if response.HasField("object_count") else None,
     )
 
 

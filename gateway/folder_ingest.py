@@ -59,7 +59,8 @@ async def ingest_folder(job: Job, scan: FolderScan, call: BackendCall, *, prune:
         items = (ingest_pb2.Item(uri=uri) for uri in uris)
         async for response in call.ingest(job.collection, items):
             if response.status in _KINDS:
-                job.succeeded(_KINDS[response.status], response.uri, response.warnings)
+                object_count = response.object_count if response.HasField("object_count") else None
+                job.succeeded(_KINDS[response.status], response.uri, response.warnings, object_count)
             else:
                 job.missed(Failure(response.uri, from_status(response.error).message))
         if pruning:

@@ -69,7 +69,8 @@ class JobReport:
     """A job as its route and its events show it: `done` and `failed` add up to `total`, `rate` is images a second.
 
     Ingesting a `folder`, `done` is the sum of `added`, `unchanged` and `updated`; `pruned` images were deleted since their
-    files are gone, and `moved` of them live on under another name. `warnings` and `left_out` name the first twenty files of
+    files are gone, and `moved` of them live on under another name. Objects were looked for in `searched_for_objects` images;
+    `without_objects` of them have none and are embedded as a whole. `warnings` and `left_out` name the first twenty files of
     each reason. Reindexing, `done` images have their embedding of the `encoder`, which is empty for the way back.
     """
 
@@ -93,6 +94,8 @@ class JobReport:
     failures: list[Failure] = field(default_factory=list)
     pruned: int = 0
     moved: int = 0
+    searched_for_objects: int = 0
+    without_objects: int = 0
     warnings: tuple[FileGroup, ...] = ()
     left_out: tuple[FileGroup, ...] = ()
     rate: float = 0.0
@@ -166,10 +169,12 @@ class Job:
         self._ingested_s = time.monotonic()
         self._wake()
 
-    def succeeded(self, kind: IngestKind, uri: str, warnings: Iterable[str]) -> None:
-        """Counts an image that is in the collection now."""
+    def succeeded(self, kind: IngestKind, uri: str, warnings: Iterable[str], object_count: int | None = None) -> None:
+        """Counts an image that is in the collection now; `object_count` is None where no objects were looked for."""
         self._ingested[kind] += 1
         self._report.done += 1
+        self._report.searched_for_objects += object_count is not None
+        self._report.without_objects += object_count == 0
         for warning in warnings:
             self._warnings.add(uri, warning)
         self._wake()

@@ -49,7 +49,7 @@ export class AddDialog {
     const { collection } = this;
     const stop = new AbortController();
     const started = performance.now();
-    const job = { state: "running", phase: "ingesting", total: files.length, done: 0, failed: 0, added: 0, updated: 0, unchanged: 0, failures: [], warnings: [], detail: "" };
+    const job = { state: "running", phase: "ingesting", total: files.length, done: 0, failed: 0, added: 0, updated: 0, unchanged: 0, searched_for_objects: 0, without_objects: 0, failures: [], warnings: [], detail: "" };
     const card = new ProgressCard(`${count(files.length, "upload")} → ${collection}`, "", () => stop.abort());
     const show = (state) => {
       job.state = state;
@@ -74,9 +74,11 @@ export class AddDialog {
 /** Uploads one file and counts the result in the job. */
 async function uploadOne(job, collection, file, signal) {
   try {
-    const { status, warnings } = await api.upload(collection, file, signal);
+    const { status, warnings, object_count: objectCount } = await api.upload(collection, file, signal);
     job.warnings.push(...warnings.map((reason) => ({ reason, count: 1, uris: [file.name] })));
     job[status.replace("INGEST_STATUS_", "").toLowerCase()] += 1;
+    if (objectCount !== undefined) job.searched_for_objects += 1;
+    if (objectCount === 0) job.without_objects += 1;
     job.done += 1;
   } catch (error) {
     if (error.name === "AbortError") return;

@@ -203,7 +203,7 @@ class Page {
     const { filter, limit } = this.query;
     const { images, next_page_token: next, warnings } = await api.images(this.current.name, { filter, limit, pageToken: this.pageToken, signal });
     this.pageToken = next;
-    const kind = this.current.mode === OBJECTS ? `, ${count(this.current.region_count, "object")}` : "";
+    const kind = this.current.mode === OBJECTS ? `, ${count(this.current.region_count, "region")}` : "";
     return {
       hits: images,
       title: filter ? "Images that match" : `All of ${this.current.name}`,

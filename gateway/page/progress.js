@@ -99,8 +99,10 @@ function summary(job) {
   const kinds = ["added", "updated", "unchanged"].filter((kind) => job[kind]).map((kind) => `${job[kind]} ${kind}`);
   if (job.failed) kinds.push(`${job.failed} not taken`);
   if (job.pruned) kinds.push(`${job.pruned} removed, as their files are gone`);
+  const searched = job.searched_for_objects;
+  const without = searched ? ` No object in ${job.without_objects} of ${count(searched, "image")}.` : "";
   const detail = job.detail ? ` ${api.sentence(job.detail)}` : "";
-  return `${STATES[job.state]}: ${kinds.join(", ") || "nothing was taken"} in ${job.elapsed_s.toFixed(1)} s.${detail}`;
+  return `${STATES[job.state]}: ${kinds.join(", ") || "nothing was taken"} in ${job.elapsed_s.toFixed(1)} s.${without}${detail}`;
 }
 
 function moveSummary(job) {

@@ -38,7 +38,10 @@ class LoadedImage:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The image is durable and findable; `replaced_sha256` is of other bytes that had the uri until now."""
+    """The image is durable and findable; `replaced_sha256` is of other bytes that had the uri until now.
+
+    `object_count` is how many objects were found in it, None where none were looked for.
+    """
 
     uri: str
     image_id: str
@@ -46,6 +49,7 @@ class Added:
     region_count: int
     warnings: tuple[str, ...] = ()
     replaced_sha256: str = ""
+    object_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ def outcome_message(outcome: IngestOutcome) -> ingest_pb2.IngestResponse:
         status=ingest_pb2.IngestStatus.Value(f"INGEST_STATUS_{outcome.status}"),
         region_count=outcome.region_count,
         warnings=outcome.warnings,
+        object_count=outcome.object_count,
     )
 
 

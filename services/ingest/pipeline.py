@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -94,7 +95,8 @@ class Pipeline:
         )
         warnings = (*image.warnings, *warnings, *(warning for one in embedded for warning in one.warnings))
         replaced_sha256 = live.sha256 if live is not None and live.sha256 != image.sha256 else ""
-        return await self._put(new, tuple(dict.fromkeys(warnings)), replaced_sha256)
+        added = await self._put(new, tuple(dict.fromkeys(warnings)), replaced_sha256)
+        return added if self._detector is None else replace(added, object_count=len(boxes))
 
     async def _update_metadata(self, live: ImageRecord, image: LoadedImage) -> Added:
         """Keep the embeddings; only metadata that were sent and differ are written, and EXIF that differs."""

@@ -45,3 +45,15 @@ def test_a_thousand_warnings_of_one_kind_are_one_line() -> None:
     [warning] = report.as_json()["warnings"]
     assert (warning["reason"], warning["count"]) == ("only the first frame was read", 3000)
     assert len(warning["uris"]) == 1000
+
+
+def test_images_without_objects_are_counted_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only images in which objects were looked for count, and the report ends with their number."""
+    report = IngestReport()
+    for number, object_count in enumerate((3, 0, 0, None)):
+        report.add(FileOutcome(f"{number}", "added", object_count=object_count))
+
+    report.show()
+
+    assert "no object in 2 of 3 images" in capsys.readouterr().out
+    assert (report.as_json()["searched_for_objects"], report.as_json()["without_objects"]) == (3, 2)

@@ -11,7 +11,7 @@ from gateway.jobs import Job, JobRegistry, JobState
 from rpc.channel import open_channel
 from rpc.errors import NotFound, Overloaded, Unavailable
 from tests.gateway.system import System
-from tests.support.images import encoded, plain
+from tests.support.images import blocks, encoded, plain
 
 
 @pytest.fixture
@@ -54,6 +54,19 @@ async def test_folder_is_ingested_with_progress(http: httpx.AsyncClient, photos:
     assert final["failures"][0]["uri"].endswith("broken.jpg")
     assert (await http.get(f"/jobs/{final['id']}")).json()["state"] == "done"
     assert (await http.get(f"/collections/{photos}")).json()["image_count"] == 3
+
+
+async def test_images_without_objects_are_counted_apart(http: httpx.AsyncClient, name: str, folder: Path) -> None:
+    """In a collection of objects a job says in how many images no object was found; a second run looks for none."""
+    collection = {"name": name, "encoder": "tiny", "mode": "objects", "detector": "tiny_detector"}
+    assert (await http.post("/collections", json=collection)).status_code == 201
+    (folder / "red.png").write_bytes(encoded(blocks({"red": (0.1, 0.1, 0.4, 0.5)})))
+    for file, width_px in (("green.png", 40), ("deeper/blue.png", 50)):
+        (folder / file).write_bytes(encoded(plain("white", (width_px, 30))))
+    for searched, without in ((3, 2), (0, 0)):
+        job = (await http.post(f"/collections/{name}/ingest", json={"folder": str(folder)})).json()
+        final = (await _followed(http, job["id"]))[-1][1]
+        assert (final["searched_for_objects"], final["without_objects"]) == (searched, without)
 
 
 async def test_second_run_finds_all_unchanged(http: httpx.AsyncClient, photos: str, folder: Path) -> None:

@@ -173,13 +173,14 @@ async def test_images_of_every_kind_go_in(ingest: "IngestServiceAsyncStub", name
 
 
 async def test_objects_mode_has_an_embedding_for_each_object(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """Each object is a region; an image without objects is one region, itself, and never dropped."""
+    """Each object is a region; an image without objects is one region, itself, and counted apart."""
     await create(ingest, name, objects=True)
     two = encoded(blocks({"red": (0.1, 0.1, 0.4, 0.5), "blue": (0.6, 0.5, 0.9, 0.9)}))
     none = encoded(plain("white"))
     answers = await add(ingest, name, item("two", two), item("none", none))
     assert statuses(answers) == ["ADDED", "ADDED"]
     assert [answer.region_count for answer in answers] == [2, 1]
+    assert [answer.object_count for answer in answers] == [2, 0]
     assert await counts(ingest, name) == (2, 3)
     image = await ingest.GetImage(ingest_pb2.GetImageRequest(collection=name, uri="two"))
     red = next(region for region in image.regions if region.label == "red")
@@ -188,6 +189,7 @@ async def test_objects_mode_has_an_embedding_for_each_object(ingest: "IngestServ
     rerun = await add(ingest, name, item("two", two), item("none", none))
     assert [answer.region_count for answer in rerun] == [2, 1]
     assert statuses(rerun) == ["UNCHANGED", "UNCHANGED"]
+    assert not any(answer.HasField("object_count") for answer in rerun), "nothing was detected again"
 
 
 async def test_listing_and_deleting(ingest: "IngestServiceAsyncStub", name: str) -> None:

@@ -406,6 +406,7 @@ class IngestResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     REGION_COUNT_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    OBJECT_COUNT_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
     """The uri of the item."""
     image_id: _builtins.str
@@ -414,6 +415,10 @@ class IngestResponse(_message.Message):
     """The result of the item."""
     region_count: _builtins.int
     """Number of embeddings of the image: 1, or one for each object."""
+    object_count: _builtins.int
+    """Number of objects that the detector found in the image; 0: its one embedding is of the whole image. Absent where
+    nothing was detected: in whole-image collections, and where the stored embeddings were kept.
+    """
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """Why the item failed. Only with INGEST_STATUS_FAILED."""
@@ -431,12 +436,15 @@ class IngestResponse(_message.Message):
         error: _status_pb2.Status | None = ...,
         region_count: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        object_count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_object_count", b"_object_count", "error", b"error", "object_count", b"object_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "image_id", b"image_id", "region_count", b"region_count", "status", b"status", "uri", b"uri", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_object_count", b"_object_count", "error", b"error", "image_id", b"image_id", "object_count", b"object_count", "region_count", b"region_count", "status", b"status", "uri", b"uri", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__object_count: _TypeAlias = _typing.Literal["object_count"]  # noqa: Y015
+    _WhichOneofArgType__object_count: _TypeAlias = _typing.Literal["_object_count", b"_object_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__object_count) -> _WhichOneofReturnType__object_count | None: ...
 
 Global___IngestResponse: _TypeAlias = IngestResponse  # noqa: Y015
 
