@@ -21,12 +21,13 @@ from rich.table import Table
 from encoders.bundle import Bundle
 from training.cars.system import CarsSystem
 from training.config import read_config
+from training.everyday_objects import EverydayObjects
 from training.general.system import GeneralSystem
 from training.lopq.evaluate import lopq_recall
 from training.objects.system import ObjectsSystem
 from training.pedestrians.system import PedestriansSystem
 from training.runner import CONFIGS, REALDATA, System, one_line
-from training.serving import served
+from training.serving import Served, served
 from training.text_sketch.system import TextSketchSystem
 
 MODELS = Path("models")
@@ -42,6 +43,7 @@ SYSTEMS: dict[str, System[Any]] = {
     for system in (PedestriansSystem(), TextSketchSystem(), CarsSystem(), ObjectsSystem(), GeneralSystem())
 }
 LOPQ = "lopq"
+EVERYDAY_OBJECTS = "everyday_objects"
 
 
 class EvaluationError(Exception):
@@ -55,16 +57,28 @@ def evaluate(
     found = {}
     with served() as running:
         for name in names:
-            system, folder, started = SYSTEMS[name], data / name, time.monotonic()
-            config = read_config(CONFIGS / f"{name}.toml", system.config)
-            system.draw_held_out(config, folder, realdata)
-            test = system.evaluation(config, folder)
-            offline, online = test.offline(MODELS), test.online(running)
+            started = time.monotonic()
+            if name == EVERYDAY_OBJECTS:
+                photos = EverydayObjects.read(realdata)
+                offline, online = photos.offline(MODELS), photos.online(running, MODELS)
+            else:
+                offline, online = _evaluate_system(SYSTEMS[name], running, data / name, realdata, sheets)
             _require_agreement(name, online, offline)
-            if sheets:
-                test.draw_sheet(running, sheets / f"{name}.jpg")
             found[name] = {"online": online, "offline": offline, "seconds": {"all": time.monotonic() - started}}
     return found
+
+
+def _evaluate_system(
+    system: System[Any], running: Served, data: Path, realdata: Path, sheets: Path | None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The figures of a system's bundles in this process and through the RPCs."""
+    config = read_config(CONFIGS / f"{system.name}.toml", system.config)
+    system.draw_held_out(config, data, realdata)
+    test = system.evaluation(config, data)
+    offline, online = test.offline(MODELS), test.online(running)
+    if sheets:
+        test.draw_sheet(running, sheets / f"{system.name}.jpg")
+    return offline, online
 
 
 def _require_agreement(name: str, online: Figures, offline: Figures) -> None:
@@ -105,7 +119,7 @@ def write(found: Mapping[str, Mapping[str, Figures]], path: Path) -> None:
 
 def main() -> None:
     """Evaluate what the command line names; everything where it names nothing."""
-    names = [*SYSTEMS, LOPQ]
+    names = [*SYSTEMS, EVERYDAY_OBJECTS, LOPQ]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("systems", nargs="*", metavar="SYSTEM", help=f"of {', '.join(names)}; default: all")
     parser.add_argument("--data", type=Path, default=Path("data/evaluation"), help="folder of the held-out images")

@@ -10,6 +10,7 @@ from encoders.bundle import Bundle
 from encoders.images.resizing import resize
 from training.config import read_config
 from training.embed import embed
+from training.everyday_objects import EverydayObjects
 from training.general.config import GeneralConfig
 from training.general.system import GeneralSystem
 from training.general.validation import leave_one_out
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 REALDATA = ROOT.parent / "shared" / "realdata"
 
 
-@pytest.mark.parametrize("name", ["general", "detector"])
+@pytest.mark.parametrize("name", ["general", "drawn-detector"])
 def test_bundle_ships_whole(name: str) -> None:
     """A shipped bundle has the files it describes, at most 10 MB of them, and says where it comes from."""
     bundle = Bundle.load(ROOT / "models" / name)
@@ -50,7 +51,7 @@ def test_general_finds_groceries(tmp_path: Path) -> None:
 
 
 def test_objects_are_found(tmp_path: Path) -> None:
-    """In scenes never trained on the detector's mAP50 is at least .80, and nine of ten objects find their like."""
+    """In scenes never trained on the drawn detector's mAP50 is at least .80, and nine of ten objects find their like."""
     config = read_config(CONFIGS / "objects.toml", ObjectsConfig)
     draw_held_out(replace(config, world=replace(config.world, gallery=24, queries=20)), tmp_path)
 
@@ -59,6 +60,16 @@ def test_objects_are_found(tmp_path: Path) -> None:
     assert figures["detector_map50"] >= 0.80
     assert figures["retrieval_r5"] >= 0.90
     assert figures["coverage"] >= 0.95
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not REALDATA.is_dir(), reason="needs the photos of ../shared/realdata")
+def test_everyday_kinds_are_found_in_photos() -> None:
+    """Ranked by the score of a kind, everyday photos that show it come first, and nine of ten photos have an object."""
+    figures = EverydayObjects.read(REALDATA).offline(ROOT / "models")
+
+    assert figures["kinds_map"] >= 0.90
+    assert figures["coverage"] >= 0.90
 
 
 def test_general_tells_drawn_objects_apart() -> None:

@@ -17,7 +17,7 @@ from training.objects.detector import SHOWN_SCORE, Detector, build_detector, det
 from training.photos import grocery_photos
 from world.kinds import LABELS
 
-BUNDLE = "detector"
+BUNDLE = "drawn-detector"
 # Raw answers to more images than this fill the memory.
 MOST_IMAGES = 500
 
@@ -38,7 +38,7 @@ def export(
     *,
     fewest_inputs: int = FEWEST_INPUTS,
 ) -> Bundle:
-    """Gate the run's averaged weights and write `out`/detector.
+    """Gate the run's averaged weights and write `out`/drawn-detector.
 
     The gate looks at the first 500 of `held_out`, and at photos where there is nothing to be found.
     """

@@ -18,27 +18,36 @@ from training.objects.detector import SHOWN_SCORE
 BATCH = 16
 
 
-class InProcess:
-    """A detector and the encoder of what it finds; images are encoded ones."""
+class InProcessDetector:
+    """A detector; images are encoded ones."""
 
-    def __init__(self, detector: Bundle, encoder: Bundle) -> None:
-        self._detector, self._encoder = DetectorSession(detector), EmbeddingSession(encoder)
+    def __init__(self, bundle: Bundle) -> None:
+        self._session = DetectorSession(bundle)
 
     def detect(self, image: bytes, *, min_score: float) -> list[Detection]:
         """The objects of an image, best first."""
-        opened, preprocessing = open_image(image), self._detector.bundle.image_preprocessing
+        bundle, opened = self._session.bundle, open_image(image)
+        preprocessing = bundle.image_preprocessing
         decoded = opened.decode(enough_px=enough_px(opened.header, [None], preprocessing))
-        (raw,) = self._detector.run([resize(decoded.pixels, preprocessing)]).results
+        (raw,) = self._session.run([resize(decoded.pixels, preprocessing)]).results
         assert isinstance(raw, RawDetections), raw
         return postprocess(
             raw,
-            labels=self._detector.bundle.labels,
+            labels=bundle.labels,
             image_px=(decoded.width_px, decoded.height_px),
             preprocessing=preprocessing,
             min_score=min_score,
             limit=MOST_DETECTIONS,
-            max_overlap=self._detector.bundle.max_overlap,
+            max_overlap=bundle.max_overlap,
         )
+
+
+class InProcess(InProcessDetector):
+    """A detector and the encoder of what it finds."""
+
+    def __init__(self, detector: Bundle, encoder: Bundle) -> None:
+        super().__init__(detector)
+        self._encoder = EmbeddingSession(encoder)
 
     def index(self, images: Sequence[bytes]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Embeddings (R, D) of everything found, and the row of the image (R,) that each is from.

@@ -45,6 +45,7 @@ def import_darknet(
             name=name,
             version="1",
             kind="detector",
+            modalities=("image",),
             preprocessing=Preprocessing(size=(network.input.width, network.input.height), resize=resize),
             precisions={"fp32": model_file},
             labels=tuple(labels),

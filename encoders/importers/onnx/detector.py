@@ -56,6 +56,7 @@ def import_detector(
             name=name,
             version="1",
             kind="detector",
+            modalities=("image",),
             preprocessing=spec.image.preprocessing,
             precisions=files,
             max_batch=tried.max_batch,

@@ -81,7 +81,7 @@ def test_the_graph_says_what_its_parts_say(config: JointSpaceConfig, fitted: Fit
     """The joined file gives the embedding that the parts give one after the other, of unit length."""
     torch.manual_seed(3)
     backbones = Backbones(EfficientNetLite(width=1.1, depth=1.2).eval(), config.image_px).eval()
-    content, detector = Bundle.load(MODELS / "general"), Bundle.load(MODELS / "detector")
+    content, detector = Bundle.load(MODELS / "general"), Bundle.load(MODELS / "drawn-detector")
     absent = Weights(*[Path()] * 9)
     path = tmp_path / "tower.onnx"
     write_image_tower(config, Parts(absent, backbones, content, fitted), detector, path)
