@@ -25,7 +25,7 @@ class DataFolder:
         self.redis = path / "redis"
         self.milvus = path / "milvus"
         self.uploads = path / "uploads"  # images that came without a readable path
-        self.demo = path / "demo"  # the gallery of `fovea demo`
+        self.demo = path / "demo"  # the images of `fovea demo`
 
     def make(self) -> None:
         """Create what is missing, the stores for their owner only; CommandFailed where that is impossible."""

@@ -27,9 +27,12 @@ def test_wheel_holds_what_serves_and_nothing_else(tmp_path: Path) -> None:
     for needed in (
         "cli/main.py",
         "cli/gallery/gallery.jsonl",
+        "cli/photos/photos.jsonl",
+        "cli/photos/ATTRIBUTION.md",
         "cli/recipes/clip-vit-b-32.json",
         "fovea/search/v1/search_pb2.py",
         "models/general/bundle.json",
+        "models/NOTICE.md",
     ):
         assert needed in names
     assert any(name.startswith("gateway/page/") for name in names)
