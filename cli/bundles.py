@@ -165,7 +165,7 @@ def pull_model(source: str, sha256: str, name: str, options: ImportOptions) -> t
         case "yolov3":
             return _pull_yolo(name, options)
         case "ViT-B-16":
-            return import_published("clip", None, name=name, out=options.folder, licence=options.licence)
+            return import_apart(import_published, "clip", None, name=name, out=options.folder, licence=options.licence)
         case _:
             return (_import_torchvision(source, None, name, options),)
 
@@ -188,8 +188,14 @@ def _import_file(path: Path, name: str, options: ImportOptions) -> tuple[Bundle,
     if options.fp16 and path.suffix.lower() != ".onnx":
         raise CommandFailed(f"--fp16 is for ONNX models, not for {path}: leave it out")
     if options.network in NETWORKS:
-        return import_published(
-            options.network, path, name=name, out=options.folder, words=options.words, licence=options.licence
+        return import_apart(
+            import_published,
+            options.network,
+            path,
+            name=name,
+            out=options.folder,
+            words=options.words,
+            licence=options.licence,
         )
     if options.network:
         return (_import_torchvision(options.network, path, name, options),)
@@ -215,8 +221,8 @@ def _import_torchvision(network: str, weights: Path | None, name: str, options: 
     if options.fp16:
         raise CommandFailed("--fp16 is for ONNX models: leave it out")
     spec = ImageSpec.read(options.spec) if options.spec else None
-    return import_torchvision(
-        network, weights=weights, spec=spec, name=name, out=options.folder, licence=options.licence
+    return import_apart(
+        import_torchvision, network, weights=weights, spec=spec, name=name, out=options.folder, licence=options.licence
     )
 
 
@@ -254,7 +260,8 @@ def _import_darknet(path: Path, name: str, options: ImportOptions) -> Bundle:
         raise CommandFailed("Darknet weights need their network: give --cfg FILE")
     if options.labels is None:
         raise CommandFailed("a detector needs the names of its classes: give --labels FILE")
-    return import_darknet(
+    return import_apart(
+        import_darknet,
         path,
         cfg=options.cfg,
         labels=read_labels(options.labels),

@@ -1,5 +1,6 @@
 """A new bundle's folder: it appears complete and tried, or not at all."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ from encoders.errors import BundleError, first_line
 _UNFINISHED = ".importing-"
 
 
-def unfinished_folders(out: Path) -> set[Path]:
-    """The folders of bundles in `out` that are being written, or were when their process died."""
-    return set(out.glob(f"{_UNFINISHED}*"))
+def delete_unfinished(out: Path, process_group: int | None) -> None:
+    """Delete what processes of a group had begun to write in `out` when they died."""
+    for folder in out.glob(f"{_UNFINISHED}{process_group}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def new_folder(out: Path, name: str) -> Iterator[Path]:
         raise BundleError(f"{out / name} exists already: choose another name, or delete that bundle first.")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=out))
+        unfinished = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{os.getpgrp()}-", dir=out))
     except OSError as error:
         raise BundleError(f"{out} cannot be written to: {error.strerror}.") from error
     try:

@@ -5,14 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from tests.support.processes import eventually
 
 FOVEA = str(Path(sys.executable).with_name("fovea"))
 START_TIMEOUT_S = 120.0
@@ -41,22 +41,6 @@ def answer(*arguments: object, data: Path | None = None) -> Any:
     done = fovea(*arguments, "--json", data=data)
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def eventually(holds: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
-    """Wait until something holds; AssertionError when it does not in time."""
-    give_up_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < give_up_s, f"not within {timeout_s} s"
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and waits for its parent does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 class Up:

@@ -7,8 +7,8 @@ import pytest
 
 from cli.child_process import ChildProcess, inherited_environment
 from cli.data_folder import DataFolder
-from tests.cli.running import alive, eventually
 from tests.cli.scripts import script
+from tests.support.processes import alive, eventually
 
 
 async def test_what_ignores_sigterm_is_killed_with_its_children(data: DataFolder) -> None:

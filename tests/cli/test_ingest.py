@@ -19,10 +19,10 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from cli.ports import free_ports
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
-from tests.cli.running import FOVEA, eventually
+from tests.cli.running import FOVEA
 from tests.support.bundles import tiny_image_bundle
 from tests.support.images import encoded, plain
-from tests.support.processes import Server, server_process
+from tests.support.processes import Server, eventually, server_process
 from tests.support.services import encoder_process
 
 

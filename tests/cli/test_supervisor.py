@@ -19,8 +19,8 @@ from cli.ports import free_ports
 from cli.probes import Probe, require_file_descriptor
 from cli.programs import embedded_milvus, embedded_redis
 from cli.supervisor import Supervisor
-from tests.cli.running import alive, eventually
 from tests.cli.scripts import never, nothing, recorded, script
+from tests.support.processes import alive, eventually
 
 LASTING = "import time; time.sleep(600)"
 FORBIDDEN = (errno.ENOSPC, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EDQUOT, errno.EIO, errno.EROFS)

@@ -13,9 +13,10 @@ from cli.child_process import SUPERVISED
 from cli.data_folder import DataFolder
 from cli.embedded import redis_command
 from testbed.servers import small_disk
-from tests.cli.running import FOVEA, Up, alive, answer, eventually, fovea, fovea_process
+from tests.cli.running import FOVEA, Up, answer, fovea, fovea_process
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
 from tests.support.images import COLOURS, encoded, plain
+from tests.support.processes import alive, eventually
 
 
 @pytest.fixture(scope="module")

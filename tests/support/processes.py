@@ -1,11 +1,11 @@
-"""One process of Fovea for tests, as operators start it."""
+"""Processes: one of Fovea as operators start it, whether one runs, and waiting for what one does."""
 
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,22 @@ def server_process(folder: Path, name: str, **settings: Any) -> Iterator[Server]
         yield Server(f"127.0.0.1:{_port(process, log)}", process)
     finally:
         _end(process)
+
+
+def eventually(holds: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
+    """Wait until something holds; AssertionError when it does not in time."""
+    give_up_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < give_up_s, f"not within {timeout_s} s"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
