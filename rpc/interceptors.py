@@ -11,6 +11,7 @@ from domain.reasons import IN_FLIGHT_LIMIT, STREAM_LIMIT
 from rpc.codec import Codec, received
 from rpc.conversation import Conversation
 from rpc.errors import DeadlineExceeded, Internal, InvalidArgument, ServiceError, abort_status, to_status
+from rpc.first_messages import FirstMessages
 from rpc.observer import ObservedCall
 from rpc.permits import IN_FLIGHT, STREAMS, Permits
 from rpc.settings import ServerSettings
@@ -25,6 +26,11 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
     def __init__(self, settings: ServerSettings) -> None:
         self._permits = _unary_permits(settings)
         self._max_message_bytes = settings.max_message_bytes
+        self._first_messages = FirstMessages(settings.first_message_s)
+
+    def end_silent_calls(self) -> None:
+        """End the calls that hold a thread and send nothing; call it again and again."""
+        self._first_messages.end_overdue()
 
     def intercept_service(
         self,
@@ -43,14 +49,16 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         assert behave is not None, f"{method} streams; a ThreadServer serves unary calls"
         request_id = _request_id_of(handler_call_details.invocation_metadata)
 
-        def guarded(request: Any, context: grpc.ServicerContext) -> Any:
+        # All shapes are the same on the wire. Served as a stream of requests, the call is known while its one is awaited.
+        def guarded(requests: Any, context: grpc.ServicerContext) -> Any:
+            request = self._first_messages.receive(requests, context)
             try:
                 with _observed(method, request_id), self._permits.acquire():
                     return codec.encode(behave(received(request), context))
             except ServiceError as error:
                 context.abort_with_status(abort_status(error))
 
-        return grpc.unary_unary_rpc_method_handler(guarded, codec.decode)
+        return grpc.stream_unary_rpc_method_handler(guarded, codec.decode)
 
 
 class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]

@@ -20,7 +20,6 @@ from rpc.tasks import end
 
 _READINESS_PERIOD_S = 1.0
 _READINESS_TIMEOUT_S = 5.0
-_SPARE_THREADS = 8
 # Beside the calls that are worked on: those about to be refused, silent ones, and a health watch for each connection.
 _WAITING_CALLS = 1024
 
@@ -43,6 +42,7 @@ class ThreadServer:
         self._register = register
         self._is_ready = is_ready
         self._health = health.ThreadHealth(services)
+        self._interceptor = ThreadInterceptor(settings)
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch_readiness, name="readiness", daemon=True)
         self._server: grpc.Server | None = None
@@ -50,12 +50,13 @@ class ThreadServer:
 
     def start(self) -> None:
         """Opens the port; OSError when it is taken."""
-        limit = self._settings.max_in_flight
+        calls = self._settings.max_in_flight + _WAITING_CALLS
+        # A thread for each call: one that waits for its message keeps no other from its own. They are started when needed.
         self._server = grpc.server(
-            ThreadPoolExecutor(limit + _SPARE_THREADS, thread_name_prefix="call"),
-            interceptors=[ThreadInterceptor(self._settings)],
+            ThreadPoolExecutor(calls, thread_name_prefix="call"),
+            interceptors=[self._interceptor],
             options=_options(self._settings),
-            maximum_concurrent_rpcs=limit + _WAITING_CALLS,
+            maximum_concurrent_rpcs=calls,
         )
         self._register(self._server)
         self.port = _open(self._server, self._settings.address, self._services, self._health)
@@ -83,6 +84,7 @@ class ThreadServer:
     def _watch_readiness(self) -> None:
         while not self._stopping.wait(_READINESS_PERIOD_S):
             self._health.show(ready=self._is_ready())
+            self._interceptor.end_silent_calls()
 
 
 class AsyncServer:

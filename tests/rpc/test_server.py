@@ -23,7 +23,7 @@ from rpc.errors import (
 )
 from rpc.server import AsyncServer, ThreadServer
 from rpc.settings import ServerSettings
-from tests.rpc.conftest import SERVICE, AsyncEncoder, ThreadEncoder
+from tests.rpc.conftest import SERVICE, AsyncEncoder, ThreadEncoder, serving
 
 
 async def encode(port: int, name: str) -> str:
@@ -139,6 +139,31 @@ async def test_full_thread_server_refuses_at_once(thread_server: ThreadServer, t
     assert caught.value.reason == "IN_FLIGHT_LIMIT"
     thread_encoder.released.set()
     assert await first == "wait"
+
+
+async def test_silent_calls_hold_no_thread_server(thread_encoder: ThreadEncoder) -> None:
+    """Calls that never send their message block no other, and end."""
+    with serving(thread_encoder, first_message_s=1.0) as server:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            silent = [channel.stream_stream(f"/{SERVICE}/Encode", None, None)(None) for _ in range(100)]
+            stub = encoder_pb2_grpc.EncoderServiceStub(channel)
+            answer = await stub.Encode(encoder_pb2.EncodeRequest(encoder="tiny"), timeout=10)
+            assert answer.space == "tiny"
+            async with asyncio.timeout(20):
+                codes = {await call.code() for call in silent}
+
+    assert codes == {grpc.StatusCode.CANCELLED}
+
+
+async def test_a_call_without_a_message_is_the_callers_fault(port: int) -> None:
+    """It ends with a status that says what is missing."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.stream_stream(f"/{SERVICE}/Encode", None, None)(None)
+        await call.done_writing()
+        with pytest.raises(grpc.aio.AioRpcError, match="before its request was sent") as caught:
+            await call.read()
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_full_async_server_refuses_at_once(async_server: AsyncServer, async_encoder: AsyncEncoder) -> None:
