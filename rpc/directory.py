@@ -12,7 +12,8 @@ from domain.modality import Modality
 from rpc.clients import DetectorClient, DetectorInfo, EncoderClient, EncoderInfo
 from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition, NotFound, ServiceError, Unavailable, Unimplemented
-from rpc.replicas import Replica, ReplicaChannel, replicas_of
+from rpc.replicas import Replica, ReplicaChannel
+from rpc.targets import Targets
 from rpc.tasks import end, gather
 
 _DESCRIBE_TIMEOUT_S = 2.0
@@ -66,6 +67,11 @@ class _Bundles(Generic[_Client, _Info]):
             return False
         self.described[replica] = {info.name: info for info in infos}
         return True
+
+    def forget(self, gone: Iterable[Replica]) -> None:
+        """Forgets what replicas served that no target stands for any more."""
+        for replica in gone:
+            self.described.pop(replica, None)
 
     def update(self, replicas: Sequence[Replica]) -> None:
         """Finds the entries and conflicts among what these replicas serve; what none serves any more is forgotten."""
@@ -121,8 +127,7 @@ class EncoderDirectory:
     """
 
     def __init__(self, targets: Sequence[str]) -> None:
-        self._targets = targets
-        self._replicas: list[Replica] = []
+        self._targets = Targets(targets)
         self._lost = asyncio.Event()
         self._encoders = _Bundles[EncoderClient, EncoderInfo](
             "encoder", EncoderClient, identity=lambda info: info.space, on_lost=self._lost.set
@@ -136,7 +141,6 @@ class EncoderDirectory:
 
     async def start(self) -> None:
         """Opens the channels, asks each process once, and goes on asking at intervals."""
-        self._replicas = replicas_of(self._targets)
         await self.refresh()
         self._refresher = asyncio.create_task(self._refresh_forever(), name="encoder-directory")
 
@@ -144,8 +148,7 @@ class EncoderDirectory:
         """Ends the asking and closes the channels."""
         if self._refresher is not None:
             await end(self._refresher)
-        for replica in self._replicas:
-            await replica.channel.close(None)
+        await self._targets.close()
 
     async def refresh(self) -> None:
         """Asks every process what it serves; one that is away keeps what it had. Callers at one time share a round."""
@@ -155,9 +158,12 @@ class EncoderDirectory:
             if self._refreshed_s > asked_s:
                 return
             self._refreshed_s = asyncio.get_running_loop().time()
-            await gather(*map(self._ask, self._replicas))
-            self._encoders.update(self._replicas)
-            self._detectors.update(self._replicas)
+            gone = await self._targets.resolve()
+            replicas = self._targets.replicas
+            await gather(*map(self._ask, replicas))
+            for bundles in (self._encoders, self._detectors):
+                bundles.forget(gone)
+                bundles.update(replicas)
 
     async def encoder(self, name: str) -> EncoderEntry:
         """The encoder called `name`; NotFound, Unavailable while a process is away, FailedPrecondition on a conflict."""
@@ -260,7 +266,7 @@ class EncoderDirectory:
         return [entry for entry in self._encoders.entries.values() if entry.info.space == space]
 
     def _away(self) -> list[str]:
-        return sorted(replica.target for replica in self._replicas if not replica.answers)
+        return sorted(replica.target for replica in self._targets.replicas if not replica.answers)
 
     async def _refresh_forever(self) -> None:
         while True:

@@ -1,7 +1,7 @@
 """Replicas: the processes that serve one bundle, behind one channel that balances, drops the lost and retries once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -9,7 +9,6 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rpc import health
-from rpc.channel import open_channel
 from rpc.deadline import Deadline
 from rpc.errors import NEVER_RETRY, PUSHBACK, Unavailable
 
@@ -17,8 +16,6 @@ from rpc.errors import NEVER_RETRY, PUSHBACK, Unavailable
 _SUSPECT_AFTER_S = 1.0
 _PROBE_TIMEOUT_S = 1.0
 _BACKOFF_S = 0.05
-
-_LISTS = ("ipv4:", "ipv6:")
 
 _Send: TypeAlias = "Callable[[Replica, float], Awaitable[Any]]"
 
@@ -49,15 +46,6 @@ class Replica:
         except grpc.aio.AioRpcError as error:
             return error.code() not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
         return True
-
-
-def replicas_of(targets: Sequence[str]) -> list[Replica]:
-    """One replica for each target and for each address of an `ipv4:` or `ipv6:` list, so that each is judged alone.
-
-    The addresses behind a `dns:///` name stay one replica: gRPC balances over those that are ready.
-    """
-    addresses = dict.fromkeys(address for target in targets for address in _addresses(target))
-    return [Replica(address, open_channel(address)) for address in addresses]
 
 
 class ReplicaChannel:
@@ -139,14 +127,6 @@ class ReplicaChannel:
         # Until it describes itself again: a channel may look READY while its process hangs.
         replica.answers = False
         self._on_lost()
-
-
-def _addresses(target: str) -> Iterator[str]:
-    scheme = next((scheme for scheme in _LISTS if target.startswith(scheme)), None)
-    if scheme is None:
-        yield target
-    else:
-        yield from (scheme + address.strip() for address in target.removeprefix(scheme).split(","))
 
 
 def _may_be_retried(error: grpc.aio.AioRpcError) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -23,6 +25,7 @@ from rpc.deadline import Deadline
 from rpc.directory import EncoderDirectory
 from rpc.errors import ServiceError
 from testbed.servers import free_port
+from tests.rpc.conftest import until
 from tests.support.bundles import tiny_image_bundle
 from tests.support.images import encoded, plain
 from tests.support.services import REPOSITORY
@@ -34,8 +37,8 @@ START_TIMEOUT_S = 60.0
 class EncoderProcess:
     """An encoder process that keeps its address when it is started again."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
+    def __init__(self, bundle: Bundle, address: str = "") -> None:
+        self.address = address or f"127.0.0.1:{free_port()}"
         self.bundle = bundle
         self._metrics_port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -118,13 +121,12 @@ class Load:
         self._directory = directory
         self._timeout_s = timeout_s
         self._is_over = False
-        self._ended = asyncio.Semaphore(0)
         self._tasks = [asyncio.create_task(self._call()) for _ in range(callers)]
 
     async def past(self, count: int) -> None:
         """Waits until so many more calls have ended."""
-        for _ in range(count):
-            await asyncio.wait_for(self._ended.acquire(), 60)
+        ends = self.outcomes.total() + count
+        await until(lambda: self.outcomes.total() >= ends, 60)
 
     async def stop(self) -> Counter[str]:
         """Ends the callers after their calls and tells what happened."""
@@ -139,7 +141,6 @@ class Load:
                 self.outcomes["answered"] += 1
             except ServiceError as error:
                 self.outcomes[error.message] += 1
-            self._ended.release()
 
 
 @pytest.mark.parametrize("form", ["two targets", "one list"])
@@ -182,6 +183,40 @@ async def test_hung_replica_costs_the_first_calls_a_moment_and_the_others_nothin
 
     assert set(outcomes) == {"answered"}
     assert later_s < 10
+
+
+async def test_addresses_behind_a_name_are_replicas(
+    pair: list[EncoderProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that hangs costs no call its deadline; one that the name stands for no longer gets no call."""
+    port = int(pair[0].address.rpartition(":")[2])
+    other = EncoderProcess(pair[0].bundle, f"127.0.0.2:{port}")
+    other.start()
+    named = ["127.0.0.1", "127.0.0.2"]
+    look_up = socket.getaddrinfo
+
+    def resolved(host: Any, *options: Any) -> Any:
+        hosts = named if host == "encoders.example" else [host]
+        return [found for address in hosts for found in look_up(address, *options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    try:
+        async with opened(f"dns:///encoders.example:{port}") as directory:
+            await encode(directory, 30)
+            with other.stopped():
+                load = Load(directory, callers=4, timeout_s=20.0)
+                await load.past(60)
+                outcomes = await load.stop()
+            named.remove("127.0.0.1")
+            await directory.refresh()
+            before = await pair[0].answered()
+            for _ in range(10):
+                await encode(directory, 30)
+            assert await pair[0].answered() == before
+    finally:
+        other.kill()
+
+    assert set(outcomes) == {"answered"}
 
 
 async def test_busy_replica_is_not_taken_for_a_hung_one(pair: list[EncoderProcess]) -> None:
