@@ -9,7 +9,8 @@ def uri_fault(uri: str) -> str:
         return "must not be empty"
     if "\0" in uri:
         return "must not contain a NUL character"
-    # Half of a surrogate pair is three bytes here; whether such a name exists is for the file system to say.
-    if len(uri.encode("utf-8", "surrogatepass")) > MAX_URI_BYTES:
-        return f"must not be longer than {MAX_URI_BYTES:,} bytes"
-    return ""
+    try:
+        size_bytes = len(uri.encode())
+    except UnicodeEncodeError:
+        return "must be Unicode text, without lone surrogates"
+    return "" if size_bytes <= MAX_URI_BYTES else f"must not be longer than {MAX_URI_BYTES:,} bytes"

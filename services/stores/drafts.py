@@ -8,7 +8,8 @@ import numpy as np
 
 from domain.box import is_inside
 from domain.detection import Detection
-from domain.limits import MAX_LABEL_BYTES, MAX_REGIONS, MAX_URI_BYTES
+from domain.limits import MAX_LABEL_BYTES, MAX_REGIONS
+from domain.uri import uri_fault
 from rpc.errors import Aborted, InvalidArgument, Unavailable
 from rpc.metadata import checked
 from services.stores.records import (
@@ -30,7 +31,8 @@ Change = NewImage | NewMetadata
 
 def draft_of(image: NewImage, dimension: int, now_s: float, based_on: int | None = None) -> Draft:
     """The image with its record; InvalidArgument says what cannot be stored."""
-    _check_uri(image.uri)
+    if fault := uri_fault(image.uri):
+        raise InvalidArgument(f"uri: it {fault}")
     if _SHA256.fullmatch(image.sha256) is None:
         raise InvalidArgument("sha256: 64 hex digits are needed")
     metadata = checked(image.metadata or {})
@@ -88,15 +90,6 @@ def completed(change: Change, record: ImageRecord | None, stored: StoredImage | 
         decoder_revision=record.decoder_revision,
         exif=record.exif if change.exif is None else change.exif,
     )
-
-
-def _check_uri(uri: str) -> None:
-    try:
-        size = len(uri.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidArgument("uri: it has to be Unicode text") from error
-    if not 0 < size <= MAX_URI_BYTES:
-        raise InvalidArgument(f"uri: 1 to {MAX_URI_BYTES} bytes are needed, found {size}")
 
 
 def _check_regions(regions: tuple[Detection, ...]) -> None:

@@ -111,14 +111,15 @@ async def test_nasty_texts_survive(store: ImageStore, whole_images: Collection) 
     """Uris and metadata are kept and matched character by character."""
     [embedding] = unit_embeddings(1)
     metadata = {text: {"text": text, "ключ": [text, {"a": None}]} for text in NASTY}
-    await put(store, whole_images.name, *(new_image(f"uri {text}", embedding, metadata[text]) for text in NASTY))
+    uri_of = {text: f"uri {text}".replace("\0", "") for text in NASTY}
+    await put(store, whole_images.name, *(new_image(uri_of[text], embedding, metadata[text]) for text in NASTY))
 
-    for text in NASTY:
-        record = (await store.image(whole_images.name, image_id_of(f"uri {text}"))).record
-        assert (record.uri, record.metadata) == (f"uri {text}", metadata[text])
-        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    for text, uri in uri_of.items():
+        record = (await store.image(whole_images.name, image_id_of(uri))).record
+        assert (record.uri, record.metadata) == (uri, metadata[text])
+        quoted, quoted_uri = (each.replace("\\", "\\\\").replace('"', '\\"') for each in (text, uri))
         assert await store.ids_matching(whole_images.name, f'text = "{quoted}"') == [record.image_id]
-        assert await store.ids_matching(whole_images.name, f'$uri = "uri {quoted}"') == [record.image_id]
+        assert await store.ids_matching(whole_images.name, f'$uri = "{quoted_uri}"') == [record.image_id]
 
 
 async def test_bad_images_fail_alone(store: ImageStore, whole_images: Collection) -> None:
@@ -135,6 +136,7 @@ async def test_bad_images_fail_alone(store: ImageStore, whole_images: Collection
             new_image("", good),
             new_image("x" * 5000, good),
             new_image("half a pair \ud800", good),
+            new_image("nul \0", good),
             new_image("nan metadata", good, {"a": float("nan")}),
             new_image("much metadata", good, {"a": "x" * 20_000}),
             new_image("no region", good, regions=()),
@@ -143,7 +145,7 @@ async def test_bad_images_fail_alone(store: ImageStore, whole_images: Collection
         soon(),
     )
 
-    assert [type(result.error) for result in results[:-1]] == [InvalidArgument] * 9
+    assert [type(result.error) for result in results[:-1]] == [InvalidArgument] * 10
     assert results[-1].status is PutStatus.ADDED
     assert await uris(store, whole_images.name, good) == ["good"]
 
