@@ -76,9 +76,7 @@ def thread_encoder() -> ThreadEncoder:
 def serving(encoder: ThreadEncoder, port: int = 0, **settings: float) -> Iterator[ThreadServer]:
     """A server of this encoder, on a port of its own where none is given."""
     server = ThreadServer(
-        ServerSettings.model_validate(
-            {"address": f"127.0.0.1:{port}", "max_in_flight": 1, "drain_s": 0.2} | settings
-        ),
+        ServerSettings.model_validate({"address": f"127.0.0.1:{port}", "max_in_flight": 1, "drain_s": 0.2} | settings),
         services=[SERVICE],
         register=lambda grpc_server: encoder_pb2_grpc.add_EncoderServiceServicer_to_server(encoder, grpc_server),
         is_ready=lambda: True,
