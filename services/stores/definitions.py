@@ -40,13 +40,19 @@ class Definitions:
         # Who creates or drops under a name holds its lock, so that none drops what another has just created.
         self._locks = catalog.locks("name")
         self._known: dict[str, tuple[Collection, float]] = {}
+        self._reads: dict[str, asyncio.Task[Collection]] = {}
 
     async def get(self, name: str) -> Collection:
         """The definition of a collection; NotFound where there is none."""
         collection, until_s = self._known.get(name, (None, 0.0))
         if collection is not None and time.monotonic() < until_s:
             return collection
-        return await self.fresh(name)
+        # One read for all who ask in the moment in which it has become too old.
+        read = self._reads.get(name)
+        if read is None:
+            read = self._reads[name] = asyncio.create_task(self.fresh(name), name=f"definition of {name}")
+            read.add_done_callback(lambda read: self._was_read(name, read))
+        return await asyncio.shield(read)
 
     async def fresh(self, name: str) -> Collection:
         """The definition as it is right now."""
@@ -131,6 +137,11 @@ class Definitions:
             await asyncio.shield(asyncio.create_task(self._undo(requested)))
             raise
         return self._remember(created)
+
+    def _was_read(self, name: str, read: "asyncio.Task[Collection]") -> None:
+        del self._reads[name]
+        if not read.cancelled():
+            read.exception()  # asyncio logs an error that is never read; it is raised to those who wait
 
     def _remember(self, collection: Collection) -> Collection:
         self._known[collection.name] = (collection, time.monotonic() + MAX_AGE_S)

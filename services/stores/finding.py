@@ -14,7 +14,8 @@ from services.stores.filters.expression import expression_of
 from services.stores.filters.grammar import parse_filter
 from services.stores.filters.tree import warnings_of
 from services.stores.milvus.rows import RECORD_FIELDS, Neighbor, record_of
-from services.stores.milvus.store import MAX_ROWS, RowStore
+from services.stores.milvus.scanning import MAX_ROWS
+from services.stores.milvus.store import RowStore
 from services.stores.ranking import horizon, merge, rank
 from services.stores.records import Collection, CollectionMode, FindResult, Hit, ImageRecord, NearestQuery
 from services.stores.redis.catalog import RedisCatalog

@@ -14,6 +14,7 @@ from services.stores.filters.expression import Engine, expression_of
 from services.stores.filters.grammar import parse_filter
 from services.stores.finding import Finder
 from services.stores.milvus.rows import RowKey, listed
+from services.stores.milvus.scanning import scan
 from services.stores.milvus.store import RowStore
 from services.stores.moves import Moves
 from services.stores.records import (
@@ -234,8 +235,10 @@ class ImageStore:
         pending = await self._definitions.with_rebuild(collection.name, self._catalog.pending_sha256s, deadline)
         used = pending & sha256s
         expression = f"sha256 in [{listed(sha256s)}]"
-        scan = self._rows.scan(collection, expression=expression, fields=(), deadline=deadline, consistency="Strong")
-        async for rows in scan:
+        batches = scan(
+            self._rows.query, collection, expression=expression, fields=(), deadline=deadline, consistency="Strong"
+        )
+        async for rows in batches:
             ids = {RowKey.parse(row["key"]).image_id for row in rows}
             used |= {record.sha256 for record in await self._records(collection.name, list(ids), deadline)} & sha256s
         return used
@@ -257,7 +260,9 @@ class ImageStore:
                 after = ids[-1]
             return
         expression, collection = expression_of(tree, self._rows.engine), await self._definitions.get(name)
-        async for rows in self._rows.scan(collection, expression=expression, fields=(), after=after, deadline=deadline):
+        async for rows in scan(
+            self._rows.query, collection, expression=expression, fields=(), after=after, deadline=deadline
+        ):
             keys = [RowKey.parse(row["key"]) for row in rows]
             records = await self._records(name, list(dict.fromkeys(key.image_id for key in keys)), deadline)
             versions = {(key.image_id, key.version) for key in keys}  # rows of other versions do not count

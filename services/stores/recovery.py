@@ -10,7 +10,8 @@ from rpc.deadline import Deadline
 from rpc.errors import ServiceError, Unavailable
 from rpc.tasks import end, gather
 from services.stores.milvus.rows import RECORD_FIELDS, Row, RowKey, record_of, row_keys
-from services.stores.milvus.store import MAX_ROWS, RowStore
+from services.stores.milvus.scanning import MAX_ROWS, scan
+from services.stores.milvus.store import RowStore
 from services.stores.records import Collection, Version
 from services.stores.redis.catalog import RedisCatalog
 from services.stores.redis.entries import Tombstones
@@ -137,8 +138,13 @@ class Recovery:
             if not await rebuild.begin():
                 return False
             # Strong: every row that was acknowledged is read, whichever process wrote it a moment ago.
-            async for rows in self._rows.scan(
-                collection, prefix=shard, fields=RECORD_FIELDS, deadline=deadline, consistency="Strong"
+            async for rows in scan(
+                self._rows.query,
+                collection,
+                prefix=shard,
+                fields=RECORD_FIELDS,
+                deadline=deadline,
+                consistency="Strong",
             ):
                 await rebuild.add(_rebuilt_images(rows))
             await rebuild.end()

@@ -40,8 +40,7 @@ from services.stores.redis.shards import CatalogLost
 LEASE_S = 30.0
 WRITE_TIMEOUT_S = 20.0  # well inside the lease: the sweep must not end what is still being written
 ABORT_TIMEOUT_S = 1.0
-BUSY_WAIT_S = 0.25
-SEAL_WAIT_S = 0.1
+RETRY_WAIT_S = 0.2
 DELETE_BATCH = 1000
 
 _logger = logging.getLogger(__name__)
@@ -73,14 +72,20 @@ class Writer:
         """
         results: dict[int, PutResult] = {}
         for positions in _rounds(changes):
-            chosen = {image_id: changes[position] for image_id, position in positions.items()}
-            written = await self._put_when_open(name, chosen, space, deadline)
-            # Another writer is usually done in a moment, and the caller would only send the same again.
-            busy = {each: chosen[each] for each, result in written.items() if isinstance(result.error, Aborted)}
-            if busy:
-                await asyncio.sleep(min(BUSY_WAIT_S, deadline.left_s()))
-                written |= await self._put_when_open(name, busy, space, deadline)
-            results |= {positions[image_id]: result for image_id, result in written.items()}
+            left = {image_id: changes[position] for image_id, position in positions.items()}
+            waited_for_writers = False
+            while left:
+                try:
+                    written = await self._put(name, left, space, deadline)
+                except Superseded:
+                    continue
+                results |= {positions[image_id]: result for image_id, result in written.items()}
+                sealed = [each for each in left if isinstance(written[each].error, Sealed)]
+                # Another writer is usually done in a moment, and the caller would only send the same again: once.
+                busy = [each for each in left if isinstance(written[each].error, Aborted) and not waited_for_writers]
+                waited_for_writers |= bool(busy)
+                kept_out = {each: left[each] for each in sealed + busy}
+                left = kept_out if kept_out and await self._waited(name, deadline, sealed=bool(sealed)) else {}
         return [results[position] for position in range(len(changes))]
 
     async def delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> DeleteResult:
@@ -92,18 +97,19 @@ class Writer:
             while left:
                 result, left = await self._delete(name, left, deadline)
                 deleted.append(result)
-                if left and not await self._opens(name, deadline):
+                if left and not await self._waited(name, deadline, sealed=True):
                     raise Sealed
         sha256s = frozenset[str]().union(*(each.sha256s for each in deleted))
         return DeleteResult(sum(each.image_count for each in deleted), sha256s)
 
-    async def _opens(self, name: str, deadline: Deadline) -> bool:
-        """Wait a moment while a collection is sealed; False where there is no time left."""
-        if deadline.left_s() <= SEAL_WAIT_S:
+    async def _waited(self, name: str, deadline: Deadline, *, sealed: bool) -> bool:
+        """Wait a moment for other writers, or for the move that sealed the collection; False where no time is left."""
+        if deadline.left_s() <= RETRY_WAIT_S:
             return False
-        await asyncio.sleep(SEAL_WAIT_S)
-        await self._tidy(name)
-        await self._definitions.fresh(name)
+        await asyncio.sleep(RETRY_WAIT_S)
+        if sealed:
+            await self._tidy(name)
+            await self._definitions.fresh(name)
         return True
 
     async def _delete(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> tuple[DeleteResult, list[str]]:
@@ -128,29 +134,15 @@ class Writer:
         sha256s = frozenset(record.sha256 for image_id, record in records.items() if image_id in hidden)
         return DeleteResult(lived, sha256s), left
 
-    async def _put_when_open(
+    async def _put(
         self, name: str, changes: Mapping[str, Change], space: str, deadline: Deadline
     ) -> dict[str, PutResult]:
-        """The protocol on images that differ; waits while the collection is sealed."""
-        results, left = dict[str, PutResult](), dict(changes)
-        while True:
-            collection = await self._definitions.get(name)
-            try:
-                check_space(collection, space)
-                results |= await self._put(collection, left, deadline)
-            except SpaceChanged as error:
-                # What was written before the collection moved stays written.
-                return results | {image_id: PutResult(image_id, error=error) for image_id in left}
-            except Superseded:
-                continue
-            left = {each: left[each] for each in left if isinstance(results[each].error, Sealed)}
-            if not left or not await self._opens(name, deadline):
-                return results
-
-    async def _put(
-        self, collection: Collection, changes: Mapping[str, Change], deadline: Deadline
-    ) -> dict[str, PutResult]:
-        """The protocol, once, on one collection."""
+        """The protocol, once, on images that differ."""
+        collection = await self._definitions.get(name)
+        try:
+            check_space(collection, space)
+        except SpaceChanged as error:
+            return {image_id: PutResult(image_id, error=error) for image_id in changes}
         deadline = Deadline(min(deadline.at_s, Deadline.after(WRITE_TIMEOUT_S).at_s))
         on = self._definitions.on
         completed = await on(collection, self._complete, changes, deadline)
@@ -199,7 +191,7 @@ class Writer:
         versions = [Version(each, record.version, record.region_count) for each, record in records.items()]
         rows = [row for each, record in records.items() for row in rows_of(record, drafts[each].image)]
         try:
-            await self._rows.write(collection.store_name, rows, deadline)
+            await self._rows.add(collection.store_name, rows, deadline)
             lives = await self._definitions.on(collection, self._catalog.commit, versions, deadline)
         except BaseException:
             # Also where the caller left: rows may be there, or arrive later.

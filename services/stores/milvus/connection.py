@@ -19,7 +19,7 @@ CONNECT_TIMEOUT_S = 10.0
 RECONNECT_S = 0.05
 # Milvus Lite works off one call after the other, a server many at once. What more a process has to ask waits in the
 # process, so that a search of another one waits for these few and not for all that an ingest has to write.
-CALLS_AT_ONCE = {Engine.LITE: 2, Engine.SERVER: 64}
+CALLS_AT_ONCE = {Engine.LITE: 1, Engine.SERVER: 64}
 
 _NO_SUCH_COLLECTION = 100
 _NO_INDEX = 700
@@ -27,7 +27,7 @@ _INVALID = 1100
 _DUPLICATE = "create duplicate collection"  # each engine has a code of its own for it
 _NOT_LOADED = ("not loaded", "not been loaded", "unloaded")
 _CHANNEL_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
-_LATE = "Milvus did not answer in time; allow more time, or check the Milvus server"
+LATE = "Milvus did not answer in time; allow more time, or check the Milvus server"
 _AWAY = "Milvus cannot be reached or cannot answer now; try again when it is up"
 
 _T = TypeVar("_T")
@@ -99,7 +99,7 @@ async def _attempt(deadline: Deadline, call: Callable[[], Awaitable[_T]], collec
         async with asyncio.timeout(deadline.left_s()):
             return await call()
     except TimeoutError as error:
-        raise DeadlineExceeded(_LATE) from error
+        raise DeadlineExceeded(LATE) from error
     except (grpc.RpcError, MilvusException) as error:
         raise _translated(error, collection) from error
 
@@ -132,5 +132,5 @@ def _translated(error: Exception, collection: str) -> ServiceError:
     if code == _INVALID or isinstance(error, ParamError | DataNotMatchException):
         return Internal("Milvus refused a request of ours as invalid")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineExceeded(_LATE)
+        return DeadlineExceeded(LATE)
     return Disconnected(_AWAY) if code is grpc.StatusCode.UNAVAILABLE else Unavailable(_AWAY)

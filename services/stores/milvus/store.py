@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import starmap
@@ -16,6 +16,7 @@ from services.stores.filters.expression import Engine
 from services.stores.milvus.connection import MilvusConnection, NotLoaded
 from services.stores.milvus.exact import nearest_of_all
 from services.stores.milvus.indexes import METRIC, build_params, chosen_index, search_params
+from services.stores.milvus.merging import MergedWrites
 from services.stores.milvus.names import PREFIX, StoredNames
 from services.stores.milvus.rows import (
     EMBEDDING,
@@ -31,6 +32,7 @@ from services.stores.milvus.rows import (
     schema_of,
     stored_image,
 )
+from services.stores.milvus.scanning import MAX_ROWS, scan
 from services.stores.milvus.switches import Switches
 from services.stores.records import (
     Collection,
@@ -41,13 +43,8 @@ from services.stores.records import (
     check_collection_name,
 )
 
-MAX_ROWS = 16_384  # what one search or query of Milvus may return
+MERGED_ROWS = 64
 MANAGE_TIMEOUT_S = 60.0
-SCAN_ROWS = 4096
-SCAN_BYTES = 8 << 20
-
-_HEX = "0123456789abcdef"
-_ID_DIGITS = 32
 
 _logger = logging.getLogger(__name__)
 
@@ -62,6 +59,11 @@ class RowStore:
         self._connection = connection
         self.switches = Switches(connection)
         self._client = connection.client
+        # An upsert looks for the rows to replace, which takes Milvus Lite the longer the more rows there are.
+        insert, upsert = self._client.insert, self._client.upsert
+        self._inserts = MergedWrites(self._call, insert, again=upsert, most_items=MERGED_ROWS)
+        self._upserts = MergedWrites(self._call, upsert, most_items=MERGED_ROWS)
+        self._deletions = MergedWrites(self._call, self._client.delete, most_items=MAX_ROWS)
         self.engine = connection.engine
 
     @classmethod
@@ -71,6 +73,8 @@ class RowStore:
 
     async def close(self) -> None:
         """Close the connection."""
+        await self._upserts.close()
+        await self._deletions.close()
         await self._connection.close()
 
     async def ping(self, deadline: Deadline) -> None:
@@ -78,12 +82,12 @@ class RowStore:
         with contextlib.suppress(NotFound):  # dropped meanwhile
             stored = await self.switches.stored(deadline)
             for name in [store for each in stored.values() for store in each.stores][:1]:
-                await self._query(name, "key >= ''", ["key"], deadline, consistency="Bounded", limit=1)
+                await self.query(name, "key >= ''", ["key"], deadline, consistency="Bounded", limit=1)
 
     async def has_rows(self, collection: Collection, deadline: Deadline) -> bool:
         """Whether anything was ever written into a collection and is still there."""
         name = collection.store_name
-        return bool(await self._query(name, "key >= ''", ["key"], deadline, consistency="Strong", limit=1))
+        return bool(await self.query(name, "key >= ''", ["key"], deadline, consistency="Strong", limit=1))
 
     async def create(self, collection: Collection) -> Collection:
         """Create and load a collection with its index; AlreadyExists where the name is taken."""
@@ -139,26 +143,34 @@ class RowStore:
         """Seal what was written, so that its index is built."""
         await self._call(name, deadline, self._client.flush)
 
+    async def add(self, name: str, rows: Sequence[Row], deadline: Deadline) -> None:
+        """Add rows under keys that were never used, and wait until every reader sees them."""
+        await self._inserts.add(name, rows, deadline)
+        await self._wait_until_seen(name, rows, deadline)
+
     async def write(self, name: str, rows: Sequence[Row], deadline: Deadline) -> None:
-        """Add rows and wait until every reader sees them; adding the same rows again changes nothing."""
+        """The same under keys that may have been used: writing the same rows again changes nothing."""
         await self.upsert(name, rows, deadline)
+        await self._wait_until_seen(name, rows, deadline)
+
+    async def _wait_until_seen(self, name: str, rows: Sequence[Row], deadline: Deadline) -> None:
         if self.engine is Engine.SERVER:
             # A read of this session waits for the session's writes; what it saw, every later read sees.
             await self.read(name, [rows[-1]["key"]], ["key"], deadline, consistency="Session")
 
     async def upsert(self, name: str, rows: Sequence[Row], deadline: Deadline) -> None:
         """Add rows for good; readers may see them a moment later."""
-        await self._call(name, deadline, self._client.upsert, list(rows))
+        await self._upserts.add(name, rows, deadline)
 
     async def keys_of_images(self, name: str, image_ids: Sequence[str], deadline: Deadline) -> list[RowKey]:
         """The keys of all rows of these images; MAX_ROWS where there may be more."""
-        rows = await self._query(name, f"image_id in [{listed(image_ids)}]", ["key"], deadline, consistency="Strong")
+        rows = await self.query(name, f"image_id in [{listed(image_ids)}]", ["key"], deadline, consistency="Strong")
         return [RowKey.parse(row["key"]) for row in rows]
 
     async def delete(self, name: str, keys: Sequence[str], deadline: Deadline) -> None:
         """Delete rows by key; unknown keys are not an error."""
         for start in range(0, len(keys), MAX_ROWS):
-            await self._call(name, deadline, self._client.delete, list(keys[start : start + MAX_ROWS]))
+            await self._deletions.add(name, keys[start : start + MAX_ROWS], deadline)
 
     async def read(
         self, name: str, keys: Sequence[str], fields: Sequence[str], deadline: Deadline, *, consistency: str = "Bounded"
@@ -167,7 +179,7 @@ class RowStore:
         found: list[Row] = []
         for start in range(0, len(keys), MAX_ROWS):
             expression = f"key in [{listed(keys[start : start + MAX_ROWS])}]"
-            found += await self._query(name, expression, fields, deadline, consistency=consistency)
+            found += await self.query(name, expression, fields, deadline, consistency=consistency)
         return distinct(found)
 
     async def images(self, name: str, records: Iterable[ImageRecord], deadline: Deadline) -> dict[str, StoredImage]:
@@ -189,7 +201,7 @@ class RowStore:
         """The `limit` rows nearest to each embedding of a query, best first, with their regions where rows have them."""
         fields = REGION_FIELDS if collection.mode is CollectionMode.OBJECTS else ()
         if query.exact and collection.index != "FLAT":
-            rows = self.scan(collection, expression=expression, fields=[*fields, EMBEDDING], deadline=deadline)
+            rows = scan(self.query, collection, expression=expression, fields=[*fields, EMBEDDING], deadline=deadline)
             return await nearest_of_all(rows, query.embeddings, limit)
         answers = await self._call(
             *(collection.store_name, deadline, self._client.search, list(query.embeddings)),
@@ -202,44 +214,7 @@ class RowStore:
         )
         return [[neighbor_of(hit, position) for hit in answer] for position, answer in enumerate(answers)]
 
-    async def scan(
-        self,
-        collection: Collection,
-        *,
-        expression: str = "",
-        fields: Sequence[str],
-        deadline: Deadline,
-        prefix: str = "",
-        after: str = "",
-        consistency: str = "Bounded",
-    ) -> AsyncIterator[list[Row]]:
-        """All rows of image_ids that start with `prefix` and come behind `after`, in batches ordered by image_id.
-
-        A range of keys that does not fit into one query is cut into sixteen, so memory stays bounded and no image is
-        spread over two batches.
-        """
-        limit, prefixes = SCAN_ROWS, [prefix]
-        if EMBEDDING in fields:
-            limit = max(256, min(SCAN_ROWS, SCAN_BYTES // (4 * collection.dimension)))
-            # A full answer, which is thrown away, costs more here than sixteen small ones.
-            prefixes = [prefix + digit for digit in reversed(_HEX)]
-        while prefixes:
-            start = prefixes.pop()
-            if after and start + "g" <= after:
-                continue
-            lower = max(start, after + "g") if after else start  # "g" stands behind all digits
-            bounds = f"(key >= '{lower}' and key < '{start}g')"
-            within = f"({bounds} and {expression})" if expression else bounds
-            size = MAX_ROWS if len(start) == _ID_DIGITS else limit
-            rows = await self._query(
-                collection.store_name, within, ["key", *fields], deadline, consistency=consistency, limit=size
-            )
-            if len(rows) == size and len(start) < _ID_DIGITS:
-                prefixes += [start + digit for digit in reversed(_HEX)]
-            elif rows:
-                yield sorted(distinct(rows), key=lambda row: str(row["key"]))
-
-    async def _query(
+    async def query(
         self,
         name: str,
         expression: str,

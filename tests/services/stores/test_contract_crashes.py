@@ -19,6 +19,7 @@ from services.stores.finding import DEGRADED
 from services.stores.images import ImageStore
 from services.stores.milvus.connection import MilvusConnection
 from services.stores.milvus.rows import rows_of
+from services.stores.milvus.scanning import scan
 from services.stores.milvus.store import RowStore
 from services.stores.records import Collection, Counts, Embeddings, NearestQuery, PutStatus, image_id_of
 from services.stores.recovery import Recovery
@@ -170,8 +171,8 @@ async def test_the_sweep_finishes_what_a_crashed_writer_began(
     assert [(hit.record.uri, round(hit.score, 4)) for hit in hits] == [("p", 1.0)]
     assert await fragile.counts(name) == Counts(1, 1)
     row_store = await RowStore.open(milvus_uri)
-    scan = row_store.scan(await fragile.get(name), fields=(), deadline=soon(), consistency="Strong")
-    rows = [row async for batch in scan for row in batch]
+    batches = scan(row_store.query, await fragile.get(name), fields=(), deadline=soon(), consistency="Strong")
+    rows = [row async for batch in batches for row in batch]
     await row_store.close()
     assert len(rows) == 1
 
@@ -320,13 +321,13 @@ async def test_a_creation_that_crashed_is_completed(store: ImageStore, milvus_ur
 async def test_of_two_creators_at_once_one_creates(milvus_uri: str, name: str) -> None:
     """Who finds the name free and comes second learns that it is taken."""
     row_store = await RowStore.open(milvus_uri)
-    create, all_looked = row_store._client.create_collection, asyncio.Barrier(2)
+    require_free, all_looked = row_store._require_free, asyncio.Barrier(2)
 
-    async def create_together(*args: Any, **options: Any) -> Any:
+    async def look_together(*args: Any) -> None:
+        await require_free(*args)
         await all_looked.wait()
-        return await create(*args, **options)
 
-    row_store._client.create_collection = create_together
+    row_store._require_free = look_together  # type: ignore[assignment, method-assign]
     creations = (row_store.create(replace(a_collection(name), generation=f"{number}")) for number in range(2))
     ends = await asyncio.gather(*creations, return_exceptions=True)
 

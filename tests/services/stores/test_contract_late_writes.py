@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from rpc.deadline import Deadline
 from rpc.errors import Aborted, DeadlineExceeded, Unavailable
 from services.stores.images import ImageStore
+from services.stores.milvus.scanning import scan
 from services.stores.milvus.store import RowStore
 from services.stores.records import Collection, Counts, Embeddings, PutStatus, image_id_of
 from services.stores.recovery import Recovery
@@ -53,7 +54,7 @@ class Trial:
 
     async def put_late(self, uri: str, *, dies: bool = False) -> Callable[[], Awaitable[None]]:
         """A put whose rows arrive when the answer is awaited; a writer that `dies` leaves its version pending."""
-        write, late = self.store._rows.write, list[Callable[[], Awaitable[None]]]()
+        write, late = self.store._rows.add, list[Callable[[], Awaitable[None]]]()
 
         async def time_out(name: str, rows: Sequence[dict[str, Any]], _: Deadline) -> None:
             late.append(lambda: write(name, rows, soon()))
@@ -63,7 +64,7 @@ class Trial:
             raise Unavailable("failed on purpose")
 
         with self.monkeypatch.context() as patch:
-            patch.setattr(self.store._rows, "write", time_out)
+            patch.setattr(self.store._rows, "add", time_out)
             if dies:
                 patch.setattr(self.store._catalog, "abort", die)
             with pytest.raises(DeadlineExceeded):
@@ -72,14 +73,14 @@ class Trial:
 
     def before_write(self, call: Callable[[], Awaitable[object]], *, behind: bool = False) -> None:
         """Make a call just before, or `behind`, the next rows are written."""
-        write = self.store._rows.write
+        write = self.store._rows.add
 
         async def write_and_call(*args: Any) -> None:
-            self.monkeypatch.setattr(self.store._rows, "write", write)
+            self.monkeypatch.setattr(self.store._rows, "add", write)
             for step in (partial(write, *args), call) if behind else (call, partial(write, *args)):
                 await step()
 
-        self.monkeypatch.setattr(self.store._rows, "write", write_and_call)
+        self.monkeypatch.setattr(self.store._rows, "add", write_and_call)
 
     async def delete(self, uri: str) -> int:
         """Delete one image; how many there were."""
@@ -110,8 +111,8 @@ class Trial:
         """How many rows Milvus has, known to Redis or not."""
         row_store = await RowStore.open(self.milvus_uri)
         collection = await row_store.collection(self.name)
-        scan = row_store.scan(collection, fields=(), deadline=soon(), consistency="Strong")
-        rows = [row async for batch in scan for row in batch]
+        batches = scan(row_store.query, collection, fields=(), deadline=soon(), consistency="Strong")
+        rows = [row async for batch in batches for row in batch]
         await row_store.close()
         return len(rows)
 

@@ -277,7 +277,7 @@ async def test_a_drop_within_a_put_is_silent(  # noqa: PLR0917 - each is a fixtu
     old, new = unit_embeddings(2)
     await store.create(a_collection(name))
     await put(store, name, new_image("p", old, content="old"))
-    commit, write = store._catalog.commit, store._rows.write
+    commit, write = store._catalog.commit, store._rows.add
 
     async with opened(milvus_uri, redis_url) as other:
 
@@ -291,7 +291,7 @@ async def test_a_drop_within_a_put_is_silent(  # noqa: PLR0917 - each is a fixtu
             return committed
 
         if step == "write":
-            monkeypatch.setattr(store._rows, "write", drop_and_write)
+            monkeypatch.setattr(store._rows, "add", drop_and_write)
             with pytest.raises(NotFound):
                 await put(store, name, new_image("p", new, content="new"))
         else:
@@ -440,14 +440,14 @@ async def test_used_bytes_are_those_of_live_and_pending_images(
     await put(store, whole_images.name, image)
     await put(store, f"{name}b", image)
     asked = [image.sha256, pending.sha256, "0" * 64]
-    write, seen = store._rows.write, list[set[str]]()
+    write, seen = store._rows.add, list[set[str]]()
 
     async def look_and_write(*args: Any) -> None:
         seen.append(await store.used_sha256s(asked))
         await write(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._rows, "write", look_and_write)
+        patch.setattr(store._rows, "add", look_and_write)
         await put(store, whole_images.name, pending)
     assert seen == [{image.sha256, pending.sha256}]
     for collection, used in ((whole_images.name, {image.sha256, pending.sha256}), (f"{name}b", {pending.sha256})):

@@ -6,9 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.stores.filters.expression import Engine
-from services.stores.milvus import store
-from services.stores.milvus.store import RowStore
+from services.stores.milvus import scanning
+from services.stores.milvus.rows import Row
 from tests.services.stores.making import a_collection, soon
 
 
@@ -18,23 +17,10 @@ class TwiceShown:
     def __init__(self, keys: list[str], twice: set[int]) -> None:
         self._rows = sorted([*keys, *(key for position, key in enumerate(keys) if position in twice)])
 
-    async def query(self, _: str, *, filter: str, limit: int, **__: Any) -> list[dict[str, str]]:  # noqa: A002
+    async def query(self, _: str, expression: str, *__: Any, limit: int, **___: Any) -> list[Row]:
         """The first rows of a range."""
-        lower, upper = re.findall(r"'([^']*)'", filter)[:2]
+        lower, upper = re.findall(r"'([^']*)'", expression)[:2]
         return [{"key": key} for key in self._rows if lower <= key < upper][:limit]
-
-
-class Direct:
-    """A connection that asks a client without a network."""
-
-    engine = Engine.SERVER
-
-    def __init__(self, client: TwiceShown) -> None:
-        self.client = client
-
-    async def call(self, _: object, call: Any, __: str = "") -> Any:
-        """Just the call."""
-        return await call()
 
 
 @settings(max_examples=30, deadline=None)
@@ -46,11 +32,10 @@ class Direct:
 async def test_a_scan_yields_every_row_once(count: int, twice: set[int], seed: int) -> None:
     """A full answer is cut into smaller ones also where rows that come twice fill it."""
     keys = [f"{(i * 7919 + seed) % 16:x}{i:031x}-1-0" for i in range(count)]
-    row_store = RowStore(Direct(TwiceShown(keys, twice)))  # type: ignore[arg-type]
-    rows_at_once, store.SCAN_ROWS = store.SCAN_ROWS, 8
+    rows_at_once, scanning.SCAN_ROWS = scanning.SCAN_ROWS, 8
     try:
-        scan = row_store.scan(a_collection("c"), fields=(), deadline=soon())
+        scan = scanning.scan(TwiceShown(keys, twice).query, a_collection("c"), fields=(), deadline=soon())
         found = [row["key"] async for rows in scan for row in rows]
     finally:
-        store.SCAN_ROWS = rows_at_once
+        scanning.SCAN_ROWS = rows_at_once
     assert found == sorted(keys)
