@@ -124,7 +124,7 @@ class Supervisor:
             is_alive, _ = await asyncio.gather(_ask(child.program.is_alive), asyncio.sleep(_PROBE_PERIOD_S))
             if is_alive:
                 answered_pid = pid
-            # A process that has not answered yet is starting: search, for one, waits for its stores.
+            # A process that has not answered yet is starting.
             can_hang = is_alive is False and answered_pid == child.pid and not child.has_ended
             missed = missed + 1 if can_hang else 0
             if missed == _MISSED_PROBES:

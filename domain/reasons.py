@@ -13,6 +13,7 @@ ANSWER_TOO_LARGE = "ANSWER_TOO_LARGE"
 UNSUPPORTED_PICTURE = "UNSUPPORTED_PICTURE"
 CHANGED_SINCE_INGEST = "CHANGED_SINCE_INGEST"
 
-# The server cannot serve now; SHUTTING_DOWN is what another replica would not answer.
+# The server cannot serve now; STARTING and SHUTTING_DOWN are what another replica would not answer.
 NOT_READY = "NOT_READY"
+STARTING = "STARTING"
 SHUTTING_DOWN = "SHUTTING_DOWN"

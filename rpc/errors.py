@@ -8,7 +8,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from domain.reasons import MESSAGE_TOO_LARGE, QUEUE_FULL, SHUTTING_DOWN
+from domain.reasons import MESSAGE_TOO_LARGE, QUEUE_FULL, SHUTTING_DOWN, STARTING
 
 DOMAIN = "fovea"
 PUSHBACK = "grpc-retry-pushback-ms"
@@ -137,7 +137,7 @@ def abort_status(error: ServiceError) -> Any:
     status: Any = rpc_status.to_status(to_status(error))
     if error.retry_after_s is not None:
         pushback = str(round(error.retry_after_s * 1000))
-    elif isinstance(error, Unavailable) and error.reason != SHUTTING_DOWN:
+    elif isinstance(error, Unavailable) and error.reason not in (STARTING, SHUTTING_DOWN):
         # A server behind this one is away, and this one has retried already: retries on every hop would multiply.
         pushback = NEVER_RETRY
     else:

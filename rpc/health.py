@@ -8,17 +8,19 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 LIVENESS = "liveness"
+STARTUP = "startup"
 READINESS = "readiness"
 SERVICE = "grpc.health.v1.Health"
 
 Statuses = dict[str, "health_pb2.HealthCheckResponse.ServingStatus"]
 
 
-def statuses(services: Sequence[str], *, ready: bool) -> Statuses:
-    """The status of each health name: a process that runs is alive, whether or not it is ready."""
+def statuses(services: Sequence[str], *, started: bool, ready: bool) -> Statuses:
+    """The status of each health name: a process that listens is alive, whether or not it has started or is ready."""
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
     status = serving if ready else not_serving
-    return {LIVENESS: serving, "": status, READINESS: status, **dict.fromkeys(services, status)}
+    startup = serving if started else not_serving
+    return {LIVENESS: serving, STARTUP: startup, "": status, READINESS: status, **dict.fromkeys(services, status)}
 
 
 class _Watcher:
@@ -52,21 +54,21 @@ class ThreadHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
     def __init__(self, services: Sequence[str]) -> None:
         self._services = services
-        self._statuses = statuses(services, ready=False)
+        self._statuses = statuses(services, started=False, ready=False)
         self._watchers: set[_Watcher] = set()
         self._is_stopping = False
         # Never held while something is sent.
         self._lock = threading.Lock()
 
     def show(self, *, ready: bool) -> None:
-        """Publishes whether the server can answer; unchanged statuses are not sent again."""
+        """Publishes whether a server that has started can answer; unchanged statuses are not sent again."""
         if not self._is_stopping:
-            self._publish(statuses(self._services, ready=ready))
+            self._publish(statuses(self._services, started=True, ready=ready))
 
-    def enter_graceful_shutdown(self) -> None:
-        """Publishes, as the last status, that the server does not answer any more."""
+    def stop(self) -> None:
+        """Publishes, as the last status, that the server takes no calls any more; it stays alive while it drains."""
         self._is_stopping = True
-        self._publish(dict.fromkeys(self._statuses, health_pb2.HealthCheckResponse.NOT_SERVING))
+        self._publish(statuses(self._services, started=True, ready=False))
 
     def Check(self, request: Any, context: Any) -> health_pb2.HealthCheckResponse:  # noqa: N802
         """The status of one name; NOT_FOUND for others."""
@@ -111,11 +113,11 @@ class AsyncHealth(health.aio.HealthServicer):  # type: ignore[name-defined, misc
     def __init__(self, services: Sequence[str]) -> None:
         super().__init__()
         self._services = services
-        self._server_status = statuses(services, ready=False)
+        self._server_status = statuses(services, started=False, ready=False)
 
     async def show(self, *, ready: bool) -> None:
-        """Publishes whether the server can answer; unchanged statuses are not sent again."""
-        for name, status in statuses(self._services, ready=ready).items():
+        """Publishes whether a server that has started can answer; unchanged statuses are not sent again."""
+        for name, status in statuses(self._services, started=True, ready=ready).items():
             if self._server_status.get(name) != status:
                 await self.set(name, status)
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-import signal
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Self
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -14,12 +15,17 @@ from grpc_health.v1 import health_pb2_grpc
 from rpc import health
 from rpc.codec import REFUSABLE_BYTES
 from rpc.interceptors import AsyncInterceptor, ThreadInterceptor
+from rpc.offered import OfferedServices
 from rpc.reflection import add_reflection
 from rpc.settings import ServerSettings
 from rpc.tasks import end
 
 _READINESS_PERIOD_S = 1.0
 _READINESS_TIMEOUT_S = 5.0
+# How long calls are still answered once health says NOT_SERVING, so that clients that watch it leave without a failed call.
+_NOTICE_S = 0.3
+# How long calls are refused before the port closes: gRPC ends a call that it has just read with CANCELLED, which nobody retries.
+_REFUSAL_S = 0.1
 # Beside the calls that are worked on: those about to be refused, silent ones, and a health watch for each connection.
 _WAITING_CALLS = 1024
 
@@ -29,27 +35,18 @@ logger = logging.getLogger(__name__)
 class ThreadServer:
     """A server whose calls run on threads: for processes that mostly compute."""
 
-    def __init__(
-        self,
-        settings: ServerSettings,
-        *,
-        services: Sequence[str],
-        register: Callable[[grpc.Server], None],
-        is_ready: Callable[[], bool],
-    ) -> None:
+    def __init__(self, settings: ServerSettings, *, services: Sequence[str]) -> None:
         self._settings = settings
         self._services = services
-        self._register = register
-        self._is_ready = is_ready
+        self._offered = OfferedServices(services)
         self._health = health.ThreadHealth(services)
         self._interceptor = ThreadInterceptor(settings)
         self._stopping = threading.Event()
-        self._watcher = threading.Thread(target=self._watch_readiness, name="readiness", daemon=True)
         self._server: grpc.Server | None = None
         self.port = 0
 
-    def start(self) -> None:
-        """Opens the port; OSError when it is taken."""
+    def __enter__(self) -> Self:
+        """Open the port, with health alone; OSError when it is taken."""
         calls = self._settings.max_in_flight + _WAITING_CALLS
         # A thread for each call: one that waits for its message keeps no other from its own. They are started when needed.
         self._server = grpc.server(
@@ -58,105 +55,122 @@ class ThreadServer:
             options=_options(self._settings),
             maximum_concurrent_rpcs=calls,
         )
-        self._register(self._server)
-        self.port = _open(self._server, self._settings.address, self._services, self._health)
-        self._health.show(ready=self._is_ready())
+        self.port = _open(self._server, self._settings.address, self._services, self._health, self._offered)
         self._server.start()
-        self._watcher.start()
         logger.info("listening", extra={"address": self._settings.address, "port": self.port})
+        return self
 
-    def stop(self) -> None:
-        """Refuses new calls, lets running ones finish within the drain time, and closes."""
+    def __exit__(self, *raised: object) -> None:
+        if self._server is not None:
+            self._server.stop(None).wait()
+
+    @contextmanager
+    def offering(self, register: Callable[[grpc.Server], None], is_ready: Callable[[], bool]) -> Iterator[None]:
+        """Serve what `register` adds, and publish whether it `is_ready`; drain at the end of the block."""
+        self._offered.offer(register)
+        self._health.show(ready=is_ready())
+        threading.Thread(target=self._watch_readiness, args=(is_ready,), name="readiness", daemon=True).start()
+        logger.info("serving", extra={"port": self.port})
+        try:
+            yield
+        finally:
+            self.drain()
+
+    def drain(self) -> None:
+        """Refuse new calls, let running ones finish within the drain time, and close the port."""
         self._stopping.set()
-        self._health.enter_graceful_shutdown()
+        self._health.stop()
+        time.sleep(min(_NOTICE_S, self._settings.drain_s))
+        self._offered.withdraw()
+        time.sleep(min(_REFUSAL_S, self._settings.drain_s))
         if self._server is not None:
             self._server.stop(self._settings.drain_s).wait()
 
-    def run(self) -> None:
-        """Serves until SIGTERM or SIGINT."""
-        stopped = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopped.set())
-        self.start()
-        stopped.wait()
-        self.stop()
-
-    def _watch_readiness(self) -> None:
+    def _watch_readiness(self, is_ready: Callable[[], bool]) -> None:
         while not self._stopping.wait(_READINESS_PERIOD_S):
-            self._health.show(ready=self._is_ready())
+            self._health.show(ready=is_ready())
             self._interceptor.end_silent_calls()
 
 
 class AsyncServer:
     """A server whose calls run on an event loop: for processes that mostly wait."""
 
-    def __init__(
-        self,
-        settings: ServerSettings,
-        *,
-        services: Sequence[str],
-        register: Callable[[grpc.aio.Server], None],
-        is_ready: Callable[[], Awaitable[bool]],
-    ) -> None:
+    def __init__(self, settings: ServerSettings, *, services: Sequence[str]) -> None:
         self._settings = settings
         self._services = services
-        self._register = register
-        self._is_ready = is_ready
+        self._offered = OfferedServices(services)
         self._health = health.AsyncHealth(services)
-        self._watcher: asyncio.Task[None] | None = None
         self._server: grpc.aio.Server | None = None
         self.port = 0
 
-    async def start(self) -> None:
-        """Opens the port; OSError when it is taken."""
+    async def __aenter__(self) -> Self:
+        """Open the port, with health alone; OSError when it is taken. Such a process has started: it waits for others."""
         settings = self._settings
         self._server = grpc.aio.server(
             interceptors=[AsyncInterceptor(settings)],
             options=_options(settings),
             maximum_concurrent_rpcs=settings.max_in_flight + settings.max_streams + _WAITING_CALLS,
         )
-        self._register(self._server)
-        self.port = _open(self._server, settings.address, self._services, self._health)
-        await self._health.show(ready=await self._can_serve())
+        self.port = _open(self._server, settings.address, self._services, self._health, self._offered)
+        await self._health.show(ready=False)
         await self._server.start()
-        self._watcher = asyncio.create_task(self._watch_readiness(), name="readiness")
         logger.info("listening", extra={"address": settings.address, "port": self.port})
+        return self
 
-    async def stop(self) -> None:
-        """Refuses new calls, lets running ones finish within the drain time, and closes."""
-        if self._watcher is not None:
-            await end(self._watcher)
-        await self._health.enter_graceful_shutdown()
+    async def __aexit__(self, *raised: object) -> None:
+        if self._server is not None:
+            await self._server.stop(None)
+
+    @asynccontextmanager
+    async def offering(
+        self, register: Callable[[grpc.aio.Server], None], is_ready: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[None]:
+        """Serve what `register` adds, and publish whether it `is_ready`; drain at the end of the block."""
+        self._offered.offer(register)
+        await self._health.show(ready=await _can_serve(is_ready))
+        watching = asyncio.create_task(self._watch_readiness(is_ready), name="readiness")
+        logger.info("serving", extra={"port": self.port})
+        try:
+            yield
+        finally:
+            await end(watching)
+            await self.drain()
+
+    async def drain(self) -> None:
+        """Refuse new calls, let running ones finish within the drain time, and close the port."""
+        await self._health.show(ready=False)
+        await asyncio.sleep(min(_NOTICE_S, self._settings.drain_s))
+        self._offered.withdraw()
+        await asyncio.sleep(min(_REFUSAL_S, self._settings.drain_s))
         if self._server is not None:
             await self._server.stop(self._settings.drain_s)
 
-    async def run(self) -> None:
-        """Serves until SIGTERM or SIGINT."""
-        stopped = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        await self.start()
-        await stopped.wait()
-        await self.stop()
-
-    async def _watch_readiness(self) -> None:
+    async def _watch_readiness(self, is_ready: Callable[[], Awaitable[bool]]) -> None:
         while True:
             await asyncio.sleep(_READINESS_PERIOD_S)
-            await self._health.show(ready=await self._can_serve())
-
-    async def _can_serve(self) -> bool:
-        try:
-            async with asyncio.timeout(_READINESS_TIMEOUT_S):
-                return await self._is_ready()
-        except Exception as error:  # noqa: BLE001 - any failure means "not ready"
-            logger.warning("not ready", extra={"cause": repr(error)})
-            return False
+            await self._health.show(ready=await _can_serve(is_ready))
 
 
-def _open(server: grpc.Server | grpc.aio.Server, address: str, services: Sequence[str], health_servicer: Any) -> int:
-    """Adds the standard services and binds the port, which is returned."""
+async def _can_serve(is_ready: Callable[[], Awaitable[bool]]) -> bool:
+    try:
+        async with asyncio.timeout(_READINESS_TIMEOUT_S):
+            return await is_ready()
+    except Exception as error:  # noqa: BLE001 - any failure means "not ready"
+        logger.warning("not ready", extra={"cause": repr(error)})
+        return False
+
+
+def _open(
+    server: grpc.Server | grpc.aio.Server,
+    address: str,
+    services: Sequence[str],
+    health_servicer: Any,
+    offered: OfferedServices,
+) -> int:
+    """Adds the standard services and those that will be offered, and binds the port, which is returned."""
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     add_reflection(server, [*services, health.SERVICE])
+    server.add_generic_rpc_handlers((offered,))
     try:
         return server.add_insecure_port(address)
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import AbstractContextManager
 
 import grpc
 
@@ -14,6 +15,7 @@ from rpc.environment import read_settings
 from rpc.logs import configure_logging
 from rpc.observer import start_metrics
 from rpc.server import ThreadServer
+from rpc.signals import exit_at_signal, wait_for_signal
 from services.encoder.admission import CallAdmission
 from services.encoder.data_plane import DataPlane
 from services.encoder.detector_servicer import DetectorServicer
@@ -27,30 +29,32 @@ SERVICES = ("fovea.encoder.v1.EncoderService", "fovea.detector.v1.DetectorServic
 logger = logging.getLogger(__name__)
 
 
-def encoder_server(settings: EncoderSettings, models: Models) -> ThreadServer:
-    """The server of these models, not started yet."""
+def offering(server: ThreadServer, settings: EncoderSettings, models: Models) -> AbstractContextManager[None]:
+    """These models served by a server that listens; at the end of the block it drains."""
     plane = DataPlane(models, CallAdmission(max_in_flight=settings.max_in_flight, max_time_s=settings.max_time_s))
 
-    def register(server: grpc.Server) -> None:
-        encoder_pb2_grpc.add_EncoderServiceServicer_to_server(EncoderServicer(plane), server)
-        detector_pb2_grpc.add_DetectorServiceServicer_to_server(DetectorServicer(plane), server)
-        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OpenInferenceServicer(plane), server)
+    def register(target: grpc.Server) -> None:
+        encoder_pb2_grpc.add_EncoderServiceServicer_to_server(EncoderServicer(plane), target)
+        detector_pb2_grpc.add_DetectorServiceServicer_to_server(DetectorServicer(plane), target)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(OpenInferenceServicer(plane), target)
 
-    return ThreadServer(settings, services=SERVICES, register=register, is_ready=models.are_ready)
+    return server.offering(register, models.are_ready)
 
 
 def main(settings: EncoderSettings) -> int:
-    """Load, warm up, open the port and serve until SIGTERM; 1 where a bundle cannot be served."""
+    """Open the port, load, warm up, and serve until SIGTERM; 1 where a bundle cannot be served."""
     configure_logging(settings.log_level)
     silence_libtiff()
-    try:
-        models = Models(settings)
-    except BundleError as error:
-        logger.critical("a bundle cannot be served: %s", error)
-        return 1
+    exit_at_signal()
     start_metrics(settings.address, settings.metrics_port)
-    with models:
-        encoder_server(settings, models).run()
+    with ThreadServer(settings, services=SERVICES) as server:
+        try:
+            models = Models(settings)
+        except BundleError as error:
+            logger.critical("a bundle cannot be served: %s", error)
+            return 1
+        with models, offering(server, settings, models):
+            wait_for_signal()
     return 0
 
 

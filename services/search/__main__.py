@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from fovea.search.v1 import search_pb2, search_pb2_grpc
@@ -11,6 +11,7 @@ from rpc.environment import read_settings
 from rpc.logs import configure_logging
 from rpc.observer import start_metrics
 from rpc.server import AsyncServer
+from rpc.signals import serve_until_signal
 from services.search.embedding import QueryEmbedder
 from services.search.embedding_cache import EmbeddingCache
 from services.search.encoding import PartEncoder
@@ -25,34 +26,30 @@ SERVICE = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
 
 @asynccontextmanager
 async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
-    """The server and its dependencies, not started yet."""
-    directory = EncoderDirectory(settings.encoders)
-    await directory.start()
-    store = await ImageStore.open_when_up(settings.milvus_uri, settings.redis_url)
-    encoder = PartEncoder(EmbeddingCache(settings.embedding_cache_mib << 20))
-    searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store), encoder))
-    servicer = SearchServicer(searcher, max_time_s=settings.max_time_s, max_message_bytes=settings.max_message_bytes)
+    """A server that listens at once and serves when Milvus answers; at the end of the block it drains."""
+    async with AsyncServer(settings, services=[SERVICE]) as server, AsyncExitStack() as stack:
+        directory = EncoderDirectory(settings.encoders)
+        stack.push_async_callback(directory.close)
+        await directory.start()
+        store = await ImageStore.open_when_up(settings.milvus_uri, settings.redis_url)
+        stack.push_async_callback(store.close)
+        encoder = PartEncoder(EmbeddingCache(settings.embedding_cache_mib << 20))
+        searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store), encoder))
+        servicer = SearchServicer(
+            searcher, max_time_s=settings.max_time_s, max_message_bytes=settings.max_message_bytes
+        )
 
-    async def is_ready() -> bool:
-        await store.ping_milvus()
-        return True
+        async def is_ready() -> bool:
+            await store.ping_milvus()
+            return True
 
-    register = partial(search_pb2_grpc.add_SearchServiceServicer_to_server, servicer)
-    try:
-        yield AsyncServer(settings, services=[SERVICE], register=register, is_ready=is_ready)
-    finally:
-        await store.close()
-        await directory.close()
-
-
-async def main(settings: SearchSettings) -> None:
-    """Serves until SIGTERM."""
-    async with search_server(settings) as server:
-        await server.run()
+        register = partial(search_pb2_grpc.add_SearchServiceServicer_to_server, servicer)
+        async with server.offering(register, is_ready):
+            yield server
 
 
 if __name__ == "__main__":
     settings = read_settings(SearchSettings)
     configure_logging(settings.log_level)
     start_metrics(settings.address, settings.metrics_port)
-    asyncio.run(main(settings))
+    asyncio.run(serve_until_signal(search_server(settings)))

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -75,16 +76,14 @@ def thread_encoder() -> ThreadEncoder:
 @contextmanager
 def serving(encoder: ThreadEncoder, port: int = 0, **settings: float) -> Iterator[ThreadServer]:
     """A server of this encoder, on a port of its own where none is given."""
-    server = ThreadServer(
-        ServerSettings.model_validate({"address": f"127.0.0.1:{port}", "max_in_flight": 1, "drain_s": 0.2} | settings),
-        services=[SERVICE],
-        register=lambda grpc_server: encoder_pb2_grpc.add_EncoderServiceServicer_to_server(encoder, grpc_server),
-        is_ready=lambda: True,
-    )
-    server.start()
-    yield server
-    encoder.released.set()
-    server.stop()
+    register = partial(encoder_pb2_grpc.add_EncoderServiceServicer_to_server, encoder)
+    values = {"address": f"127.0.0.1:{port}", "max_in_flight": 1, "drain_s": 0.2} | settings
+    with (
+        ThreadServer(ServerSettings.model_validate(values), services=[SERVICE]) as server,
+        server.offering(register, lambda: True),
+    ):
+        yield server
+        encoder.released.set()
 
 
 @pytest.fixture
@@ -103,16 +102,11 @@ async def async_server(async_encoder: AsyncEncoder) -> AsyncIterator[AsyncServer
     async def is_ready() -> bool:
         return True
 
-    server = AsyncServer(
-        ServerSettings(max_in_flight=1, max_time_s=0.3, drain_s=0.2),
-        services=[SERVICE],
-        register=lambda grpc_server: encoder_pb2_grpc.add_EncoderServiceServicer_to_server(async_encoder, grpc_server),
-        is_ready=is_ready,
-    )
-    await server.start()
-    yield server
-    async_encoder.released.set()
-    await server.stop()
+    register = partial(encoder_pb2_grpc.add_EncoderServiceServicer_to_server, async_encoder)
+    settings = ServerSettings(max_in_flight=1, max_time_s=0.3, drain_s=0.2)
+    async with AsyncServer(settings, services=[SERVICE]) as server, server.offering(register, is_ready):
+        yield server
+        async_encoder.released.set()
 
 
 @pytest.fixture(params=["thread", "async"])

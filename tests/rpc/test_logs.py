@@ -104,7 +104,7 @@ def test_process_with_a_pipe_nobody_drains_answers_is_alive_and_ends(tmp_path: P
     )
     try:
         assert process.stderr is not None
-        port = next(json.loads(line)["port"] for line in process.stderr if b'"listening"' in line)
+        port = next(json.loads(line)["port"] for line in process.stderr if b'"serving"' in line)
         with grpc.insecure_channel(f"127.0.0.1:{port}", options=channel_options(1 << 20)) as channel:
             stub = encoder_pb2_grpc.EncoderServiceStub(channel)
             for _ in range(CALLS):

@@ -116,7 +116,7 @@ async def test_health_names(port: int) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         health = health_pb2_grpc.HealthStub(channel)
         listed = await health.List(health_pb2.HealthListRequest())
-        assert set(listed.statuses) == {"", SERVICE, "liveness", "readiness"}
+        assert set(listed.statuses) == {"", SERVICE, "startup", "liveness", "readiness"}
         for name in listed.statuses:
             answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -186,21 +186,16 @@ async def test_call_over_the_time_limit_is_ended(async_server: AsyncServer) -> N
 
 def test_taken_port_is_said_in_one_line(thread_server: ThreadServer) -> None:
     """A second server on the same port does not start."""
-    second = ThreadServer(
-        ServerSettings(address=f"127.0.0.1:{thread_server.port}"),
-        services=[],
-        register=lambda _: None,
-        is_ready=lambda: True,
-    )
-    with pytest.raises(OSError, match="the port is taken"):
-        second.start()
+    second = ThreadServer(ServerSettings(address=f"127.0.0.1:{thread_server.port}"), services=[])
+    with pytest.raises(OSError, match="the port is taken"), second:
+        pass
 
 
 async def test_stopped_server_finishes_running_calls(async_server: AsyncServer, async_encoder: AsyncEncoder) -> None:
     """Draining answers what runs and refuses what comes."""
     running = asyncio.create_task(encode(async_server.port, "wait"))
     await async_encoder.waiting.wait()
-    stopping = asyncio.create_task(async_server.stop())
+    stopping = asyncio.create_task(async_server.drain())
     async_encoder.released.set()
 
     assert await running == "wait"
@@ -212,24 +207,21 @@ async def test_stopped_server_finishes_running_calls(async_server: AsyncServer, 
 async def test_readiness_follows_the_answer() -> None:
     """A process that cannot answer is alive and not ready, and becomes ready by itself."""
     ready = threading.Event()
-    server = ThreadServer(ServerSettings(), services=[SERVICE], register=lambda _: None, is_ready=ready.is_set)
-    server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="readiness"))
-        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        ready.set()
-        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
-        watch.cancel()
-    await asyncio.to_thread(server.stop)
+    with (
+        ThreadServer(ServerSettings(drain_s=0), services=[SERVICE]) as server,
+        server.offering(lambda _: None, ready.is_set),
+    ):
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="readiness"))
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            ready.set()
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+            watch.cancel()
 
 
 async def test_watchers_that_come_and_go_stop_no_server() -> None:
     """Health watches that end at any moment, also while others get a change, leave the server answering."""
     flips = itertools.cycle([True, False])
-    server = ThreadServer(
-        ServerSettings(drain_s=0.1), services=[SERVICE], register=lambda _: None, is_ready=lambda: next(flips)
-    )
-    server.start()
 
     async def watch(health: Any) -> None:
         for _ in range(150):
@@ -237,11 +229,14 @@ async def test_watchers_that_come_and_go_stop_no_server() -> None:
             await call.read()
             call.cancel()
 
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        async with asyncio.timeout(60):
-            await asyncio.gather(*(watch(stub) for _ in range(8)))
-        answer = await stub.Check(health_pb2.HealthCheckRequest(service="liveness"), timeout=10)
+    with (
+        ThreadServer(ServerSettings(drain_s=0.1), services=[SERVICE]) as server,
+        server.offering(lambda _: None, lambda: next(flips)),
+    ):
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            async with asyncio.timeout(60):
+                await asyncio.gather(*(watch(stub) for _ in range(8)))
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service="liveness"), timeout=10)
 
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    await asyncio.to_thread(server.stop)

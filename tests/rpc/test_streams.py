@@ -74,17 +74,12 @@ async def serving(servicer: Servicer, **settings: Any) -> AsyncIterator[int]:
     async def is_ready() -> bool:
         return True
 
-    server = AsyncServer(
-        ServerSettings(drain_s=0.1, **settings),
-        services=[SERVICE],
-        register=partial(ingest_pb2_grpc.add_IngestServiceServicer_to_server, servicer),
-        is_ready=is_ready,
-    )
-    await server.start()
-    try:
+    register = partial(ingest_pb2_grpc.add_IngestServiceServicer_to_server, servicer)
+    async with (
+        AsyncServer(ServerSettings(drain_s=0.1, **settings), services=[SERVICE]) as server,
+        server.offering(register, is_ready),
+    ):
         yield server.port
-    finally:
-        await server.stop()
 
 
 @asynccontextmanager

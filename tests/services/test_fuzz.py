@@ -170,8 +170,6 @@ async def channels(
             ("ingest", ingest_server(IngestSettings(**where, uploads=uploads))),
         ):
             server = await stack.enter_async_context(opened)
-            await server.start()
-            stack.push_async_callback(server.stop)
             addresses[name] = f"127.0.0.1:{server.port}"
         yield {name: await stack.enter_async_context(open_channel(address)) for name, address in addresses.items()}
 

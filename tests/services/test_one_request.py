@@ -14,8 +14,9 @@ from domain.detection import Detection
 from encoders.images.decoding import OpenedImage, open_image
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from fovea.search.v1 import search_pb2, search_pb2_grpc
+from rpc.server import ThreadServer
 from services.encoder import data_plane, readers
-from services.encoder.__main__ import encoder_server
+from services.encoder.__main__ import SERVICES, offering
 from services.encoder.detector_servicer import DetectorServicer
 from services.encoder.encoder_servicer import EncoderServicer
 from services.encoder.models import Models
@@ -72,11 +73,12 @@ def address(seen: Seen, tmp_path: Path) -> Iterator[str]:
     """An encoder that is watched."""
     bundles = (tiny_image_bundle(tmp_path / "tiny"), tiny_detector_bundle(tmp_path / "tiny_detector"))
     settings = EncoderSettings(bundles=tuple(bundle.folder for bundle in bundles), provider="cpu", drain_s=1)
-    with Models(settings) as models:
-        server = encoder_server(settings, models)
-        server.start()
+    with (
+        Models(settings) as models,
+        ThreadServer(settings, services=SERVICES) as server,
+        offering(server, settings, models),
+    ):
         yield f"127.0.0.1:{server.port}"
-        server.stop()
 
 
 class Child:
@@ -108,7 +110,7 @@ async def child(module: str, stores: Stores, encoder: str, tmp_path: Path) -> As
     urls = {"milvus_uri": stores.milvus_uri, "redis_url": stores.redis_url, "encoders": f'["{encoder}"]'}
     with process(module, log, **urls) as running:
         async with asyncio.timeout(120):
-            port = (await logged(log, "listening"))["port"]
+            port = (await logged(log, "serving"))["port"]
             await wait_until_ready(port)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=list(LARGE.items())) as channel:
             yield Child(channel, running.pid)

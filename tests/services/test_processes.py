@@ -61,8 +61,26 @@ async def test_a_process_serves_and_leaves(module: str, stores: Stores, tmp_path
     urls = {"milvus_uri": stores.milvus_uri, "redis_url": stores.redis_url}
     with process(module, log, encoders='["127.0.0.1:1"]', **urls) as running:
         async with asyncio.timeout(60):
-            await wait_until_ready((await logged(log, "listening"))["port"])
+            await wait_until_ready((await logged(log, "serving"))["port"])
         running.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(running.wait, 10) == 0
+
+
+@pytest.mark.parametrize("module", ["services.search", "services.ingest"])
+async def test_a_process_that_waits_is_alive_and_ends_at_a_signal(module: str, redis_url: str, tmp_path: Path) -> None:
+    """Where Milvus is away, nothing but SIGTERM ends the process."""
+    log = tmp_path / "log"
+    away = {"milvus_uri": "http://127.0.0.1:1", "redis_url": redis_url}
+    with process(module, log, encoders="[]", **away) as running:
+        async with asyncio.timeout(60):
+            await logged(log, "waiting for Milvus: nothing listens")
+            port = (await logged(log, "listening"))["port"]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            listed = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
+        alive = {name for name, answer in listed.statuses.items() if answer.status == SERVING}
+        running.send_signal(signal.SIGTERM)
+
+        assert alive == {"liveness", "startup"}
         assert await asyncio.to_thread(running.wait, 10) == 0
 
 
@@ -75,6 +93,6 @@ async def test_a_process_waits_for_its_stores(redis_url: str, tmp_path: Path) ->
             async with asyncio.timeout(60):
                 await logged(log, "waiting for Milvus: nothing listens")
                 await asyncio.to_thread(milvus.start)
-                await wait_until_ready((await logged(log, "listening"))["port"])
+                await wait_until_ready((await logged(log, "serving"))["port"])
     finally:
         milvus.kill()

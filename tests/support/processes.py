@@ -68,11 +68,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    """The port that the process tells in its log once it listens."""
+    """The port that the process tells in its log once it serves; the gateway serves at once."""
+    ready = "listening" if log.stem == "gateway" else "serving"
     give_up_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < give_up_s and process.poll() is None:
         for line in log.read_text(errors="replace").splitlines():
-            if '"listening"' in line:
+            if f'"{ready}"' in line:
                 return int(json.loads(line)["port"])
         time.sleep(0.02)
     message = f"{log.stem} did not start: {log.read_text(errors='replace')[-2000:]}"

@@ -58,22 +58,16 @@ def encoder_process(folder: Path, *bundles: Path, **settings: str) -> Iterator[s
 async def search_stub(stores: Stores, *encoders: str, **settings: Any) -> "AsyncIterator[SearchServiceAsyncStub]":
     """A client of a search server of the test's own."""
     values = SearchSettings(milvus_uri=stores.milvus_uri, redis_url=stores.redis_url, encoders=encoders, **settings)
-    async with search_server(values) as server:
-        await server.start()
-        async with open_channel(f"127.0.0.1:{server.port}") as channel:
-            yield search_pb2_grpc.SearchServiceStub(channel)
-        await server.stop()
+    async with search_server(values) as server, open_channel(f"127.0.0.1:{server.port}") as channel:
+        yield search_pb2_grpc.SearchServiceStub(channel)
 
 
 @asynccontextmanager
 async def ingest_stub(stores: Stores, *encoders: str, **settings: Any) -> "AsyncIterator[IngestServiceAsyncStub]":
     """A client of an ingest server of the test's own."""
     values = IngestSettings(milvus_uri=stores.milvus_uri, redis_url=stores.redis_url, encoders=encoders, **settings)
-    async with ingest_server(values) as server:
-        await server.start()
-        async with open_channel(f"127.0.0.1:{server.port}") as channel:
-            yield ingest_pb2_grpc.IngestServiceStub(channel)
-        await server.stop()
+    async with ingest_server(values) as server, open_channel(f"127.0.0.1:{server.port}") as channel:
+        yield ingest_pb2_grpc.IngestServiceStub(channel)
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:
@@ -81,7 +75,7 @@ def _port(process: subprocess.Popen[bytes], log: Path) -> int:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         for line in log.read_text(errors="replace").splitlines():
-            if '"listening"' in line:
+            if '"serving"' in line:
                 return int(json.loads(line)["port"])
         time.sleep(0.02)
     message = f"the encoder did not start: {log.read_text(errors='replace')[-2000:]}"

@@ -8,7 +8,7 @@ import pytest
 
 from rpc.channel import open_channel
 from rpc.server import ThreadServer
-from services.encoder.__main__ import encoder_server
+from services.encoder.__main__ import SERVICES, offering
 from services.encoder.models import Models
 from services.encoder.settings import EncoderSettings
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle, tiny_text_bundle
@@ -27,11 +27,12 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> EncoderSettings:
 
 @pytest.fixture(scope="session")
 def server(settings: EncoderSettings) -> Iterator[ThreadServer]:
-    with Models(settings) as models:
-        serving = encoder_server(settings, models)
-        serving.start()
+    with (
+        Models(settings) as models,
+        ThreadServer(settings, services=SERVICES) as serving,
+        offering(serving, settings, models),
+    ):
         yield serving
-        serving.stop()
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 
 from domain.detection import Detection
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
+from rpc.server import ThreadServer
 from services.encoder import data_plane
-from services.encoder.__main__ import encoder_server
+from services.encoder.__main__ import SERVICES, offering
 from services.encoder.models import Models
 from services.encoder.settings import EncoderSettings
 from tests.support.bundles import tiny_detector_bundle
@@ -33,12 +34,13 @@ def test_the_bundles_overlap_is_applied(
     dataclasses.replace(bundle, max_overlap=max_overlap).write(bundle.folder)
     settings = EncoderSettings(bundles=(bundle.folder,), provider="cpu", drain_s=1)
 
-    with Models(settings) as models:
-        server = encoder_server(settings, models)
-        server.start()
-        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            stub: Any = detector_pb2_grpc.DetectorServiceStub(channel)
-            stub.Detect(detector_pb2.DetectRequest(image=encoded(corners())), timeout=30)
-        server.stop()
+    with (
+        Models(settings) as models,
+        ThreadServer(settings, services=SERVICES) as server,
+        offering(server, settings, models),
+        grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        stub: Any = detector_pb2_grpc.DetectorServiceStub(channel)
+        stub.Detect(detector_pb2.DetectRequest(image=encoded(corners())), timeout=30)
 
     assert applied == [max_overlap]

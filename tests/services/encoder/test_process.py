@@ -55,7 +55,7 @@ async def test_the_process_serves_and_drains(tmp_path: Path) -> None:
     """Started from the environment, it warms up, logs its port, answers, and ends cleanly on SIGTERM."""
     with encoder_process(tiny_image_bundle(tmp_path).folder) as process:
         assert logged(process, "model ready")["largest_batch"]
-        port = logged(process, "listening")["port"]
+        port = logged(process, "serving")["port"]
         async with open_channel(f"127.0.0.1:{port}") as channel:
             answer = await EncoderClient(channel).encode(
                 [Input(encoded(plain()))], encoder="", deadline=Deadline.after(20)

@@ -18,7 +18,8 @@ from encoders.importers.onnx.spec import ImageSpec
 from rpc.channel import open_channel
 from rpc.clients import DetectorClient, Embedded, EncoderClient, Input
 from rpc.deadline import Deadline
-from services.encoder.__main__ import encoder_server
+from rpc.server import ThreadServer
+from services.encoder.__main__ import SERVICES, offering
 from services.encoder.models import Models
 from services.encoder.settings import EncoderSettings
 from tests.support.images import encoded, turned
@@ -42,11 +43,12 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     labels = read_labels(REALDATA / "detector" / "voc.names")
     import_darknet(NANO, cfg=NANO.with_suffix(".cfg"), name="nano", labels=labels, out=folder)
     settings = EncoderSettings(bundles=(folder / "mobilenet_v2", folder / "nano"), provider="cpu", drain_s=1)
-    with Models(settings) as models:
-        server = encoder_server(settings, models)
-        server.start()
+    with (
+        Models(settings) as models,
+        ThreadServer(settings, services=SERVICES) as server,
+        offering(server, settings, models),
+    ):
         yield server.port
-        server.stop()
 
 
 @pytest.fixture

@@ -66,13 +66,10 @@ async def test_a_deep_item_fails_alone(stores: Stores, encoder: str, name: str, 
         for uri, levels in (("before", 1), ("too deep", 17), ("far too deep", 40), ("behind", 16)):
             yield request(uri, levels)
 
-    async with ingest_server(settings) as server:
-        await server.start()
-        async with open_channel(f"127.0.0.1:{server.port}") as channel:
-            await create(ingest_pb2_grpc.IngestServiceStub(channel), name)
-            call = channel.stream_stream(INGEST, bytes, response_deserializer=ingest_pb2.IngestResponse.FromString)
-            answers = {answer.uri: answer async for answer in call(messages())}
-        await server.stop()
+    async with ingest_server(settings) as server, open_channel(f"127.0.0.1:{server.port}") as channel:
+        await create(ingest_pb2_grpc.IngestServiceStub(channel), name)
+        call = channel.stream_stream(INGEST, bytes, response_deserializer=ingest_pb2.IngestResponse.FromString)
+        answers = {answer.uri: answer async for answer in call(messages())}
 
     assert {uri for uri, answer in answers.items() if not answer.HasField("error")} == {"before", "behind"}
     assert all("16 levels" in answers[uri].error.message for uri in ("too deep", "far too deep"))

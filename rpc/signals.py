@@ -1,0 +1,41 @@
+"""SIGTERM and SIGINT: a process that serves drains, one that still starts ends."""
+
+import asyncio
+import signal
+import sys
+import threading
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+from rpc.tasks import end
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+async def serve_until_signal(server: AbstractAsyncContextManager[object]) -> None:
+    """Enter `server`, wait for a signal, and leave it; a signal while it is entered, which may take long, ends that."""
+    stopped = asyncio.Event()
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with AsyncExitStack() as stack:
+        entering = asyncio.create_task(stack.enter_async_context(server), name="start")
+        stopping = asyncio.create_task(stopped.wait(), name="signal")
+        await asyncio.wait({entering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not entering.done():
+            await end(entering)
+            return
+        entering.result()
+        await stopping
+
+
+def exit_at_signal() -> None:
+    """End this process at a signal, as long as it starts: without a handler the first process of a container ignores it."""
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: sys.exit(0))
+
+
+def wait_for_signal() -> None:
+    """Wait for a signal, in the main thread."""
+    stopped = threading.Event()
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()
