@@ -6,6 +6,7 @@ import sys
 import threading
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
+from rpc.garbage import freeze_started
 from rpc.tasks import end
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -24,6 +25,7 @@ async def serve_until_signal(server: AbstractAsyncContextManager[object]) -> Non
             await end(entering)
             return
         entering.result()
+        freeze_started()
         await stopping
 
 

@@ -12,6 +12,7 @@ from fovea.detector.v1 import detector_pb2_grpc
 from fovea.encoder.v1 import encoder_pb2_grpc
 from fovea.oip.v2 import open_inference_pb2_grpc
 from rpc.environment import read_settings
+from rpc.garbage import freeze_started
 from rpc.logs import configure_logging
 from rpc.observer import start_metrics
 from rpc.server import ThreadServer
@@ -54,6 +55,7 @@ def main(settings: EncoderSettings) -> int:
             logger.critical("a bundle cannot be served: %s", error)
             return 1
         with models, offering(server, settings, models):
+            freeze_started()
             wait_for_signal()
     return 0
 
