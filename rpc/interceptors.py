@@ -25,8 +25,9 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
 
     def __init__(self, settings: ServerSettings) -> None:
         self._permits = _unary_permits(settings)
-        self._max_message_bytes = settings.max_message_bytes
+        self._settings = settings
         self._first_messages = FirstMessages(settings.first_message_s)
+        self._guarded: dict[str, _Handler] = {}
 
     def end_silent_calls(self) -> None:
         """End the calls that hold a thread and send nothing; call it again and again."""
@@ -37,23 +38,27 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         continuation: "Callable[[grpc.HandlerCallDetails], _Handler | None]",
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "_Handler | None":
-        """Wraps the method's handler, unless it is unknown."""
-        handler = continuation(handler_call_details)
+        """Wraps the method's handler, unless it is unknown; once for all calls of a method."""
         method = handler_call_details.method
-        if handler is None:
-            return None
-        codec = Codec(method, handler, self._max_message_bytes)
+        guarded = self._guarded.get(method)
+        if guarded is None and (handler := continuation(handler_call_details)) is not None:
+            guarded = self._guarded[method] = self._guard(method, handler)
+        return guarded
+
+    def _guard(self, method: str, handler: _Handler) -> _Handler:
+        codec = Codec(method, handler, self._settings.max_message_bytes)
         if is_standard(method):
             return standard_handler(handler, codec, is_async=False)
         behave = handler.unary_unary
         assert behave is not None, f"{method} streams; a ThreadServer serves unary calls"
-        request_id = _request_id_of(handler_call_details.invocation_metadata)
+        logged = self._settings.logged_calls
 
         # All shapes are the same on the wire. Served as a stream of requests, the call is known while its one is awaited.
         def guarded(requests: Any, context: grpc.ServicerContext) -> Any:
+            request_id = _request_id_of(context.invocation_metadata())
             request = self._first_messages.receive(requests, context)
             try:
-                with _observed(method, request_id), self._permits.acquire():
+                with _observed(method, request_id, logged), self._permits.acquire():
                     return codec.encode(behave(received(request), context))
             except ServiceError as error:
                 context.abort_with_status(abort_status(error))
@@ -95,7 +100,7 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         async def guarded(_: Any, context: Any) -> None:
             conversation = Conversation(context, codec, self._settings)
             try:
-                with _observed(method, request_id):
+                with _observed(method, request_id, self._settings.logged_calls):
                     await self._answer(handler, conversation, context)
             except ServiceError as error:
                 await conversation.refuse(error)
@@ -135,10 +140,10 @@ def _unary_permits(settings: ServerSettings) -> Permits:
 
 
 @contextmanager
-def _observed(method: str, request_id: str) -> Iterator[None]:
+def _observed(method: str, request_id: str, logged: float) -> Iterator[None]:
     """Observes one call; an exception leaves the block as a ServiceError or as a cancellation."""
     service, _, name = method.lstrip("/").partition("/")
-    with ObservedCall(service, name, request_id) as call:
+    with ObservedCall(service, name, request_id, logged=logged) as call:
         try:
             yield
             call.code = grpc.StatusCode.OK.name

@@ -48,6 +48,12 @@ class ServerSettings(ProcessSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe log line that is written."
     )
+    logged_calls: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="The part of successful calls that get a log line at level info, 0 to 1; calls that fail always do.",
+    )
 
     @property
     def max_message_bytes(self) -> int:

@@ -94,6 +94,7 @@ def test_process_with_a_pipe_nobody_drains_answers_is_alive_and_ends(tmp_path: P
     environment = os.environ | {
         "FOVEA_ENCODER_BUNDLES": json.dumps([str(tiny_image_bundle(tmp_path).folder)]),
         "FOVEA_ENCODER_THREADS": "1",
+        "FOVEA_ENCODER_LOGGED_CALLS": "1",
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "services.encoder"],

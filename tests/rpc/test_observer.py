@@ -48,6 +48,31 @@ def test_a_fault_is_logged_with_its_cause(caplog: pytest.LogCaptureFixture) -> N
     assert "the true reason" in str(fault.exc_info)
 
 
+@pytest.mark.parametrize(("logged", "code", "lines"), [(0, "OK", 0), (1, "OK", 40), (0, "UNAVAILABLE", 40)])
+def test_successful_calls_are_logged_as_often_as_asked_and_failed_ones_always(
+    caplog: pytest.LogCaptureFixture, logged: float, code: str, lines: int
+) -> None:
+    """Every call is counted, whatever its line."""
+    caplog.set_level(logging.INFO)
+    method = f"Logged{logged}{code}"
+    for _ in range(40):
+        with ObservedCall("tests", method, "", logged=logged) as call:
+            call.code = code
+
+    assert len(caplog.records) == lines
+    assert observed("tests", method, code) == 40
+
+
+def test_a_part_of_the_successful_calls_can_be_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A tenth of a thousand, within four standard deviations."""
+    caplog.set_level(logging.INFO)
+    for _ in range(1000):
+        with ObservedCall("tests", "Sampled", "", logged=0.1) as call:
+            call.code = "OK"
+
+    assert 60 < len(caplog.records) < 140
+
+
 def test_a_stage_is_timed() -> None:
     """Its duration is one observation."""
     with stage("tests"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import threading
 from typing import Any
 
@@ -54,6 +55,16 @@ async def test_bug_is_internal_and_next_call_works(port: int) -> None:
 
     assert "secret" not in str(caught.value)
     assert await encode(port, "tiny") == "tiny"
+
+
+async def test_calls_that_succeed_write_no_line_unless_asked(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Both kinds of server take the setting; a call that fails has its line by default."""
+    caplog.set_level(logging.INFO, logger="rpc.observer")
+    await encode(port, "tiny")
+    with pytest.raises(InvalidArgument):
+        await encode(port, "bad")
+
+    assert [record.__dict__["code"] for record in caplog.records] == ["INVALID_ARGUMENT"]
 
 
 async def test_a_fault_of_ours_is_logged_with_its_cause(port: int, caplog: pytest.LogCaptureFixture) -> None:
