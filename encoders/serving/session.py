@@ -124,13 +124,12 @@ class EmbeddingSession(Session[Embedding]):
     def _split(self, outputs: list[NDArray[np.float32]]) -> Sequence[Embedding | ModelError]:
         raw = outputs[0].astype(np.float32, copy=False)
         # A bundle's graph normalises already; in fp16 and int8 the lengths come out only roughly 1.
-        lengths = np.linalg.norm(raw, axis=1, keepdims=True)
-        is_usable = (np.isfinite(lengths) & (lengths > _LEAST_LENGTH)).ravel()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            unit = raw / lengths
+        lengths = np.sqrt(np.einsum("nd,nd->n", raw, raw))
+        is_usable = np.isfinite(lengths) & (lengths > _LEAST_LENGTH)
+        unit = raw / np.where(is_usable, lengths, 1.0)[:, None]
         return [
             embedding if usable else ModelError("the model gave no direction for this input")
-            for embedding, usable in zip(unit, is_usable, strict=True)
+            for embedding, usable in zip(unit, is_usable.tolist(), strict=True)
         ]
 
     def _expected_shapes(self, count: int) -> list[tuple[int | None, ...]]:
@@ -151,7 +150,7 @@ class DetectorSession(Session[RawDetections]):
 
 def _feeds(bundle: Bundle, items: Sequence[ModelInput]) -> Feeds:
     if bundle.kind != "text":
-        return {"image": np.stack(items)}
+        return {"image": np.stack(items) if len(items) > 1 else items[0][None]}
     lengths = np.asarray([len(tokens) for tokens in items], dtype=np.int64)
     tokens = np.zeros((len(items), int(lengths.max())), dtype=np.int64)
     for row, item in enumerate(items):

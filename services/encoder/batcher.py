@@ -1,16 +1,18 @@
 """The way to a model: two bounded lanes, and one thread that runs the inputs that wait when the model becomes free."""
 
 import logging
+import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from domain.reasons import QUEUE_FULL, SHUTTING_DOWN
-from encoders.serving.session import ModelInput, Session
+from encoders.serving.session import BatchResult, ModelInput, Session
 from rpc.errors import Internal, Unavailable
 from rpc.permits import Permits
 from rpc.priority import Priority
@@ -52,6 +54,8 @@ class Batcher(Generic[Answer]):
         self._short_until_s = 0.0
         self._is_stopping = False
         self._thread = threading.Thread(target=self._serve, name=f"model-{name}", daemon=True)
+        self._answering: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._answerer = threading.Thread(target=self._answer_forever, name=f"answers-{name}", daemon=True)
         # Looked up once: `labels` takes a lock, and these are counted for every batch.
         self._batch_size, self._busy = BATCH_SIZE.labels(name), BUSY.labels(name)
         self._items, self._batches, self._failures = ITEMS.labels(name), BATCHES.labels(name), FAILURES.labels(name)
@@ -59,8 +63,9 @@ class Batcher(Generic[Answer]):
             QUEUE_DEPTH.labels(name, priority.value).set_function(permits.held)
 
     def start(self) -> None:
-        """Start the model's thread."""
+        """Start the model's threads."""
         self._thread.start()
+        self._answerer.start()
 
     def stop(self) -> None:
         """Finish the running batch and end the calls that still wait."""
@@ -68,6 +73,8 @@ class Batcher(Generic[Answer]):
             self._is_stopping = True
             self._changed.notify()
         self._thread.join()
+        self._answering.put(None)
+        self._answerer.join()
         for queued in self._lanes:
             queued.call.fail(_shutting_down())
 
@@ -97,27 +104,31 @@ class Batcher(Generic[Answer]):
                     self._lanes.drop(call)
                 raise
 
-    def put(self, call: ModelCall[Answer], position: int, model_input: ModelInput) -> None:
-        """Let the model see a preprocessed input of an admitted call."""
-        queued = QueuedInput(call, position, model_input, time.perf_counter())
+    def put(self, call: ModelCall[Answer], position: int, *inputs: ModelInput) -> None:
+        """Let the model see preprocessed inputs of an admitted call; `position` is that of the first."""
+        now_s = time.perf_counter()
+        queued = [QueuedInput(call, position + offset, each, now_s) for offset, each in enumerate(inputs)]
         with self._changed:
             # Checked under the lock of `drop`: a decoder that is late cannot queue an input of a dropped call.
             if self._is_stopping:
                 call.fail(_shutting_down())
             elif not call.is_over:
-                self._lanes.put(queued)
+                self._lanes.put(call.priority, queued)
                 self._changed.notify()
 
     def _serve(self) -> None:
         while batch := self._next_batch():
+            taken_s = time.perf_counter()
             try:
-                self._run(batch)
+                ran = self._session.run([queued.model_input for queued in batch])
             except Exception:
                 # The thread must outlive every failure: its callers get an error, and the next batch is run.
                 logger.exception("a model failed", extra={"model": self._session.bundle.name, "batch": len(batch)})
                 self._failures.inc()
                 for queued in batch:
                     queued.call.fail(Internal("the model failed; the server's log says why"))
+            else:
+                self._answer(batch, ran, taken_s)
 
     def _next_batch(self) -> list[QueuedInput[Answer]]:
         """Wait for inputs and take one batch of them; empty only when stopping."""
@@ -135,17 +146,26 @@ class Batcher(Generic[Answer]):
         largest, is_shared = self._session.largest_batch, time.monotonic() < self._short_until_s
         return {Priority.INTERACTIVE: largest, Priority.BULK: self._session.short_batch if is_shared else largest}
 
-    def _run(self, batch: list[QueuedInput[Answer]]) -> None:
-        taken_s = time.perf_counter()
-        ran = self._session.run([queued.model_input for queued in batch])
-        for queued, answer in zip(batch, ran.results, strict=True):
-            # The timings come first: the outcome may wake the caller, which reads them.
-            queued.call.note(queue_s=taken_s - queued.since_s, infer_s=ran.infer_s, batch_size=len(batch))
-            queued.call.settle(queued.position, answer)
+    def _answer(self, batch: list[QueuedInput[Answer]], ran: BatchResult[Answer], taken_s: float) -> None:
         self._busy.inc(ran.infer_s)
         self._batch_size.observe(len(batch))
         self._batches.inc()
         self._items.inc(len(batch))
+        # Each caller that wakes up takes the interpreter from this thread, so with inputs waiting another one wakes them.
+        if self._lanes:
+            self._answering.put(partial(_settle, batch, ran, taken_s))
+        else:
+            _settle(batch, ran, taken_s)
+
+    def _answer_forever(self) -> None:
+        while (settle := self._answering.get()) is not None:
+            settle()
+
+
+def _settle(batch: list[QueuedInput[Answer]], ran: BatchResult[Answer], taken_s: float) -> None:
+    for queued, answer in zip(batch, ran.results, strict=True):
+        queue_s = taken_s - queued.since_s
+        queued.call.settle(queued.position, answer, queue_s=queue_s, infer_s=ran.infer_s, batch_size=len(batch))
 
 
 def _shutting_down() -> Unavailable:

@@ -1,5 +1,6 @@
 """One caller's inputs on their way through decoding and the model, and the thread that waits for them."""
 
+import contextlib
 import threading
 import time
 from copy import copy
@@ -42,31 +43,41 @@ class ModelCall(Generic[Answer]):
         self._outcomes: dict[int, Answer | ServiceError] = {}
         self._error: ServiceError | None = None
         self._lock = threading.Lock()
-        self._done = threading.Event()
+        # Held until the call is done. A lock wakes the one thread that waits for it at a fraction of an Event's cost.
+        self._running = threading.Lock()
+        self._running.acquire()
 
     @property
     def is_over(self) -> bool:
         """Whether no caller waits for an outcome any more."""
         return self._error is not None or self.deadline.has_passed
 
-    def settle(self, position: int, outcome: Answer | InvalidContent | ModelError) -> None:
-        """Give the outcome at `position`, 0 to `count` - 1."""
+    def settle(
+        self,
+        position: int,
+        outcome: Answer | InvalidContent | ModelError,
+        *,
+        queue_s: float = 0.0,
+        infer_s: float = 0.0,
+        batch_size: int = 0,
+    ) -> None:
+        """Give the outcome at `position`, 0 to `count` - 1, and how its batch ran; the slowest of each stage is kept."""
         translated = _service_error(outcome) if isinstance(outcome, InvalidContent | ModelError) else outcome
         with self._lock:
             self._outcomes[position] = translated
-            is_done = len(self._outcomes) == self.count
-        # Outside the lock: the caller's thread wakes up and would wait for it at once.
-        if is_done:
-            self._done.set()
-
-    def note(self, *, decode_s: float = 0.0, queue_s: float = 0.0, infer_s: float = 0.0, batch_size: int = 0) -> None:
-        """Keep the slowest of each stage."""
-        with self._lock:
             timings = self.timings
-            timings.decode_s = max(timings.decode_s, decode_s)
             timings.queue_s = max(timings.queue_s, queue_s)
             timings.infer_s = max(timings.infer_s, infer_s)
             timings.batch_size = max(timings.batch_size, batch_size)
+            is_done = len(self._outcomes) == self.count
+        # Outside the lock: the caller's thread wakes up and would wait for it at once.
+        if is_done:
+            self._wake()
+
+    def note_decoding(self, decode_s: float) -> None:
+        """Keep the slowest decoding."""
+        with self._lock:
+            self.timings.decode_s = max(self.timings.decode_s, decode_s)
 
     def fail(self, error: ServiceError) -> None:
         """End the call; the first error is the one that counts."""
@@ -74,7 +85,7 @@ class ModelCall(Generic[Answer]):
         with self._lock:
             if self._error is None:
                 self._error = error
-        self._done.set()
+        self._wake()
 
     def cancel(self) -> None:
         """End the call because its caller has left."""
@@ -82,12 +93,17 @@ class ModelCall(Generic[Answer]):
 
     def outcomes(self) -> list[Answer | ServiceError]:
         """Wait for all outcomes, in order of their positions; raises what ended the call."""
-        if not self._done.wait(max(0.0, self.deadline.at_s - time.monotonic())):
+        if not self._running.acquire(timeout=max(0.0, self.deadline.at_s - time.monotonic())):
             self.fail(DeadlineExceeded("the deadline passed before the model was done; allow more time"))
         if self._error is not None:
             # A copy, because a raised error holds the frames that it went through, and with them the caller's images.
             raise copy(self._error)
         return [self._outcomes[position] for position in range(self.count)]
+
+    def _wake(self) -> None:
+        # The last outcome and any number of errors end a call; a lock that nobody holds cannot be released again.
+        with contextlib.suppress(RuntimeError):
+            self._running.release()
 
 
 def _service_error(error: InvalidContent | ModelError) -> ServiceError:

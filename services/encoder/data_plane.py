@@ -141,5 +141,5 @@ def _timed(call: ModelCall[Any], started_s: float) -> StageTimings:
     timings = call.timings
     timings.total_s = time.perf_counter() - started_s
     for name, seconds in (("decode", timings.decode_s), ("queue", timings.queue_s), ("infer", timings.infer_s)):
-        STAGE_DURATION.labels(name).observe(seconds)
+        STAGE_DURATION.observe((name,), seconds)
     return timings

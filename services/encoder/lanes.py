@@ -1,7 +1,7 @@
 """Lanes: the inputs that wait for a model, interactive ones apart from bulk, and which lane the next batch is from."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Generic, TypeVar
@@ -42,9 +42,9 @@ class Lanes(Generic[Answer]):
     def __iter__(self) -> Iterator[QueuedInput[Answer]]:
         return chain.from_iterable(self._queues.values())
 
-    def put(self, queued: QueuedInput[Answer]) -> None:
-        """Queue an input in the lane of its call."""
-        self._queues[queued.call.priority].append(queued)
+    def put(self, lane: Priority, inputs: Iterable[QueuedInput[Answer]]) -> None:
+        """Queue inputs of one call in its lane."""
+        self._queues[lane].extend(inputs)
 
     def take(self, largest: Mapping[Priority, int]) -> list[QueuedInput[Answer]]:
         """Take the next batch, at most `largest` of its lane; inputs of calls that are over are dropped."""

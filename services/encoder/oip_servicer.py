@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from importlib import metadata
 
 import grpc
-import numpy as np
 
 from encoders.bundle import Bundle
 from encoders.serving.session import Embedding
@@ -118,14 +117,14 @@ def _usable(position: int, outcome: Embedding | ServiceError) -> Embedding:
 
 def _response(request: oip.ModelInferRequest, bundle: Bundle, encoded: EncodedInputs) -> oip.ModelInferResponse:
     embeddings = [_usable(position, outcome) for position, outcome in enumerate(encoded.outcomes)]
-    stacked = np.stack(embeddings).astype("<f4", copy=False)
-    output = oip.ModelInferResponse.InferOutputTensor(name=OUTPUT, datatype="FP32", shape=stacked.shape)
+    shape = (len(embeddings), bundle.dimension)
+    output = oip.ModelInferResponse.InferOutputTensor(name=OUTPUT, datatype="FP32", shape=shape)
     return oip.ModelInferResponse(
         model_name=bundle.name,
         model_version=bundle.version,
         id=request.id,
         outputs=[output],
-        raw_output_contents=[stacked.tobytes()],
+        raw_output_contents=[b"".join(embedding.astype("<f4", copy=False).tobytes() for embedding in embeddings)],
     )
 
 

@@ -49,8 +49,7 @@ class ServedModel(Generic[Answer]):
     def run_prepared(self, inputs: Sequence[ModelInput], call: ModelCall[Answer]) -> list[Answer | ServiceError]:
         """Run the model on inputs that need no reading: pixels (H, W, 3) of the input's size."""
         with self._batcher.admitted(call):
-            for position, model_input in enumerate(inputs):
-                self._batcher.put(call, position, model_input)
+            self._batcher.put(call, 0, *inputs)
             return call.outcomes()
 
     def _read(self, unread: dict[range, EncoderInput], positions: range, call: ModelCall[Answer]) -> None:
@@ -76,7 +75,7 @@ class ServedModel(Generic[Answer]):
             parts = self._reader.read(item, call)
         except InvalidContent as error:
             parts = [error] * len(positions)
-        call.note(decode_s=time.perf_counter() - started_s)
+        call.note_decoding(time.perf_counter() - started_s)
         # Parts are queued one by one as they are read: the model starts on them while other inputs are still decoded.
         for position, part in zip(positions, parts, strict=True):
             if isinstance(part, InvalidContent):
