@@ -27,7 +27,7 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         self._permits = _unary_permits(settings)
         self._settings = settings
         self._first_messages = FirstMessages(settings.first_message_s)
-        self._guarded: dict[str, _Handler] = {}
+        self._guarded: dict[str, tuple[_Handler, _Handler]] = {}
 
     def end_silent_calls(self) -> None:
         """End the calls that hold a thread and send nothing; call it again and again."""
@@ -38,11 +38,15 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         continuation: "Callable[[grpc.HandlerCallDetails], _Handler | None]",
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "_Handler | None":
-        """Wraps the method's handler, unless it is unknown; once for all calls of a method."""
+        """Wraps the method's handler, unless it is unknown; once, as long as the method has the same one."""
         method = handler_call_details.method
-        guarded = self._guarded.get(method)
-        if guarded is None and (handler := continuation(handler_call_details)) is not None:
-            guarded = self._guarded[method] = self._guard(method, handler)
+        handler = continuation(handler_call_details)
+        if handler is None:
+            return None
+        known, guarded = self._guarded.get(method, (None, None))
+        if known is not handler or guarded is None:
+            guarded = self._guard(method, handler)
+            self._guarded[method] = handler, guarded
         return guarded
 
     def _guard(self, method: str, handler: _Handler) -> _Handler:
