@@ -193,10 +193,14 @@ class EncoderDirectory:
         choices = {name for name, entry in self._encoders.entries.items() if "image" in entry.info.modalities}
         raise NotFound(f"none of the served encoders is the default; name one that embeds images: {_listed(choices)}")
 
-    def suggested_for(self, space: str) -> str:
-        """The default encoder, as far as is known, if it embeds images into another space than this one; else empty."""
-        default = self._encoders.entries.get(self._encoders.default)
-        if default is None or default.info.space == space or "image" not in default.info.modalities:
+    def suggested_for(self, name: str, space: str) -> str:
+        """The default encoder, as far as is known, if images were embedded by a former version of `name`; else empty.
+
+        An encoder that is served as it was has been chosen: nothing better is known for what it is for.
+        """
+        default, own = (self._encoders.entries.get(each) for each in (self._encoders.default, name))
+        is_as_it_was = own is not None and own.info.space == space
+        if is_as_it_was or default is None or default.info.space == space or "image" not in default.info.modalities:
             return ""
         return default.info.name
 

@@ -126,6 +126,6 @@ def _suggest(collections: Sequence[ingest_pb2.Collection]) -> None:
     for encoder, others in names.items():
         made = "were made" if len(others) > 1 else "was made"
         note(
-            f"{', '.join(others)} {made} with another encoder than {encoder}, the default one now. "
+            f"{', '.join(others)} {made} with an encoder that has been replaced; {encoder} is the default one. "
             f"`fovea reindex -c {others[0]}` embeds the images with it, while they are searched; `--rollback` returns."
         )

@@ -48,7 +48,7 @@ export class CreateDialog {
     const encoder = this.encoders.find((each) => each.name === byId("create-encoder").value);
     const detector = this.detectors.find((each) => each.name === byId("create-detector").value);
     byId("create-encoder-hint").textContent = encoder ? described(encoder, this.#searchedBy(encoder)) : "";
-    byId("create-detector-hint").textContent = detector ? described(detector, `Finds ${count(detector.labels.length, "kind")} of objects.`) : "";
+    byId("create-detector-hint").textContent = detector ? described(detector, `Knows ${count(detector.labels.length, "kind")} of objects.`) : "";
   }
 
   /** What a collection of an encoder can be searched with: all that any encoder embeds into its space. */

@@ -1,4 +1,4 @@
-// The offer to move a collection to the default encoder, where it was made with another one.
+// The offer to move a collection to the default encoder, where its own one has been replaced.
 
 import * as api from "./api.js";
 import { byId } from "./elements.js";
@@ -21,7 +21,9 @@ export class Suggestion {
     if (!isOffered) return;
     const purpose = encoders.find((each) => each.name === suggested)?.purpose ?? "";
     byId("suggestion-text").textContent = [
-      `${name} was made with the encoder ${encoder}; ${suggested} is the default now.`,
+      encoder === suggested
+        ? `${name} was made with an earlier version of ${encoder}.`
+        : `${name} was made with an encoder that is not served any more; ${suggested} is the default now.`,
       purpose,
       "Its images can be embedded again while you go on searching, and there is a way back.",
     ].filter(Boolean).join(" ");

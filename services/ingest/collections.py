@@ -48,8 +48,8 @@ class Collections:
         return [pair for pair in counted if pair is not None]
 
     def suggested_encoder(self, collection: Collection) -> str:
-        """The default encoder, where the collection is of another space; empty where there is nothing to suggest."""
-        return self._directory.suggested_for(collection.space)
+        """The default encoder, where that of the collection is not served any more as it was; else empty."""
+        return self._directory.suggested_for(collection.encoder, collection.space)
 
     async def _counted(self, collection: Collection) -> tuple[Collection, Counts | None] | None:
         """None if the collection was dropped meanwhile."""

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.gateway.page.actions import check_layout, create_collection, open_collection, upload_of
 from tests.gateway.system import System
@@ -62,7 +62,7 @@ def test_default_encoder_is_proposed_with_what_it_is_for(page: Page) -> None:
     page.get_by_label("Encoder").select_option("another")
     expect(hint).to_have_text("Searched by image, sketch, text (en). Licence: Apache-2.0.")
     page.get_by_label("Objects in images").check()
-    expect(page.locator("#create-detector-hint")).to_have_text("Finds 4 kinds of objects. Licence: Apache-2.0.")
+    expect(page.locator("#create-detector-hint")).to_have_text("Knows 4 kinds of objects. Licence: Apache-2.0.")
 
 
 def test_folder_outside_the_roots_is_explained(page: Page, objects: str, complaints: list[str]) -> None:
@@ -118,6 +118,16 @@ def test_a_collection_that_went_is_explained(
     complaints.clear()
 
 
+def _with_suggestions(route: Route) -> None:
+    """The collections as they are listed when their encoder has been replaced, which is served here for the way back."""
+    response = route.fetch()
+    listed = response.json()
+    for collection in listed.get("collections", ()):
+        if collection["encoder"] == "former":
+            collection["suggested_encoder"] = "tiny"
+    route.fulfill(response=response, json=listed)
+
+
 def test_a_better_default_is_offered_and_taken(page: Page, api: httpx.Client, name: str) -> None:
     """A collection of another encoder than the default one moves on request, with progress; then nothing is offered."""
     for collection in (name, f"{name}_kept"):
@@ -125,10 +135,11 @@ def test_a_better_default_is_offered_and_taken(page: Page, api: httpx.Client, na
         for number in range(5):
             image = {"file": (f"{number}.png", encoded(plain("red", (64 + number, 64))))}
             assert api.post(f"/collections/{collection}/images", files=image).status_code == 200
+    page.route("**/api/v1/collections", _with_suggestions)
     page.goto(f"/#{name}")
     offer = page.locator("#suggestion")
     expect(offer).to_contain_text(
-        f"{name} was made with the encoder former; tiny is the default now. Finds images of the same colours."
+        f"{name} was made with an encoder that is not served any more; tiny is the default now. Finds images of the same colours."
     )
     check_layout(page, "suggestion")
     offer.get_by_role("button", name="Move to tiny").click()

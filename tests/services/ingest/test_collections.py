@@ -54,12 +54,28 @@ async def test_the_default_models_need_not_be_named(
         async with ingest_stub(stores, address) as ingest:
             created = await create(ingest, name, encoder="", objects=True)
 
-            other = await create(ingest, f"{name}_a", encoder="a")
+    assert (created.encoder, created.detector) == ("b", "d")
+
+
+async def test_the_default_encoder_is_suggested_for_a_former_version_of_it_only(
+    stores: Stores, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A collection of the default encoder may move to its next version; one of an encoder that was chosen is left alone."""
+    folder = tmp_path_factory.mktemp("versions")
+    chosen = tiny_image_bundle(folder / "chosen", "chosen", seed=9).folder
+    first = tiny_image_bundle(folder / "1" / "best", "best", seed=8, is_default=True).folder
+    second = tiny_image_bundle(folder / "2" / "best", "best", is_default=True).folder
+    with encoder_process(folder / "first", first, chosen) as address:
+        async with ingest_stub(stores, address) as ingest:
+            created = await create(ingest, name, encoder="")
+            await create(ingest, f"{name}_chosen", encoder="chosen")
+    with encoder_process(folder / "second", second, chosen) as address:
+        async with ingest_stub(stores, address) as ingest:
             listed = (await ingest.ListCollections(ingest_pb2.ListCollectionsRequest())).collections
 
-    assert (created.encoder, created.detector) == ("b", "d")
-    assert (created.suggested_encoder, other.suggested_encoder) == ("", "b")
-    assert {each.name: each.suggested_encoder for each in listed}[f"{name}_a"] == "b"
+    assert created.suggested_encoder == ""
+    suggested = {each.name: each.suggested_encoder for each in listed}
+    assert (suggested[name], suggested[f"{name}_chosen"]) == ("best", "")
 
 
 async def test_a_deleted_collection_is_gone_and_its_name_is_free(ingest: "IngestServiceAsyncStub", name: str) -> None:

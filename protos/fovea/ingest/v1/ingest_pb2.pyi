@@ -125,8 +125,9 @@ class Collection(_message.Message):
     meaning.
     """
     suggested_encoder: _builtins.str
-    """The default encoder, where it embeds into another space: `Reindex` moves the collection to it. Empty where the
-    collection is of its space, where none of those that are served is the default, and while it does not answer.
+    """The default encoder, where the one that the collection was made with is not served any more, or embeds into another
+    space now: `Reindex` moves the collection to it. Empty where the collection's encoder is as it was, where the default
+    one is of its space, where none of those that are served is the default, and while it does not answer.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
