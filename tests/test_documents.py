@@ -27,6 +27,7 @@ TESTED_PAGES = (
     "docs/collections.md",
     "docs/reindexing.md",
     "docs/queries.md",
+    "docs/client.md",
     "docs/grpc.md",
     "docs/http.md",
     "docs/operations.md",

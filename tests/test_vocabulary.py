@@ -140,7 +140,7 @@ def test_no_class_name_stands_twice() -> None:
     assert not twice
 
 
-@pytest.mark.parametrize("package", PRODUCT)
+@pytest.mark.parametrize("package", [*PRODUCT, "protos/fovea/client"])
 def test_no_file_is_long(package: str) -> None:
     """A file holds one concept, and is read in one go."""
     lines = {_where(file, 1): len(file.read_text().splitlines()) for file in _files(f"{package}/*.py")}

@@ -1,13 +1,18 @@
 """What an installed Fovea holds."""
 
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
+from fovea.search.v1 import search_pb2, search_pb2_grpc
+
 ROOT = Path(__file__).parents[1]
-SERVES = {"cli", "domain", "encoders", "fovea", "gateway", "models", "rpc", "services", "sources"}
+SERVES = {"cli", "domain", "encoders", "gateway", "models", "rpc", "services", "sources"}
+PACKAGES = ROOT / "packages"
 
 
 def _packed(project: Path, out: Path) -> tuple[set[str], list[str]]:
@@ -20,7 +25,7 @@ def _packed(project: Path, out: Path) -> tuple[set[str], list[str]]:
 
 
 def test_wheel_holds_what_serves_and_nothing_else(tmp_path: Path) -> None:
-    """Neither training nor tests are in it; the page, the stubs, the demo's images and the bundles that ship are."""
+    """Neither training nor tests are in it; the page, the demo's images and the bundles that ship are."""
     packages, names = _packed(ROOT, tmp_path)
 
     assert packages == SERVES
@@ -30,7 +35,6 @@ def test_wheel_holds_what_serves_and_nothing_else(tmp_path: Path) -> None:
         "cli/photos/photos.jsonl",
         "cli/photos/ATTRIBUTION.md",
         "cli/recipes/clip-vit-b-32.json",
-        "fovea/search/v1/search_pb2.py",
         "models/general/bundle.json",
         "models/NOTICE.md",
     ):
@@ -40,18 +44,45 @@ def test_wheel_holds_what_serves_and_nothing_else(tmp_path: Path) -> None:
 
 def test_wheel_of_training_holds_what_makes_models(tmp_path: Path) -> None:
     """Training with its configs and the drawn world; Fovea itself is what it depends on."""
-    packages, names = _packed(ROOT / "packages" / "fovea-training", tmp_path)
+    packages, names = _packed(PACKAGES / "fovea-training", tmp_path)
 
     assert packages == {"training", "world"}
     assert {"training/general/__main__.py", "training/configs/general.toml", "world/gallery.py"} <= set(names)
 
 
-def test_both_distributions_have_one_version() -> None:
-    """They are made of one commit, and are released together."""
-    serving, training = (
-        tomllib.loads((project / "pyproject.toml").read_text())["project"]
-        for project in (ROOT, ROOT / "packages" / "fovea-training")
-    )
+def test_wheel_of_the_client_holds_the_contract(tmp_path: Path) -> None:
+    """One package, with every proto and every stub: Fovea itself has its stubs from there."""
+    packages, names = _packed(PACKAGES / "fovea-client", tmp_path)
+    contract = {path.relative_to(ROOT / "protos") for path in (ROOT / "protos" / "fovea").rglob("*.p*")}
 
-    assert training["version"] == serving["version"]
+    assert packages == {"fovea"}
+    assert {str(path) for path in contract if path.suffix in {".proto", ".py", ".pyi"}} <= set(names)
+    assert "fovea/py.typed" in names
+
+
+def test_client_depends_on_what_its_stubs_were_made_for(tmp_path: Path) -> None:
+    """An older grpcio or protobuf is refused when it is installed, not when it is imported."""
+    dependencies = set(_project(PACKAGES / "fovea-client")["dependencies"])
+    protobuf = re.search(r"Protobuf Python Version: ([\d.]+)", Path(search_pb2.__file__).read_text())
+
+    assert protobuf is not None
+    assert dependencies == {
+        f"grpcio >= {search_pb2_grpc.GRPC_GENERATED_VERSION}",
+        f"protobuf >= {protobuf[1]}",
+        "googleapis-common-protos",
+        "numpy",
+    }
+
+
+def test_all_distributions_have_one_version() -> None:
+    """They are made of one commit, and are released together."""
+    serving, training, client = map(_project, (ROOT, PACKAGES / "fovea-training", PACKAGES / "fovea-client"))
+
+    assert training["version"] == client["version"] == serving["version"]
     assert "fovea[local]" in training["dependencies"]
+    assert "fovea-client" in serving["dependencies"]
+
+
+def _project(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    return found

@@ -1,0 +1,185 @@
+"""The client for an event loop; the same calls as `Client`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Self, TypeVar, Unpack
+
+import grpc
+
+from fovea.client import calls
+from fovea.client.calls import Call, SearchOptions
+from fovea.client.channels import open_async_channel
+from fovea.client.connections import Connections
+from fovea.client.content import ImageContent
+from fovea.client.errors import FoveaError, from_rpc_error
+from fovea.client.ingesting import (
+    STREAM_S,
+    Backoff,
+    IngestResult,
+    ItemLike,
+    StreamTime,
+    Window,
+    requests_of,
+)
+from fovea.client.parts import PartLike
+from fovea.client.results import CollectionInfo, Detections, Encoded, SearchResults, StoredImage
+from fovea.ingest.v1 import ingest_pb2
+from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceStub
+
+Answer = TypeVar("Answer")
+_Request = ingest_pb2.IngestRequest | IngestResult
+
+_CALLS_AT_ONCE = 4
+
+
+class AsyncClient(Connections):
+    """Calls Fovea from one event loop. Make one, use it for everything, close it; see `Client` for what each call does."""
+
+    _open = staticmethod(open_async_channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channels; running calls are cancelled."""
+        for channel in self._channels.values():
+            await channel.close()
+
+    async def search(self, collection: str, *parts: PartLike, **options: Unpack[SearchOptions]) -> SearchResults:
+        """Search a collection by words (`str`), images (everything else) and `Part`s, fused by their weights."""
+        return await self._send(calls.search(collection, parts, options, self._gateway))
+
+    async def search_many(
+        self, collection: str, queries: Sequence[Sequence[PartLike]], **options: Unpack[SearchOptions]
+    ) -> tuple[calls.Outcome, ...]:
+        """Up to 64 queries in one call; one that fails has its error in its position."""
+        return await self._send(calls.search_many(collection, queries, options, self._gateway))
+
+    async def encode(
+        self, contents: Sequence[str | ImageContent], *, encoder: str = "", sketches: bool = False
+    ) -> Encoded:
+        """Embed any number of words and images; of images, all are sketches or none is."""
+        at_once = asyncio.Semaphore(_CALLS_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            tasks = []
+            for call in calls.encode(contents, encoder, sketches=sketches):
+                await at_once.acquire()
+                tasks.append(group.create_task(self._send(call)))
+                tasks[-1].add_done_callback(lambda _: at_once.release())
+        return Encoded.joined([task.result() for task in tasks])
+
+    async def detect(
+        self, image: ImageContent, *, detector: str = "", min_score: float | None = None, limit: int = 0
+    ) -> Detections:
+        """Find the objects of an image, best first; 0 stands for 100, None for a score of 0.5."""
+        return await self._send(calls.detect(image, detector, min_score=min_score, limit=limit))
+
+    async def create_collection(
+        self, name: str, *, encoder: str = "", mode: calls.Mode = "whole_image", detector: str = "", index: str = ""
+    ) -> CollectionInfo:
+        """Create a collection; without an encoder it has the default one of those that are served."""
+        call = calls.create_collection(name, encoder=encoder, mode=mode, detector=detector, index=index)
+        return await self._send(call)
+
+    async def collections(self) -> tuple[CollectionInfo, ...]:
+        """All collections, by name."""
+        return await self._send(calls.collections())
+
+    async def collection(self, name: str) -> CollectionInfo:
+        """One collection with its counts."""
+        return await self._send(calls.collection(name))
+
+    async def delete_collection(self, name: str) -> None:
+        """Delete a collection; the image files stay."""
+        await self._send(calls.delete_collection(name))
+
+    async def images(
+        self,
+        collection: str,
+        *,
+        filter: str = "",
+        page_size: int = 500,
+    ) -> AsyncIterator[StoredImage]:
+        """All images of a collection, or those that match, sorted by id and read page by page."""
+        token = ""
+        while True:
+            found, token = await self._send(calls.page_of_images(collection, filter, page_size, token))
+            for image in found:
+                yield image
+            if not token:
+                return
+
+    async def image(self, collection: str, image_id: str = "", *, uri: str = "") -> StoredImage:
+        """The record of one image, by its id or its uri."""
+        return await self._send(calls.image(collection, image_id, uri))
+
+    async def delete_images(
+        self,
+        collection: str,
+        *,
+        image_ids: Sequence[str] = (),
+        uris: Sequence[str] = (),
+        filter: str = "",
+    ) -> int:
+        """Delete images; how many there were."""
+        return await self._send(calls.delete_images(collection, image_ids, uris, filter))
+
+    async def ingest(
+        self, collection: str, items: Iterable[ItemLike], *, timeout_s: float = 60.0
+    ) -> AsyncIterator[IngestResult]:
+        """Add images and yield a result for each, in order of completion; files are read on a thread."""
+        source, window, backoff, more = requests_of(collection, items), Window(timeout_s), Backoff(), True
+        while more or window:
+            await asyncio.sleep(backoff.after_failures(window.failures))
+            try:
+                async for result in self._ingest_stream(source, window, backoff, timeout_s):
+                    if result is None:
+                        more = False
+                    else:
+                        yield result
+            except (grpc.RpcError, FoveaError) as error:
+                await asyncio.sleep(
+                    backoff.after_break(error if isinstance(error, FoveaError) else from_rpc_error(error))
+                )
+
+    async def _ingest_stream(
+        self, source: Iterator[_Request], window: Window, backoff: Backoff, timeout_s: float
+    ) -> AsyncIterator[IngestResult | None]:
+        """One stream until its time is over or the source is empty, of which None tells."""
+        call = self._stub(IngestServiceStub).Ingest(timeout=STREAM_S + timeout_s, metadata=self._metadata)
+        opened, more = StreamTime(), True
+        try:
+            for unanswered in window.unanswered():
+                await call.write(unanswered)
+            while True:
+                while more and window.has_room and not opened.is_over:
+                    request = await asyncio.to_thread(next, source, None)
+                    if request is None:
+                        more = False
+                        yield None
+                    elif isinstance(request, IngestResult):
+                        yield request
+                    else:
+                        window.put(request)
+                        await call.write(request)
+                if window.is_answered:
+                    break
+                response = await call.read()
+                if response is grpc.aio.EOF:  # type: ignore[attr-defined]
+                    raise FoveaError(grpc.StatusCode.UNAVAILABLE, "the stream ended before its results")
+                backoff.reset()
+                if (result := window.settle(response)) is not None:
+                    yield result
+            await call.done_writing()
+            await call.read()
+        finally:
+            call.cancel()
+
+    async def _send(self, call: Call[Answer]) -> Answer:
+        try:
+            return call.read(await self._method(call)(call.request, timeout=self._timeout_s, metadata=self._metadata))
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
