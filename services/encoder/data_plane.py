@@ -81,12 +81,19 @@ class DataPlane:
         return EncodedInputs(outcomes, call.warnings, _timed(call, started_s))
 
     def detect(
-        self, detector: Detector, image: bytes, context: ServicerContext, *, min_score: float, limit: int
+        self,
+        detector: Detector,
+        image: bytes,
+        context: ServicerContext,
+        *,
+        min_score: float,
+        limit: int,
+        priority: Priority | None = None,
     ) -> tuple[Detected, StageTimings]:
         """Find at most `limit` objects of one image."""
         started_s, bundle = time.perf_counter(), detector.bundle
         # The suppression of overlapping boxes runs inside the call: it is work that admission has to bound.
-        with self._admission.call(context, 1) as call:
+        with self._admission.call(context, 1, priority) as call:
             (raw,) = detector.run([EncoderInput("image", image)], call)
             if isinstance(raw, ServiceError):
                 raise raw

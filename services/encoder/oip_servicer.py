@@ -1,31 +1,49 @@
 """The Open Inference Protocol: Triton's and KServe's clients work on the same bundles."""
 
-from collections.abc import Sequence
+import struct
+import time
+from collections.abc import Mapping, Sequence
 from importlib import metadata
+from typing import Any
 
 import grpc
+import numpy as np
 
 from encoders.bundle import Bundle
 from encoders.serving.session import Embedding
 from fovea.oip.v2 import open_inference_pb2 as oip
 from fovea.oip.v2 import open_inference_pb2_grpc as oip_grpc
-from rpc.errors import InvalidArgument, NotFound, ServiceError, Unimplemented
-from rpc.priority import Priority
+from rpc.clients import Detected
+from rpc.errors import InvalidArgument, NotFound, ServiceError
+from services.encoder.call import StageTimings
 from services.encoder.data_plane import DataPlane, EncodedInputs, require_counts
-from services.encoder.oip_tensors import byte_elements, only_input, pixel_elements
+from services.encoder.oip_models import (
+    BOXES,
+    EMBEDDING,
+    LABELS,
+    SCORES,
+    config_of,
+    input_name,
+    metadata_of,
+    output_names,
+)
+from services.encoder.oip_parameters import hurried, limit_of, min_score_of, priority_of, require_known
+from services.encoder.oip_statistics import InferenceStatistics
+from services.encoder.oip_tensors import PIXEL_TYPES, Tensor, byte_elements, only_input, pixel_elements
 from services.encoder.readers import EncoderInput
-from services.encoder.served_model import Encoder
+from services.encoder.served_model import Detector, Encoder, ServedModel
 
-OUTPUT = "embedding"
+EXTENSIONS = ("model_configuration", "statistics", "schedule_policy", "parameters")
 
-_TensorMetadata = oip.ModelMetadataResponse.TensorMetadata
+_Output = oip.ModelInferResponse.InferOutputTensor
 
 
 class OpenInferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
-    """Serves the encoder bundles of this process as models; detectors are listed and used through DetectorService."""
+    """Serves the encoder and detector bundles of this process as models."""
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
+        self._statistics = {model.bundle.name: InferenceStatistics(model.bundle) for model in self._models()}
 
     def ServerLive(self, request: oip.ServerLiveRequest, context: grpc.ServicerContext) -> oip.ServerLiveResponse:
         """A process that answers is alive."""
@@ -47,53 +65,113 @@ class OpenInferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
         self, request: oip.ServerMetadataRequest, context: grpc.ServicerContext
     ) -> oip.ServerMetadataResponse:
         """The server's name and release."""
-        return oip.ServerMetadataResponse(name="fovea", version=metadata.version("fovea"))
+        return oip.ServerMetadataResponse(name="fovea", version=metadata.version("fovea"), extensions=EXTENSIONS)
 
     def ModelMetadata(
         self, request: oip.ModelMetadataRequest, context: grpc.ServicerContext
     ) -> oip.ModelMetadataResponse:
         """A model's inputs and outputs."""
-        return _metadata(self._plane.model(request.name, request.version).bundle)
+        return metadata_of(self._plane.model(request.name, request.version).bundle)
+
+    def ModelConfig(self, request: oip.ModelConfigRequest, context: grpc.ServicerContext) -> oip.ModelConfigResponse:
+        """The same as Triton's configuration."""
+        return oip.ModelConfigResponse(config=config_of(self._plane.model(request.name, request.version).bundle))
+
+    def ModelStatistics(
+        self, request: oip.ModelStatisticsRequest, context: grpc.ServicerContext
+    ) -> oip.ModelStatisticsResponse:
+        """Of one model, or of all, by name."""
+        models = [self._plane.model(request.name, request.version)] if request.name else self._models()
+        statistics = [self._statistics[model.bundle.name].as_message() for model in models]
+        return oip.ModelStatisticsResponse(model_stats=statistics)
+
+    def RepositoryIndex(
+        self, request: oip.RepositoryIndexRequest, context: grpc.ServicerContext
+    ) -> oip.RepositoryIndexResponse:
+        """Every model of this process, by name."""
+        is_ready = self._plane.is_ready()
+        listed = self._models() if is_ready or not request.ready else []
+        state = "READY" if is_ready else "UNAVAILABLE"
+        return oip.RepositoryIndexResponse(
+            models=[
+                oip.RepositoryIndexResponse.ModelIndex(
+                    name=model.bundle.name, version=model.bundle.version, state=state
+                )
+                for model in listed
+            ]
+        )
 
     def ModelInfer(self, request: oip.ModelInferRequest, context: grpc.ServicerContext) -> oip.ModelInferResponse:
-        """Embed one tensor of images or texts; the protocol has no partial failure, so one bad element fails all."""
+        """Run one tensor of images or texts; the protocol has no partial failure, so one bad element fails all."""
         model = self._plane.model(request.model_name, request.model_version)
-        if model.bundle.kind == "detector":
-            raise Unimplemented(f"{model.bundle.name} is a detector; call fovea.detector.v1.DetectorService")
-        if unknown := [output.name for output in request.outputs if output.name != OUTPUT]:
-            raise InvalidArgument(f"outputs: there is {OUTPUT!r}, not {unknown[0]!r}")
-        return _response(request, model.bundle, self._encoded(request, model, context))
+        statistics, started_s = self._statistics[model.bundle.name], time.perf_counter()
+        try:
+            tensor, raw = _read(request, model.bundle)
+            context = hurried(request.parameters, context)
+            if model.bundle.is_detector:
+                detected, timings = self._detected(request, model, byte_elements(tensor, raw), context)
+                response, inputs = _detection_response(request, model.bundle, detected), 1
+            else:
+                encoded = self._encoded(request, model, tensor, raw, context)
+                response, inputs = _embedding_response(request, model.bundle, encoded), len(encoded.outcomes)
+                timings = encoded.timings
+        except ServiceError:
+            statistics.note_failure(time.perf_counter() - started_s)
+            raise
+        statistics.note(timings, inputs)
+        return response
 
-    def _encoded(self, request: oip.ModelInferRequest, model: Encoder, context: grpc.ServicerContext) -> EncodedInputs:
-        bundle, priority = model.bundle, _priority(request)
-        tensor, raw = only_input(request)
-        if tensor.name != _input_name(bundle):
-            raise InvalidArgument(f"inputs: {bundle.name} takes {_input_name(bundle)!r}, not {tensor.name!r}")
-        require_counts(tensor.shape[0] if tensor.shape else 0, field=tensor.name)
-        if tensor.datatype == "UINT8" and bundle.kind != "text":
+    def _encoded(
+        self,
+        request: oip.ModelInferRequest,
+        model: Encoder,
+        tensor: Tensor,
+        raw: bytes | None,
+        context: grpc.ServicerContext,
+    ) -> EncodedInputs:
+        bundle, priority = model.bundle, priority_of(request.parameters)
+        if tensor.datatype in PIXEL_TYPES:
             pixels = pixel_elements(tensor, raw, bundle.image_preprocessing.size)
             return self._plane.encode_tensor(model, pixels, context, priority)
-        if tensor.datatype != "BYTES":
-            raise InvalidArgument(f"{tensor.name}: its datatype is not {tensor.datatype!r}; see ModelMetadata")
         return self._plane.encode(model, _inputs(bundle, byte_elements(tensor, raw)), context, priority)
 
+    def _detected(
+        self,
+        request: oip.ModelInferRequest,
+        model: Detector,
+        images: Sequence[bytes],
+        context: grpc.ServicerContext,
+    ) -> tuple[Detected, StageTimings]:
+        if len(images) != 1:
+            raise InvalidArgument(f"image: a detector takes one image in a call, not {len(images)}")
+        return self._plane.detect(
+            model,
+            images[0],
+            context,
+            min_score=min_score_of(request.parameters),
+            limit=limit_of(request.parameters),
+            priority=priority_of(request.parameters),
+        )
 
-def _priority(request: oip.ModelInferRequest) -> Priority | None:
-    """The request parameter `priority`: 1 is interactive, more is bulk, 0 or none leaves it to the metadata."""
-    if "priority" not in request.parameters:
-        return None
-    parameter = request.parameters["priority"]
-    kind = parameter.WhichOneof("parameter_choice")
-    value = getattr(parameter, kind) if kind in {"int64_param", "uint64_param"} else -1
-    if value < 0:
-        raise InvalidArgument("parameters[priority]: must be a whole number; 1 is interactive, 2 and more are bulk")
-    if value == 0:
-        return None
-    return Priority.INTERACTIVE if value == 1 else Priority.BULK
+    def _models(self) -> list[ServedModel[Any]]:
+        served: dict[str, ServedModel[Any]] = {**self._plane.encoders, **self._plane.detectors}
+        return [model for _, model in sorted(served.items())]
 
 
-def _input_name(bundle: Bundle) -> str:
-    return "text" if bundle.kind == "text" else "image"
+def _read(request: oip.ModelInferRequest, bundle: Bundle) -> tuple[Tensor, bytes | None]:
+    """The one input with its raw contents, where all that is asked for can be had."""
+    require_known(request, is_detector=bundle.is_detector)
+    if unknown := [output.name for output in request.outputs if output.name not in output_names(bundle)]:
+        names = ", ".join(map(repr, output_names(bundle)))
+        raise InvalidArgument(f"outputs: there is {names}, not {unknown[0]!r}")
+    tensor, raw = only_input(request)
+    if tensor.name != input_name(bundle):
+        raise InvalidArgument(f"inputs: {bundle.name} takes {input_name(bundle)!r}, not {tensor.name!r}")
+    require_counts(tensor.shape[0] if tensor.shape else 0, field=tensor.name)
+    has_pixels = not (bundle.is_detector or bundle.kind == "text")
+    if tensor.datatype != "BYTES" and not (has_pixels and tensor.datatype in PIXEL_TYPES):
+        raise InvalidArgument(f"{tensor.name}: its datatype is not {tensor.datatype!r}; see ModelMetadata")
+    return tensor, raw
 
 
 def _inputs(bundle: Bundle, elements: Sequence[bytes]) -> list[EncoderInput]:
@@ -115,30 +193,38 @@ def _usable(position: int, outcome: Embedding | ServiceError) -> Embedding:
     return outcome
 
 
-def _response(request: oip.ModelInferRequest, bundle: Bundle, encoded: EncodedInputs) -> oip.ModelInferResponse:
+def _embedding_response(
+    request: oip.ModelInferRequest, bundle: Bundle, encoded: EncodedInputs
+) -> oip.ModelInferResponse:
     embeddings = [_usable(position, outcome) for position, outcome in enumerate(encoded.outcomes)]
-    shape = (len(embeddings), bundle.dimension)
-    output = oip.ModelInferResponse.InferOutputTensor(name=OUTPUT, datatype="FP32", shape=shape)
+    tensor = _Output(name=EMBEDDING, datatype="FP32", shape=(len(embeddings), bundle.dimension))
+    raw = b"".join(embedding.astype("<f4", copy=False).tobytes() for embedding in embeddings)
+    return _response(request, bundle, {EMBEDDING: (tensor, raw)})
+
+
+def _detection_response(request: oip.ModelInferRequest, bundle: Bundle, detected: Detected) -> oip.ModelInferResponse:
+    found = detected.detections
+    boxes = np.asarray([detection.box for detection in found], "<f4").reshape(-1, 4)
+    scores = np.asarray([detection.score for detection in found], "<f4")
+    labels = [detection.label.encode() for detection in found]
+    packed = b"".join(struct.pack("<I", len(label)) + label for label in labels)
+    tensors = {
+        BOXES: (_Output(name=BOXES, datatype="FP32", shape=boxes.shape), boxes.tobytes()),
+        SCORES: (_Output(name=SCORES, datatype="FP32", shape=scores.shape), scores.tobytes()),
+        LABELS: (_Output(name=LABELS, datatype="BYTES", shape=[len(labels)]), packed),
+    }
+    return _response(request, bundle, tensors)
+
+
+def _response(
+    request: oip.ModelInferRequest, bundle: Bundle, tensors: Mapping[str, tuple[_Output, bytes]]
+) -> oip.ModelInferResponse:
+    """The outputs that are asked for, in that order; all of them where none is."""
+    asked = [tensors[output.name] for output in request.outputs] or list(tensors.values())
     return oip.ModelInferResponse(
         model_name=bundle.name,
         model_version=bundle.version,
         id=request.id,
-        outputs=[output],
-        raw_output_contents=[b"".join(embedding.astype("<f4", copy=False).tobytes() for embedding in embeddings)],
-    )
-
-
-def _metadata(bundle: Bundle) -> oip.ModelMetadataResponse:
-    outputs = [_TensorMetadata(name=OUTPUT, datatype="FP32", shape=[-1, bundle.dimension])]
-    properties = {"kind": bundle.kind, "space": bundle.space}
-    if bundle.kind not in {"text", "detector"}:
-        width_px, height_px = bundle.image_preprocessing.size
-        properties["image"] = f"also UINT8 [-1, {height_px}, {width_px}, 3], already resized"
-    return oip.ModelMetadataResponse(
-        name=bundle.name,
-        versions=[bundle.version],
-        platform="onnx_onnxv1",
-        inputs=[_TensorMetadata(name=_input_name(bundle), datatype="BYTES", shape=[-1])],
-        outputs=[] if bundle.kind == "detector" else outputs,
-        properties=properties,
+        outputs=[tensor for tensor, _ in asked],
+        raw_output_contents=[raw for _, raw in asked],
     )

@@ -5,6 +5,8 @@ process. It prints one line of JSON.
 """
 
 import json
+import queue
+import struct
 import sys
 
 import numpy as np
@@ -14,15 +16,26 @@ IMAGE_PX = 16
 
 
 def check(address: str) -> dict[str, object]:
-    """Ask for liveness, readiness and metadata, then infer with pixels and with words."""
+    """Use every call that the client has for inference and metadata."""
     client = triton.InferenceServerClient(address)
     metadata = client.get_model_metadata("tiny")
+    words = _tensor("text", np.asarray([[b"red"], [b"blue"]], dtype=object), "BYTES")
+    pixels = np.full((3, IMAGE_PX, IMAGE_PX, 3), 9)
     return {
         "live": client.is_server_live(),
-        "ready": client.is_server_ready() and client.is_model_ready("tiny"),
+        "ready": client.is_server_ready() and client.is_model_ready("tiny", "1"),
+        "unknown": client.is_model_ready("nowhere") or client.is_model_ready("tiny", "2"),
+        "server": client.get_server_metadata().name,
         "inputs": [tensor.name for tensor in metadata.inputs],
-        "pixels": _norms(client, "tiny", _tensor("image", np.full((3, IMAGE_PX, IMAGE_PX, 3), 9, np.uint8), "UINT8")),
-        "words": _norms(client, "tiny_text", _tensor("text", np.asarray([b"red", b"blue"], dtype=object), "BYTES")),
+        "batch": client.get_model_config("tiny").config.max_batch_size,
+        "dims": list(client.get_model_config("tiny").config.output[0].dims),
+        "models": [model.name for model in client.get_model_repository_index().models],
+        "pixels": _norms(client, "tiny", _tensor("image", pixels.astype(np.uint8), "UINT8")),
+        "floats": _norms(client, "tiny", _tensor("image", pixels.astype(np.float32), "FP32")),
+        "words": _norms(client, "tiny_text", words, priority=2, timeout=10_000_000),
+        "later": _later(client, words),
+        "objects": _objects(client),
+        "counted": _counted(client, words),
         "refused": _refused(client),
     }
 
@@ -33,9 +46,38 @@ def _tensor(name: str, values: np.ndarray, datatype: str) -> triton.InferInput:
     return tensor
 
 
-def _norms(client: triton.InferenceServerClient, model: str, tensor: triton.InferInput) -> list[float]:
-    embeddings = client.infer(model, [tensor]).as_numpy("embedding")
+def _norms(
+    client: triton.InferenceServerClient, model: str, tensor: triton.InferInput, **options: object
+) -> list[float]:
+    outputs = [triton.InferRequestedOutput("embedding")]
+    embeddings = client.infer(model, [tensor], outputs=outputs, request_id="1", **options).as_numpy("embedding")
     return [round(float(norm), 3) for norm in np.linalg.norm(embeddings, axis=1)]
+
+
+def _later(client: triton.InferenceServerClient, words: triton.InferInput) -> list[int]:
+    answers: queue.Queue[triton.InferResult] = queue.Queue()
+    client.async_infer("tiny_text", [words], lambda result, error: answers.put(error or result))
+    answer = answers.get(timeout=20)
+    return list(answer.as_numpy("embedding").shape)
+
+
+def _counted(client: triton.InferenceServerClient, words: triton.InferInput) -> int:
+    counts = []
+    for _ in range(2):
+        statistics = client.get_inference_statistics("tiny_text", as_json=True)
+        counts.append(int(statistics["model_stats"][0]["inference_count"]))
+        client.infer("tiny_text", [words])
+    return counts[1] - counts[0]
+
+
+def _objects(client: triton.InferenceServerClient) -> list[str]:
+    pixels = np.full((64, 64, 3), 120, np.uint8)
+    pixels[8:40, 8:40] = (30, 30, 230)  # blue, green, red
+    bmp = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54 + pixels.size, 0, 0, 54, 40, 64, 64, 1, 24, 0, 0, 0, 0, 0, 0)
+    tensor = _tensor("image", np.asarray([bmp + pixels.tobytes()], dtype=object), "BYTES")
+    found = client.infer("tiny_detector", [tensor])
+    assert found.as_numpy("boxes").shape == (len(found.as_numpy("scores")), 4)
+    return [label.decode() for label in found.as_numpy("labels")]
 
 
 def _refused(client: triton.InferenceServerClient) -> str:

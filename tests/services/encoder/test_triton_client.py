@@ -14,7 +14,7 @@ PYTHON = ROOT / ".venv" / "peers" / "tritonclient" / "bin" / "python"
 
 
 def test_tritons_client_lists_checks_and_infers(server: ThreadServer) -> None:
-    """A client that knows only the Open Inference Protocol gets unit vectors from pixels and words."""
+    """A client that knows only the Open Inference Protocol uses every call it has for inference and metadata."""
     if not PYTHON.exists() and not os.environ.get("CI"):
         pytest.skip(f"Triton's client has no environment; `make peers-triton` makes {PYTHON.parents[1]}")
     script = ROOT / "tests" / "support" / "triton_check.py"
@@ -27,8 +27,17 @@ def test_tritons_client_lists_checks_and_infers(server: ThreadServer) -> None:
     assert json.loads(checked.stdout) == {
         "live": True,
         "ready": True,
+        "unknown": False,
+        "server": "fovea",
         "inputs": ["image"],
+        "batch": 64,
+        "dims": [16],
+        "models": ["tiny", "tiny_detector", "tiny_text"],
         "pixels": [1.0, 1.0, 1.0],
+        "floats": [1.0, 1.0, 1.0],
         "words": [1.0, 1.0],
+        "later": [2, 16],
+        "objects": ["red"],
+        "counted": 2,
         "refused": "StatusCode.NOT_FOUND",
     }

@@ -28,10 +28,17 @@ if _version_not_supported:
 class GRPCInferenceServiceStub:
     """Serves models as functions from tensors to tensors.
 
-    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N], or UINT8 [N, H, W, 3] already resized) or
-    `text` (BYTES [N]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]). Detector bundles are listed; `ModelInfer` on
-    them is UNIMPLEMENTED. Triton's extensions (model configuration, repository, statistics, shared memory, streams) are
-    not served.
+    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N] or [N, 1], or UINT8 or FP32 [N, H, W, 3]
+    already resized, values 0..255) or `text` (BYTES [N] or [N, 1]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]).
+    Detector bundles have one input, `image` (BYTES [1] or [1, 1]), and the outputs `boxes` (FP32 [M, 4], normalized x_min,
+    y_min, x_max, y_max), `scores` (FP32 [M]) and `labels` (BYTES [M]), best first; their request parameters are `min_score`
+    (a double, default 0.5) and `limit` (an integer, default 100).
+
+    Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
+    the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
+
+    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
+    memory, trace and log settings, sequences and streams are not.
     """
 
     def __init__(self, channel):
@@ -70,15 +77,37 @@ class GRPCInferenceServiceStub:
                 request_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferRequest.SerializeToString,
                 response_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferResponse.FromString,
                 _registered_method=True)
+        self.ModelConfig = channel.unary_unary(
+                '/inference.GRPCInferenceService/ModelConfig',
+                request_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelConfigRequest.SerializeToString,
+                response_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelConfigResponse.FromString,
+                _registered_method=True)
+        self.ModelStatistics = channel.unary_unary(
+                '/inference.GRPCInferenceService/ModelStatistics',
+                request_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelStatisticsRequest.SerializeToString,
+                response_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelStatisticsResponse.FromString,
+                _registered_method=True)
+        self.RepositoryIndex = channel.unary_unary(
+                '/inference.GRPCInferenceService/RepositoryIndex',
+                request_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.RepositoryIndexRequest.SerializeToString,
+                response_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.RepositoryIndexResponse.FromString,
+                _registered_method=True)
 
 
 class GRPCInferenceServiceServicer:
     """Serves models as functions from tensors to tensors.
 
-    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N], or UINT8 [N, H, W, 3] already resized) or
-    `text` (BYTES [N]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]). Detector bundles are listed; `ModelInfer` on
-    them is UNIMPLEMENTED. Triton's extensions (model configuration, repository, statistics, shared memory, streams) are
-    not served.
+    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N] or [N, 1], or UINT8 or FP32 [N, H, W, 3]
+    already resized, values 0..255) or `text` (BYTES [N] or [N, 1]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]).
+    Detector bundles have one input, `image` (BYTES [1] or [1, 1]), and the outputs `boxes` (FP32 [M, 4], normalized x_min,
+    y_min, x_max, y_max), `scores` (FP32 [M]) and `labels` (BYTES [M]), best first; their request parameters are `min_score`
+    (a double, default 0.5) and `limit` (an integer, default 100).
+
+    Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
+    the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
+
+    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
+    memory, trace and log settings, sequences and streams are not.
     """
 
     def ServerLive(self, request, context):
@@ -124,6 +153,28 @@ class GRPCInferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ModelConfig(self, request, context):
+        """Returns the configuration of one model, as Triton's clients ask for it. NOT_FOUND: unknown model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ModelStatistics(self, request, context):
+        """Returns counts and durations of `ModelInfer` since the start of the process: of one model, or of all where none is named.
+        NOT_FOUND: unknown model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RepositoryIndex(self, request, context):
+        """Lists the models of this process.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GRPCInferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -157,6 +208,21 @@ def add_GRPCInferenceServiceServicer_to_server(servicer, server):
                     request_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferRequest.FromString,
                     response_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferResponse.SerializeToString,
             ),
+            'ModelConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.ModelConfig,
+                    request_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelConfigRequest.FromString,
+                    response_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelConfigResponse.SerializeToString,
+            ),
+            'ModelStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.ModelStatistics,
+                    request_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelStatisticsRequest.FromString,
+                    response_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelStatisticsResponse.SerializeToString,
+            ),
+            'RepositoryIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepositoryIndex,
+                    request_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.RepositoryIndexRequest.FromString,
+                    response_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.RepositoryIndexResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'inference.GRPCInferenceService', rpc_method_handlers)
@@ -168,10 +234,17 @@ def add_GRPCInferenceServiceServicer_to_server(servicer, server):
 class GRPCInferenceService:
     """Serves models as functions from tensors to tensors.
 
-    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N], or UINT8 [N, H, W, 3] already resized) or
-    `text` (BYTES [N]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]). Detector bundles are listed; `ModelInfer` on
-    them is UNIMPLEMENTED. Triton's extensions (model configuration, repository, statistics, shared memory, streams) are
-    not served.
+    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N] or [N, 1], or UINT8 or FP32 [N, H, W, 3]
+    already resized, values 0..255) or `text` (BYTES [N] or [N, 1]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]).
+    Detector bundles have one input, `image` (BYTES [1] or [1, 1]), and the outputs `boxes` (FP32 [M, 4], normalized x_min,
+    y_min, x_max, y_max), `scores` (FP32 [M]) and `labels` (BYTES [M]), best first; their request parameters are `min_score`
+    (a double, default 0.5) and `limit` (an integer, default 100).
+
+    Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
+    the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
+
+    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
+    memory, trace and log settings, sequences and streams are not.
     """
 
     @staticmethod
@@ -326,6 +399,87 @@ class GRPCInferenceService:
             '/inference.GRPCInferenceService/ModelInfer',
             fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferRequest.SerializeToString,
             fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ModelConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inference.GRPCInferenceService/ModelConfig',
+            fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelConfigRequest.SerializeToString,
+            fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ModelStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inference.GRPCInferenceService/ModelStatistics',
+            fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelStatisticsRequest.SerializeToString,
+            fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepositoryIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inference.GRPCInferenceService/RepositoryIndex',
+            fovea_dot_oip_dot_v2_dot_open__inference__pb2.RepositoryIndexRequest.SerializeToString,
+            fovea_dot_oip_dot_v2_dot_open__inference__pb2.RepositoryIndexResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,10 +31,17 @@ GRPC_VERSION: str
 class GRPCInferenceServiceStub:
     """Serves models as functions from tensors to tensors.
 
-    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N], or UINT8 [N, H, W, 3] already resized) or
-    `text` (BYTES [N]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]). Detector bundles are listed; `ModelInfer` on
-    them is UNIMPLEMENTED. Triton's extensions (model configuration, repository, statistics, shared memory, streams) are
-    not served.
+    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N] or [N, 1], or UINT8 or FP32 [N, H, W, 3]
+    already resized, values 0..255) or `text` (BYTES [N] or [N, 1]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]).
+    Detector bundles have one input, `image` (BYTES [1] or [1, 1]), and the outputs `boxes` (FP32 [M, 4], normalized x_min,
+    y_min, x_max, y_max), `scores` (FP32 [M]) and `labels` (BYTES [M]), best first; their request parameters are `min_score`
+    (a double, default 0.5) and `limit` (an integer, default 100).
+
+    Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
+    the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
+
+    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
+    memory, trace and log settings, sequences and streams are not.
     """
 
     @_typing.overload
@@ -55,15 +62,30 @@ class GRPCInferenceServiceStub:
     """Runs one model. NOT_FOUND: unknown model. INVALID_ARGUMENT: a wrong tensor, or an input that cannot be embedded: the
     protocol has no partial failure.
     """
+    ModelConfig: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.ModelConfigRequest, _open_inference_pb2.ModelConfigResponse]
+    """Returns the configuration of one model, as Triton's clients ask for it. NOT_FOUND: unknown model."""
+    ModelStatistics: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.ModelStatisticsRequest, _open_inference_pb2.ModelStatisticsResponse]
+    """Returns counts and durations of `ModelInfer` since the start of the process: of one model, or of all where none is named.
+    NOT_FOUND: unknown model.
+    """
+    RepositoryIndex: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryIndexRequest, _open_inference_pb2.RepositoryIndexResponse]
+    """Lists the models of this process."""
 
 @_typing.type_check_only
 class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     """Serves models as functions from tensors to tensors.
 
-    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N], or UINT8 [N, H, W, 3] already resized) or
-    `text` (BYTES [N]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]). Detector bundles are listed; `ModelInfer` on
-    them is UNIMPLEMENTED. Triton's extensions (model configuration, repository, statistics, shared memory, streams) are
-    not served.
+    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N] or [N, 1], or UINT8 or FP32 [N, H, W, 3]
+    already resized, values 0..255) or `text` (BYTES [N] or [N, 1]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]).
+    Detector bundles have one input, `image` (BYTES [1] or [1, 1]), and the outputs `boxes` (FP32 [M, 4], normalized x_min,
+    y_min, x_max, y_max), `scores` (FP32 [M]) and `labels` (BYTES [M]), best first; their request parameters are `min_score`
+    (a double, default 0.5) and `limit` (an integer, default 100).
+
+    Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
+    the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
+
+    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
+    memory, trace and log settings, sequences and streams are not.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -81,14 +103,29 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     """Runs one model. NOT_FOUND: unknown model. INVALID_ARGUMENT: a wrong tensor, or an input that cannot be embedded: the
     protocol has no partial failure.
     """
+    ModelConfig: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.ModelConfigRequest, _open_inference_pb2.ModelConfigResponse]  # type: ignore[assignment]
+    """Returns the configuration of one model, as Triton's clients ask for it. NOT_FOUND: unknown model."""
+    ModelStatistics: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.ModelStatisticsRequest, _open_inference_pb2.ModelStatisticsResponse]  # type: ignore[assignment]
+    """Returns counts and durations of `ModelInfer` since the start of the process: of one model, or of all where none is named.
+    NOT_FOUND: unknown model.
+    """
+    RepositoryIndex: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryIndexRequest, _open_inference_pb2.RepositoryIndexResponse]  # type: ignore[assignment]
+    """Lists the models of this process."""
 
 class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves models as functions from tensors to tensors.
 
-    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N], or UINT8 [N, H, W, 3] already resized) or
-    `text` (BYTES [N]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]). Detector bundles are listed; `ModelInfer` on
-    them is UNIMPLEMENTED. Triton's extensions (model configuration, repository, statistics, shared memory, streams) are
-    not served.
+    Fovea serves encoder bundles as models: one input tensor, `image` (BYTES [N] or [N, 1], or UINT8 or FP32 [N, H, W, 3]
+    already resized, values 0..255) or `text` (BYTES [N] or [N, 1]), N = 1..64; one output tensor, `embedding` (FP32 [N, D]).
+    Detector bundles have one input, `image` (BYTES [1] or [1, 1]), and the outputs `boxes` (FP32 [M, 4], normalized x_min,
+    y_min, x_max, y_max), `scores` (FP32 [M]) and `labels` (BYTES [M]), best first; their request parameters are `min_score`
+    (a double, default 0.5) and `limit` (an integer, default 100).
+
+    Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
+    the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
+
+    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
+    memory, trace and log settings, sequences and streams are not.
     """
 
     @_abc_1.abstractmethod
@@ -140,5 +177,31 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Runs one model. NOT_FOUND: unknown model. INVALID_ARGUMENT: a wrong tensor, or an input that cannot be embedded: the
         protocol has no partial failure.
         """
+
+    @_abc_1.abstractmethod
+    def ModelConfig(
+        self,
+        request: _open_inference_pb2.ModelConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_pb2.ModelConfigResponse, _abc.Awaitable[_open_inference_pb2.ModelConfigResponse]]:
+        """Returns the configuration of one model, as Triton's clients ask for it. NOT_FOUND: unknown model."""
+
+    @_abc_1.abstractmethod
+    def ModelStatistics(
+        self,
+        request: _open_inference_pb2.ModelStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_pb2.ModelStatisticsResponse, _abc.Awaitable[_open_inference_pb2.ModelStatisticsResponse]]:
+        """Returns counts and durations of `ModelInfer` since the start of the process: of one model, or of all where none is named.
+        NOT_FOUND: unknown model.
+        """
+
+    @_abc_1.abstractmethod
+    def RepositoryIndex(
+        self,
+        request: _open_inference_pb2.RepositoryIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_open_inference_pb2.RepositoryIndexResponse, _abc.Awaitable[_open_inference_pb2.RepositoryIndexResponse]]:
+        """Lists the models of this process."""
 
 def add_GRPCInferenceServiceServicer_to_server(servicer: GRPCInferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
