@@ -1,0 +1,24 @@
+"""Fills a collection with a folder of images and asks it with the first one: `search.py SEARCH INGEST FOLDER`."""
+
+import sys
+from pathlib import Path
+
+from fovea.client import Client
+
+COLLECTION = "example_python"
+
+
+def main(search: str, ingest: str, folder: Path) -> None:
+    """Print a line for each image that is added, then the hits."""
+    images = sorted(folder.glob("*.jpg"))
+    with Client(search=search, ingest=ingest) as client:
+        client.create_collection(COLLECTION)
+        for result in client.ingest(COLLECTION, images):
+            sys.stdout.write(f"{result.status} {result.uri}\n")
+        for hit in client.search(COLLECTION, images[0], limit=3):
+            sys.stdout.write(f"{hit.score:.3f} {hit.uri}\n")
+        client.delete_collection(COLLECTION)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
