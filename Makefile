@@ -6,6 +6,7 @@ VENV := .venv/.testing
 TRAINING := .venv/.training
 TRITONCLIENT := .venv/peers/tritonclient/.installed
 SCHEMATHESIS := .venv/peers/schemathesis/.installed
+CHECKOV := .venv/peers/checkov/.installed
 
 .PHONY: help
 help: ## show this list
@@ -38,6 +39,10 @@ $(TRITONCLIENT): $(VENV) constraints-tritonclient.txt
 	@scripts/venv peer tritonclient
 	@touch $@
 
+$(CHECKOV): $(VENV) constraints-checkov.txt
+	@scripts/venv peer checkov
+	@touch $@
+
 $(SCHEMATHESIS): $(VENV) constraints-schemathesis.txt
 	@scripts/venv peer schemathesis
 	@touch $@
@@ -58,12 +63,11 @@ test-more: $(TRAINING) $(TRITONCLIENT) $(SCHEMATHESIS) browser ## the long tests
 
 # Builds images of some 2 GB in a folder of its own, which is gone afterwards; about ten minutes, as root on Debian.
 .PHONY: wheelhouse deploy-check
-wheelhouse: $(SERVING) ## the wheels that images are built from, into dist/wheels
+wheelhouse: $(VENV) ## the wheels that images are built from, into dist/wheels
 	@scripts/wheelhouse
 
-deploy-check: $(TRAINING) ## build the images and run them with podman, as root
-	@scripts/system-packages podman buildah runc mmdebstrap netavark aardvark-dns iptables iproute2
-	scripts/wheelhouse
+deploy-check: $(TRAINING) $(CHECKOV) ## build the images and run them with podman, as root
+	@scripts/system-packages podman buildah runc mmdebstrap netavark aardvark-dns catatonit curl iptables iproute2
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m deploy --timeout 1800 $(ARGS)
 
 check: $(TRAINING) ## format, lint, types, import contracts, the contract's lint and the stubs' freshness

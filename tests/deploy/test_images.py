@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fovea.oip.v2 import open_inference_pb2, open_inference_pb2_grpc
-from tests.deploy.podman import TARGETS, Podman, eventually_in
+from tests.deploy.podman import IMAGES, Podman, eventually_in
 from tests.support.services import REPOSITORY
 
 pytestmark = pytest.mark.deploy
@@ -46,7 +46,7 @@ def _encoder(podman: Podman) -> Iterator[tuple[str, str]]:
         podman.run("rm", "--force", "--time", "1", name)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", IMAGES)
 def test_image_is_small(podman: Podman, target: str) -> None:
     """Neither torch nor tests are in it, and the bundles have an image of their own."""
     assert podman.size_mb(f"fovea/{target}") < _LIMITS_MB[target]
