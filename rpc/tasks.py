@@ -28,6 +28,8 @@ async def gather(*calls: Coroutine[Any, Any, T]) -> list[T]:
 
     `asyncio.gather` leaves the rest running, a TaskGroup raises a group, which has no status.
     """
+    if len(calls) == 1:
+        return [await calls[0]]  # without a task of its own, which most calls of one search would be
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(call) for call in calls]

@@ -24,6 +24,13 @@ _Texts = list[str] | None
 
 # How the service names a part of the query in an error, with the field at fault.
 _PART = re.compile(r"\bparts\[(\d+)\](?:\.(\w+))?")
+_OPTION_OF = {
+    "weight": "--weight",
+    "region": "--region",
+    "regions": "--region",
+    "detect": "--detect",
+    "match": "--match-all",
+}
 
 
 def search(
@@ -38,14 +45,21 @@ def search(
         typer.Option(help="One for each part: first texts, then images, sketches, ids; negative pushes away."),
     ] = None,
     region: Annotated[
-        str,
+        _Texts,
         typer.Option(
-            metavar="X,Y,X,Y", help="This part of the first image only: left, top, right, bottom, each from 0 to 1."
+            metavar="X,Y,X,Y",
+            help="This part of the first image only: left, top, right, bottom, each from 0 to 1; may be given again.",
         ),
-    ] = "",
+    ] = None,
     detect: Annotated[bool, typer.Option(help="Search for each object found in the first image.")] = False,
+    match_all: Annotated[
+        bool, typer.Option("--match-all", help="All regions or objects have to be in one image, not any of them.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The most hits.")] = 10,
     offset: Annotated[int, typer.Option(min=0, help="Hits to leave out at the front.")] = 0,
+    page_token: Annotated[
+        str, typer.Option(metavar="TOKEN", help="The next page: next_page_token in the answer of --json.")
+    ] = "",
     where: Annotated[str, typer.Option("--filter", metavar="TEXT", help="Only what matches, e.g. 'year > 2020'.")] = "",
     min_score: Annotated[float | None, typer.Option(help="Leave out hits that score less.")] = None,
     exact: Annotated[bool, typer.Option(help="Compare with every embedding.")] = False,
@@ -63,11 +77,11 @@ def search(
         *((f"--sketch {file}", search_pb2.QueryPart(sketch=_read(file))) for file in sketch or ()),
         *((f"--image-id {stored}", search_pb2.QueryPart(image_id=stored)) for stored in image_id or ()),
     ]
-    if not named:
+    if not named and not page_token:
         raise CommandFailed("say what to look for with --text, --image, --sketch or --image-id")
-    names, parts = zip(*named, strict=True)
+    names, parts = [name for name, _ in named], [part for _, part in named]
     _weigh(parts, weight or ())
-    _aim(parts, region, detect=detect)
+    _aim(parts, region or (), detect=detect, match_all=match_all)
     request = search_pb2.SearchRequest(
         collection=collection,
         parts=parts,
@@ -76,8 +90,10 @@ def search(
         filter=where,
         min_score=min_score,
         exact=exact,
-        group_by_image=group,
-        fold_copies=fold,
+        # Their defaults are left out: nothing but a limit may stand beside a page token.
+        group_by_image=None if group else False,
+        fold_copies=None if fold else False,
+        page_token=page_token,
     )
     try:
         response = asyncio.run(_search(search_address(address, data), request))
@@ -91,8 +107,8 @@ def search(
 
 def _option(part: re.Match[str], names: Sequence[str]) -> str:
     """The option that gave a part of the query, instead of the part's number."""
-    name, field = names[int(part[1])], part[2]
-    return f"--{field} of {name}" if field in ("weight", "region", "detect") else name
+    name, option = names[int(part[1])], _OPTION_OF.get(part[2], "")
+    return f"{option} of {name}" if option else name
 
 
 async def _search(address: str, request: search_pb2.SearchRequest) -> search_pb2.SearchResponse:
@@ -144,15 +160,21 @@ def _weigh(parts: Sequence[search_pb2.QueryPart], weights: Sequence[float]) -> N
         part.weight = weight
 
 
-def _aim(parts: Sequence[search_pb2.QueryPart], region: str, *, detect: bool) -> None:
-    if not region and not detect:
+def _aim(parts: Sequence[search_pb2.QueryPart], regions: Sequence[str], *, detect: bool, match_all: bool) -> None:
+    if match_all:
+        for part in parts:
+            if part.WhichOneof("content") in ("image", "image_id"):
+                part.match = search_pb2.REGION_MATCH_ALL
+    if not regions and not detect:
         return
     first = next((part for part in parts if part.WhichOneof("content") == "image"), None)
     if first is None:
         raise CommandFailed("--region and --detect need an --image")
     first.detect = detect
-    if region:
-        first.region.CopyFrom(_region(region))
+    if len(regions) == 1:
+        first.region.CopyFrom(_region(regions[0]))
+    else:
+        first.regions.extend(map(_region, regions))
 
 
 def _region(text: str) -> types_pb2.Box:

@@ -1,6 +1,6 @@
 """The search route: a query as a form or as JSON."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
@@ -36,6 +36,14 @@ def _edges(value: Any) -> Any:
     return value.strip("[] ").split(",")
 
 
+def _boxes(value: Any) -> Any:
+    """Boxes in a JSON list, each as one of `_edges`."""
+    boxes = parse_json(value, "regions") if isinstance(value, str) else value
+    if not isinstance(boxes, list):
+        raise InvalidArgument("regions: send a JSON list of boxes, [[0.1, 0.2, 0.5, 0.6], …]")
+    return [[box.get(edge) for edge in _EDGES] if isinstance(box, dict) else box for box in boxes]
+
+
 def _weights(value: Any) -> Any:
     return parse_json(value, "weights") if isinstance(value, str) else value
 
@@ -51,7 +59,13 @@ class QueryForm(BaseModel):
     region: Annotated[Box, BeforeValidator(_edges)] | None = Field(
         None, description="x_min,y_min,x_max,y_max: the part of `image` to use, in normalized coordinates."
     )
+    regions: Annotated[list[Box], BeforeValidator(_boxes)] = Field(
+        [], description="A JSON list of boxes, [[0.1, 0.2, 0.5, 0.6], …]: parts of `image`, each a query."
+    )
     detect: bool = Field(False, description="Make every object found in `image` a query.")
+    match: Literal["any", "all"] = Field(
+        "any", description="Whether any of several regions has to match, or all of them in one image."
+    )
     limit: _Int32 = Field(0, description="The most hits to return; 0 means 10.")
     offset: _Int32 = Field(0, description="Hits to leave out at the front.")
     filter: str = Field("", description='A filter over metadata, for example `colour = "red"`.')
@@ -59,6 +73,9 @@ class QueryForm(BaseModel):
     exact: bool = Field(False, description="Compare with every embedding instead of the index.")
     group_by_image: bool | None = Field(None, description="The best region of each image only; default true.")
     fold_copies: bool | None = Field(None, description="Fold exact copies into one hit; default true.")
+    page_token: str = Field(
+        "", description="`next_page_token` of the page before: the query is in it, only `limit` may stand beside it."
+    )
 
 
 _FORM_SCHEMA: dict[str, Any] = {
@@ -132,6 +149,7 @@ def query_of_form(form: Form, collection: str) -> search_pb2.SearchRequest:
         exact=fields.exact,
         group_by_image=fields.group_by_image,
         fold_copies=fields.fold_copies,
+        page_token=fields.page_token,
     )
 
 
@@ -146,15 +164,18 @@ def _fields(form: Form) -> QueryForm:
     fields = validated(QueryForm, {name: value for name, value in form.fields.items() if name not in _CONTENTS})
     if unknown := set(fields.weights) - set(_CONTENTS):
         raise InvalidArgument(f"weights: {min(unknown)!r} is none of {', '.join(_CONTENTS)}")
-    if (fields.region or fields.detect) and form.file("image") is None:
-        raise InvalidArgument("region and detect need an image")
+    if (fields.region or fields.regions or fields.detect) and form.file("image") is None:
+        raise InvalidArgument("region, regions and detect need an image")
     return fields
 
 
 def _part(name: str, content: str | bytes, fields: QueryForm) -> search_pb2.QueryPart:
     part = search_pb2.QueryPart(**{name: content}, weight=fields.weights.get(name))  # type: ignore[arg-type]
+    if name in ("image", "image_id") and fields.match == "all":
+        part.match = search_pb2.REGION_MATCH_ALL
     if name == "image":
         part.detect = fields.detect
+        part.regions.extend(map(box_message, fields.regions))
         if fields.region is not None:
             part.region.CopyFrom(box_message(fields.region))
     return part

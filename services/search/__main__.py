@@ -15,6 +15,7 @@ from rpc.signals import serve_until_signal
 from services.search.embedding import QueryEmbedder
 from services.search.embedding_cache import EmbeddingCache
 from services.search.encoding import PartEncoder
+from services.search.paging import Paging
 from services.search.planner import PartPlanner
 from services.search.searcher import Searcher
 from services.search.servicer import SearchServicer
@@ -34,7 +35,7 @@ async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
         store = await ImageStore.open_when_up(settings.milvus_uri, settings.redis_url)
         stack.push_async_callback(store.close)
         encoder = PartEncoder(EmbeddingCache(settings.embedding_cache_mib << 20))
-        searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store), encoder))
+        searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store), encoder), Paging(store.kept_queries))
         servicer = SearchServicer(
             searcher, max_time_s=settings.max_time_s, max_message_bytes=settings.max_message_bytes
         )

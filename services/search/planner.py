@@ -55,8 +55,9 @@ class PartPlanner:
                 return await self._detected(collection, part, image, deadline)
             case "image", bytes(image):
                 encoder = await self._image_encoder(collection)
-                regions = () if part.region is None else (part.region,)
-                return EncodedPart(encoder, Input(image, "image", regions))
+                boxes = part.regions or (() if part.region is None else (part.region,))
+                regions = tuple(Detection(box, label="", score=0.0, class_id=0) for box in part.regions)
+                return EncodedPart(encoder, Input(image, "image", boxes), regions)
             case ("text" | "sketch") as modality, content:
                 encoder = await self._encoder_of(collection, part, modality)
                 return EncodedPart(encoder, Input(content, modality))

@@ -6,9 +6,9 @@ from typing import Literal
 
 from domain.box import Box, is_inside
 from domain.detection import Detection
-from domain.limits import DEFAULT_HITS, MAX_HITS, MAX_OFFSET, MAX_WEIGHT
+from domain.limits import DEFAULT_HITS, MAX_HITS, MAX_OFFSET, MAX_QUERY_OBJECTS, MAX_WEIGHT
 from rpc.errors import InvalidArgument
-from services.stores.records import Hit
+from services.stores.queries import Hit
 
 ContentKind = Literal["text", "image", "sketch", "image_id", "embedding"]
 
@@ -23,6 +23,8 @@ class QueryPart:
     weight: float = 1.0
     region: Box | None = None
     detect: bool = False
+    regions: tuple[Box, ...] = ()
+    match_all: bool = False
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.weight):
@@ -31,14 +33,24 @@ class QueryPart:
             raise self.fault("weight", f"it must be between -{MAX_WEIGHT:.0f} and {MAX_WEIGHT:.0f}")
         if not self.content or (isinstance(self.content, str) and not self.content.strip()):
             raise self.fault(self.kind, "it is empty")
-        if self.region is not None and self.kind != "image":
-            raise self.fault("region", "only an image has regions")
-        if self.region is not None and not is_inside(self.region):
-            raise self.fault("region", "it must lie inside the image: 0 <= min < max <= 1 for x and for y")
+        self._check_regions()
+
+    def _check_regions(self) -> None:
+        for field, boxes in (("region", () if self.region is None else (self.region,)), ("regions", self.regions)):
+            if boxes and self.kind != "image":
+                raise self.fault(field, "only an image has regions")
+            if not all(map(is_inside, boxes)):
+                raise self.fault(field, "it must lie inside the image: 0 <= min < max <= 1 for x and for y")
         if self.detect and self.kind != "image":
             raise self.fault("detect", "objects are detected in an image only")
-        if self.detect and self.region is not None:
-            raise self.fault("detect", "choose either a region or detect")
+        if self.detect and (self.region is not None or self.regions):
+            raise self.fault("detect", "choose either regions or detect")
+        if self.region is not None and self.regions:
+            raise self.fault("regions", "choose either region or regions")
+        if len(self.regions) > MAX_QUERY_OBJECTS:
+            raise self.fault("regions", f"an image has at most {MAX_QUERY_OBJECTS} in a query, not {len(self.regions)}")
+        if self.match_all and self.kind not in ("image", "image_id"):
+            raise self.fault("match", "only an image has regions")
 
     @property
     def name(self) -> str:
@@ -52,7 +64,11 @@ class QueryPart:
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """One query on one collection; `parts` holds no part of weight 0."""
+    """One query on one collection; `parts` holds no part of weight 0.
+
+    With a `page_token` it goes on where a page ended: what it looks for is in the token, and a `limit` of 0 is that of the
+    page before.
+    """
 
     collection: str
     parts: tuple[QueryPart, ...]
@@ -63,14 +79,18 @@ class SearchQuery:
     exact: bool = False
     group_by_image: bool = True
     fold_copies: bool = True
+    match_all: bool = False
+    page_token: str = ""
 
     def __post_init__(self) -> None:
         if not self.collection:
             raise InvalidArgument("collection: name the collection to search")
-        if not self.parts:
+        if not self.parts and not self.page_token:
             raise InvalidArgument("parts: every weight is 0; give one part another weight")
         if sum(part.detect for part in self.parts) > 1:
             raise InvalidArgument("parts: only one part may ask for detect")
+        if self.match_all and not self.group_by_image:
+            raise InvalidArgument("group_by_image: where all regions have to match, a hit is an image; leave it out")
         if self.limit < 0:
             raise InvalidArgument(f"limit: it must not be negative; 0 means {DEFAULT_HITS}")
         if not 0 <= self.offset <= MAX_OFFSET:
@@ -90,9 +110,10 @@ class SearchAnswer:
 
     hits: tuple[Hit, ...]
     space: str
-    encode_ms: float
-    vector_search_ms: float
-    metadata_ms: float
-    total_ms: float
+    encode_ms: float = 0.0
+    vector_search_ms: float = 0.0
+    metadata_ms: float = 0.0
+    total_ms: float = 0.0
     query_regions: tuple[Detection, ...] = ()
     warnings: tuple[str, ...] = ()
+    next_page_token: str = ""

@@ -1,30 +1,30 @@
 """The search of a query: its collection, its embeddings, the nearest rows, the answer."""
 
-import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rpc.deadline import Deadline
 from rpc.errors import ServiceError
 from rpc.observer import stage
-from rpc.tasks import gather
 from services.search.embedding import QueryEmbedder
+from services.search.paging import NOT_KEPT, Page, Paging, has_next
 from services.search.planner import QueryEmbeddings
 from services.search.query import SearchAnswer, SearchQuery
 from services.stores.images import ImageStore
-from services.stores.records import FindResult, NearestQuery, SpaceChanged
+from services.stores.queries import FindResult
+from services.stores.records import Collection, SpaceChanged
 
-# Reading the records of a whole batch at once would block the event loop for longer than Redis may take to answer.
-FINDS_AT_ONCE = 16
 MAX_MOVES = 3
 
 
 class Searcher:
     """Answers queries from one store."""
 
-    def __init__(self, store: ImageStore, embedder: QueryEmbedder) -> None:
+    def __init__(self, store: ImageStore, embedder: QueryEmbedder, paging: Paging) -> None:
         self._store = store
         self._embedder = embedder
+        self._paging = paging
 
     async def search(self, query: SearchQuery, deadline: Deadline) -> SearchAnswer:
         """Answers one query; raises ServiceError."""
@@ -50,63 +50,67 @@ class Searcher:
         started_s = time.perf_counter()
         collection = await self._store.get(collection_name)
         with stage("embed_query"):
-            embedded = await self._embedder.embed(collection, queries, deadline)
+            pages = await self._pages(collection, queries, deadline)
         encode_ms = _ms_since(started_s)
-        permits = asyncio.Semaphore(FINDS_AT_ONCE)
-        finds = [
-            self._find(query, each, collection.space, permits, deadline)
-            for query, each in zip(queries, embedded, strict=True)
+        found = await self._found(collection, pages, deadline)
+        answers = [
+            each if isinstance(each, ServiceError) else await self._answer(collection, *each, deadline)
+            for each in found
         ]
-        outcomes = await gather(*finds)
         total_ms = _ms_since(started_s)
         return [
-            outcome
-            if isinstance(outcome, ServiceError)
-            else _answer(collection.space, *outcome, encode_ms=encode_ms, total_ms=total_ms)
-            for outcome in outcomes
+            each if isinstance(each, ServiceError) else replace(each, encode_ms=encode_ms, total_ms=total_ms)
+            for each in answers
         ]
 
-    async def _find(
-        self,
-        query: SearchQuery,
-        embedded: QueryEmbeddings | ServiceError,
-        space: str,
-        permits: asyncio.Semaphore,
-        deadline: Deadline,
-    ) -> tuple[QueryEmbeddings, FindResult] | ServiceError:
-        if isinstance(embedded, ServiceError):
-            return embedded
+    async def _pages(
+        self, collection: Collection, queries: Sequence[SearchQuery], deadline: Deadline
+    ) -> list[Page | ServiceError]:
+        """The pages that are asked for, with the embeddings of their queries: encoded, or those in the page token."""
+        fresh = [query for query in queries if not query.page_token]
+        embedded = iter(await self._embedder.embed(collection, fresh, deadline))
+        return [
+            await self._paging.page(collection, query, deadline)
+            if query.page_token
+            else _first_page(query, next(embedded))
+            for query in queries
+        ]
+
+    async def _found(
+        self, collection: Collection, pages: Sequence[Page | ServiceError], deadline: Deadline
+    ) -> list[tuple[Page, FindResult] | ServiceError]:
+        """Each page with what was found for it."""
+        asked = [page.nearest for page in pages if isinstance(page, Page)]
         try:
-            async with permits:
-                nearest = NearestQuery(
-                    embedded.embeddings,
-                    limit=query.page_size,
-                    offset=query.offset,
-                    filter=query.filter,
-                    min_score=query.min_score,
-                    exact=query.exact,
-                    group_by_image=query.group_by_image,
-                    fold_copies=query.fold_copies,
-                )
-                found = await self._store.find(query.collection, nearest, deadline, space=space)
-        except ServiceError as error:
-            return error
-        return embedded, found
+            found = iter(await self._store.find(collection.name, asked, deadline, space=collection.space))
+        except SpaceChanged as error:
+            return [error for _ in pages]
+        return [page if isinstance(page, ServiceError) else _both(page, next(found)) for page in pages]
+
+    async def _answer(self, collection: Collection, page: Page, found: FindResult, deadline: Deadline) -> SearchAnswer:
+        hits, warnings, token = found.hits[: page.query.page_size], (*page.embedded.warnings, *found.warnings), ""
+        if has_next(page, found.hits):
+            try:
+                token = await self._paging.token_after(collection, page, hits, deadline)
+            except ServiceError:
+                warnings = (*warnings, NOT_KEPT)
+        return SearchAnswer(
+            hits=hits,
+            space=collection.space,
+            vector_search_ms=found.vector_search_ms,
+            metadata_ms=found.metadata_ms,
+            query_regions=page.embedded.regions,
+            warnings=warnings,
+            next_page_token=token,
+        )
 
 
-def _answer(
-    space: str, embedded: QueryEmbeddings, found: FindResult, *, encode_ms: float, total_ms: float
-) -> SearchAnswer:
-    return SearchAnswer(
-        hits=tuple(found.hits),
-        space=space,
-        encode_ms=encode_ms,
-        vector_search_ms=found.vector_search_ms,
-        metadata_ms=found.metadata_ms,
-        total_ms=total_ms,
-        query_regions=embedded.regions,
-        warnings=(*embedded.warnings, *found.warnings),
-    )
+def _first_page(query: SearchQuery, embedded: QueryEmbeddings | ServiceError) -> Page | ServiceError:
+    return embedded if isinstance(embedded, ServiceError) else Page(query, embedded, start=query.offset)
+
+
+def _both(page: Page, found: FindResult | ServiceError) -> tuple[Page, FindResult] | ServiceError:
+    return found if isinstance(found, ServiceError) else (page, found)
 
 
 def _ms_since(started_s: float) -> float:

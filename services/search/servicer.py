@@ -14,10 +14,11 @@ from rpc.messages import box_message, box_of, detection_message, exif_message
 from rpc.metadata import struct_of
 from services.search.query import QueryPart, SearchAnswer, SearchQuery
 from services.search.searcher import Searcher
-from services.stores.records import Hit
+from services.stores.queries import Hit, RegionMatch
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
+_WITH_PAGE_TOKEN = ("collection", "page_token", "limit")
 # The tag and length of a result inside its batch.
 _FRAME_BYTES = 8
 
@@ -62,9 +63,12 @@ def _batch_query(request: search_pb2.SearchRequest, collection: str) -> SearchQu
 
 
 def _query(request: search_pb2.SearchRequest, collection: str = "") -> SearchQuery:
+    if request.page_token:
+        return _next_page(request, collection)
+    parts = _parts(request.parts)
     return SearchQuery(
         collection=collection or request.collection,
-        parts=_parts(request.parts),
+        parts=parts,
         limit=request.limit,
         offset=request.offset,
         filter=request.filter,
@@ -72,7 +76,15 @@ def _query(request: search_pb2.SearchRequest, collection: str = "") -> SearchQue
         exact=request.exact,
         group_by_image=request.group_by_image if request.HasField("group_by_image") else True,
         fold_copies=request.fold_copies if request.HasField("fold_copies") else True,
+        match_all=any(part.match_all for part in parts),
     )
+
+
+def _next_page(request: search_pb2.SearchRequest, collection: str) -> SearchQuery:
+    """A query that goes on where a page ended; the token holds everything else."""
+    if beside := next((field.name for field, _ in request.ListFields() if field.name not in _WITH_PAGE_TOKEN), ""):
+        raise InvalidArgument(f"{beside}: it is in the page_token already; send collection, page_token and limit alone")
+    return SearchQuery(collection or request.collection, parts=(), limit=request.limit, page_token=request.page_token)
 
 
 def _parts(messages: Sequence[search_pb2.QueryPart]) -> tuple[QueryPart, ...]:
@@ -97,6 +109,8 @@ def _part(position: int, message: search_pb2.QueryPart) -> QueryPart:
         weight=_weight(message),
         region=box_of(message.region) if message.HasField("region") else None,
         detect=message.detect,
+        regions=tuple(map(box_of, message.regions)),
+        match_all=message.match == search_pb2.REGION_MATCH_ALL,
     )
 
 
@@ -133,6 +147,7 @@ def _response(answer: SearchAnswer) -> search_pb2.SearchResponse:
         ),
         query_regions=map(detection_message, answer.query_regions),
         warnings=answer.warnings,
+        next_page_token=answer.next_page_token,
     )
 
 
@@ -148,4 +163,14 @@ def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
         copies=hit.copies,
         copy_count=hit.copy_count,
         exif=exif_message(hit.record.exif),
+        matches=map(_matched_region, hit.matches),
+    )
+
+
+def _matched_region(match: RegionMatch) -> search_pb2.MatchedRegion:
+    return search_pb2.MatchedRegion(
+        query_region=match.query_position,
+        region=box_message(match.region.box) if match.region else None,
+        label=match.region.label if match.region else "",
+        score=match.score,
     )

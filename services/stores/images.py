@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 
 from rpc.deadline import Deadline
-from rpc.errors import DeadlineExceeded, InvalidArgument, NotFound, Unavailable
+from rpc.errors import DeadlineExceeded, InvalidArgument, NotFound, ServiceError, Unavailable
 from services.stores.causes import cause_of
 from services.stores.definitions import Definitions, Superseded, check_space
 from services.stores.drafts import Change
@@ -17,13 +17,12 @@ from services.stores.milvus.rows import RowKey, listed
 from services.stores.milvus.scanning import scan
 from services.stores.milvus.store import RowStore
 from services.stores.moves import Moves
+from services.stores.queries import FindResult, NearestQuery
 from services.stores.records import (
     Collection,
     Counts,
     DeleteResult,
-    FindResult,
     ImageRecord,
-    NearestQuery,
     PutResult,
     StoredImage,
     image_id_of,
@@ -52,6 +51,7 @@ class ImageStore:
         self._recovery = Recovery(rows, catalog)
         self._definitions = Definitions(rows, catalog, self._recovery)
         self._finder = Finder(rows, catalog)
+        self.kept_queries = catalog.kept_queries()
         self.serving = Serving(rows, catalog, self._definitions)
         self.moves = Moves(
             rows=rows,
@@ -152,20 +152,22 @@ class ImageStore:
         """Delete images for good; unknown ids are not an error."""
         return await self._writer.delete(name, image_ids, deadline)
 
-    async def find(self, name: str, query: NearestQuery, deadline: Deadline, *, space: str = "") -> FindResult:
-        """The images nearest to any of the embeddings, best first; a page past the end is empty.
+    async def find(
+        self, name: str, queries: Sequence[NearestQuery], deadline: Deadline, *, space: str = ""
+    ) -> list[FindResult | ServiceError]:
+        """For each query the images nearest to it, best first; a page past the end is empty, a wrong query fails alone.
 
         SpaceChanged where the collection is not, or no longer, of the `space` that the embeddings are from.
         """
         collection = await self.get(name)
         check_space(collection, space)
         try:
-            return await self._finder.find(collection, query, deadline)
+            return await self._finder.find(collection, queries, deadline)
         except (CatalogLost, NotFound):
             # A search does not wait for a rebuild: it trusts the rows, unless the collection is another one by now.
             fresh = await self._definitions.fresh(name)
         check_space(fresh, space or collection.space)
-        return await self._finder.find(fresh, query, deadline, trust_rows=True)
+        return await self._finder.find(fresh, queries, deadline, trust_rows=True)
 
     async def image(self, name: str, image_id: str, *, space: str = "") -> StoredImage:
         """An image with its regions and embeddings; NotFound where there is none, SpaceChanged as for `find`."""

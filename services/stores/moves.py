@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Collection as Items
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,7 +26,8 @@ from services.stores.finding import Finder
 from services.stores.milvus.names import hidden_name
 from services.stores.milvus.rows import rows_of
 from services.stores.milvus.store import RowStore
-from services.stores.records import Collection, ImageRecord, NearestQuery, StoredImage
+from services.stores.queries import FindResult, NearestQuery
+from services.stores.records import Collection, ImageRecord, StoredImage
 from services.stores.recovery import Recovery
 from services.stores.redis.catalog import RedisCatalog
 from services.stores.redis.shards import CatalogLost
@@ -214,14 +215,14 @@ class Move:
         ids = await self._ask(self.target, catalog.ids, after="", limit=SAMPLE_SIZE, deadline=_soon())
         records = await self._ask(self.target, catalog.records, ids, _soon())
         images = await self._moves.rows.images(self.target.store_name, records.values(), _soon())
-        scores = [await self._best_score(image) for image in images.values()]
+        scores = await self._best_scores(images.values())
         if len(scores) < len(ids) or sum(score >= FOUND_SCORE for score in scores) < FOUND_SHARE * len(ids):
             raise Internal("images are not found by their new embeddings; the old ones are served as before")
 
-    async def _best_score(self, image: StoredImage) -> float:
-        query = NearestQuery(image.embeddings[:1], limit=1)
-        found = await self._moves.finder.find(self.target, query, _soon())
-        return max((hit.score for hit in found.hits), default=0.0)
+    async def _best_scores(self, images: Iterable[StoredImage]) -> list[float]:
+        queries = [NearestQuery(image.embeddings[:1], limit=1) for image in images]
+        found = await self._moves.finder.find(self.target, queries, _soon())
+        return [each.hits[0].score for each in found if isinstance(each, FindResult) and each.hits]
 
     async def switch(self) -> None:
         """Serve the target, which has all that the sealed source has; Aborted where another run decided otherwise."""

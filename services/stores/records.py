@@ -1,4 +1,4 @@
-"""What the stores keep and answer: collections, images, regions, hits."""
+"""What the stores keep: collections, images, regions."""
 
 import hashlib
 import re
@@ -183,51 +183,6 @@ class DeleteResult:
 
     image_count: int
     sha256s: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class NearestQuery:
-    """What to look for: embeddings (Q, D), of which any may match."""
-
-    embeddings: Embeddings
-    limit: int
-    offset: int = 0
-    filter: str = ""
-    min_score: float | None = None
-    exact: bool = False
-    group_by_image: bool = True
-    fold_copies: bool = True
-
-    @property
-    def end(self) -> int:
-        """How many hits have to be known."""
-        return self.offset + self.limit
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One image, or one region of it; `region` is None where rows stand for whole images.
-
-    `query_position` is the position of the query embedding that it is nearest to. `copies` names some of the `copy_count`
-    exact copies that were folded into it.
-    """
-
-    record: ImageRecord
-    score: float
-    region: Detection | None
-    query_position: int
-    copies: tuple[str, ...] = ()
-    copy_count: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class FindResult:
-    """Hits, best first, and the time that each store took."""
-
-    hits: tuple[Hit, ...]
-    warnings: tuple[str, ...] = ()
-    vector_search_ms: float = 0.0
-    metadata_ms: float = 0.0
 
 
 def image_id_of(uri: str) -> str:

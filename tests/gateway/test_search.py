@@ -85,6 +85,31 @@ async def test_region_is_what_is_looked_for(http: httpx.AsyncClient, colours: di
     assert ids[0] == colours["blue"]
 
 
+@pytest.mark.parametrize("box", [[0.5, 0, 1, 1], {"x_min": 0.5, "y_min": 0, "x_max": 1, "y_max": 1}])
+async def test_regions_match_together_or_apart(http: httpx.AsyncClient, colours: dict[str, str], box: Any) -> None:
+    """Several boxes are queries of their own; with `match` all, each hit says what each of them matched."""
+    halves = encoded(blocks({"red": (0, 0, 0.5, 1), "blue": (0.5, 0, 1, 1)}))
+    files, fields = {"image": ("q.png", halves)}, {"regions": json.dumps([[0, 0, 0.5, 1], box])}
+    ids = await found(http, colours["name"], files=files, data=fields)
+    assert set(ids[:2]) == {colours["red"], colours["blue"]}
+    fields["match"] = "all"
+    response = await http.post(f"/collections/{colours['name']}/search", files=files, data=fields)
+    best = response.json()["hits"][0]
+    assert [match["query_region"] for match in best["matches"]] == [0, 1]
+    assert best["score"] == pytest.approx(min(match["score"] for match in best["matches"]))
+
+
+async def test_pages_follow_by_token(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
+    """As a form or as JSON, the token and the address are all that the next page needs."""
+    whole = await found(http, colours["name"], files={"image": ("q.png", RED)})
+    path = f"/collections/{colours['name']}/search"
+    first = (await http.post(path, files={"image": ("q.png", RED)}, data={"limit": "1"})).json()
+    token = {"page_token": first["next_page_token"]}
+    assert await found(http, colours["name"], data=token) == whole[1:2]
+    assert await found(http, colours["name"], json=token | {"limit": 2}) == whole[1:]
+    assert (await refused(http, colours["name"], data=token | {"text": "red"}))[0] == 400
+
+
 async def test_filter_offset_and_min_score_narrow_the_answer(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
     """The fields of the form reach the service."""
     request = {"files": {"image": ("q.png", RED)}}
@@ -127,6 +152,11 @@ async def test_undecodable_image_is_unsupported(http: httpx.AsyncClient, colours
         ({"limit": "-1"}, "limit"),
         ({"region": "0.5,0.5,0.1"}, "region"),
         ({"region": "{"}, "region"),
+        ({"regions": "0,0,1,1"}, "regions"),
+        ({"regions": "{}"}, "regions"),
+        ({"regions": "[[0, 0, 1]]"}, "regions"),
+        ({"match": "some"}, "match"),
+        ({"page_token": "mine"}, "page_token"),
         ({"weights": "[1]"}, "weights"),
         ({"weights": '{"smell": 1}'}, "smell"),
         ({"weights": '{"image": NaN}'}, "weight"),

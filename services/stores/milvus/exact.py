@@ -24,5 +24,5 @@ def _improve(best: list[list[Neighbor]], rows: Sequence[Row], embeddings: Embedd
     keys = [RowKey.parse(row["key"]) for row in rows]
     for position, of_query in enumerate(scores):
         top = np.argsort(-of_query, kind="stable")[:limit]
-        new = [Neighbor(keys[each], float(of_query[each]), position, rows[each]) for each in top]
+        new = [Neighbor(keys[each], float(of_query[each]), rows[each]) for each in top]
         best[position] = sorted([*best[position], *new], key=lambda neighbor: -neighbor.score)[:limit]

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -54,12 +54,19 @@ class RowKey:
 
 @dataclass(frozen=True, slots=True)
 class Neighbor:
-    """A row near the query at `query_position`: its cosine, and the fields that were asked for."""
+    """A row near a query: its cosine, and the fields that were asked for."""
 
     key: RowKey
     score: float
-    query_position: int
     fields: Row
+
+
+class RowSearch(NamedTuple):
+    """Which rows are searched, the most of them for each embedding, and whether all are compared with it."""
+
+    expression: str
+    limit: int
+    exact: bool = False
 
 
 def row_keys(image_id: str, version: int, region_count: int) -> list[str]:
@@ -77,9 +84,9 @@ def distinct(rows: Iterable[Row]) -> list[Row]:
     return list({row["key"]: row for row in rows}.values())
 
 
-def neighbor_of(hit: Any, query_position: int) -> Neighbor:
+def neighbor_of(hit: Any) -> Neighbor:
     """A hit of pymilvus; rounding may carry a cosine just beyond 1."""
-    return Neighbor(RowKey.parse(hit["id"]), min(1.0, max(-1.0, hit["distance"])), query_position, hit["entity"])
+    return Neighbor(RowKey.parse(hit["id"]), min(1.0, max(-1.0, hit["distance"])), hit["entity"])
 
 
 def schema_of(collection: Collection) -> CollectionSchema:

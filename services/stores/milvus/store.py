@@ -24,6 +24,7 @@ from services.stores.milvus.rows import (
     Neighbor,
     Row,
     RowKey,
+    RowSearch,
     definition_in,
     distinct,
     listed,
@@ -37,8 +38,8 @@ from services.stores.milvus.switches import Switches
 from services.stores.records import (
     Collection,
     CollectionMode,
+    Embeddings,
     ImageRecord,
-    NearestQuery,
     StoredImage,
     check_collection_name,
 )
@@ -196,23 +197,24 @@ class RowStore:
         }
 
     async def nearest(
-        self, collection: Collection, query: NearestQuery, *, limit: int, expression: str, deadline: Deadline
+        self, collection: Collection, embeddings: Embeddings, search: RowSearch, deadline: Deadline
     ) -> list[list[Neighbor]]:
-        """The `limit` rows nearest to each embedding of a query, best first, with their regions where rows have them."""
-        fields = REGION_FIELDS if collection.mode is CollectionMode.OBJECTS else ()
-        if query.exact and collection.index != "FLAT":
-            rows = scan(self.query, collection, expression=expression, fields=[*fields, EMBEDDING], deadline=deadline)
-            return await nearest_of_all(rows, query.embeddings, limit)
+        """The rows nearest to each of the embeddings (Q, D), best first, with their regions where rows have them."""
+        fields = list(REGION_FIELDS) if collection.mode is CollectionMode.OBJECTS else []
+        if search.exact and collection.index != "FLAT":
+            compared = [*fields, EMBEDDING]
+            rows = scan(self.query, collection, expression=search.expression, fields=compared, deadline=deadline)
+            return await nearest_of_all(rows, embeddings, search.limit)
         answers = await self._call(
-            *(collection.store_name, deadline, self._client.search, list(query.embeddings)),
-            filter=expression,
-            limit=limit,
-            output_fields=list(fields),
+            *(collection.store_name, deadline, self._client.search, list(embeddings)),
+            filter=search.expression,
+            limit=search.limit,
+            output_fields=fields,
             anns_field=EMBEDDING,
-            search_params={"metric_type": METRIC, "params": search_params(collection.index, limit)},
+            search_params={"metric_type": METRIC, "params": search_params(collection.index, search.limit)},
             consistency_level="Bounded",
         )
-        return [[neighbor_of(hit, position) for hit in answer] for position, answer in enumerate(answers)]
+        return [list(map(neighbor_of, answer)) for answer in answers]
 
     async def query(
         self,

@@ -11,6 +11,7 @@ from rpc.errors import FailedPrecondition
 from services.stores.records import Collection, Counts, Draft, ImageRecord, PutResult, PutStatus, Sealed, Version
 from services.stores.redis import scripts
 from services.stores.redis.entries import Tombstones, decode_entry, encode_record, fingerprint_of, pending_sha256
+from services.stores.redis.kept_queries import KeptQueries
 from services.stores.redis.locking import Locks
 from services.stores.redis.moving import MoveCatalog
 from services.stores.redis.rebuilding import ShardRebuild
@@ -177,6 +178,10 @@ class RedisCatalog:
     def locks(self, kind: str) -> Locks:
         """The locks of one kind."""
         return Locks(self._shards, kind)
+
+    def kept_queries(self) -> KeptQueries:
+        """Queries that are kept for their next pages."""
+        return KeptQueries(self._shards)
 
     def rebuild(self, collection: Collection, shard: str, deadline: Deadline) -> ShardRebuild:
         """A rebuild of one shard, which is yet to begin."""

@@ -141,6 +141,7 @@ async def test_who_waits_for_another_query_goes_on_alone_when_that_one_leaves(cl
     ]
     await client.was_called.wait()
     queries[0].cancel()
+    await asyncio.wait([queries[0]])
     client.may_answer.set()
     for query in queries[1:]:
         assert await query == [[EMBEDDED]]

@@ -9,14 +9,14 @@ import numpy as np
 
 from domain.detection import Detection
 from rpc.deadline import Deadline
+from rpc.errors import ServiceError
 from services.stores.images import ImageStore
+from services.stores.queries import FindResult, NearestQuery
 from services.stores.records import (
     WHOLE_IMAGE_REGION,
     Collection,
     CollectionMode,
     Embeddings,
-    FindResult,
-    NearestQuery,
     NewImage,
     PutStatus,
 )
@@ -101,7 +101,11 @@ async def put(store: ImageStore, name: str, *images: NewImage) -> list[PutStatus
 async def find(store: ImageStore, name: str, embeddings: Embeddings, limit: int = 10, **options: Any) -> FindResult:
     """Find with what the test cares about."""
     space = options.pop("space", "")
-    return await store.find(name, NearestQuery(np.atleast_2d(embeddings), limit, **options), soon(), space=space)
+    query = NearestQuery(np.atleast_2d(embeddings), limit, **options)
+    (outcome,) = await store.find(name, [query], soon(), space=space)
+    if isinstance(outcome, ServiceError):
+        raise outcome
+    return outcome
 
 
 async def uris(store: ImageStore, name: str, embeddings: Embeddings, limit: int = 10, **options: Any) -> list[str]:

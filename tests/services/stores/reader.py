@@ -7,7 +7,7 @@ import numpy as np
 
 from rpc.deadline import Deadline
 from services.stores.images import ImageStore
-from services.stores.records import NearestQuery
+from services.stores.queries import FindResult, NearestQuery
 
 
 async def main(milvus_uri: str, redis_url: str, name: str) -> None:
@@ -18,7 +18,8 @@ async def main(milvus_uri: str, redis_url: str, name: str) -> None:
     sys.stdout.flush()
     for line in sys.stdin:
         embedding = np.frombuffer(bytes.fromhex(line), dtype=np.float32)
-        found = await store.find(name, NearestQuery(embedding[np.newaxis], limit=1), Deadline.after(20))
+        (found,) = await store.find(name, [NearestQuery(embedding[np.newaxis], limit=1)], Deadline.after(20))
+        assert isinstance(found, FindResult)
         sys.stdout.write((found.hits[0].record.uri if found.hits else "nothing") + "\n")
         sys.stdout.flush()
     await store.close()

@@ -18,10 +18,10 @@ from services.stores.drafts import draft_of
 from services.stores.finding import DEGRADED
 from services.stores.images import ImageStore
 from services.stores.milvus.connection import MilvusConnection
-from services.stores.milvus.rows import rows_of
+from services.stores.milvus.rows import RowSearch, rows_of
 from services.stores.milvus.scanning import scan
 from services.stores.milvus.store import RowStore
-from services.stores.records import Collection, Counts, Embeddings, NearestQuery, PutStatus, image_id_of
+from services.stores.records import Collection, Counts, Embeddings, PutStatus, image_id_of
 from services.stores.recovery import Recovery
 from services.stores.redis.catalog import Begun, RedisCatalog
 from services.stores.redis.rebuilding import ShardRebuild
@@ -345,7 +345,7 @@ async def test_a_collection_without_its_index_is_indexed_by_a_search(milvus_uri:
         patched.setattr(RowStore, "_load", AsyncMock())
         created = await row_store.create(a_collection(name))
 
-    found = await row_store.nearest(created, NearestQuery(EMBEDDINGS[:1], 1), limit=1, expression="", deadline=soon())
+    found = await row_store.nearest(created, EMBEDDINGS[:1], RowSearch(expression="", limit=1), soon())
 
     assert found == [[]]
     await row_store.drop(name)

@@ -3,13 +3,14 @@ import math
 import time
 
 from services.stores.milvus.rows import Neighbor, RowKey
+from services.stores.queries import Hit, NearestQuery
 from services.stores.ranking import horizon, merge, rank
-from services.stores.records import Hit, ImageRecord, NearestQuery, image_id_of
+from services.stores.records import ImageRecord, image_id_of
 from tests.services.stores.making import unit_embeddings
 
 
-def neighbor(uri: str, score: float, region: int = 0, query_position: int = 0) -> Neighbor:
-    return Neighbor(RowKey(image_id_of(uri), 1, region), score, query_position, {})
+def neighbor(uri: str, score: float, region: int = 0) -> Neighbor:
+    return Neighbor(RowKey(image_id_of(uri), 1, region), score, {})
 
 
 def record(uri: str, sha256: str = "") -> ImageRecord:
@@ -24,8 +25,8 @@ def ranked(near: list[Neighbor], *records: ImageRecord, group: bool = True, fold
 
 def test_the_better_query_counts() -> None:
     """A row that two queries found keeps its better score and that query's position."""
-    [candidate] = merge([[neighbor("a", 0.2)], [neighbor("a", 0.7, query_position=1)]])
-    assert (candidate.score, candidate.query_position) == (0.7, 1)
+    [match] = merge([[neighbor("a", 0.2)], [neighbor("a", 0.7)]])
+    assert (match.row.score, match.query_position) == (0.7, 1)
 
 
 def test_equal_scores_stand_by_uri() -> None:
@@ -67,8 +68,7 @@ def test_copies_of_regions_fold_region_by_region() -> None:
 
 
 def test_the_horizon_is_where_rows_may_be_missing() -> None:
-    """Only answers that were cut off hide something, and only above min_score."""
+    """Only answers that were cut off hide something."""
     full, short = [neighbor("a", 0.9), neighbor("b", 0.4)], [neighbor("c", 0.1)]
-    assert horizon([full, short], 2, -math.inf) == 0.4
-    assert horizon([full, short], 2, 0.5) == -math.inf
-    assert horizon([short], 2, -math.inf) == -math.inf
+    assert horizon([full, short], 2) == 0.4
+    assert horizon([short], 2) == -math.inf

@@ -10,6 +10,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
@@ -21,6 +22,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _RegionMatch:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RegionMatchEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RegionMatch.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REGION_MATCH_UNSPECIFIED: _RegionMatch.ValueType  # 0
+    """The same as REGION_MATCH_ANY."""
+    REGION_MATCH_ANY: _RegionMatch.ValueType  # 1
+    """An image scores by the best of the regions."""
+    REGION_MATCH_ALL: _RegionMatch.ValueType  # 2
+    """All regions have to match in one image: it scores by the worst of their best matches, see `Hit.matches`."""
+
+class RegionMatch(_RegionMatch, metaclass=_RegionMatchEnumTypeWrapper):
+    """How several regions of one part are matched."""
+
+REGION_MATCH_UNSPECIFIED: RegionMatch.ValueType  # 0
+"""The same as REGION_MATCH_ANY."""
+REGION_MATCH_ANY: RegionMatch.ValueType  # 1
+"""An image scores by the best of the regions."""
+REGION_MATCH_ALL: RegionMatch.ValueType  # 2
+"""All regions have to match in one image: it scores by the worst of their best matches, see `Hit.matches`."""
+Global___RegionMatch: _TypeAlias = RegionMatch  # noqa: Y015
 
 @_typing.final
 class SearchRequest(_message.Message):
@@ -35,6 +60,7 @@ class SearchRequest(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     GROUP_BY_IMAGE_FIELD_NUMBER: _builtins.int
     FOLD_COPIES_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """The collection to search. Required; in a batch empty or the same as the batch's."""
     limit: _builtins.int
@@ -61,6 +87,11 @@ class SearchRequest(_message.Message):
     """Return only the best region of each image. Default true. Has an effect in object collections."""
     fold_copies: _builtins.bool
     """Fold images with the same bytes into one hit, see `Hit.copies`. Default true."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, at most 8 KiB. The query is in it: only `collection` and `limit`, by default that
+    of the page before, may stand beside it. It holds for the same collection, on any replica of the service and after
+    restarts; those of queries too large for 8 KiB for ten minutes. Default: the first page.
+    """
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryPart]:
         """The parts of the query, 1..16. Their embeddings, which have unit length, are fused as the normalized weighted sum."""
@@ -77,10 +108,11 @@ class SearchRequest(_message.Message):
         exact: _builtins.bool = ...,
         group_by_image: _builtins.bool | None = ...,
         fold_copies: _builtins.bool | None = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies", "_group_by_image", b"_group_by_image", "_min_score", b"_min_score", "fold_copies", b"fold_copies", "group_by_image", b"group_by_image", "min_score", b"min_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies", "_group_by_image", b"_group_by_image", "_min_score", b"_min_score", "collection", b"collection", "exact", b"exact", "filter", b"filter", "fold_copies", b"fold_copies", "group_by_image", b"group_by_image", "limit", b"limit", "min_score", b"min_score", "offset", b"offset", "parts", b"parts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies", "_group_by_image", b"_group_by_image", "_min_score", b"_min_score", "collection", b"collection", "exact", b"exact", "filter", b"filter", "fold_copies", b"fold_copies", "group_by_image", b"group_by_image", "limit", b"limit", "min_score", b"min_score", "offset", b"offset", "page_token", b"page_token", "parts", b"parts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fold_copies: _TypeAlias = _typing.Literal["fold_copies"]  # noqa: Y015
     _WhichOneofArgType__fold_copies: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies"]  # noqa: Y015
@@ -111,6 +143,8 @@ class QueryPart(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     DETECT_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    MATCH_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Text that describes the image."""
     image: _builtins.bytes
@@ -127,9 +161,19 @@ class QueryPart(_message.Message):
     """Detect the objects of `image`, at most 32, and use each of them as a query. Without any object the whole image is
     used, with a warning. Default false. At most one part of a query may set it.
     """
+    match: Global___RegionMatch.ValueType
+    """How several regions are matched: those in `regions`, those that `detect` found, or those of an image of an object
+    collection. Default: any of them.
+    """
     @_builtins.property
     def region(self) -> _types_pb2.Box:
-        """Use this part of `image` only. Default: the whole image. Not together with `detect`."""
+        """Use this part of `image` only. Default: the whole image. Not together with `detect` or `regions`."""
+
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Box]:
+        """Use these parts of `image`, 1..32, each as a query. Default: none. Not together with `region` or `detect`. At most one
+        part of a query may stand for several regions, and its weight may not be negative.
+        """
 
     def __init__(
         self,
@@ -142,10 +186,12 @@ class QueryPart(_message.Message):
         weight: _builtins.float | None = ...,
         region: _types_pb2.Box | None = ...,
         detect: _builtins.bool = ...,
+        regions: _abc.Iterable[_types_pb2.Box] | None = ...,
+        match: Global___RegionMatch.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "content", b"content", "embedding", b"embedding", "image", b"image", "image_id", b"image_id", "region", b"region", "sketch", b"sketch", "text", b"text", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "content", b"content", "detect", b"detect", "embedding", b"embedding", "image", b"image", "image_id", b"image_id", "region", b"region", "sketch", b"sketch", "text", b"text", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "content", b"content", "detect", b"detect", "embedding", b"embedding", "image", b"image", "image_id", b"image_id", "match", b"match", "region", b"region", "regions", b"regions", "sketch", b"sketch", "text", b"text", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
@@ -167,8 +213,13 @@ class SearchResponse(_message.Message):
     TIMINGS_FIELD_NUMBER: _builtins.int
     QUERY_REGIONS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     space: _builtins.str
     """The embedding space that was searched."""
+    next_page_token: _builtins.str
+    """The token of the next page, see `SearchRequest.page_token`. Images that are added or deleted between two pages make no
+    hit come twice, and none that was there all the time missing. Empty on the last page, and behind 10,000 hits.
+    """
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]:
         """The hits, highest score first."""
@@ -179,7 +230,7 @@ class SearchResponse(_message.Message):
 
     @_builtins.property
     def query_regions(self) -> _containers.RepeatedCompositeFieldContainer[_detector_pb2.Detection]:
-        """The regions that were used as queries: the objects detected with `detect`, or the regions of a stored image.
+        """The regions that were used as queries: `regions`, the objects detected with `detect`, or those of a stored image.
         Default: none.
         """
 
@@ -195,10 +246,11 @@ class SearchResponse(_message.Message):
         timings: Global___SearchTimings | None = ...,
         query_regions: _abc.Iterable[_detector_pb2.Detection] | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "query_regions", b"query_regions", "space", b"space", "timings", b"timings", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "next_page_token", b"next_page_token", "query_regions", b"query_regions", "space", b"space", "timings", b"timings", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -220,6 +272,7 @@ class Hit(_message.Message):
     COPIES_FIELD_NUMBER: _builtins.int
     COPY_COUNT_FIELD_NUMBER: _builtins.int
     EXIF_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
     image_id: _builtins.str
     """First 32 hex digits of the SHA-256 of the uri."""
     uri: _builtins.str
@@ -248,6 +301,12 @@ class Hit(_message.Message):
     def exif(self) -> _types_pb2.Exif:
         """What the camera wrote into the image. Absent where it wrote nothing that is kept."""
 
+    @_builtins.property
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchedRegion]:
+        """What each region of the query matched in this image, in the order of `SearchResponse.query_regions`. Only where all of
+        them have to match; `score`, `region`, `label` and `query_region` are those of the worst of these matches then.
+        """
+
     def __init__(
         self,
         *,
@@ -261,16 +320,53 @@ class Hit(_message.Message):
         copies: _abc.Iterable[_builtins.str] | None = ...,
         copy_count: _builtins.int = ...,
         exif: _types_pb2.Exif | None = ...,
+        matches: _abc.Iterable[Global___MatchedRegion] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "exif", b"exif", "metadata", b"metadata", "query_region", b"query_region", "region", b"region"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "copies", b"copies", "copy_count", b"copy_count", "exif", b"exif", "image_id", b"image_id", "label", b"label", "metadata", b"metadata", "query_region", b"query_region", "region", b"region", "score", b"score", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "copies", b"copies", "copy_count", b"copy_count", "exif", b"exif", "image_id", b"image_id", "label", b"label", "matches", b"matches", "metadata", b"metadata", "query_region", b"query_region", "region", b"region", "score", b"score", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__query_region: _TypeAlias = _typing.Literal["query_region"]  # noqa: Y015
     _WhichOneofArgType__query_region: _TypeAlias = _typing.Literal["_query_region", b"_query_region"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__query_region) -> _WhichOneofReturnType__query_region | None: ...
 
 Global___Hit: _TypeAlias = Hit  # noqa: Y015
+
+@_typing.final
+class MatchedRegion(_message.Message):
+    """What one region of a query matched in an image."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_REGION_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    query_region: _builtins.int
+    """Position in `SearchResponse.query_regions`, from 0."""
+    label: _builtins.str
+    """The label of the region that matched. Empty for a whole image."""
+    score: _builtins.float
+    """Cosine similarity of the two regions, -1..1."""
+    @_builtins.property
+    def region(self) -> _types_pb2.Box:
+        """The region that matched. Absent for a whole image."""
+
+    def __init__(
+        self,
+        *,
+        query_region: _builtins.int = ...,
+        region: _types_pb2.Box | None = ...,
+        label: _builtins.str = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["region", b"region"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "query_region", b"query_region", "region", b"region", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MatchedRegion: _TypeAlias = MatchedRegion  # noqa: Y015
 
 @_typing.final
 class SearchTimings(_message.Message):
