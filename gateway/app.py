@@ -20,7 +20,19 @@ from gateway.middleware.security import OriginCheck, SecurityHeaders
 from gateway.middleware.telemetry import RequestTelemetry
 from gateway.openapi import ANY_STATUSES, DocumentedApp, problem_responses
 from gateway.problems import EXCEPTION_HANDLERS
-from gateway.routes import collections, embeddings, encoding, health, images, jobs, models, pages, search, uploads
+from gateway.routes import (
+    collections,
+    embeddings,
+    encoding,
+    facets,
+    health,
+    images,
+    jobs,
+    models,
+    pages,
+    search,
+    uploads,
+)
 from gateway.settings import GatewaySettings
 from rpc.permits import Permits
 
@@ -47,7 +59,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     message = "too many follow jobs at once; ask for the job itself now and then"
     app.state.followers = Permits(settings.max_followers, reason=FOLLOWER_LIMIT, message=message)
     app.include_router(health.router, prefix=API, responses=problem_responses(HTTPStatus.MISDIRECTED_REQUEST))
-    for part in (models, encoding, collections, search, uploads, images, jobs):
+    for part in (models, encoding, collections, search, facets, uploads, images, jobs):
         app.include_router(part.router, prefix=API, responses=problem_responses(*ANY_STATUSES))
     # Under the address that clients of OpenAI's API append to their base URL.
     app.include_router(embeddings.router, responses=problem_responses(*ANY_STATUSES))

@@ -65,6 +65,13 @@ def search(
     exact: Annotated[bool, typer.Option(help="Compare with every embedding.")] = False,
     group: Annotated[bool, typer.Option(help="One hit for each image, or one for each of its regions.")] = True,
     fold: Annotated[bool, typer.Option(help="Fold exact copies into one hit.")] = True,
+    explain: Annotated[bool, typer.Option(help="Show what each part contributed to each score.")] = False,
+    group_near: Annotated[
+        bool, typer.Option("--group-near-duplicates", help="Fold the same photo at other sizes and crops into one hit.")
+    ] = False,
+    diversity: Annotated[
+        float, typer.Option(min=0, max=1, help="How much hits should differ from those before them.")
+    ] = 0.0,
     data: Data = None,
     address: SearchAddress = "",
     as_json: Json = False,
@@ -93,6 +100,9 @@ def search(
         # Their defaults are left out: nothing but a limit may stand beside a page token.
         group_by_image=None if group else False,
         fold_copies=None if fold else False,
+        explain=explain,
+        group_near_duplicates=group_near,
+        diversity=diversity,
         page_token=page_token,
     )
     try:
@@ -139,6 +149,8 @@ def _rows(response: search_pb2.SearchResponse) -> list[dict[str, Any]]:
             "region": ",".join(f"{edge:.2f}" for edge in box_of(hit.region)) if hit.HasField("region") else "",
             "metadata": as_dict(hit.metadata),
             "copies": hit.copy_count,
+            "near duplicates": len(hit.near_duplicates),
+            "parts": ", ".join(f"{each.part + 1}: {each.score:+.3f}" for each in hit.contributions),
         }
         for rank, hit in enumerate(response.hits, start=1)
     ]

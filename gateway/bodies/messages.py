@@ -9,9 +9,11 @@ from google.protobuf.message import Message
 from rpc.errors import InvalidArgument
 
 _STRUCT = "google.protobuf.Struct"
+_VALUE = "google.protobuf.Value"
 
 WELL_KNOWN: dict[str, dict[str, Any]] = {
     _STRUCT: {"type": "object"},
+    _VALUE: {"type": ["string", "number", "boolean"]},
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     "google.rpc.Status": {"type": "object", "description": "A problem document (RFC 9457)."},
 }
@@ -53,10 +55,10 @@ def _with_integer(value: Any, field: FieldDescriptor) -> Any:
     # The mapping writes 64-bit integers as text, since JavaScript's numbers are doubles; our counts stay below 2**53.
     if field.cpp_type == FieldDescriptor.CPPTYPE_UINT64:
         return int(value)
+    if field.message_type is not None and field.message_type.full_name in (_STRUCT, _VALUE):
+        return _integers(value)
     if field.message_type is None or not isinstance(value, dict):
         return value
-    if field.message_type.full_name == _STRUCT:
-        return _integers(value)
     return value if field.message_type.full_name in WELL_KNOWN else _with_integers(value, field.message_type)
 
 

@@ -48,6 +48,10 @@ def _weights(value: Any) -> Any:
     return parse_json(value, "weights") if isinstance(value, str) else value
 
 
+def _names(value: Any) -> Any:
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
 class QueryForm(BaseModel):
     """The fields of a query form besides its contents."""
 
@@ -73,6 +77,12 @@ class QueryForm(BaseModel):
     exact: bool = Field(False, description="Compare with every embedding instead of the index.")
     group_by_image: bool | None = Field(None, description="The best region of each image only; default true.")
     fold_copies: bool | None = Field(None, description="Fold exact copies into one hit; default true.")
+    explain: bool = Field(False, description="Say how much each content contributed to each score.")
+    group_near_duplicates: bool = Field(False, description="Fold the same photo at other sizes and crops into one hit.")
+    diversity: FiniteFloat = Field(0.0, description="How much hits should differ from those before them, 0 to 1.")
+    facets: Annotated[list[str], BeforeValidator(_names)] = Field(
+        [], description="Fields whose values are counted among the first 1,000 hits, with commas between them."
+    )
     page_token: str = Field(
         "", description="`next_page_token` of the page before: the query is in it, only `limit` may stand beside it."
     )
@@ -149,6 +159,10 @@ def query_of_form(form: Form, collection: str) -> search_pb2.SearchRequest:
         exact=fields.exact,
         group_by_image=fields.group_by_image,
         fold_copies=fields.fold_copies,
+        explain=fields.explain,
+        group_near_duplicates=fields.group_near_duplicates,
+        diversity=fields.diversity,
+        facets=fields.facets,
         page_token=fields.page_token,
     )
 

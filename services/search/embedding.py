@@ -8,9 +8,9 @@ from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError
 from rpc.tasks import gather
 from services.search.encoding import Outcome, PartEncoder
-from services.search.fusion import Embeddings, fuse
+from services.search.fusion import Embeddings, fuse, terms_of
 from services.search.planner import EncodedPart, PartPlanner, PlannedPart, QueryEmbeddings
-from services.search.query import QueryPart, SearchQuery
+from services.search.query import PartTerm, QueryPart, SearchQuery
 from services.stores.records import Collection
 
 
@@ -49,7 +49,7 @@ def _assembled(
     # All outcomes of the query are consumed before one can raise: the next query's follow.
     encoded = [next(outcomes) if isinstance(part, EncodedPart) else () for part in plan]
     try:
-        return _fused(query.parts, [_embedded(*part) for part in zip(query.parts, plan, encoded, strict=True)])
+        return _fused(query, [_embedded(*part) for part in zip(query.parts, plan, encoded, strict=True)])
     except ServiceError as error:
         return error
 
@@ -70,12 +70,16 @@ def _embedded(part: QueryPart, planned: PlannedPart, outcomes: Sequence[Outcome]
     return QueryEmbeddings(np.stack(rows), planned.regions, tuple(warnings))
 
 
-def _fused(parts: Sequence[QueryPart], embedded: Sequence[QueryEmbeddings]) -> QueryEmbeddings:
-    embeddings = [each.embeddings for each in embedded]
-    _check_widths(parts, embeddings)
+def _fused(query: SearchQuery, embedded: Sequence[QueryEmbeddings]) -> QueryEmbeddings:
+    embeddings, weights = [each.embeddings for each in embedded], [part.weight for part in query.parts]
+    _check_widths(query.parts, embeddings)
     widest = max(embedded, key=lambda each: (len(each.embeddings), bool(each.regions)))
     warnings = dict.fromkeys(warning for each in embedded for warning in each.warnings)
-    return QueryEmbeddings(fuse(embeddings, [part.weight for part in parts]), widest.regions, tuple(warnings))
+    terms: tuple[PartTerm, ...] = ()
+    if query.explain:
+        each_term = zip(query.parts, terms_of(embeddings, weights), strict=True)
+        terms = tuple(PartTerm(part.position, term.astype(np.float32)) for part, term in each_term)
+    return QueryEmbeddings(fuse(embeddings, weights), widest.regions, tuple(warnings), terms)
 
 
 def _check_widths(parts: Sequence[QueryPart], embeddings: Sequence[Embeddings]) -> None:

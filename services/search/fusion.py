@@ -25,15 +25,17 @@ def fuse(parts: Sequence[Embeddings], weights: Sequence[float]) -> Embeddings:
     kept = [(part, weight) for part, weight in zip(parts, weights, strict=True) if weight]
     if len(kept) == 1 and kept[0][1] > 0:
         return kept[0][0]
-    scale = sum(abs(weight) for _, weight in kept)
-    rows = max(len(part) for part, _ in kept)
-    fused = np.zeros((rows, kept[0][0].shape[1]))
-    for part, weight in kept:
-        fused += part * (weight / scale)
-    norms = np.linalg.norm(fused, axis=-1, keepdims=True)
+    return np.asarray(sum(terms_of(*zip(*kept, strict=True))), dtype=np.float32)
+
+
+def terms_of(parts: Sequence[Embeddings], weights: Sequence[float]) -> list[npt.NDArray[np.float64]]:
+    """The terms, `(1, D)` or `(R, D)`, whose sum is the fused embedding; raises as `fuse` does."""
+    scale = sum(map(abs, weights))
+    terms = [part * (weight / scale) for part, weight in zip(parts, weights, strict=True)]
+    norms = np.linalg.norm(sum(terms), axis=-1, keepdims=True)
     if not np.all(norms > _CANCELLED):
         raise InvalidArgument("parts: the weighted parts cancel each other; change a weight")
-    return np.asarray(fused / norms, dtype=np.float32)
+    return [term / norms for term in terms]
 
 
 def parse_embedding(data: bytes, dimension: int) -> Embeddings:

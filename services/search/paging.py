@@ -21,19 +21,24 @@ from domain.limits import MAX_OFFSET, MAX_PAGE_TOKEN_CHARACTERS
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError
 from services.search.planner import QueryEmbeddings
-from services.search.query import SearchQuery
-from services.stores.queries import Hit, NearestQuery, RankKey
+from services.search.query import PartTerm, RefinedHit, SearchQuery
+from services.stores.queries import NearestQuery, RankKey
 from services.stores.records import Collection
 from services.stores.redis.kept_queries import KeptQueries
 
 KEEP_TIMEOUT_S = 1.0
+MAX_SPREAD_HITS, MAX_GROUPED_HITS = 200, 1000  # where hits are compared with one another, the last page ends there
 NOT_KEPT = "this query is too large for a page token and cannot be kept now; use offset for the next page"
 
 _INLINE, _KEPT = b"\x01", b"\x02"
 _HASH_BYTES = 16
 _NAME_BYTES = 16
 _LENGTH_BYTES = 4
-_OPTIONS = ("limit", "filter", "min_score", "exact", "group_by_image", "fold_copies", "match_all")
+# The fields of a SearchQuery that a token keeps.
+_OPTIONS = (
+    *("limit", "filter", "min_score", "exact", "group_by_image", "fold_copies", "match_all"),
+    *("explain", "group_near_duplicates", "diversity"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +52,17 @@ class Page:
 
     @property
     def nearest(self) -> NearestQuery:
-        """The page as the stores are asked for it, with one hit more: whether there is one decides about the next page."""
+        """What the stores are asked for: the page with one hit more, which tells whether there is a next page.
+
+        Hits that are compared with one another are all fetched from the first one on.
+        """
         query = self.query
+        compares = query.compares_hits
         return NearestQuery(
             self.embedded.embeddings,
-            limit=query.page_size + 1,
-            offset=self.start,
-            after=self.after,
+            limit=self._compared_hits if compares else query.page_size + 1,
+            offset=0 if compares else self.start,
+            after=None if compares else self.after,
             filter=query.filter,
             min_score=query.min_score,
             exact=query.exact,
@@ -62,6 +71,23 @@ class Page:
             match_all=query.match_all,
         )
 
+    @property
+    def _compared_hits(self) -> int:
+        # An order by diversity holds for the same hits only; groups may grow from page to page.
+        if self.query.diversity:
+            return MAX_SPREAD_HITS
+        return min(MAX_GROUPED_HITS, max(MAX_SPREAD_HITS, 4 * (self.start + self.query.page_size)))
+
+    def cut(self, hits: Sequence[RefinedHit]) -> tuple[tuple[RefinedHit, ...], bool]:
+        """Those of the hits found that are on the page, and whether another page follows."""
+        size, rest = self.query.page_size, hits
+        if self.query.compares_hits:
+            if self.after is None or self.query.diversity:
+                rest = hits[self.start :]
+            else:
+                rest = [each for each in hits if each.hit.rank_key > self.after]
+        return tuple(rest[:size]), len(rest) > size and self.start + size <= MAX_OFFSET
+
 
 class Paging:
     """Writes and reads page tokens."""
@@ -69,9 +95,11 @@ class Paging:
     def __init__(self, kept: KeptQueries) -> None:
         self._kept = kept
 
-    async def token_after(self, collection: Collection, page: Page, hits: Sequence[Hit], deadline: Deadline) -> str:
+    async def token_after(
+        self, collection: Collection, page: Page, hits: Sequence[RefinedHit], deadline: Deadline
+    ) -> str:
         """The token of the page behind these hits; a ServiceError where it would have to be kept and cannot be."""
-        state = _written(page, after=hits[-1].rank_key, start=page.start + len(hits))
+        state = _written(page, after=hits[-1].hit.rank_key, start=page.start + len(hits))
         token = _sealed(collection, _INLINE, state)
         if len(token) <= MAX_PAGE_TOKEN_CHARACTERS:
             return token
@@ -96,24 +124,22 @@ class Paging:
         return _read(collection, query, state)
 
 
-def has_next(page: Page, hits: Sequence[Hit]) -> bool:
-    """Whether another page may be asked for, where `hits` are those found for `Page.nearest`."""
-    size = page.query.page_size
-    return len(hits) > size and page.start + size <= MAX_OFFSET
-
-
 def _written(page: Page, *, after: RankKey, start: int) -> bytes:
-    embeddings = np.ascontiguousarray(page.embedded.embeddings, dtype="<f4")
+    terms = page.embedded.terms
+    arrays = [
+        np.asarray(each, dtype="<f4") for each in (page.embedded.embeddings, *(term.embeddings for term in terms))
+    ]
     head = orjson.dumps(
         {
             "options": {name: getattr(page.query, name) for name in _OPTIONS},
             "after": list(after),
             "start": start,
-            "shape": embeddings.shape,
+            "shapes": [each.shape for each in arrays],
+            "parts": [term.part for term in terms],
             "regions": [[each.box, each.label, each.score, each.class_id] for each in page.embedded.regions],
         }
     )
-    return len(head).to_bytes(_LENGTH_BYTES, "little") + head + embeddings.tobytes()
+    return len(head).to_bytes(_LENGTH_BYTES, "little") + head + b"".join(each.tobytes() for each in arrays)
 
 
 def _read(collection: Collection, query: SearchQuery, state: bytes) -> Page:
@@ -121,11 +147,13 @@ def _read(collection: Collection, query: SearchQuery, state: bytes) -> Page:
         end = _LENGTH_BYTES + int.from_bytes(state[:_LENGTH_BYTES], "little")
         head: dict[str, Any] = orjson.loads(state[_LENGTH_BYTES:end])
         options = head["options"] | ({"limit": query.limit} if query.limit else {})
-        embeddings = np.frombuffer(state[end:], dtype="<f4").reshape(head["shape"])
+        sizes = [int(np.prod(shape)) for shape in head["shapes"]]
+        flat = np.split(np.frombuffer(state[end:], dtype="<f4"), np.cumsum(sizes)[:-1])
+        embeddings, *terms = (each.reshape(shape) for each, shape in zip(flat, head["shapes"], strict=True))
         regions = tuple(Detection(tuple(box), *rest) for box, *rest in head["regions"])
         return Page(
             SearchQuery(collection.name, parts=(), page_token=query.page_token, **options),
-            QueryEmbeddings(embeddings, regions),
+            QueryEmbeddings(embeddings, regions, terms=tuple(map(PartTerm, head["parts"], terms))),
             start=head["start"],
             after=RankKey(*head["after"]),
         )

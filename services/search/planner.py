@@ -10,18 +10,22 @@ from rpc.deadline import Deadline
 from rpc.directory import EncoderDirectory, EncoderEntry
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from services.search.fusion import Embeddings, parse_embedding
-from services.search.query import QueryPart
+from services.search.query import PartTerm, QueryPart
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode
 
 
 @dataclass(frozen=True, slots=True)
 class QueryEmbeddings:
-    """A query or one of its parts as embeddings `(R, D)`, one row for each region or a single row."""
+    """A query or one of its parts as embeddings `(R, D)`, one row for each region or a single row.
+
+    `terms` are those of a query that explains its scores.
+    """
 
     embeddings: Embeddings
     regions: tuple[Detection, ...] = ()
     warnings: tuple[str, ...] = ()
+    terms: tuple[PartTerm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

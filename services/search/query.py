@@ -2,13 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from domain.box import Box, is_inside
 from domain.detection import Detection
 from domain.limits import DEFAULT_HITS, MAX_HITS, MAX_OFFSET, MAX_QUERY_OBJECTS, MAX_WEIGHT
 from rpc.errors import InvalidArgument
+from services.search.facets import Facet, FacetCounter
 from services.stores.queries import Hit
+from services.stores.records import Embeddings
 
 ContentKind = Literal["text", "image", "sketch", "image_id", "embedding"]
 
@@ -62,6 +64,20 @@ class QueryPart:
         return InvalidArgument(f"{self.name}.{field}: {message}", reason=reason)
 
 
+class PartTerm(NamedTuple):
+    """What a part, by its position in the request, adds to the query's embedding: (R, D), or (1, D) for all rows alike."""
+
+    part: int
+    embeddings: Embeddings
+
+
+class Contribution(NamedTuple):
+    """How much of a hit's score is from a part."""
+
+    part: int
+    score: float
+
+
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
     """One query on one collection; `parts` holds no part of weight 0.
@@ -80,6 +96,10 @@ class SearchQuery:
     group_by_image: bool = True
     fold_copies: bool = True
     match_all: bool = False
+    explain: bool = False
+    group_near_duplicates: bool = False
+    diversity: float = 0.0
+    facets: tuple[str, ...] = ()
     page_token: str = ""
 
     def __post_init__(self) -> None:
@@ -95,6 +115,9 @@ class SearchQuery:
             raise InvalidArgument(f"limit: it must not be negative; 0 means {DEFAULT_HITS}")
         if not 0 <= self.offset <= MAX_OFFSET:
             raise InvalidArgument(f"offset: it must be between 0 and {MAX_OFFSET:,}")
+        FacetCounter(self.facets, with_labels=True)  # raises where a field cannot be counted
+        if not 0 <= self.diversity <= 1:
+            raise InvalidArgument("diversity: it must be between 0 and 1")
         if self.min_score is not None and not math.isfinite(self.min_score):
             raise InvalidArgument("min_score: it must be a finite number")
 
@@ -103,12 +126,26 @@ class SearchQuery:
         """The limit with its default and maximum applied."""
         return min(self.limit or DEFAULT_HITS, MAX_HITS)
 
+    @property
+    def compares_hits(self) -> bool:
+        """Whether hits are compared with one another, so that those of other pages have to be known."""
+        return self.group_near_duplicates or self.diversity > 0
+
+
+@dataclass(frozen=True, slots=True)
+class RefinedHit:
+    """A hit with the near duplicates that it stands for, best first, and what the parts contributed to its score."""
+
+    hit: Hit
+    near_duplicates: tuple[Hit, ...] = ()
+    contributions: tuple[Contribution, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
     """The hits of one query, best first, and the time that its stages took."""
 
-    hits: tuple[Hit, ...]
+    hits: tuple[RefinedHit, ...]
     space: str
     encode_ms: float = 0.0
     vector_search_ms: float = 0.0
@@ -117,3 +154,4 @@ class SearchAnswer:
     query_regions: tuple[Detection, ...] = ()
     warnings: tuple[str, ...] = ()
     next_page_token: str = ""
+    facets: tuple[Facet, ...] = ()

@@ -1,5 +1,6 @@
 """The search of a query: its collection, its embeddings, the nearest rows, the answer."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,9 +9,11 @@ from rpc.deadline import Deadline
 from rpc.errors import ServiceError
 from rpc.observer import stage
 from services.search.embedding import QueryEmbedder
-from services.search.paging import NOT_KEPT, Page, Paging, has_next
+from services.search.facets import COUNTED_HITS, Facet, FacetCounts, facets_of_collection, facets_of_hits
+from services.search.paging import NOT_KEPT, Page, Paging
 from services.search.planner import QueryEmbeddings
-from services.search.query import SearchAnswer, SearchQuery
+from services.search.query import RefinedHit, SearchAnswer, SearchQuery
+from services.search.refining import refined
 from services.stores.images import ImageStore
 from services.stores.queries import FindResult
 from services.stores.records import Collection, SpaceChanged
@@ -43,6 +46,10 @@ class Searcher:
             if not any(isinstance(outcome, SpaceChanged) for outcome in outcomes):
                 break
         return outcomes
+
+    async def count_facets(self, collection_name: str, fields: Sequence[str], filter_text: str) -> FacetCounts:
+        """Counts the values of fields in a collection; raises ServiceError."""
+        return await facets_of_collection(self._store, collection_name, fields, filter_text)
 
     async def _search_once(
         self, collection_name: str, queries: Sequence[SearchQuery], deadline: Deadline
@@ -88,21 +95,36 @@ class Searcher:
         return [page if isinstance(page, ServiceError) else _both(page, next(found)) for page in pages]
 
     async def _answer(self, collection: Collection, page: Page, found: FindResult, deadline: Deadline) -> SearchAnswer:
-        hits, warnings, token = found.hits[: page.query.page_size], (*page.embedded.warnings, *found.warnings), ""
-        if has_next(page, found.hits):
+        hits = list(map(RefinedHit, found.hits))
+        if page.query.compares_hits or page.query.explain:
+            embeddings = await self._store.embeddings(collection, found.hits, deadline)
+            hits = await asyncio.to_thread(refined, page, found.hits, embeddings)
+        shown, has_next = page.cut(hits)
+        facets = await self._facets(collection, page, deadline) if page.query.facets else ()
+        warnings, token = (*page.embedded.warnings, *found.warnings), ""
+        if has_next:
             try:
-                token = await self._paging.token_after(collection, page, hits, deadline)
+                token = await self._paging.token_after(collection, page, shown, deadline)
             except ServiceError:
                 warnings = (*warnings, NOT_KEPT)
         return SearchAnswer(
-            hits=hits,
+            hits=shown,
             space=collection.space,
             vector_search_ms=found.vector_search_ms,
             metadata_ms=found.metadata_ms,
             query_regions=page.embedded.regions,
             warnings=warnings,
             next_page_token=token,
+            facets=facets,
         )
+
+    async def _facets(self, collection: Collection, page: Page, deadline: Deadline) -> tuple[Facet, ...]:
+        """The facets of the query's first hits, whatever page is asked for."""
+        nearest = replace(page.nearest, limit=COUNTED_HITS, offset=0, after=None)
+        (found,) = await self._store.find(collection.name, [nearest], deadline, space=collection.space)
+        if isinstance(found, ServiceError):
+            raise found
+        return facets_of_hits(found.hits, page.query.facets)
 
 
 def _first_page(query: SearchQuery, embedded: QueryEmbeddings | ServiceError) -> Page | ServiceError:

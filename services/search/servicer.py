@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf import struct_pb2
 
 from domain.limits import MAX_PARTS, MAX_QUERIES
 from domain.reasons import ANSWER_TOO_LARGE
@@ -12,9 +13,10 @@ from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError, to_status
 from rpc.messages import box_message, box_of, detection_message, exif_message
 from rpc.metadata import struct_of
-from services.search.query import QueryPart, SearchAnswer, SearchQuery
+from services.search.facets import Facet, FacetValue
+from services.search.query import QueryPart, RefinedHit, SearchAnswer, SearchQuery
 from services.search.searcher import Searcher
-from services.stores.queries import Hit, RegionMatch
+from services.stores.queries import RegionMatch
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -35,6 +37,13 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         """Answers one query."""
         deadline = Deadline.of(context, max_s=self._max_time_s)
         return _response(await self._searcher.search(_query(request), deadline))
+
+    async def CountFacets(self, request: search_pb2.CountFacetsRequest, _: Context) -> search_pb2.CountFacetsResponse:
+        """Counts the values of fields in a collection."""
+        counts = await self._searcher.count_facets(request.collection, request.fields, request.filter)
+        return search_pb2.CountFacetsResponse(
+            facets=map(_facet, counts.facets), image_count=counts.image_count, is_complete=counts.is_complete
+        )
 
     async def BatchSearch(
         self, request: search_pb2.BatchSearchRequest, context: Context
@@ -77,6 +86,10 @@ def _query(request: search_pb2.SearchRequest, collection: str = "") -> SearchQue
         group_by_image=request.group_by_image if request.HasField("group_by_image") else True,
         fold_copies=request.fold_copies if request.HasField("fold_copies") else True,
         match_all=any(part.match_all for part in parts),
+        explain=request.explain,
+        group_near_duplicates=request.group_near_duplicates,
+        diversity=request.diversity,
+        facets=tuple(request.facets),
     )
 
 
@@ -148,10 +161,12 @@ def _response(answer: SearchAnswer) -> search_pb2.SearchResponse:
         query_regions=map(detection_message, answer.query_regions),
         warnings=answer.warnings,
         next_page_token=answer.next_page_token,
+        facets=map(_facet, answer.facets),
     )
 
 
-def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
+def _hit(refined: RefinedHit, *, has_regions: bool) -> search_pb2.Hit:
+    hit = refined.hit
     return search_pb2.Hit(
         image_id=hit.record.image_id,
         uri=hit.record.uri,
@@ -164,7 +179,26 @@ def _hit(hit: Hit, *, has_regions: bool) -> search_pb2.Hit:
         copy_count=hit.copy_count,
         exif=exif_message(hit.record.exif),
         matches=map(_matched_region, hit.matches),
+        contributions=[search_pb2.Contribution(part=part, score=score) for part, score in refined.contributions],
+        near_duplicates=[
+            search_pb2.NearDuplicate(image_id=each.record.image_id, uri=each.record.uri, score=each.score)
+            for each in refined.near_duplicates
+        ],
     )
+
+
+def _facet(facet: Facet) -> search_pb2.Facet:
+    return search_pb2.Facet(
+        field=facet.field,
+        values=[search_pb2.FacetValue(value=_value(value), count=count) for value, count in facet.values],
+        other_count=facet.other_count,
+    )
+
+
+def _value(value: FacetValue) -> struct_pb2.Value:
+    if isinstance(value, str):
+        return struct_pb2.Value(string_value=value)
+    return struct_pb2.Value(bool_value=value) if isinstance(value, bool) else struct_pb2.Value(number_value=value)
 
 
 def _matched_region(match: RegionMatch) -> search_pb2.MatchedRegion:

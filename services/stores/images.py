@@ -5,6 +5,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 
+import numpy as np
+
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded, InvalidArgument, NotFound, ServiceError, Unavailable
 from services.stores.causes import cause_of
@@ -13,15 +15,16 @@ from services.stores.drafts import Change
 from services.stores.filters.expression import Engine, expression_of
 from services.stores.filters.grammar import parse_filter
 from services.stores.finding import Finder
-from services.stores.milvus.rows import RowKey, listed
+from services.stores.milvus.rows import EMBEDDING, RowKey, listed
 from services.stores.milvus.scanning import scan
 from services.stores.milvus.store import RowStore
 from services.stores.moves import Moves
-from services.stores.queries import FindResult, NearestQuery
+from services.stores.queries import FindResult, Hit, NearestQuery
 from services.stores.records import (
     Collection,
     Counts,
     DeleteResult,
+    Embeddings,
     ImageRecord,
     PutResult,
     StoredImage,
@@ -168,6 +171,17 @@ class ImageStore:
             fresh = await self._definitions.fresh(name)
         check_space(fresh, space or collection.space)
         return await self._finder.find(fresh, queries, deadline, trust_rows=True)
+
+    async def embeddings(self, collection: Collection, hits: Sequence[Hit], deadline: Deadline) -> Embeddings:
+        """The embeddings (N, D) of what hits stand for, in order; zeros where it was deleted meanwhile."""
+        keys = [str(RowKey(hit.record.image_id, hit.record.version, hit.region_number)) for hit in hits]
+        rows = await self._rows.read(collection.store_name, keys, ["key", EMBEDDING], deadline)
+        by_key = {row["key"]: row[EMBEDDING] for row in rows}
+        found = np.zeros((len(hits), collection.dimension), dtype=np.float32)
+        for position, key in enumerate(keys):
+            if key in by_key:
+                found[position] = by_key[key]
+        return found
 
     async def image(self, name: str, image_id: str, *, space: str = "") -> StoredImage:
         """An image with its regions and embeddings; NotFound where there is none, SpaceChanged as for `find`."""

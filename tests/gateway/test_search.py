@@ -8,6 +8,7 @@ import pytest
 from tests.support.images import blocks, drawing, encoded, plain
 
 RED, GREEN, BLUE = (encoded(plain(colour)) for colour in ("red", "green", "blue"))
+RED_WIDTH_PX = 96
 COLOURS = {"red": RED, "green": GREEN, "blue": BLUE}
 
 
@@ -108,6 +109,30 @@ async def test_pages_follow_by_token(http: httpx.AsyncClient, colours: dict[str,
     assert await found(http, colours["name"], data=token) == whole[1:2]
     assert await found(http, colours["name"], json=token | {"limit": 2}) == whole[1:]
     assert (await refused(http, colours["name"], data=token | {"text": "red"}))[0] == 400
+
+
+async def test_hits_are_explained_spread_and_grouped(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
+    """The fields of the form reach the service, and its answers the caller."""
+    fields = {"explain": "true", "diversity": "0.4", "group_near_duplicates": "true", "text": "green"}
+    path = f"/collections/{colours['name']}/search"
+    hits = (await http.post(path, files={"image": ("q.png", RED)}, data=fields)).json()["hits"]
+    assert {hit["image_id"] for hit in hits} == set(colours.values()) - {colours["name"]}
+    for hit in hits:
+        assert sum(each["score"] for each in hit["contributions"]) == pytest.approx(hit["score"], abs=1e-3)
+        assert hit["near_duplicates"] == []
+
+
+async def test_facets_are_counted(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
+    """Of a collection with a GET, of hits beside them."""
+    path = f"/collections/{colours['name']}"
+    facets = (await http.get(f"{path}/facets", params={"field": ["colour", "price"]})).json()
+    values = [{"value": colour, "count": 1} for colour in ("blue", "green", "red")]
+    assert facets["facets"][0] == {"field": "colour", "values": values, "other_count": 0}
+    assert (facets["facets"][1]["values"], facets["image_count"], facets["is_complete"]) == ([], 3, True)
+    assert (await http.get(f"{path}/facets", params={"field": "$uri"})).status_code == 400
+    assert (await http.get("/collections/nowhere/facets", params={"field": "a"})).status_code == 404
+    answer = await http.post(f"{path}/search", files={"image": ("q.png", RED)}, data={"facets": "colour, $width_px"})
+    assert answer.json()["facets"][1]["values"] == [{"value": RED_WIDTH_PX, "count": 3}]
 
 
 async def test_filter_offset_and_min_score_narrow_the_answer(http: httpx.AsyncClient, colours: dict[str, str]) -> None:

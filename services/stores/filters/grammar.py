@@ -46,6 +46,11 @@ def parse_filter(text: str) -> Filter | None:
     return with_dates(_Parser(tokens_of(text)).parse())
 
 
+def parse_field(text: str) -> Field:
+    """The field that a name means; InvalidArgument where it is not the name of one field."""
+    return _Parser(tokens_of(text)).parse_field()
+
+
 _ORDERS: dict[str, Operator] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 # Without `has`: behind a name it is the operator, elsewhere a key.
@@ -65,6 +70,12 @@ class _Parser:
         if self._ahead.kind != "end":
             raise self._unexpected("and, or, or the end")
         return tree
+
+    def parse_field(self) -> Field:
+        field = self._field()
+        if self._ahead.kind != "end":
+            raise self._unexpected("the end")
+        return field
 
     @property
     def _ahead(self) -> Token:

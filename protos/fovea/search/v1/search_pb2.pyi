@@ -61,6 +61,10 @@ class SearchRequest(_message.Message):
     GROUP_BY_IMAGE_FIELD_NUMBER: _builtins.int
     FOLD_COPIES_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
+    GROUP_NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """The collection to search. Required; in a batch empty or the same as the batch's."""
     limit: _builtins.int
@@ -92,9 +96,25 @@ class SearchRequest(_message.Message):
     of the page before, may stand beside it. It holds for the same collection, on any replica of the service and after
     restarts; those of queries too large for 8 KiB for ten minutes. Default: the first page.
     """
+    explain: _builtins.bool
+    """Say how much each part contributed to the score of each hit, see `Hit.contributions`. Default false."""
+    group_near_duplicates: _builtins.bool
+    """Fold hits that show the same photo, at another size or crop, into the best of them, see `Hit.near_duplicates`. Pages end
+    with the first 1,000 hits. Default false.
+    """
+    diversity: _builtins.float
+    """How much hits should differ from those before them, 0..1, by maximal marginal relevance: 0, the default, is the order of
+    the scores, 1 looks at the differences only. Pages end with the first 200 hits.
+    """
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryPart]:
         """The parts of the query, 1..16. Their embeddings, which have unit length, are fused as the normalized weighted sum."""
+
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields whose values are counted among the first 1,000 hits, at most 8, named as in `filter`: metadata keys, `$label`,
+        `$camera`, `$lens`, `$width_px` and `$height_px`. Default: none. Only the first page has them.
+        """
 
     def __init__(
         self,
@@ -109,10 +129,14 @@ class SearchRequest(_message.Message):
         group_by_image: _builtins.bool | None = ...,
         fold_copies: _builtins.bool | None = ...,
         page_token: _builtins.str = ...,
+        explain: _builtins.bool = ...,
+        group_near_duplicates: _builtins.bool = ...,
+        diversity: _builtins.float = ...,
+        facets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies", "_group_by_image", b"_group_by_image", "_min_score", b"_min_score", "fold_copies", b"fold_copies", "group_by_image", b"group_by_image", "min_score", b"min_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies", "_group_by_image", b"_group_by_image", "_min_score", b"_min_score", "collection", b"collection", "exact", b"exact", "filter", b"filter", "fold_copies", b"fold_copies", "group_by_image", b"group_by_image", "limit", b"limit", "min_score", b"min_score", "offset", b"offset", "page_token", b"page_token", "parts", b"parts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies", "_group_by_image", b"_group_by_image", "_min_score", b"_min_score", "collection", b"collection", "diversity", b"diversity", "exact", b"exact", "explain", b"explain", "facets", b"facets", "filter", b"filter", "fold_copies", b"fold_copies", "group_by_image", b"group_by_image", "group_near_duplicates", b"group_near_duplicates", "limit", b"limit", "min_score", b"min_score", "offset", b"offset", "page_token", b"page_token", "parts", b"parts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fold_copies: _TypeAlias = _typing.Literal["fold_copies"]  # noqa: Y015
     _WhichOneofArgType__fold_copies: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies"]  # noqa: Y015
@@ -214,6 +238,7 @@ class SearchResponse(_message.Message):
     QUERY_REGIONS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
     space: _builtins.str
     """The embedding space that was searched."""
     next_page_token: _builtins.str
@@ -238,6 +263,10 @@ class SearchResponse(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Warnings for the caller, for example "no object was found, the whole image is used". Default: none."""
 
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Facet]:
+        """The values of `SearchRequest.facets`, in that order."""
+
     def __init__(
         self,
         *,
@@ -247,14 +276,75 @@ class SearchResponse(_message.Message):
         query_regions: _abc.Iterable[_detector_pb2.Detection] | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         next_page_token: _builtins.str = ...,
+        facets: _abc.Iterable[Global___Facet] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "next_page_token", b"next_page_token", "query_regions", b"query_regions", "space", b"space", "timings", b"timings", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets", "hits", b"hits", "next_page_token", b"next_page_token", "query_regions", b"query_regions", "space", b"space", "timings", b"timings", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class Facet(_message.Message):
+    """The values of one field and how often they occur. Of a list each item counts; values in objects have fields of their own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    OTHER_COUNT_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """The field, as it was asked for."""
+    other_count: _builtins.int
+    """How often other values occur."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetValue]:
+        """The most frequent values, most frequent first, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        values: _abc.Iterable[Global___FacetValue] | None = ...,
+        other_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "other_count", b"other_count", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Facet: _TypeAlias = Facet  # noqa: Y015
+
+@_typing.final
+class FacetValue(_message.Message):
+    """A value of a field."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """The number of images, or of hits, that have it."""
+    @_builtins.property
+    def value(self) -> _struct_pb2.Value:
+        """A text, a number or a truth."""
+
+    def __init__(
+        self,
+        *,
+        value: _struct_pb2.Value | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FacetValue: _TypeAlias = FacetValue  # noqa: Y015
 
 @_typing.final
 class Hit(_message.Message):
@@ -273,6 +363,8 @@ class Hit(_message.Message):
     COPY_COUNT_FIELD_NUMBER: _builtins.int
     EXIF_FIELD_NUMBER: _builtins.int
     MATCHES_FIELD_NUMBER: _builtins.int
+    CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
     image_id: _builtins.str
     """First 32 hex digits of the SHA-256 of the uri."""
     uri: _builtins.str
@@ -307,6 +399,18 @@ class Hit(_message.Message):
         them have to match; `score`, `region`, `label` and `query_region` are those of the worst of these matches then.
         """
 
+    @_builtins.property
+    def contributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contribution]:
+        """What the parts of the query contributed to `score`, which is their sum but for what the index rounds. Only with
+        `SearchRequest.explain`.
+        """
+
+    @_builtins.property
+    def near_duplicates(self) -> _containers.RepeatedCompositeFieldContainer[Global___NearDuplicate]:
+        """The near duplicates that were folded into this hit, highest score first, at most 100. Only with
+        `SearchRequest.group_near_duplicates`.
+        """
+
     def __init__(
         self,
         *,
@@ -321,16 +425,74 @@ class Hit(_message.Message):
         copy_count: _builtins.int = ...,
         exif: _types_pb2.Exif | None = ...,
         matches: _abc.Iterable[Global___MatchedRegion] | None = ...,
+        contributions: _abc.Iterable[Global___Contribution] | None = ...,
+        near_duplicates: _abc.Iterable[Global___NearDuplicate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "exif", b"exif", "metadata", b"metadata", "query_region", b"query_region", "region", b"region"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "copies", b"copies", "copy_count", b"copy_count", "exif", b"exif", "image_id", b"image_id", "label", b"label", "matches", b"matches", "metadata", b"metadata", "query_region", b"query_region", "region", b"region", "score", b"score", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "contributions", b"contributions", "copies", b"copies", "copy_count", b"copy_count", "exif", b"exif", "image_id", b"image_id", "label", b"label", "matches", b"matches", "metadata", b"metadata", "near_duplicates", b"near_duplicates", "query_region", b"query_region", "region", b"region", "score", b"score", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__query_region: _TypeAlias = _typing.Literal["query_region"]  # noqa: Y015
     _WhichOneofArgType__query_region: _TypeAlias = _typing.Literal["_query_region", b"_query_region"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__query_region) -> _WhichOneofReturnType__query_region | None: ...
 
 Global___Hit: _TypeAlias = Hit  # noqa: Y015
+
+@_typing.final
+class Contribution(_message.Message):
+    """What one part of the query contributed to a score."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    part: _builtins.int
+    """Position of the part in `SearchRequest.parts`, from 0."""
+    score: _builtins.float
+    """Its share of the score; negative where the part pushes away."""
+    def __init__(
+        self,
+        *,
+        part: _builtins.int = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contribution: _TypeAlias = Contribution  # noqa: Y015
+
+@_typing.final
+class NearDuplicate(_message.Message):
+    """An image that shows nearly the same as the hit that it was folded into."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_ID_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    image_id: _builtins.str
+    """First 32 hex digits of the SHA-256 of the uri."""
+    uri: _builtins.str
+    """The path or URL that the image was ingested with."""
+    score: _builtins.float
+    """Cosine similarity of the query and this image, -1..1."""
+    def __init__(
+        self,
+        *,
+        image_id: _builtins.str = ...,
+        uri: _builtins.str = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_id", b"image_id", "score", b"score", "uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NearDuplicate: _TypeAlias = NearDuplicate  # noqa: Y015
 
 @_typing.final
 class MatchedRegion(_message.Message):
@@ -401,6 +563,68 @@ class SearchTimings(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchTimings: _TypeAlias = SearchTimings  # noqa: Y015
+
+@_typing.final
+class CountFacetsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    collection: _builtins.str
+    """The collection to count in. Required."""
+    filter: _builtins.str
+    """Count only images that match this filter, in the language of `SearchRequest.filter`. Default: all."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The fields to count, 1..8, named as in `SearchRequest.filter`: metadata keys, `$camera`, `$lens`, `$width_px` and
+        `$height_px`.
+        """
+
+    def __init__(
+        self,
+        *,
+        collection: _builtins.str = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        filter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "fields", b"fields", "filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountFacetsRequest: _TypeAlias = CountFacetsRequest  # noqa: Y015
+
+@_typing.final
+class CountFacetsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACETS_FIELD_NUMBER: _builtins.int
+    IMAGE_COUNT_FIELD_NUMBER: _builtins.int
+    IS_COMPLETE_FIELD_NUMBER: _builtins.int
+    image_count: _builtins.int
+    """Number of images that were counted: of larger collections a random sample of 10,000 or a little more."""
+    is_complete: _builtins.bool
+    """True if these are all images that match."""
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Facet]:
+        """The values of the fields, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        facets: _abc.Iterable[Global___Facet] | None = ...,
+        image_count: _builtins.int = ...,
+        is_complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets", "image_count", b"image_count", "is_complete", b"is_complete"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountFacetsResponse: _TypeAlias = CountFacetsResponse  # noqa: Y015
 
 @_typing.final
 class BatchSearchRequest(_message.Message):

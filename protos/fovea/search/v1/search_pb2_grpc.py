@@ -50,6 +50,11 @@ class SearchServiceStub:
                 request_serializer=fovea_dot_search_dot_v1_dot_search__pb2.BatchSearchRequest.SerializeToString,
                 response_deserializer=fovea_dot_search_dot_v1_dot_search__pb2.BatchSearchResponse.FromString,
                 _registered_method=True)
+        self.CountFacets = channel.unary_unary(
+                '/fovea.search.v1.SearchService/CountFacets',
+                request_serializer=fovea_dot_search_dot_v1_dot_search__pb2.CountFacetsRequest.SerializeToString,
+                response_deserializer=fovea_dot_search_dot_v1_dot_search__pb2.CountFacetsResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer:
@@ -80,6 +85,14 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountFacets(self, request, context):
+        """Counts the values of fields in a collection. NOT_FOUND: unknown collection. INVALID_ARGUMENT: no field, more than 8, or
+        one that cannot be counted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +105,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.BatchSearch,
                     request_deserializer=fovea_dot_search_dot_v1_dot_search__pb2.BatchSearchRequest.FromString,
                     response_serializer=fovea_dot_search_dot_v1_dot_search__pb2.BatchSearchResponse.SerializeToString,
+            ),
+            'CountFacets': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountFacets,
+                    request_deserializer=fovea_dot_search_dot_v1_dot_search__pb2.CountFacetsRequest.FromString,
+                    response_serializer=fovea_dot_search_dot_v1_dot_search__pb2.CountFacetsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -154,6 +172,33 @@ class SearchService:
             '/fovea.search.v1.SearchService/BatchSearch',
             fovea_dot_search_dot_v1_dot_search__pb2.BatchSearchRequest.SerializeToString,
             fovea_dot_search_dot_v1_dot_search__pb2.BatchSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountFacets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fovea.search.v1.SearchService/CountFacets',
+            fovea_dot_search_dot_v1_dot_search__pb2.CountFacetsRequest.SerializeToString,
+            fovea_dot_search_dot_v1_dot_search__pb2.CountFacetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

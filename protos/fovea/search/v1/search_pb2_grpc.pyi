@@ -50,6 +50,10 @@ class SearchServiceStub:
     the response message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send fewer queries or a lower
     `limit`. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for larger responses.
     """
+    CountFacets: _grpc.UnaryUnaryMultiCallable[_search_pb2.CountFacetsRequest, _search_pb2.CountFacetsResponse]
+    """Counts the values of fields in a collection. NOT_FOUND: unknown collection. INVALID_ARGUMENT: no field, more than 8, or
+    one that cannot be counted.
+    """
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
@@ -72,6 +76,10 @@ class SearchServiceAsyncStub(SearchServiceStub):
     """Answers up to 64 queries on one collection in one call. An invalid query fails alone. Results that do not fit into
     the response message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send fewer queries or a lower
     `limit`. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for larger responses.
+    """
+    CountFacets: _aio.UnaryUnaryMultiCallable[_search_pb2.CountFacetsRequest, _search_pb2.CountFacetsResponse]  # type: ignore[assignment]
+    """Counts the values of fields in a collection. NOT_FOUND: unknown collection. INVALID_ARGUMENT: no field, more than 8, or
+    one that cannot be counted.
     """
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,6 +112,16 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Answers up to 64 queries on one collection in one call. An invalid query fails alone. Results that do not fit into
         the response message, 64 MiB by default, are errors with reason ANSWER_TOO_LARGE: send fewer queries or a lower
         `limit`. gRPC clients accept 4 MiB by default: set `grpc.max_receive_message_length` for larger responses.
+        """
+
+    @_abc_1.abstractmethod
+    def CountFacets(
+        self,
+        request: _search_pb2.CountFacetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.CountFacetsResponse, _abc.Awaitable[_search_pb2.CountFacetsResponse]]:
+        """Counts the values of fields in a collection. NOT_FOUND: unknown collection. INVALID_ARGUMENT: no field, more than 8, or
+        one that cannot be counted.
         """
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
