@@ -43,11 +43,21 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodeTimings:
+    """The stages of one call inside the encoder; of several inputs, the slowest one of each stage."""
+
+    decode_ms: float = 0.0
+    queue_ms: float = 0.0
+    infer_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """An answer of the encoder: one outcome for each input, or for each of its regions, in order."""
 
     space: str
     outcomes: tuple[Embedded | ServiceError, ...]
+    timings: EncodeTimings = EncodeTimings()
 
     def outcomes_in(self, space: str, *, encoder: str) -> tuple[Embedded | ServiceError, ...]:
         """The outcomes; FailedPrecondition where the encoder called `encoder` embeds into another space by now."""
@@ -119,7 +129,9 @@ class EncoderClient:
         expected = sum(item.result_count for item in inputs)
         if len(response.results) != expected:
             raise Internal(f"the {encoder} encoder gave {len(response.results)} of {expected} results")
-        return Encoded(response.space, tuple(_outcome(result, response.dimension) for result in response.results))
+        outcomes = tuple(_outcome(result, response.dimension) for result in response.results)
+        stages = response.timings
+        return Encoded(response.space, outcomes, EncodeTimings(stages.decode_ms, stages.queue_ms, stages.infer_ms))
 
     async def describe(self, *, deadline: Deadline) -> list[EncoderInfo]:
         """The bundles that this process serves."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from cli.connections import CALL_TIMEOUT_S, search_service
 from cli.errors import CommandFailed
 from cli.options import Collection, Data, Json, SearchAddress, full_path, search_address
 from cli.output import as_dict, console, note, show, show_json
+from cli.profile import profile_tree
 from fovea.search.v1 import search_pb2
 from fovea.types.v1 import types_pb2
 from rpc.errors import ServiceError
@@ -72,6 +74,7 @@ def search(
     diversity: Annotated[
         float, typer.Option(min=0, max=1, help="How much hits should differ from those before them.")
     ] = 0.0,
+    profile: Annotated[bool, typer.Option("--profile", help="Show where the time went, as a tree.")] = False,
     data: Data = None,
     address: SearchAddress = "",
     as_json: Json = False,
@@ -105,14 +108,18 @@ def search(
         diversity=diversity,
         page_token=page_token,
     )
+    started_s = time.perf_counter()
     try:
         response = asyncio.run(_search(search_address(address, data), request))
     except ServiceError as error:
         raise CommandFailed(_PART.sub(lambda part: _option(part, names), error.message)) from error
+    round_trip_ms = 1000 * (time.perf_counter() - started_s)
     if as_json:
         show_json(as_dict(response))
-    else:
-        show_response(response)
+        return
+    show_response(response)
+    if profile:
+        console().print(profile_tree(response.timings, round_trip_ms=round_trip_ms))
 
 
 def _option(part: re.Match[str], names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Embedding of queries: their parts are planned, encoded and fused."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,11 +29,13 @@ class QueryEmbedder:
         plans = await gather(*(self._plan(collection, query, deadline) for query in queries))
         planned = [part for plan in plans if not isinstance(plan, ServiceError) for part in plan]
         to_encode = [part for part in planned if isinstance(part, EncodedPart)]
-        outcomes = iter(await self._encoder.encode(to_encode, space=collection.space, deadline=deadline))
-        return [
+        encoded, calls = await self._encoder.encode(to_encode, space=collection.space, deadline=deadline)
+        outcomes = iter(encoded)
+        assembled = [
             plan if isinstance(plan, ServiceError) else _assembled(query, plan, outcomes)
             for query, plan in zip(queries, plans, strict=True)
         ]
+        return [each if isinstance(each, ServiceError) else replace(each, calls=tuple(calls)) for each in assembled]
 
     async def _plan(
         self, collection: Collection, query: SearchQuery, deadline: Deadline

@@ -1,6 +1,7 @@
 """Encoding of the parts of queries: each content once, all encoders concurrently, each called once for all parts."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from rpc.errors import DeadlineExceeded, ServiceError
 from rpc.tasks import gather
 from services.search.embedding_cache import LOOKUPS, EmbeddingCache, EmbeddingKey, keys_of
 from services.search.planner import EncodedPart
+from services.search.query import EncoderCall
 
 Outcome: TypeAlias = Embedded | ServiceError
 
@@ -24,11 +26,17 @@ class PartEncoder:
         self._cache = cache
         self._running: dict[EmbeddingKey, asyncio.Future[Outcome | None]] = {}
 
-    async def encode(self, parts: Sequence[EncodedPart], *, space: str, deadline: Deadline) -> list[list[Outcome]]:
-        """The outcomes of each part, in order; an encoder that fails as a whole fails its own parts only."""
+    async def encode(
+        self, parts: Sequence[EncodedPart], *, space: str, deadline: Deadline
+    ) -> tuple[list[list[Outcome]], list[EncoderCall]]:
+        """The outcomes of each part, in order, and the calls that they needed.
+
+        An encoder that fails as a whole fails its own parts only.
+        """
         keys = await gather(*(keys_of(part.input, part.encoder.info) for part in parts))
         part_of = {key: part for part, part_keys in zip(parts, keys, strict=True) for key in part_keys}
         outcomes: dict[EmbeddingKey, Outcome] = {}
+        calls: list[EncoderCall] = []
         for key in part_of:
             if (known := self._cache.get(key)) is not None:
                 outcomes[key] = known
@@ -37,20 +45,20 @@ class PartEncoder:
             followed = {key: self._running[key] for key in left if key in self._running}
             led = {key: part for key, part in left.items() if key not in followed}
             if led:
-                outcomes |= await self._lead(led, space, deadline)
+                outcomes |= await self._lead(led, space, deadline, calls)
             outcomes |= await _follow(followed, deadline)
-        return [[outcomes[key] for key in part_keys] for part_keys in keys]
+        return [[outcomes[key] for key in part_keys] for part_keys in keys], calls
 
     async def _lead(
-        self, parts: Mapping[EmbeddingKey, EncodedPart], space: str, deadline: Deadline
+        self, parts: Mapping[EmbeddingKey, EncodedPart], space: str, deadline: Deadline, calls: list[EncoderCall]
     ) -> dict[EmbeddingKey, Outcome]:
-        """Encode, for this query and for those that ask for the same meanwhile."""
+        """Encode, for this query and for those that ask for the same meanwhile; adds to `calls`."""
         LOOKUPS.labels("miss").inc(len(parts))
         futures = {key: asyncio.get_running_loop().create_future() for key in parts}
         self._running |= futures
         outcomes: dict[EmbeddingKey, Outcome] = {}
         try:
-            outcomes = await _encode_all(parts, space, deadline)
+            outcomes = await _encode_all(parts, space, deadline, calls)
         finally:
             for key, future in futures.items():
                 del self._running[key]
@@ -76,7 +84,7 @@ async def _follow(
 
 
 async def _encode_all(
-    parts: Mapping[EmbeddingKey, EncodedPart], space: str, deadline: Deadline
+    parts: Mapping[EmbeddingKey, EncodedPart], space: str, deadline: Deadline, calls: list[EncoderCall]
 ) -> dict[EmbeddingKey, Outcome]:
     # An image is sent once for all its regions.
     contents: dict[Hashable, list[EmbeddingKey]] = defaultdict(list)
@@ -85,7 +93,7 @@ async def _encode_all(
     by_encoder: dict[str, list[list[EmbeddingKey]]] = defaultdict(list)
     for keys in contents.values():
         by_encoder[keys[0].encoder].append(keys)
-    answers = await gather(*(_encode(parts, each, space, deadline) for each in by_encoder.values()))
+    answers = await gather(*(_encode(parts, each, space, deadline, calls) for each in by_encoder.values()))
     return {key: outcome for answer in answers for key, outcome in answer.items()}
 
 
@@ -94,13 +102,16 @@ async def _encode(
     contents: Sequence[Sequence[EmbeddingKey]],
     space: str,
     deadline: Deadline,
+    calls: list[EncoderCall],
 ) -> dict[EmbeddingKey, Outcome]:
     """Contents for one encoder. One call after the other, so that only one call's messages are in memory at a time."""
     encoder, outcomes = parts[contents[0][0]].encoder, list[Outcome]()
     name = encoder.info.name
     for call in calls_of([_input(parts[keys[0]], keys) for keys in contents]):
+        started_s = time.perf_counter()
         try:
             encoded = await encoder.client.encode(call, encoder=name, deadline=deadline)
+            calls.append(EncoderCall(name, len(call), encoded.timings, 1000 * (time.perf_counter() - started_s)))
             outcomes += encoded.outcomes_in(space, encoder=name)
         except ServiceError as error:
             outcomes += [error] * sum(item.result_count for item in call)

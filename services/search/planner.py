@@ -10,7 +10,7 @@ from rpc.deadline import Deadline
 from rpc.directory import EncoderDirectory, EncoderEntry
 from rpc.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from services.search.fusion import Embeddings, parse_embedding
-from services.search.query import PartTerm, QueryPart
+from services.search.query import EncoderCall, PartTerm, QueryPart
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode
 
@@ -19,13 +19,14 @@ from services.stores.records import Collection, CollectionMode
 class QueryEmbeddings:
     """A query or one of its parts as embeddings `(R, D)`, one row for each region or a single row.
 
-    `terms` are those of a query that explains its scores.
+    `terms` are those of a query that explains its scores; `calls` are those that its encoders needed.
     """
 
     embeddings: Embeddings
     regions: tuple[Detection, ...] = ()
     warnings: tuple[str, ...] = ()
     terms: tuple[PartTerm, ...] = ()
+    calls: tuple[EncoderCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

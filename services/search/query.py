@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from domain.box import Box, is_inside
 from domain.detection import Detection
 from domain.limits import DEFAULT_HITS, MAX_HITS, MAX_OFFSET, MAX_QUERY_OBJECTS, MAX_WEIGHT
+from rpc.clients import EncodeTimings
 from rpc.errors import InvalidArgument
 from services.search.facets import Facet, FacetCounter
 from services.stores.queries import Hit
@@ -62,6 +63,15 @@ class QueryPart:
     def fault(self, field: str, message: str, *, reason: str = "") -> InvalidArgument:
         """An error about one field of this part."""
         return InvalidArgument(f"{self.name}.{field}: {message}", reason=reason)
+
+
+class EncoderCall(NamedTuple):
+    """A call of an encoder: how many inputs it had, its stages, and how long it was waited for."""
+
+    encoder: str
+    input_count: int
+    timings: EncodeTimings
+    call_ms: float
 
 
 class PartTerm(NamedTuple):
@@ -151,6 +161,7 @@ class SearchAnswer:
     vector_search_ms: float = 0.0
     metadata_ms: float = 0.0
     total_ms: float = 0.0
+    encoder_calls: tuple[EncoderCall, ...] = ()
     query_regions: tuple[Detection, ...] = ()
     warnings: tuple[str, ...] = ()
     next_page_token: str = ""

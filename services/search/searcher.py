@@ -112,6 +112,7 @@ class Searcher:
             space=collection.space,
             vector_search_ms=found.vector_search_ms,
             metadata_ms=found.metadata_ms,
+            encoder_calls=page.embedded.calls,
             query_regions=page.embedded.regions,
             warnings=warnings,
             next_page_token=token,

@@ -14,7 +14,7 @@ from rpc.errors import InvalidArgument, ServiceError, to_status
 from rpc.messages import box_message, box_of, detection_message, exif_message
 from rpc.metadata import struct_of
 from services.search.facets import Facet, FacetValue
-from services.search.query import QueryPart, RefinedHit, SearchAnswer, SearchQuery
+from services.search.query import EncoderCall, QueryPart, RefinedHit, SearchAnswer, SearchQuery
 from services.search.searcher import Searcher
 from services.stores.queries import RegionMatch
 
@@ -157,6 +157,7 @@ def _response(answer: SearchAnswer) -> search_pb2.SearchResponse:
             vector_search_ms=answer.vector_search_ms,
             metadata_ms=answer.metadata_ms,
             total_ms=answer.total_ms,
+            encoders=map(_encoder_timings, answer.encoder_calls),
         ),
         query_regions=map(detection_message, answer.query_regions),
         warnings=answer.warnings,
@@ -184,6 +185,17 @@ def _hit(refined: RefinedHit, *, has_regions: bool) -> search_pb2.Hit:
             search_pb2.NearDuplicate(image_id=each.record.image_id, uri=each.record.uri, score=each.score)
             for each in refined.near_duplicates
         ],
+    )
+
+
+def _encoder_timings(call: EncoderCall) -> search_pb2.EncoderTimings:
+    return search_pb2.EncoderTimings(
+        encoder=call.encoder,
+        input_count=call.input_count,
+        decode_ms=call.timings.decode_ms,
+        queue_ms=call.timings.queue_ms,
+        infer_ms=call.timings.infer_ms,
+        call_ms=call.call_ms,
     )
 
 

@@ -93,6 +93,10 @@ async def test_a_image_finds_itself_first(search: "SearchServiceAsyncStub", phot
     timings = response.timings
     assert 0 < timings.encode_ms < timings.total_ms
     assert 0 < timings.vector_search_ms < timings.total_ms
+    [call] = timings.encoders
+    assert (call.encoder, call.input_count) == ("tiny", 1)
+    assert 0 < call.infer_ms <= call.call_ms <= timings.encode_ms
+    assert not (await found(search, photos, part(image=PLAIN["red"]))).timings.encoders
 
 
 async def test_every_kind_of_part_asks_the_same_question(search: "SearchServiceAsyncStub", photos: str) -> None:

@@ -540,6 +540,7 @@ class SearchTimings(_message.Message):
     VECTOR_SEARCH_MS_FIELD_NUMBER: _builtins.int
     METADATA_MS_FIELD_NUMBER: _builtins.int
     TOTAL_MS_FIELD_NUMBER: _builtins.int
+    ENCODERS_FIELD_NUMBER: _builtins.int
     encode_ms: _builtins.float
     """Embedding the parts, detection included."""
     vector_search_ms: _builtins.float
@@ -548,6 +549,10 @@ class SearchTimings(_message.Message):
     """Reading the records from Redis."""
     total_ms: _builtins.float
     """The whole call inside the server."""
+    @_builtins.property
+    def encoders(self) -> _containers.RepeatedCompositeFieldContainer[Global___EncoderTimings]:
+        """The calls of encoders that this query, or its batch, needed, in order. What was encoded before needs none."""
+
     def __init__(
         self,
         *,
@@ -555,14 +560,57 @@ class SearchTimings(_message.Message):
         vector_search_ms: _builtins.float = ...,
         metadata_ms: _builtins.float = ...,
         total_ms: _builtins.float = ...,
+        encoders: _abc.Iterable[Global___EncoderTimings] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encode_ms", b"encode_ms", "metadata_ms", b"metadata_ms", "total_ms", b"total_ms", "vector_search_ms", b"vector_search_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encode_ms", b"encode_ms", "encoders", b"encoders", "metadata_ms", b"metadata_ms", "total_ms", b"total_ms", "vector_search_ms", b"vector_search_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchTimings: _TypeAlias = SearchTimings  # noqa: Y015
+
+@_typing.final
+class EncoderTimings(_message.Message):
+    """Durations of one call of an encoder, in milliseconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENCODER_FIELD_NUMBER: _builtins.int
+    INPUT_COUNT_FIELD_NUMBER: _builtins.int
+    DECODE_MS_FIELD_NUMBER: _builtins.int
+    QUEUE_MS_FIELD_NUMBER: _builtins.int
+    INFER_MS_FIELD_NUMBER: _builtins.int
+    CALL_MS_FIELD_NUMBER: _builtins.int
+    encoder: _builtins.str
+    """The name of the encoder."""
+    input_count: _builtins.int
+    """Number of inputs in the call."""
+    decode_ms: _builtins.float
+    """Decoding and resizing the images, or tokenizing the texts; of several inputs the slowest."""
+    queue_ms: _builtins.float
+    """Waiting in the queue of the model; of several inputs the slowest."""
+    infer_ms: _builtins.float
+    """The forward pass of the model; of several inputs the slowest."""
+    call_ms: _builtins.float
+    """The whole call as the search service saw it."""
+    def __init__(
+        self,
+        *,
+        encoder: _builtins.str = ...,
+        input_count: _builtins.int = ...,
+        decode_ms: _builtins.float = ...,
+        queue_ms: _builtins.float = ...,
+        infer_ms: _builtins.float = ...,
+        call_ms: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_ms", b"call_ms", "decode_ms", b"decode_ms", "encoder", b"encoder", "infer_ms", b"infer_ms", "input_count", b"input_count", "queue_ms", b"queue_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EncoderTimings: _TypeAlias = EncoderTimings  # noqa: Y015
 
 @_typing.final
 class CountFacetsRequest(_message.Message):
