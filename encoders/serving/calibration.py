@@ -1,7 +1,7 @@
 """How many inputs a model should run at once on this machine, found by trying."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 ENOUGH_S = 1.5
 NEARLY_BEST = 0.97
@@ -11,6 +11,7 @@ HAND_OVER_S = 0.0005
 SHORT_S = 0.010
 # Two inputs one by one, with room for noise: where batches save nothing, two is the short batch.
 SHORT_RUNS = 2.5
+_FIXED_SIZES = (1, 8, 32, 64)
 
 
 def batch_sizes(largest: int) -> list[int]:
@@ -21,7 +22,7 @@ def batch_sizes(largest: int) -> list[int]:
     return sizes if largest == 1 else [*sizes, largest]
 
 
-def best_batch(run: Callable[[int], None], largest: int) -> int:
+def best_batch(run: Callable[[int], object], largest: int) -> int:
     """Time every bucket, larger ones while that takes less than about 1.5 s, and choose."""
     durations_s: dict[int, float] = {}
     stop_s = time.perf_counter() + ENOUGH_S
@@ -31,6 +32,19 @@ def best_batch(run: Callable[[int], None], largest: int) -> int:
         if time.perf_counter() > stop_s:
             break
     return smallest_of_the_best(durations_s)
+
+
+def fixed_sizes(largest: int) -> list[int]:
+    """The few sizes for which a GPU keeps a session or a CUDA graph each, up to and including `largest`."""
+    return [*(size for size in _FIXED_SIZES if size < largest), largest]
+
+
+def seconds_in_turn(run: Callable[[int], float], sizes: Sequence[int]) -> dict[int, float]:
+    """The least of three runs of each size, taken in turn, as batches come: a run that follows its like says less."""
+    for size in sizes:
+        run(size)
+    rounds = [{size: run(size) for size in sizes} for _ in range(3)]
+    return {size: min(durations_s[size] for durations_s in rounds) for size in sizes}
 
 
 def smallest_of_the_best(durations_s: Mapping[int, float]) -> int:
@@ -48,7 +62,7 @@ def short_batch(durations_s: Mapping[int, float]) -> int:
     return max(size for size, duration_s in durations_s.items() if size == 1 or duration_s <= bound_s)
 
 
-def timed(run: Callable[[int], None], size: int) -> float:
+def timed(run: Callable[[int], object], size: int) -> float:
     """Run one batch of that size; returns the seconds it took."""
     started_s = time.perf_counter()
     run(size)
