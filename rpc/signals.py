@@ -4,12 +4,14 @@ import asyncio
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from rpc.garbage import freeze_started
 from rpc.tasks import end
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_FAILURE_PERIOD_S = 1.0
 
 
 async def serve_until_signal(server: AbstractAsyncContextManager[object]) -> None:
@@ -35,9 +37,10 @@ def exit_at_signal() -> None:
         signal.signal(number, lambda *_: sys.exit(0))
 
 
-def wait_for_signal() -> None:
-    """Wait for a signal, in the main thread."""
+def wait_for_signal(has_failed: Callable[[], bool] = lambda: False) -> None:
+    """Wait for a signal, in the main thread, or until `has_failed`, which is asked once a second."""
     stopped = threading.Event()
     for number in _SIGNALS:
         signal.signal(number, lambda *_: stopped.set())
-    stopped.wait()
+    while not stopped.wait(_FAILURE_PERIOD_S) and not has_failed():
+        pass

@@ -43,7 +43,7 @@ def offering(server: ThreadServer, settings: EncoderSettings, models: Models) ->
 
 
 def main(settings: EncoderSettings) -> int:
-    """Open the port, load, warm up, and serve until SIGTERM; 1 where a bundle cannot be served."""
+    """Open the port, load, warm up, and serve until SIGTERM; 1 where a bundle cannot be served or a device failed."""
     configure_logging(settings.log_level)
     silence_libtiff()
     exit_at_signal()
@@ -56,8 +56,8 @@ def main(settings: EncoderSettings) -> int:
             return 1
         with models, offering(server, settings, models):
             freeze_started()
-            wait_for_signal()
-    return 0
+            wait_for_signal(models.have_failed)
+        return 1 if models.have_failed() else 0
 
 
 if __name__ == "__main__":

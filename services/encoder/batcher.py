@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from typing import Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from domain.reasons import QUEUE_FULL, SHUTTING_DOWN
+from domain.reasons import NOT_READY, QUEUE_FULL, SHUTTING_DOWN
 from encoders.serving.session import BatchResult, ModelInput, Session
 from rpc.errors import Internal, Unavailable
 from rpc.permits import Permits
@@ -28,7 +29,7 @@ BATCH_SIZE = Histogram(
     "fovea_batch_size", "Inputs in one run of a model.", ["model"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 QUEUE_DEPTH = Gauge("fovea_queue_depth", "Inputs admitted and not yet answered.", ["model", "priority"])
-BUSY = Counter("fovea_model_busy_seconds_total", "Time inside ONNX Runtime.", ["model"])
+BUSY = Counter("fovea_model_busy_seconds_total", "Time in which the model computed.", ["model"])
 ITEMS = Counter("fovea_inference_items_total", "Inputs that a model has run.", ["model"])
 BATCHES = Counter("fovea_inference_batches_total", "Runs of a model.", ["model"])
 FAILURES = Counter("fovea_inference_failures_total", "Runs of a model that failed.", ["model"])
@@ -52,7 +53,9 @@ class Batcher(Generic[Answer]):
         self._lanes: Lanes[Answer] = Lanes()
         self._changed = threading.Condition()
         self._short_until_s = 0.0
-        self._is_stopping = False
+        # Why nothing more is run; None while the model serves.
+        self._refusal: Unavailable | None = None
+        self._has_begun = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"model-{name}", daemon=True)
         self._answering: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._answerer = threading.Thread(target=self._answer_forever, name=f"answers-{name}", daemon=True)
@@ -63,25 +66,27 @@ class Batcher(Generic[Answer]):
             QUEUE_DEPTH.labels(name, priority.value).set_function(permits.held)
 
     def start(self) -> None:
-        """Start the model's threads."""
+        """Start the model's threads, and wait until the model has run every size on its own."""
         self._thread.start()
         self._answerer.start()
+        self._has_begun.wait()
 
     def stop(self) -> None:
         """Finish the running batch and end the calls that still wait."""
-        with self._changed:
-            self._is_stopping = True
-            self._changed.notify()
+        self._end(Unavailable("the encoder is shutting down; send again", reason=SHUTTING_DOWN))
         self._thread.join()
         self._answering.put(None)
         self._answerer.join()
-        for queued in self._lanes:
-            queued.call.fail(_shutting_down())
 
     @property
     def is_alive(self) -> bool:
         """Whether the model's thread can run inputs."""
-        return self._thread.is_alive() and not self._is_stopping
+        return self._thread.is_alive() and self._refusal is None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the model can run nothing any more, until its process is started again."""
+        return self._refusal is not None and self._refusal.reason == NOT_READY
 
     @contextmanager
     def admitted(self, call: ModelCall[Answer]) -> Iterator[None]:
@@ -89,8 +94,8 @@ class Batcher(Generic[Answer]):
 
         A block that is left by an exception ends the call: its inputs never reach the model.
         """
-        if self._is_stopping:
-            raise _shutting_down()
+        if self._refusal is not None:
+            raise copy(self._refusal)
         with self._permits[call.priority].acquire(call.count):
             if call.priority is Priority.INTERACTIVE:
                 self._short_until_s = time.monotonic() + self._linger_s
@@ -110,34 +115,56 @@ class Batcher(Generic[Answer]):
         queued = [QueuedInput(call, position + offset, each, now_s) for offset, each in enumerate(inputs)]
         with self._changed:
             # Checked under the lock of `drop`: a decoder that is late cannot queue an input of a dropped call.
-            if self._is_stopping:
-                call.fail(_shutting_down())
+            if self._refusal is not None:
+                call.fail(self._refusal)
             elif not call.is_over:
                 self._lanes.put(call.priority, queued)
                 self._changed.notify()
 
     def _serve(self) -> None:
+        try:
+            self._session.rehearse()
+        except Exception:
+            logger.exception("a model failed before its first batch", extra={"model": self._session.bundle.name})
+            self._end(_failed())
+        self._has_begun.set()
         while batch := self._next_batch():
             taken_s = time.perf_counter()
             try:
                 ran = self._session.run([queued.model_input for queued in batch])
-            except Exception:
-                # The thread must outlive every failure: its callers get an error, and the next batch is run.
-                logger.exception("a model failed", extra={"model": self._session.bundle.name, "batch": len(batch)})
-                self._failures.inc()
-                for queued in batch:
-                    queued.call.fail(Internal("the model failed; the server's log says why"))
+            except Exception as error:  # noqa: BLE001 - the thread must outlive every failure
+                self._survive(batch, error)
             else:
                 self._answer(batch, ran, taken_s)
 
+    def _survive(self, batch: list[QueuedInput[Answer]], error: Exception) -> None:
+        """Answer those whose batch failed, and see whether the model can go on."""
+        logger.error("a model failed", exc_info=error, extra={"model": self._session.bundle.name, "batch": len(batch)})
+        self._failures.inc()
+        for queued in batch:
+            queued.call.fail(Internal("the model failed; the server's log says why"))
+        # After some errors of CUDA every run fails until the process ends, while its threads look alive.
+        if not self._session.works():
+            logger.critical("a model can run nothing any more", extra={"model": self._session.bundle.name})
+            self._end(_failed())
+
+    def _end(self, refusal: Unavailable) -> None:
+        """Run nothing more, and answer the calls that wait."""
+        with self._changed:
+            self._refusal = self._refusal or refusal
+            waiting = list(self._lanes)
+            self._changed.notify()
+        for queued in waiting:
+            queued.call.fail(self._refusal)
+
     def _next_batch(self) -> list[QueuedInput[Answer]]:
-        """Wait for inputs and take one batch of them; empty only when stopping."""
+        """Wait for inputs and take one batch of them; empty only when nothing more is run."""
         batch: list[QueuedInput[Answer]] = []
         with self._changed:
             # The lanes may hold nothing but inputs of calls that are over, so that a batch taken from them is empty.
-            while not batch and not self._is_stopping:
-                self._changed.wait_for(lambda: self._lanes or self._is_stopping)
-                if not self._is_stopping:
+            while not batch and self._refusal is None:
+                self._changed.wait_for(lambda: self._lanes or self._refusal is not None)
+                if self._refusal is None:
                     batch = self._lanes.take(self._largest_batches())
         return batch
 
@@ -147,7 +174,7 @@ class Batcher(Generic[Answer]):
         return {Priority.INTERACTIVE: largest, Priority.BULK: self._session.short_batch if is_shared else largest}
 
     def _answer(self, batch: list[QueuedInput[Answer]], ran: BatchResult[Answer], taken_s: float) -> None:
-        self._busy.inc(ran.infer_s)
+        self._busy.inc(ran.busy_s)
         self._batch_size.observe(len(batch))
         self._batches.inc()
         self._items.inc(len(batch))
@@ -168,5 +195,5 @@ def _settle(batch: list[QueuedInput[Answer]], ran: BatchResult[Answer], taken_s:
         queued.call.settle(queued.position, answer, queue_s=queue_s, infer_s=ran.infer_s, batch_size=len(batch))
 
 
-def _shutting_down() -> Unavailable:
-    return Unavailable("the encoder is shutting down; send again", reason=SHUTTING_DOWN)
+def _failed() -> Unavailable:
+    return Unavailable("the model's device failed and this process starts again; send again", reason=NOT_READY)

@@ -94,4 +94,6 @@ def _info(encoder: Encoder) -> encoder_pb2.EncoderInfo:
         is_default=bundle.is_default,
         languages=bundle.languages,
         license=bundle.licence,
+        threads=encoder.threads,
+        largest_batch=encoder.largest_batch,
     )

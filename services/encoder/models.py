@@ -2,14 +2,17 @@
 
 import ctypes
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from prometheus_client import Gauge
+
+from domain.cores import usable_cores
 from encoders.bundle import Bundle
 from encoders.errors import BundleError
+from encoders.serving.fastest import open_session
 from encoders.serving.providers import SessionOptions
 from encoders.serving.session import DetectorSession, EmbeddingSession, Session
 from encoders.serving.text import Tokenizer
@@ -22,6 +25,13 @@ from services.encoder.settings import EncoderSettings
 
 BULK_NICENESS = 10
 """Of threads that decode for the bulk lane: they use what interactive calls and the model leave of the cores."""
+
+CORES = Gauge("fovea_cores", "The cores that this process may use.")
+MODEL = Gauge(
+    "fovea_model",
+    "A model that is served and what was chosen for it; always 1.",
+    ["model", "version", "precision", "provider", "threads", "largest_batch"],
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +47,9 @@ class Models:
         self.detectors: dict[str, Detector] = {}
         self._queue_limit = settings.queue_limit
         # Each lane decodes on threads and in memory of its own: many large bulk images cannot hold up a query.
-        decoder_count = settings.decode_threads or os.cpu_count() or 1
+        cores = settings.cores or usable_cores()
+        CORES.set(cores)
+        decoder_count = settings.decode_threads or cores
         max_bytes, niceness = settings.decode_mib << 20, {Priority.INTERACTIVE: 0, Priority.BULK: BULK_NICENESS}
         self._decoders = {
             priority: Decoders(decoder_count, max_bytes, niceness=niceness[priority]) for priority in Priority
@@ -45,16 +57,16 @@ class Models:
         self._batchers: list[Batcher[Any]] = []
         options = SessionOptions(
             provider=settings.provider,
-            threads=settings.threads,
+            threads=settings.threads or max(1, cores - 1),
             precision=settings.precision,
             max_batch=settings.max_batch,
             gpu_memory_mib=settings.gpu_memory_mib,
         )
         for bundle in _load(settings.bundles):
             if bundle.is_detector:
-                self.detectors[bundle.name] = self._served(DetectorSession(bundle, options))
+                self.detectors[bundle.name] = self._served(open_session(DetectorSession, bundle, options))
             else:
-                self.encoders[bundle.name] = self._served(EmbeddingSession(bundle, options))
+                self.encoders[bundle.name] = self._served(open_session(EmbeddingSession, bundle, options))
         _give_back_memory()
 
     def __enter__(self) -> Self:
@@ -73,9 +85,14 @@ class Models:
         """Whether every model can run inputs."""
         return all(batcher.is_alive for batcher in self._batchers)
 
+    def have_failed(self) -> bool:
+        """Whether a model can run nothing any more until this process is started again."""
+        return any(batcher.has_failed for batcher in self._batchers)
+
     def _served(self, session: Session[Any]) -> ServedModel[Any]:
-        session.warm_up()
         bundle, graph = session.bundle, session.graph
+        choices = (graph.precision, graph.provider, session.threads, session.largest_batch)
+        MODEL.labels(bundle.name, bundle.version, *map(str, choices)).set(1)
         logger.info(
             "model ready",
             extra={
@@ -84,6 +101,8 @@ class Models:
                 "precision": graph.precision,
                 "provider": graph.provider,
                 "largest_batch": session.largest_batch,
+                "fixed_sizes": session.fixed_sizes,
+                "threads": session.threads,
                 "short_batch": session.short_batch,
             },
         )

@@ -29,6 +29,8 @@ class ServedModel(Generic[Answer]):
     ) -> None:
         self.bundle = session.bundle
         self.graph = session.graph
+        self.threads = session.threads
+        self.largest_batch = session.largest_batch
         self._batcher = batcher
         self._reader = reader
         self._decoders = decoders

@@ -22,10 +22,19 @@ class EncoderSettings(ServerSettings):
         "auto",
         description="Where models compute: auto takes CUDA where there is a GPU, else the CPU; TensorRT on request.",
     )
-    threads: int = Field(
-        0, ge=0, description="Threads that compute inside one model on the CPU; 0 means all cores but one."
+    cores: int = Field(
+        0,
+        ge=0,
+        description="The cores that this process may use; 0 means those of its affinity, within the CPU quota of its container.",
     )
-    precision: str = Field("", description="fp32, fp16 or int8, where the bundle has it; empty means fp32.")
+    threads: int = Field(
+        0, ge=0, description="Threads that compute inside one model on the CPU; 0 means all of `cores` but one."
+    )
+    precision: str = Field(
+        "",
+        description="fp32, fp16 or int8, where the bundle has it, or fastest, which tries each of its precisions at start; empty "
+        "means fp16 on a GPU if the bundle has it, else fp32.",
+    )
     max_batch: int = Field(0, ge=0, le=256, description="The largest batch; 0 means what is fastest at start.")
     gpu_memory_mib: int = Field(0, ge=0, description="GPU memory for each model in MiB; 0 sets no limit.")
     queue_limit: int = Field(
@@ -34,7 +43,9 @@ class EncoderSettings(ServerSettings):
         description="Inputs and regions of each lane, interactive and bulk, that one model may have under way; more are "
         "refused with RESOURCE_EXHAUSTED.",
     )
-    decode_threads: int = Field(0, ge=0, description="Images of each lane decoded at once; 0 means one for each core.")
+    decode_threads: int = Field(
+        0, ge=0, description="Images of each lane decoded at once; 0 means one for each of `cores`."
+    )
     decode_mib: int = Field(
         768,
         ge=64,

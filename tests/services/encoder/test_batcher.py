@@ -288,6 +288,43 @@ def test_a_failing_model_answers_everybody_and_goes_on(
     assert len(send(batcher, 3).outcomes()) == 1
 
 
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_device_that_can_run_nothing_is_not_ready(
+    batcher: Batcher[Embedding], session: GatedSession, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
+) -> None:
+    """As after CUDA's errors that stay: all who wait are refused at once, so that they go elsewhere; one bad batch alone ends nothing."""
+    monkeypatch.setattr(session, "works", lambda: not is_lost)
+    hold_up(batcher, session)
+    poisoned = send(batcher, POISON)
+    waiting = send(batcher, *[1] * 8, priority=BULK)
+    session.gate.set()
+    with pytest.raises(Internal):
+        poisoned.outcomes()
+
+    if not is_lost:
+        assert len(waiting.outcomes()) == 8
+        assert batcher.is_alive
+        assert not batcher.has_failed
+        return
+    for sent in (waiting, send(batcher, 3)):
+        with pytest.raises(Unavailable) as refused:
+            sent.outcomes()
+        assert refused.value.reason == "NOT_READY"
+    assert not batcher.is_alive
+    assert batcher.has_failed
+
+
+def test_sizes_are_run_on_the_thread_that_serves(session: GatedSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the batcher has started: CUDA keeps its captured graphs for each thread apart."""
+    threads: list[str] = []
+    monkeypatch.setattr(session, "rehearse", lambda: threads.append(threading.current_thread().name))
+    batcher = Batcher(session, queue_limit=QUEUE_LIMIT)
+    batcher.start()
+    batcher.stop()
+
+    assert threads == ["model-gated"]
+
+
 class Bug(Exception):
     """Raised where nobody expects it."""
 

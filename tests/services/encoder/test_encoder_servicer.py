@@ -3,7 +3,9 @@
 import grpc
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
+from domain.cores import usable_cores
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from fovea.types.v1 import types_pb2
@@ -238,6 +240,19 @@ async def test_an_unknown_priority_is_refused(channel: grpc.aio.Channel) -> None
         with pytest.raises(grpc.aio.AioRpcError, match="fovea-priority: must be interactive or bulk") as refused:
             await call
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_what_was_chosen_for_a_model_is_shown(channel: grpc.aio.Channel) -> None:
+    """Its threads and largest batch, in Describe and in the metrics; the cores beside them."""
+    described = await encoder_pb2_grpc.EncoderServiceStub(channel).Describe(encoder_pb2.DescribeRequest(), timeout=20)
+    tiny = next(info for info in described.encoders if info.name == "tiny")
+
+    assert tiny.threads == max(1, usable_cores() - 1)
+    assert tiny.largest_batch >= 1
+    labels = {"model": "tiny", "version": "1", "precision": "fp32", "provider": tiny.provider}
+    labels |= {"threads": str(tiny.threads), "largest_batch": str(tiny.largest_batch)}
+    assert REGISTRY.get_sample_value("fovea_model", labels) == 1
+    assert REGISTRY.get_sample_value("fovea_cores") == usable_cores()
 
 
 async def test_describe_tells_what_a_client_needs(client: EncoderClient) -> None:

@@ -264,6 +264,8 @@ class EncoderInfo(_message.Message):
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
     LANGUAGES_FIELD_NUMBER: _builtins.int
     LICENSE_FIELD_NUMBER: _builtins.int
+    THREADS_FIELD_NUMBER: _builtins.int
+    LARGEST_BATCH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The bundle's name, as used in `EncodeRequest.encoder`."""
     version: _builtins.str
@@ -288,6 +290,10 @@ class EncoderInfo(_message.Message):
     """True for the encoder of collections that are created without naming one. Of several bundles that say so, the first one by name counts."""
     license: _builtins.str
     """The licence of the model, as an SPDX identifier or in words. Default: not described."""
+    threads: _builtins.int
+    """The threads that compute inside the model where a CPU does."""
+    largest_batch: _builtins.int
+    """The most inputs that are computed together, found by trying at the start unless a setting says it."""
     @_builtins.property
     def modalities(self) -> _containers.RepeatedScalarFieldContainer[_types_pb2.Modality.ValueType]:
         """The modalities that the bundle can embed."""
@@ -313,10 +319,12 @@ class EncoderInfo(_message.Message):
         is_default: _builtins.bool = ...,
         languages: _abc.Iterable[_builtins.str] | None = ...,
         license: _builtins.str = ...,
+        threads: _builtins.int = ...,
+        largest_batch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "domain", b"domain", "is_default", b"is_default", "languages", b"languages", "license", b"license", "max_inputs", b"max_inputs", "modalities", b"modalities", "name", b"name", "precision", b"precision", "provider", b"provider", "purpose", b"purpose", "sha256", b"sha256", "space", b"space", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "domain", b"domain", "is_default", b"is_default", "languages", b"languages", "largest_batch", b"largest_batch", "license", b"license", "max_inputs", b"max_inputs", "modalities", b"modalities", "name", b"name", "precision", b"precision", "provider", b"provider", "purpose", b"purpose", "sha256", b"sha256", "space", b"space", "threads", b"threads", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
