@@ -1,7 +1,6 @@
 """`fovea doctor`: checks the machine and says what to do."""
 
 import asyncio
-import contextlib
 import importlib.metadata
 import json
 import os
@@ -26,7 +25,9 @@ from cli.output import console, show
 from cli.ports import free_ports, require_free
 from cli.programs import embedded_milvus, embedded_redis
 from cli.supervisor import Supervisor
+from domain.cores import usable_cores
 from encoders.errors import BundleError
+from encoders.serving.cuda_libraries import has_gpu, missing_library, preload
 from encoders.serving.providers import CPU, CUDA, TENSORRT
 
 EXAMPLE = "Example: fovea doctor --port 9000"
@@ -90,8 +91,13 @@ def _providers() -> Diagnosis:
     onnxruntime.set_default_logger_severity(4)  # a provider that cannot start prints pages of errors
     usable = [name for name in (TENSORRT, CUDA, CPU) if name in built_in and _starts(name)]
     onnxruntime.set_default_logger_severity(2)
-    cores = f"{len(os.sched_getaffinity(0))} cores" if hasattr(os, "sched_getaffinity") else f"{os.cpu_count()} cores"
+    cores = f"{usable_cores()} cores"
     names = ", ".join(name.removesuffix("ExecutionProvider") for name in usable)
+    if has_gpu() and CUDA not in usable:
+        missing = missing_library() if CUDA in built_in else "ONNX Runtime for GPUs"
+        cause = f"{missing} is missing" if missing else "CUDA does not start"
+        found = f"{names}; {cores}; there is a GPU, and {cause}"
+        return Diagnosis("ONNX Runtime", "look", found, "run `make venv-gpu`")
     return Diagnosis("ONNX Runtime", "fine", f"{names}; {cores}")
 
 
@@ -102,8 +108,7 @@ def _starts(provider: str) -> bool:
     model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
     try:
         if provider != CPU:
-            with contextlib.redirect_stdout(None):  # it prints each library of CUDA that it does not find
-                onnxruntime.preload_dlls()
+            preload()
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=[provider], enable_fallback=0)
     except Exception:  # noqa: BLE001 - ONNX Runtime raises a class of its own for each status
         return False
