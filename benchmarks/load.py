@@ -1,6 +1,6 @@
 """A closed-loop load generator in a process of its own: N callers, each sends its next call when the last is answered.
 
-    python -m benchmarks.load TARGET METHOD REQUESTS --callers 32 --seconds 10 [--every 0.5] [--priority bulk]
+    python -m benchmarks.load TARGET METHOD REQUESTS --callers 32 --seconds 10 [--every 0.5] [--warm 1] [--priority bulk]
 
 With `--every` a caller waits so many seconds from one call to the next. REQUESTS is a file of length-delimited (4 bytes, little-endian) serialised requests, sent in turn. Prints one JSON
 line: {"calls", "errors", "seconds", "p50_ms", "p99_ms"}.
@@ -51,15 +51,16 @@ async def run(
     callers: int,
     seconds: float,
     every_s: float = 0.0,
+    warm_s: float = 0.0,
     priority: str = "interactive",
 ) -> dict[str, object]:
-    """Keeps `callers` calls under way for `seconds` and sums up."""
+    """Keeps `callers` calls under way for `seconds`, after `warm_s` that are left out, and sums up."""
     tally = Tally()
     options = [("grpc.max_send_message_length", 64 << 20), ("grpc.max_receive_message_length", 64 << 20)]
     async with grpc.aio.insecure_channel(target, options=options) as channel:
         call = channel.unary_unary(method, request_serializer=None, response_deserializer=None)
         turn = cycle(requests)
-        started_s = time.perf_counter()
+        started_s = time.perf_counter() + warm_s
 
         async def caller() -> None:
             while time.perf_counter() - started_s < seconds:
@@ -69,7 +70,8 @@ async def run(
                 except grpc.aio.AioRpcError as error:
                     tally.errors[error.code().name] += 1
                 else:
-                    tally.durations_s.append(time.perf_counter() - sent_s)
+                    if time.perf_counter() >= started_s:
+                        tally.durations_s.append(time.perf_counter() - sent_s)
                 await asyncio.sleep(max(0.0, sent_s + every_s - time.perf_counter()))
 
         await asyncio.gather(*(caller() for _ in range(callers)))
@@ -93,6 +95,7 @@ def main() -> None:
     parser.add_argument("--callers", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--every", type=float, default=0.0)
+    parser.add_argument("--warm", type=float, default=0.0)
     parser.add_argument("--priority", choices=["interactive", "bulk"], default="interactive")
     arguments = parser.parse_args()
     figures = asyncio.run(
@@ -103,6 +106,7 @@ def main() -> None:
             callers=arguments.callers,
             seconds=arguments.seconds,
             every_s=arguments.every,
+            warm_s=arguments.warm,
             priority=arguments.priority,
         )
     )

@@ -3,7 +3,8 @@
     python -m benchmarks.raw BUNDLE --seconds 4          the model alone, inputs ready in memory
     python -m benchmarks.raw BUNDLE --images FILE      decoding on all cores beside the model, each image once
 
-Prints one JSON line: {"per_s": items a second, "batch": the batch that did best}.
+Prints one JSON line: {"per_s": items a second, "batch": the batch that did best, "cpu_ms": processor time of an item, for
+the model alone}.
 """
 
 import argparse
@@ -94,11 +95,13 @@ def main() -> None:
     preprocessing = bundle.image_preprocessing
     batch = best_batch(model, preprocessing.size)
     if arguments.images is None:
+        cpu_s = time.process_time()
         per_s = _rate(model, noise(preprocessing.size, batch), seconds=arguments.seconds)
+        cost = {"cpu_ms": 1000 * (time.process_time() - cpu_s) / (per_s * arguments.seconds)}
     else:
         images = [Path(line) for line in arguments.images.read_text().splitlines()]
-        per_s = with_decoding(model, preprocessing, images, batch)
-    print(json.dumps({"per_s": per_s, "batch": batch}))
+        per_s, cost = with_decoding(model, preprocessing, images, batch), {}
+    print(json.dumps({"per_s": per_s, "batch": batch, **cost}))
 
 
 if __name__ == "__main__":

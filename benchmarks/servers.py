@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,17 +29,17 @@ class EncoderProcess:
 
 
 @contextmanager
-def encoder(bundle: Path, *, threads: int) -> Iterator[EncoderProcess]:
-    """One encoder process that serves one bundle."""
+def encoder(bundle: Path, *, threads: int, settings: Mapping[str, str] | None = None) -> Iterator[EncoderProcess]:
+    """One encoder process that serves one bundle; `settings` are more of its variables, without their prefix."""
     process = EncoderProcess(f"127.0.0.1:{_free_port()}", _free_port())
-    settings = {
+    variables = {
         "FOVEA_ENCODER_ADDRESS": process.target,
         "FOVEA_ENCODER_BUNDLES": json.dumps([str(bundle)]),
         "FOVEA_ENCODER_THREADS": str(threads),
         "FOVEA_ENCODER_METRICS_PORT": str(process.metrics_port),
         "FOVEA_ENCODER_LOG_LEVEL": "warning",
-    }
-    child = subprocess.Popen([sys.executable, "-m", "services.encoder"], cwd=ROOT, env=os.environ | settings)
+    } | {f"FOVEA_ENCODER_{name}": value for name, value in (settings or {}).items()}
+    child = subprocess.Popen([sys.executable, "-m", "services.encoder"], cwd=ROOT, env=os.environ | variables)
     try:
         _wait_until_ready(process.target, child)
         yield process
