@@ -139,10 +139,7 @@ class Batcher(Generic[Answer]):
 
     def _survive(self, batch: list[QueuedInput[Answer]], error: Exception) -> None:
         """Answer those whose batch failed, and see whether the model can go on."""
-        logger.error("a model failed", exc_info=error, extra={"model": self._session.bundle.name, "batch": len(batch)})
-        self._failures.inc()
-        for queued in batch:
-            queued.call.fail(Internal("the model failed; the server's log says why"))
+        self._fail(batch, error)
         # After some errors of CUDA every run fails until the process ends, while its threads look alive.
         if not self._session.works():
             logger.critical("a model can run nothing any more", extra={"model": self._session.bundle.name})
@@ -174,25 +171,33 @@ class Batcher(Generic[Answer]):
         return {Priority.INTERACTIVE: largest, Priority.BULK: self._session.short_batch if is_shared else largest}
 
     def _answer(self, batch: list[QueuedInput[Answer]], ran: BatchResult[Answer], taken_s: float) -> None:
-        self._busy.inc(ran.busy_s)
-        self._batch_size.observe(len(batch))
-        self._batches.inc()
-        self._items.inc(len(batch))
         # Each caller that wakes up takes the interpreter from this thread, so with inputs waiting another one wakes them.
         if self._lanes:
-            self._answering.put(partial(_settle, batch, ran, taken_s))
+            self._answering.put(partial(self._settle, batch, ran, taken_s))
         else:
-            _settle(batch, ran, taken_s)
+            self._settle(batch, ran, taken_s)
 
     def _answer_forever(self) -> None:
         while (settle := self._answering.get()) is not None:
             settle()
 
+    def _settle(self, batch: list[QueuedInput[Answer]], ran: BatchResult[Answer], taken_s: float) -> None:
+        try:
+            for queued, answer in zip(batch, ran.results, strict=True):
+                queue_s = taken_s - queued.since_s
+                queued.call.settle(queued.position, answer, queue_s=queue_s, infer_s=ran.infer_s, batch_size=len(batch))
+        except Exception as error:  # noqa: BLE001 - the threads must outlive every failure
+            self._fail(batch, error)
+        self._busy.inc(ran.busy_s)
+        self._batch_size.observe(len(batch))
+        self._batches.inc()
+        self._items.inc(len(batch))
 
-def _settle(batch: list[QueuedInput[Answer]], ran: BatchResult[Answer], taken_s: float) -> None:
-    for queued, answer in zip(batch, ran.results, strict=True):
-        queue_s = taken_s - queued.since_s
-        queued.call.settle(queued.position, answer, queue_s=queue_s, infer_s=ran.infer_s, batch_size=len(batch))
+    def _fail(self, batch: list[QueuedInput[Answer]], error: Exception) -> None:
+        logger.error("a model failed", exc_info=error, extra={"model": self._session.bundle.name, "batch": len(batch)})
+        self._failures.inc()
+        for queued in batch:
+            queued.call.fail(Internal("the model failed; the server's log says why"))
 
 
 def _failed() -> Unavailable:

@@ -1,5 +1,6 @@
 """What the lanes before a model promise, tried with a real model that a gate holds up."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -288,6 +289,23 @@ def test_a_failing_model_answers_everybody_and_goes_on(
     assert len(send(batcher, 3).outcomes()) == 1
 
 
+def test_a_model_with_too_few_answers_fails_its_batch_alone(
+    batcher: Batcher[Embedding], session: GatedSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever thread answers, it outlives that, with other inputs waiting and without."""
+    run = session.run
+    monkeypatch.setattr(session, "run", lambda items: dataclasses.replace(run(items), results=[]))
+    busy = hold_up(batcher, session)
+    waiting = send(batcher, 1, 2, 3)
+    session.gate.set()
+
+    for sent in (busy, waiting, send(batcher, 4)):
+        with pytest.raises(Internal):
+            sent.outcomes()
+    monkeypatch.undo()
+    assert len(send(batcher, 5).outcomes()) == 1
+
+
 @pytest.mark.parametrize("is_lost", [True, False])
 def test_a_device_that_can_run_nothing_is_not_ready(
     batcher: Batcher[Embedding], session: GatedSession, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
@@ -348,7 +366,7 @@ def test_no_permit_leaks_however_calls_end(
             ended.result(20)
 
     assert is_empty()
-    assert not list(batcher._lanes)
+    wait_until(lambda: not batcher._lanes)
     for priority in Priority:
         assert len(send(batcher, *[1] * QUEUE_LIMIT, priority=priority).outcomes()) == QUEUE_LIMIT
 
