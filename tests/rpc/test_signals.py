@@ -17,7 +17,6 @@ def kept_handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.timeout(20)
 def test_a_process_that_lost_its_device_ends_without_a_signal() -> None:
     """So that a supervisor starts it again."""
     asked = iter([False, True])
