@@ -29,13 +29,19 @@ def deployments(milvus: str) -> Iterator[dict[str, Any]]:
     return (manifest for manifest in manifests if manifest["kind"] == "Deployment")
 
 
-def start(manifest: dict[str, Any]) -> None:
-    """Play one Deployment, whose name is then its address."""
+def without_what_podman_lacks(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The Deployment without its ports and probes."""
     for container in manifest["spec"]["template"]["spec"]["containers"]:
         for key in _LEFT_OUT & container.keys():
             del container[key]
+    return manifest
+
+
+def start(manifest: dict[str, Any]) -> None:
+    """Play one Deployment, whose name is then the address of its pods."""
     command = ["podman", "play", "kube", "--network", f"fovea:alias={manifest['metadata']['name']}", "-"]
-    subprocess.run(command, input=yaml.safe_dump(manifest), text=True, check=True, stdout=subprocess.DEVNULL)
+    played = yaml.safe_dump(without_what_podman_lacks(manifest))
+    subprocess.run(command, input=played, text=True, check=True, stdout=subprocess.DEVNULL)
 
 
 def address(deployment: str) -> str:
