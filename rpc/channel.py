@@ -38,6 +38,8 @@ def channel_options(max_message_bytes: int, *, keepalive_ms: int = 10_000) -> li
         ("grpc.keepalive_time_ms", keepalive_ms),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.max_pings_without_data", 0),
+        # A name is asked again soon after a peer is lost: while others restart too, its new peers may be the only ones.
+        ("grpc.dns_min_time_between_resolutions_ms", 5_000),
         # A restarted peer is looked for again soon; the default waits up to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
