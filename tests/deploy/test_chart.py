@@ -17,6 +17,9 @@ from services.encoder.settings import EncoderSettings
 from services.ingest.settings import IngestSettings
 from services.search.settings import SearchSettings
 
+# The first test may have to build helm.
+pytestmark = pytest.mark.timeout(1200)
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "fovea"
 RENDERED = ROOT / "deploy" / "rendered"

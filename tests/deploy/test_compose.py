@@ -21,6 +21,9 @@ from services.encoder.settings import EncoderSettings
 from services.ingest.settings import IngestSettings
 from services.search.settings import SearchSettings
 
+# The first test may have to build Compose's library.
+pytestmark = pytest.mark.timeout(900)
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
 COMPOSE_GO = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
