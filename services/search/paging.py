@@ -181,8 +181,9 @@ def _opened(collection: Collection, token: str) -> tuple[bytes, bytes]:
 
 
 def _hash(collection: Collection, content: bytes) -> bytes:
-    key = f"page_token {collection.name} {collection.generation}".encode()
-    return hmac.digest(key, content, "sha256")[:_HASH_BYTES]
+    # BLAKE2 with a key is a MAC, and five times as fast as HMAC: each answer with a next page makes one.
+    key, name = collection.generation.encode(), collection.name.encode()
+    return hashlib.blake2b(name + b"/" + content, key=key, digest_size=_HASH_BYTES, person=b"page_token").digest()
 
 
 def _refusal() -> ServiceError:
