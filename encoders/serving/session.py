@@ -1,8 +1,9 @@
 """A bundle that runs: batches of preprocessed inputs in, unit-length embeddings or raw boxes out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from encoders.serving.calibration import (
 )
 from encoders.serving.graph import Graph
 from encoders.serving.providers import SessionOptions, compute_threads
-from encoders.serving.runs import Feeds
+from encoders.serving.runs import Feeds, Outputs
 
 Embedding: TypeAlias = NDArray[np.float32]
 ModelInput: TypeAlias = NDArray[Any]
@@ -46,17 +47,23 @@ class RawDetections:
     scores: NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BatchResult(Generic[Result]):
-    """One result or error for each input of a batch, in order, and the seconds that the model computed.
+    """What a model computed for a batch, and the seconds that it took.
 
     `busy_s` are the device's own: on a GPU what a batch of this size took alone, since `infer_s` there includes the wait
     for the interpreter, during which the device does nothing.
     """
 
-    results: Sequence[Result | ModelError]
+    outputs: Outputs
+    split: Callable[[Outputs], Sequence[Result | ModelError]]
     infer_s: float
     busy_s: float
+
+    @cached_property
+    def results(self) -> Sequence[Result | ModelError]:
+        """One result or error for each input, in order; made by the thread that asks first, so not by the model's."""
+        return self.split(self.outputs)
 
 
 class Session(ABC, Generic[Result]):
@@ -118,7 +125,7 @@ class Session(ABC, Generic[Result]):
         size = next(size for size in self.fixed_sizes if size >= count) if self.graph.fixes_sizes else count
         outputs, infer_s = self.graph.compute(self._feeds(items, size))
         busy_s = min(infer_s, self._seconds.get(size, infer_s))
-        return BatchResult(self._split([output[:count] for output in outputs]), infer_s, busy_s)
+        return BatchResult([output[:count] for output in outputs], self._split, infer_s, busy_s)
 
     def _feeds(self, items: Sequence[ModelInput], size: int) -> Feeds:
         """One batch, filled up to `size`: models treat inputs independently, so what fills it changes no result."""

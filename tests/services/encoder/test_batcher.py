@@ -294,7 +294,7 @@ def test_a_model_with_too_few_answers_fails_its_batch_alone(
 ) -> None:
     """Whichever thread answers, it outlives that, with other inputs waiting and without."""
     run = session.run
-    monkeypatch.setattr(session, "run", lambda items: dataclasses.replace(run(items), results=[]))
+    monkeypatch.setattr(session, "run", lambda items: dataclasses.replace(run(items), split=lambda _: []))
     busy = hold_up(batcher, session)
     waiting = send(batcher, 1, 2, 3)
     session.gate.set()
