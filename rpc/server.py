@@ -183,6 +183,8 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.max_metadata_size", 16 << 10),
         ("grpc.max_concurrent_streams", 1024),
+        # An image of 150 KB arrives in one frame instead of ten, which spares a tenth of what gRPC does for such a call.
+        ("grpc.http2.max_frame_size", 1 << 20),
         # Old connections end, so that clients look names up again and find new replicas; running calls finish.
         ("grpc.max_connection_age_ms", 300_000),
         ("grpc.max_connection_idle_ms", 900_000),
