@@ -5,6 +5,7 @@ SERVING := .venv/.serving
 VENV := .venv/.testing
 TRAINING := .venv/.training
 TRITONCLIENT := .venv/peers/tritonclient/.installed
+KSERVE := .venv/peers/kserve/.installed
 SCHEMATHESIS := .venv/peers/schemathesis/.installed
 CHECKOV := .venv/peers/checkov/.installed
 
@@ -12,12 +13,13 @@ CHECKOV := .venv/peers/checkov/.installed
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' Makefile
 
-.PHONY: venv venv-gpu venv-training peers-triton peers-schemathesis browser
+.PHONY: venv venv-gpu venv-training peers-triton peers-kserve peers-schemathesis browser
 venv: $(VENV) ## make .venv, pinned, with all that serves and tests
 venv-gpu: $(SERVING) ## the same for NVIDIA GPUs, with CUDA and cuDNN
 	@scripts/venv gpu
 venv-training: $(TRAINING) ## the same with torch
 peers-triton: $(TRITONCLIENT) ## Triton's client, which needs an older protobuf, in an environment of its own
+peers-kserve: $(KSERVE) ## KServe's clients, in an environment of their own for the same reason
 peers-schemathesis: $(SCHEMATHESIS) ## schemathesis, which sends what /openapi.json allows, in an environment of its own
 browser: $(VENV) ## a Chromium for the page's tests, where there is none
 	@scripts/browser
@@ -43,6 +45,10 @@ $(CHECKOV): $(VENV) constraints-checkov.txt
 	@scripts/venv peer checkov
 	@touch $@
 
+$(KSERVE): $(VENV) constraints-kserve.txt
+	@scripts/venv peer kserve
+	@touch $@
+
 $(SCHEMATHESIS): $(VENV) constraints-schemathesis.txt
 	@scripts/venv peer schemathesis
 	@touch $@
@@ -55,10 +61,10 @@ demo: $(SERVING) ## start everything, fill a gallery, ask it; ONCE=1 stops after
 	@$(BIN)/fovea demo $(if $(ONCE),--once) $(ARGS)
 
 .PHONY: test test-more check protos settings format
-test: $(TRAINING) $(TRITONCLIENT) browser ## every test that CI waits for first; ARGS="tests/cli -k up" chooses
+test: $(TRAINING) $(TRITONCLIENT) $(KSERVE) browser ## every test that CI waits for first; ARGS="tests/cli -k up" chooses
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not more and not deploy" $(ARGS)
 
-test-more: $(TRAINING) $(TRITONCLIENT) $(SCHEMATHESIS) browser ## the long tests: fuzzing, large inputs, long waits
+test-more: $(TRAINING) $(TRITONCLIENT) $(KSERVE) $(SCHEMATHESIS) browser ## the long tests: fuzzing, large inputs, long waits
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m more $(ARGS)
 
 # Builds images of some 2 GB in a folder of its own, which is gone afterwards; about ten minutes, as root on Debian.

@@ -27,6 +27,7 @@ from gateway.routes import (
     facets,
     health,
     images,
+    inference,
     jobs,
     models,
     pages,
@@ -61,8 +62,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(health.router, prefix=API, responses=problem_responses(HTTPStatus.MISDIRECTED_REQUEST))
     for part in (models, encoding, collections, search, facets, uploads, images, jobs):
         app.include_router(part.router, prefix=API, responses=problem_responses(*ANY_STATUSES))
-    # Under the address that clients of OpenAI's API append to their base URL.
-    app.include_router(embeddings.router, responses=problem_responses(*ANY_STATUSES))
+    # Under the addresses that clients of OpenAI's API and of the Open Inference Protocol append to their base URL.
+    for part in (embeddings, inference):
+        app.include_router(part.router, responses=problem_responses(*ANY_STATUSES))
     app.include_router(health.router, include_in_schema=False)
     app.include_router(pages.router)
     pages.mount_files(app)

@@ -15,6 +15,8 @@ from domain.reasons import CHANGED_SINCE_INGEST, UNSUPPORTED_PICTURE
 from rpc.errors import ServiceError
 
 MEDIA_TYPE = "application/problem+json"
+INFERENCE = "/v2"
+"""The prefix of the Open Inference Protocol."""
 
 _STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
@@ -71,29 +73,36 @@ def problem_response(
     return JSONResponse(document | extensions, document["status"], headers=headers, media_type=MEDIA_TYPE)
 
 
-def error_response(error: ServiceError) -> JSONResponse:
+def error_response(error: ServiceError, /, **extensions: Any) -> JSONResponse:
     """The response for an error."""
     headers = {}
     if error.retry_after_s is not None:
         # Whole seconds; 0 would mean at once.
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return problem_response(problem_of(error), headers=headers)
+    return problem_response(problem_of(error), headers=headers, **extensions)
 
 
-async def _service_error(_: Request, error: ServiceError) -> JSONResponse:
-    return error_response(error)
+async def _service_error(request: Request, error: ServiceError) -> JSONResponse:
+    return error_response(error, **_extensions(request, error.message))
 
 
-async def _validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
+async def _validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
     errors = [{"field": _field(each["loc"]), "message": each["msg"]} for each in error.errors()[:_MAX_ERRORS]]
     detail = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
-    return problem_response(problem(HTTPStatus.BAD_REQUEST, detail), errors=errors)
+    document = problem(HTTPStatus.BAD_REQUEST, detail)
+    return problem_response(document, errors=errors, **_extensions(request, detail))
 
 
-async def _http_exception(_: Request, error: HTTPException) -> JSONResponse:
+async def _http_exception(request: Request, error: HTTPException) -> JSONResponse:
     is_bare = error.detail == HTTPStatus(error.status_code).phrase
     detail = _DETAILS.get(error.status_code, error.detail) if is_bare else error.detail
-    return problem_response(problem(error.status_code, detail), headers=dict(error.headers or {}))
+    document = problem(error.status_code, detail)
+    return problem_response(document, headers=dict(error.headers or {}), **_extensions(request, detail))
+
+
+def _extensions(request: Request, detail: str) -> dict[str, Any]:
+    """`error`, where clients of the Open Inference Protocol read what went wrong."""
+    return {"error": detail[:_MAX_DETAIL]} if request.url.path.startswith(INFERENCE) else {}
 
 
 def _field(location: tuple[int | str, ...]) -> str:

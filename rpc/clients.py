@@ -114,9 +114,10 @@ class DetectorInfo:
 
 
 class EncoderClient:
-    """Calls one encoder process; failures are ServiceErrors."""
+    """Calls the processes that serve an encoder; failures are ServiceErrors. `channel` is for stubs of their other services."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
         self._stub = encoder_pb2_grpc.EncoderServiceStub(channel)
 
     async def encode(
@@ -149,9 +150,10 @@ class EncoderClient:
 
 
 class DetectorClient:
-    """Calls one detector process; failures are ServiceErrors."""
+    """Calls the processes that serve a detector, in the same way."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
         self._stub = detector_pb2_grpc.DetectorServiceStub(channel)
 
     async def detect(

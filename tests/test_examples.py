@@ -1,6 +1,7 @@
 """The programs in examples/ compile from the contract as it is, and fill and ask a running `fovea up`."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -102,3 +103,47 @@ def test_typescript(up: Up, images: Path, checkout: Path) -> None:
 
     assert found[0] == "blue"
     assert len(found) == 3
+
+
+_RUN_CELLS = """
+import ast, json, sys
+
+names = {}
+for cell in json.load(open(sys.argv[1]))["cells"]:
+    if cell["cell_type"] != "code":
+        continue
+    tree = ast.parse("".join(cell["source"]))
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, sys.argv[1], "exec"), names)
+    if last is not None:
+        shown = eval(compile(ast.Expression(last.value), sys.argv[1], "eval"), names)
+        print(shown._repr_html_() if hasattr(shown, "_repr_html_") else shown)
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home whose default data folder has a system with the models that ship."""
+    folder = tmp_path_factory.mktemp("home")
+    with Up(folder / ".local" / "share" / "fovea"):
+        yield folder
+
+
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [
+        ("text_sketch", r"recall@1 by both: (\S+)"),
+        ("pedestrians", r"rank-10: (\S+)"),
+        ("cars", r"recall@1: (\S+)"),
+        ("objects", r"(\S+) tree "),
+    ],
+)
+def test_notebook(home: Path, name: str, figure: str) -> None:
+    """Every cell runs, images are shown, and what is looked for is found more often than not."""
+    folder = EXAMPLES / "notebooks"
+    said = run(folder, sys.executable, "-c", _RUN_CELLS, f"{name}.ipynb", variables={"HOME": str(home)})
+
+    found = re.search(figure, said)
+    assert found is not None, said[-2_000:]
+    assert float(found[1]) > 0.5
+    assert "base64," in said

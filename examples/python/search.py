@@ -14,9 +14,9 @@ def main(search: str, ingest: str, folder: Path) -> None:
     with Client(search=search, ingest=ingest) as client:
         client.create_collection(COLLECTION)
         for result in client.ingest(COLLECTION, images):
-            sys.stdout.write(f"{result.status} {result.uri}\n")
+            print(result.status, result.uri)
         for hit in client.search(COLLECTION, images[0], limit=3):
-            sys.stdout.write(f"{hit.score:.3f} {hit.uri}\n")
+            print(f"{hit.score:.3f} {hit.uri}")
         client.delete_collection(COLLECTION)
 
 

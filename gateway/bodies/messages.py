@@ -43,17 +43,19 @@ def read_json(body: Any, message: _Message) -> _Message:
 def _with_integers(fields: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
     """The fields with numbers where the proto mapping writes 64-bit integers as text and a Struct's integers as 3.0."""
     kinds = descriptor.fields_by_name
-    return {
-        name: [_with_integer(each, kinds[name]) for each in value]
-        if kinds[name].is_repeated
-        else _with_integer(value, kinds[name])
-        for name, value in fields.items()
-    }
+    return {name: _with_integers_in(value, kinds[name]) for name, value in fields.items()}
+
+
+def _with_integers_in(value: Any, field: FieldDescriptor) -> Any:
+    if not field.is_repeated:
+        return _with_integer(value, field)
+    # A map is an object; the only ones that the contracts have are of texts.
+    return [_with_integer(each, field) for each in value] if isinstance(value, list) else value
 
 
 def _with_integer(value: Any, field: FieldDescriptor) -> Any:
     # The mapping writes 64-bit integers as text, since JavaScript's numbers are doubles; our counts stay below 2**53.
-    if field.cpp_type == FieldDescriptor.CPPTYPE_UINT64:
+    if field.cpp_type in {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}:
         return int(value)
     if field.message_type is not None and field.message_type.full_name in (_STRUCT, _VALUE):
         return _integers(value)

@@ -14,7 +14,9 @@ from rpc.priority import Priority
 
 Parameters = Mapping[str, oip.InferParameter]
 
-_ALL_MODELS = frozenset({"priority", "timeout"})
+# Of the protocol over HTTP; KServe's client sends them over gRPC too, where they have no meaning.
+_OF_HTTP = frozenset({"binary_data", "binary_data_output", "binary_data_size"})
+_ALL_MODELS = _OF_HTTP | {"priority", "timeout"}
 _DETECTORS = _ALL_MODELS | {"min_score", "limit"}
 
 
@@ -22,9 +24,9 @@ def require_known(request: oip.ModelInferRequest, *, is_detector: bool) -> None:
     """Refuse parameters that would change what another server does; those without a value change nothing."""
     _require_known("parameters", request.parameters, _DETECTORS if is_detector else _ALL_MODELS)
     for tensor in request.inputs:
-        _require_known(f"{tensor.name}.parameters", tensor.parameters, ())
+        _require_known(f"{tensor.name}.parameters", tensor.parameters, _OF_HTTP)
     for output in request.outputs:
-        _require_known(f"{output.name}.parameters", output.parameters, ())
+        _require_known(f"{output.name}.parameters", output.parameters, _OF_HTTP)
 
 
 def priority_of(parameters: Parameters) -> Priority | None:

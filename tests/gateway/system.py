@@ -16,11 +16,12 @@ from tests.support.processes import START_TIMEOUT_S, server_process
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Where the gateway and the ingest service answer, and the only folder that they read images from."""
+    """Where the gateway, the ingest service and the encoder answer, and the only folder that images are read from."""
 
     url: str
     root: Path
     ingest: str
+    encoder: str
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def running_system(folder: Path, *, milvus_uri: str, redis_url: str) -> Iterator
         stores = {"encoders": [encoder], "milvus_uri": milvus_uri, "redis_url": redis_url}
         search, ingest = start("search", **stores), start("ingest", **stores, **folders)
         gateway = start("gateway", port=0, search=search, ingest=ingest, encoders=[encoder], **folders)
-        system = System(f"http://{gateway}", root, ingest)
+        system = System(f"http://{gateway}", root, ingest, encoder)
         _wait_until_ready(system)
         yield system
 
