@@ -15,8 +15,10 @@ import pytest
 from PIL import Image
 
 from fovea.client import AsyncClient, Box, Client, FoveaError, IngestResult, Item, Part
+from fovea.client.calls import SearchOptions
 from fovea.client.ingesting import ItemLike
 from fovea.client.parts import PartLike
+from fovea.search.v1 import search_pb2
 from tests.cli.running import Up
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle, tiny_text_bundle
 from tests.support.images import COLOURS, blocks, encoded, plain
@@ -106,6 +108,35 @@ def test_words_sketches_embeddings_and_stored_images_are_parts(client: Client, c
     assert client.search("colours", Part.sketch(plain("blue")))[0].uri == "blue"
     assert client.search("colours", Part.stored(green.image_id), Part.text("red", weight=0), limit=1)[0].uri == "green"
     assert [hit.uri for hit in client.search("colours", "blue", filter="year = 2024")] == ["green"]
+
+
+def test_hits_are_read_page_by_page(client: Client, colours: list[IngestResult]) -> None:
+    """All of them, in the order of one large page, with what a search counts and explains."""
+    whole = client.search("colours", plain("blue"), limit=100, facets=["year"], explain=True)
+    paged = [hit.uri for hit in client.hits("colours", plain("blue"), page_size=4)]
+
+    assert paged == [hit.uri for hit in whole]
+    assert whole.facets == {"year": {2024: 1}}
+    assert whole[0].message.contributions[0].score == pytest.approx(whole[0].score, abs=1e-3)
+
+
+def test_several_regions_are_one_query(client: Client, colours: list[IngestResult]) -> None:
+    """Any of them, or all of them in one image."""
+    image = blocks({"blue": (0, 0, 0.5, 1), "green": (0.5, 0, 1, 1)})
+    halves = [Box(0, 0, 0.5, 1), Box(0.5, 0, 1, 1)]
+
+    any_half = client.search("colours", Part.image(image, regions=halves), limit=2)
+    both = client.search("colours", Part.image(image, regions=halves, match_all=True), limit=1)
+
+    assert {hit.uri for hit in any_half} == {"blue", "green"}
+    assert both[0].score < any_half[1].score
+
+
+def test_options_are_the_fields_of_the_contract() -> None:
+    """A field that a release adds is an option of the client."""
+    fields = {field.name for field in search_pb2.SearchRequest.DESCRIPTOR.fields}
+
+    assert set(SearchOptions.__annotations__) == fields - {"collection", "parts", "page_token"}
 
 
 def test_many_queries_go_in_one_call(client: Client, colours: list[IngestResult]) -> None:
@@ -223,6 +254,7 @@ async def test_event_loops_have_the_same_client(up: Up, colours: list[IngestResu
         items = [Item(plain(colour), uri=colour) for colour in COLOURS]
         results = [result async for result in client.ingest("async", [*items, ROOT / "missing.png"])]
         found = await client.search("async", plain("blue"))
+        paged = [hit.uri async for hit in client.hits("async", plain("blue"), page_size=2)]
         embeddings = (await client.encode([plain("red")] * 130, encoder="tiny")).embeddings
         listed = [image.uri async for image in client.images("async", page_size=4)]
         with pytest.raises(FoveaError, match="NOT_FOUND"):
@@ -232,6 +264,7 @@ async def test_event_loops_have_the_same_client(up: Up, colours: list[IngestResu
         await client.delete_collection("async")
 
     assert sorted(result.status for result in results) == ["added"] * len(COLOURS) + ["failed"]
+    assert paged == [hit.uri for hit in found]
     assert found[0].uri == "blue"
     assert embeddings.shape == (130, 16)
     assert sorted(listed) == sorted(COLOURS)

@@ -22,7 +22,7 @@ from fovea.client.ingesting import (
     requests_of,
 )
 from fovea.client.parts import PartLike
-from fovea.client.results import CollectionInfo, Detections, Encoded, SearchResults, StoredImage
+from fovea.client.results import CollectionInfo, Detections, Encoded, Hit, SearchResults, StoredImage
 from fovea.ingest.v1 import ingest_pb2
 from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceStub
 
@@ -51,6 +51,18 @@ class AsyncClient(Connections):
     async def search(self, collection: str, *parts: PartLike, **options: Unpack[SearchOptions]) -> SearchResults:
         """Search a collection by words (`str`), images (everything else) and `Part`s, fused by their weights."""
         return await self._send(calls.search(collection, parts, options, self._gateway))
+
+    async def hits(
+        self, collection: str, *parts: PartLike, page_size: int = 100, **options: Unpack[SearchOptions]
+    ) -> AsyncIterator[Hit]:
+        """All hits of a query, best first and read page by page, at most 10,000."""
+        page = await self.search(collection, *parts, **options | {"limit": page_size})
+        for hit in page:
+            yield hit
+        while page.next_page_token:
+            page = await self._send(calls.next_page(collection, page.next_page_token, self._gateway))
+            for hit in page:
+                yield hit
 
     async def search_many(
         self, collection: str, queries: Sequence[Sequence[PartLike]], **options: Unpack[SearchOptions]

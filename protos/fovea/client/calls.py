@@ -37,6 +37,10 @@ class SearchOptions(TypedDict, total=False):
     exact: bool
     group_by_image: bool
     fold_copies: bool
+    explain: bool
+    group_near_duplicates: bool
+    diversity: float
+    facets: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,17 @@ class Call(Generic[Answer]):
 def search(collection: str, parts: Query, options: SearchOptions, gateway: str) -> Call[SearchResults]:
     """One query."""
     request = search_pb2.SearchRequest(collection=collection, parts=map(part_of, parts), **options)
+    return Call(
+        SearchServiceStub,
+        "Search",
+        request,
+        lambda response: SearchResults.of(response, collection=collection, gateway=gateway),
+    )
+
+
+def next_page(collection: str, page_token: str, gateway: str) -> Call[SearchResults]:
+    """The next page of a query."""
+    request = search_pb2.SearchRequest(collection=collection, page_token=page_token)
     return Call(
         SearchServiceStub,
         "Search",

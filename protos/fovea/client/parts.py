@@ -1,5 +1,6 @@
 """The parts of a query: words, images, sketches, stored images and embeddings, each with its weight."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
@@ -24,12 +25,27 @@ class Part:
 
     @classmethod
     def image(
-        cls, image: ImageContent, *, weight: float | None = None, region: Box | None = None, detect: bool = False
+        cls,
+        image: ImageContent,
+        *,
+        weight: float | None = None,
+        region: Box | None = None,
+        regions: Sequence[Box] = (),
+        detect: bool = False,
+        match_all: bool = False,
     ) -> Self:
-        """An image, a region of it, or with `detect` every object that is found in it."""
+        """An image, a region of it, several, or with `detect` every object that is found in it.
+
+        Of several regions any may be found, or with `match_all` all of them have to be in one image.
+        """
         return cls(
             search_pb2.QueryPart(
-                image=image_bytes(image), weight=weight, region=region.as_message() if region else None, detect=detect
+                image=image_bytes(image),
+                weight=weight,
+                region=region.as_message() if region else None,
+                regions=[box.as_message() for box in regions],
+                detect=detect,
+                match=search_pb2.REGION_MATCH_ALL if match_all else search_pb2.REGION_MATCH_UNSPECIFIED,
             )
         )
 

@@ -124,7 +124,11 @@ class SearchResults(Sequence[Hit]):
     @classmethod
     def of(cls, message: search_pb2.SearchResponse, *, collection: str, gateway: str) -> Self:
         """From the wire; thumbnails come from the gateway, a URL or empty."""
-        timings = {name.name.removesuffix("_ms"): value for name, value in message.timings.ListFields()}
+        timings = {
+            field.name.removesuffix("_ms"): value
+            for field, value in message.timings.ListFields()
+            if field.name.endswith("_ms")
+        }
         return cls(
             hits=tuple(map(Hit.of, message.hits)),
             space=message.space,
@@ -141,6 +145,19 @@ class SearchResults(Sequence[Hit]):
 
     def __getitem__(self, position: Any) -> Any:
         return self.hits[position]
+
+    @property
+    def next_page_token(self) -> str:
+        """Empty on the last page; `hits` of the clients follows it."""
+        return self.message.next_page_token
+
+    @property
+    def facets(self) -> dict[str, dict[Any, int]]:
+        """How often each value of the fields asked for occurs among the hits, most frequent first."""
+        return {
+            facet.field: {MessageToDict(value.value): value.count for value in facet.values}
+            for facet in self.message.facets
+        }
 
     def show(self, *, columns: int = 5) -> Gallery:
         """A grid of the images, for the end of a notebook's cell; the gateway or the local file gives what is shown."""
