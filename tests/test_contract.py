@@ -32,7 +32,7 @@ def test_contract_may_be_shipped(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "finding"),
     [
-        ("string uri = 2;", "string uri = 12;", 'Previously present field "2" with name "uri"'),
+        ("string uri = 2;", "string uri = 112;", 'Previously present field "2" with name "uri"'),
         ("float score = 3;", "float similarity = 3;", 'changed name from "score" to "similarity"'),
         ("rpc Search(", "rpc Find(", 'Previously present RPC "Search"'),
         ('go_package = "fovea', 'go_package = "other', 'File option "go_package" changed'),
