@@ -76,5 +76,6 @@ class Connections(ABC):
         if isinstance(self._encoders, str):
             return self._encoders
         if bundle not in self._encoders:
-            raise ValueError(f"encoder: {bundle!r} is not among {', '.join(sorted(self._encoders))}")
+            served = ", ".join(sorted(self._encoders))
+            raise ValueError(f"encoder: {bundle!r} is not among {served}" if bundle else f"encoder: name one of {served}")
         return self._encoders[bundle]
