@@ -1,11 +1,14 @@
 """The standard health service: Check, Watch and List, for servers on threads and on an event loop."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from rpc.tasks import end
 
 LIVENESS = "liveness"
 STARTUP = "startup"
@@ -30,19 +33,23 @@ class _Watcher:
         self._service = service
         self._send = send
         self._sent: int | None = None
+        self._is_closed = False
         self._lock = threading.Lock()
 
     def update(self, status_of: Callable[[str], int]) -> None:
         """Sends the current status where it has changed."""
         with self._lock:
             status = status_of(self._service)
-            if status != self._sent:
+            if status != self._sent and not self._is_closed:
                 self._sent = status
                 self._send(health_pb2.HealthCheckResponse(status=status))
 
     def close(self) -> None:
-        """Ends the call."""
-        self._send(None)
+        """Ends the call, once."""
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                self._send(None)
 
 
 class ThreadHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
@@ -69,6 +76,13 @@ class ThreadHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         """Publishes, as the last status, that the server takes no calls any more; it stays alive while it drains."""
         self._is_stopping = True
         self._publish(statuses(self._services, started=True, ready=False))
+
+    def end_watches(self) -> None:
+        """Ends the calls of all watchers, which would hold the server open."""
+        with self._lock:
+            watchers = list(self._watchers)
+        for watcher in watchers:
+            watcher.close()
 
     def Check(self, request: Any, context: Any) -> health_pb2.HealthCheckResponse:  # noqa: N802
         """The status of one name; NOT_FOUND for others."""
@@ -114,6 +128,21 @@ class AsyncHealth(health.aio.HealthServicer):  # type: ignore[name-defined, misc
         super().__init__()
         self._services = services
         self._server_status = statuses(services, started=False, ready=False)
+        self._ending = asyncio.Event()
+
+    def end_watches(self) -> None:
+        """Ends the calls of all watchers, which would hold the server open."""
+        self._ending.set()
+
+    async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802
+        """The status of one name now and at each change, until the server closes."""
+        watching = asyncio.create_task(super().Watch(request, context), name="watch")
+        ending = asyncio.create_task(self._ending.wait(), name="end of watches")
+        try:
+            await asyncio.wait({watching, ending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end(watching)
+            await end(ending)
 
     async def show(self, *, ready: bool) -> None:
         """Publishes whether a server that has started can answer; unchanged statuses are not sent again."""

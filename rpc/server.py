@@ -83,6 +83,7 @@ class ThreadServer:
         time.sleep(min(_NOTICE_S, self._settings.drain_s))
         self._offered.withdraw()
         time.sleep(min(_REFUSAL_S, self._settings.drain_s))
+        self._health.end_watches()
         if self._server is not None:
             self._server.stop(self._settings.drain_s).wait()
 
@@ -142,6 +143,7 @@ class AsyncServer:
         await asyncio.sleep(min(_NOTICE_S, self._settings.drain_s))
         self._offered.withdraw()
         await asyncio.sleep(min(_REFUSAL_S, self._settings.drain_s))
+        self._health.end_watches()
         if self._server is not None:
             await self._server.stop(self._settings.drain_s)
 

@@ -1,6 +1,7 @@
 """A server listens before it serves, says so, and withdraws before it closes."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from functools import partial
 
 import grpc
@@ -76,6 +77,23 @@ async def test_process_that_drains_is_alive_and_refuses(async_encoder: AsyncEnco
         assert (await running).space == "wait"
         await draining
         assert (await refusal(channel))[0] is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_watchers_do_not_hold_a_server_open(thread_encoder: ThreadEncoder, async_encoder: AsyncEncoder) -> None:
+    """A server that has nothing left to answer closes at once, whoever watches its health."""
+    add = encoder_pb2_grpc.add_EncoderServiceServicer_to_server
+    settings = ServerSettings(drain_s=20)
+    async with AsyncExitStack() as stack:
+        threads = stack.enter_context(ThreadServer(settings, services=[SERVICE]))
+        loop = await stack.enter_async_context(AsyncServer(settings, services=[SERVICE]))
+        stack.enter_context(threads.offering(partial(add, thread_encoder), lambda: True))
+        await stack.enter_async_context(loop.offering(partial(add, async_encoder), is_ready))
+        for server in (threads, loop):
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{server.port}"))
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="readiness"))
+            await watch.read()
+            async with asyncio.timeout(10):
+                await (asyncio.to_thread(threads.drain) if server is threads else loop.drain())
 
 
 async def is_ready() -> bool:
