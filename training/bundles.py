@@ -39,14 +39,14 @@ def finished(run: Path, kind: type[Config]) -> Finished[Config]:
     return Finished(build(kind, checkpoint["config"]), checkpoint["weights"], checkpoint["epoch"])
 
 
-def write_bundle(folder: Path, gated: Gated, *, version: str = "1", **described: Any) -> Bundle:
+def write_bundle(folder: Path, gated: Gated, *, version: str = "1", licence: str = LICENCE, **described: Any) -> Bundle:
     """Describe the files that the gate wrote to `folder`, which is called by the bundle's name."""
     bundle = Bundle(
         folder=folder,
         name=folder.name,
         version=version,
         precisions=gated.precisions,
-        licence=LICENCE,
+        licence=licence,
         gate=gated.figures,
         **described,
     )

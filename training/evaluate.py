@@ -21,13 +21,15 @@ from rich.table import Table
 from encoders.bundle import Bundle
 from training.cars.system import CarsSystem
 from training.config import read_config
+from training.evaluation import Evaluation
 from training.everyday_objects import EverydayObjects
 from training.general.system import GeneralSystem
+from training.joint_space.evaluate import JointSpaceEvaluation
 from training.lopq.evaluate import lopq_recall
 from training.objects.system import ObjectsSystem
 from training.pedestrians.system import PedestriansSystem
 from training.runner import CONFIGS, REALDATA, System, one_line
-from training.serving import Served, served
+from training.serving import served
 from training.text_sketch.system import TextSketchSystem
 
 MODELS = Path("models")
@@ -43,7 +45,9 @@ SYSTEMS: dict[str, System[Any]] = {
     for system in (PedestriansSystem(), TextSketchSystem(), CarsSystem(), ObjectsSystem(), GeneralSystem())
 }
 LOPQ = "lopq"
-EVERYDAY_OBJECTS = "everyday_objects"
+EVERYDAY_OBJECTS, JOINT_SPACE = "everyday_objects", "joint_space"
+# The sheets of systems whose bundles have other names.
+SHEETS = {"general": "general-2", JOINT_SPACE: "general"}
 
 
 class EvaluationError(Exception):
@@ -58,27 +62,25 @@ def evaluate(
     with served() as running:
         for name in names:
             started = time.monotonic()
-            if name == EVERYDAY_OBJECTS:
-                photos = EverydayObjects.read(realdata)
-                offline, online = photos.offline(MODELS), photos.online(running, MODELS)
-            else:
-                offline, online = _evaluate_system(SYSTEMS[name], running, data / name, realdata, sheets)
+            test = _test(name, data / name, realdata)
+            offline, online = test.offline(MODELS), test.online(running)
             _require_agreement(name, online, offline)
+            if sheets and not isinstance(test, EverydayObjects):
+                test.draw_sheet(running, sheets / f"{SHEETS.get(name, name)}.jpg")
             found[name] = {"online": online, "offline": offline, "seconds": {"all": time.monotonic() - started}}
     return found
 
 
-def _evaluate_system(
-    system: System[Any], running: Served, data: Path, realdata: Path, sheets: Path | None
-) -> tuple[dict[str, float], dict[str, float]]:
-    """The figures of a system's bundles in this process and through the RPCs."""
-    config = read_config(CONFIGS / f"{system.name}.toml", system.config)
+def _test(name: str, data: Path, realdata: Path) -> Evaluation | JointSpaceEvaluation | EverydayObjects:
+    """What measures the bundles of a system, with its held-out images."""
+    if name == JOINT_SPACE:
+        return JointSpaceEvaluation(realdata)
+    if name == EVERYDAY_OBJECTS:
+        return EverydayObjects.read(realdata)
+    system = SYSTEMS[name]
+    config = read_config(CONFIGS / f"{name}.toml", system.config)
     system.draw_held_out(config, data, realdata)
-    test = system.evaluation(config, data)
-    offline, online = test.offline(MODELS), test.online(running)
-    if sheets:
-        test.draw_sheet(running, sheets / f"{system.name}.jpg")
-    return offline, online
+    return system.evaluation(config, data)
 
 
 def _require_agreement(name: str, online: Figures, offline: Figures) -> None:
@@ -119,7 +121,7 @@ def write(found: Mapping[str, Mapping[str, Figures]], path: Path) -> None:
 
 def main() -> None:
     """Evaluate what the command line names; everything where it names nothing."""
-    names = [*SYSTEMS, EVERYDAY_OBJECTS, LOPQ]
+    names = [*SYSTEMS, EVERYDAY_OBJECTS, JOINT_SPACE, LOPQ]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("systems", nargs="*", metavar="SYSTEM", help=f"of {', '.join(names)}; default: all")
     parser.add_argument("--data", type=Path, default=Path("data/evaluation"), help="folder of the held-out images")
@@ -134,7 +136,7 @@ def main() -> None:
     with one_line(parser.prog):
         found = evaluate([name for name in asked if name != LOPQ], data=data, realdata=realdata, sheets=options.sheets)
         if LOPQ in asked:
-            found[LOPQ] = {"online": lopq_recall(MODELS / "general", realdata, data / LOPQ), "offline": {}}
+            found[LOPQ] = {"online": lopq_recall(MODELS / "general-2", realdata, data / LOPQ), "offline": {}}
     show(found)
     write(found, RESULTS)
 

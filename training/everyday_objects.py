@@ -56,7 +56,7 @@ class EverydayObjects:
             [detector.detect(path.read_bytes(), min_score=LEAST_SCORE) for path in self.paths], bundle.labels
         )
 
-    def online(self, served: Served, models: Path) -> dict[str, float]:
+    def online(self, served: Served, models: Path = Path("models")) -> dict[str, float]:
         """Detect through the detector's RPC."""
         found = [
             served.detect(BUNDLE, path.read_bytes(), min_score=LEAST_SCORE, limit=MOST_DETECTIONS)

@@ -1,7 +1,7 @@
 """Owns the way from a torch network to an ONNX file, and the answers that both give to the same inputs."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import onnx
@@ -14,8 +14,15 @@ from training.models.served import Inputs, Outputs, batches, joined
 OPSET = 17
 
 
-def write_onnx(network: nn.Module, inputs: Inputs, outputs: Sequence[str], path: Path) -> None:
-    """Export with a free number of inputs and of tokens; the weights lie inside the one file.
+def write_onnx(
+    network: nn.Module,
+    inputs: Inputs,
+    outputs: Sequence[str],
+    path: Path,
+    *,
+    sequences: Collection[str] = ("tokens",),
+) -> None:
+    """Export with a free number of inputs, and of tokens in `sequences`; the weights lie inside the one file.
 
     `inputs` are a few examples, by the names and in the order of `forward`'s arguments.
     """
@@ -29,7 +36,7 @@ def write_onnx(network: nn.Module, inputs: Inputs, outputs: Sequence[str], path:
             opset_version=OPSET,
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_axes={name: {0: "N", **({1: "T"} if name == "tokens" else {})} for name in (*inputs, *outputs)},
+            dynamic_axes={name: {0: "N", **({1: "T"} if name in sequences else {})} for name in (*inputs, *outputs)},
         )
     onnx.checker.check_model(onnx.load(path), full_check=True)
 

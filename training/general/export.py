@@ -15,14 +15,14 @@ from training.general.validation import grocery_figures, leave_one_out, squashed
 from training.models.served import Outputs
 from training.photos import PHOTOS, grocery_photos
 
-NAME = "general"
+NAME = "general-2"
 VERSION = "2"
 DRAWN_WORLD = "scenes of Fovea's own drawn world (world/)"
 TEACHER = "taught by a MobileNetV2 of google-coral/test_data (Apache-2.0), whose weights are not contained"
 
 
 def export(run: Path, realdata: Path, out: Path, *, fewest_inputs: int = FEWEST_INPUTS) -> Bundle:
-    """Gate the run's averaged weights and write the bundle `out`/general."""
+    """Gate the run's averaged weights and write the bundle `out`/general-2."""
     trained = finished(run, GeneralConfig)
     config, size_px = trained.config, trained.config.data.view_px
     network = EmbeddingNetwork(**asdict(config.network))
@@ -42,7 +42,7 @@ def export(run: Path, realdata: Path, out: Path, *, fewest_inputs: int = FEWEST_
 
 
 def regate(out: Path, realdata: Path) -> Bundle:
-    """Write the smaller precisions of the bundle `out`/general anew, from its fp32 file."""
+    """Write the smaller precisions of the bundle `out`/general-2 anew, from its fp32 file."""
     bundle = Bundle.load(out / NAME)
     size_px, _ = bundle.image_preprocessing.size
     return regated(bundle, candidate(bundle.path_of("fp32"), size_px, realdata))

@@ -17,7 +17,7 @@ from training.runner import Options, System
 class GeneralSystem(System[GeneralConfig]):
     """Openly licensed photos and drawn objects, a network with a part for colours, and the bundle of an encoder."""
 
-    name = NAME
+    name = "general"
     config = GeneralConfig
     bundles = (NAME,)
 

@@ -14,7 +14,7 @@ from encoders.bundle import Bundle
 from training.config import read_config
 from training.joint_space.config import JointSpaceConfig
 from training.joint_space.domains import held_out_domains
-from training.joint_space.evaluate import compared, offline
+from training.joint_space.evaluate import InProcessAnswers, JointSpaceEvaluation, compared
 from training.joint_space.export import export
 from training.joint_space.fitting import fit
 from training.joint_space.graphs import Parts
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("steps", nargs="+", choices=["export", "evaluate"], help="what to do, in order")
     parser.add_argument("--config", type=Path, default=CONFIGS / "joint_space.toml")
     parser.add_argument(
-        "--content", type=Path, default=Path("models/general"), help="the bundle of the content network"
+        "--content", type=Path, default=Path("models/general-2"), help="the bundle of the content network"
     )
     parser.add_argument("--out", type=Path, default=Path("data/models"), help="where the bundles go")
     parser.add_argument("--realdata", type=Path, default=REALDATA, help="the photos and weights")
@@ -49,9 +49,16 @@ def main() -> None:
                 ):
                     print(f"{bundle.folder}: {dict(bundle.gate)}")
             else:
-                figures = offline(options.out, domains) | compared(options.realdata, domains)
-                for name, share in figures.items():
+                evaluation = JointSpaceEvaluation(options.realdata)
+                answers = InProcessAnswers(options.out)
+                for name, share in (
+                    evaluation.figures(answers)
+                    | evaluation.drawings_named(answers)
+                    | compared(options.realdata, domains)
+                ).items():
                     print(f"{name:34} {share:.3f}")
+                for query, (is_first, precision) in evaluation.each(answers).items():
+                    print(f"{query:34} {'first' if is_first else '':6} AP {precision:.2f}")
 
 
 if __name__ == "__main__":

@@ -35,14 +35,6 @@ class Domain:
         found = evaluate(images, images, shared_label(known, known), own_id(rows, rows), ks=(1,))
         return _figures(f"{self.name}_likeness", found)
 
-    def words(self, images: Rows, sentences: Mapping[str, Rows]) -> dict[str, float]:
-        """P@1 and mAP of sentences that look for photos which show what they name; `sentences` by their figure."""
-        figures: dict[str, float] = {}
-        for name, meant in self.sentences.items():
-            relevant = shared_label(self._flags(list(meant.values())), self._flags(self.labels))
-            figures |= _figures(f"{self.name}_{name}", evaluate(sentences[name], images, relevant, ks=(1,)))
-        return figures
-
     def _flags(self, labels: Sequence[frozenset[str]]) -> NDArray[np.bool_]:
         """(N, L): which labels each has."""
         known = sorted({label for each in self.labels for label in each})

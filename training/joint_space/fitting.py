@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from encoders.bundle import Bundle, Preprocessing
 from training.decoded import decoded
 from training.embed import embed
+from training.joint_space.colours import UsualColours
 from training.joint_space.config import JointSpaceConfig
 from training.joint_space.domains import training_photos
 from training.joint_space.image_tower import Backbones, Fitted, joined_features
@@ -26,9 +27,10 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the backbones say of N photos: activations (N, 1280) and the content network's embeddings (N, 320)."""
+    """What the backbones say of N photos: activations (N, 1280), colours (N, 11), the content network's embeddings (N, 320)."""
 
     features: Rows
+    colours: Rows
     content: Rows
 
 
@@ -48,18 +50,20 @@ def fit(config: JointSpaceConfig, weights: Weights, realdata: Path, backbones: B
         content=_principal(seen.content, config.looks.content_dimension),
         labels=embed_labels(weights, own, SentenceEncoder(weights), config.meaning.dimension),
         own=fit_own_classes(features, [row_of[photo.fine] for photo in photos], len(own)),
+        colours=UsualColours(seen.colours.mean(axis=0), seen.colours.std(axis=0)),
     )
 
 
 def see(paths: Sequence[Path], backbones: Backbones, content: Bundle, image_px: int) -> Seen:
     """Run the backbones on photos."""
-    features, inputs = [], []
+    features, colours, inputs = [], [], []
     for pixels in squashed(paths, image_px):
         with torch.inference_mode():
-            small, activations, _ = backbones(torch.from_numpy(pixels))
+            small, activations, _, fractions = backbones(torch.from_numpy(pixels))
         features.append(activations.numpy())
+        colours.append(fractions.numpy())
         inputs += list(small.numpy())
-    return Seen(np.concatenate(features), embed(content, inputs))
+    return Seen(np.concatenate(features), np.concatenate(colours), embed(content, inputs))
 
 
 def squashed(paths: Sequence[Path], size_px: int) -> Iterator[NDArray[np.uint8]]:

@@ -11,10 +11,11 @@ from onnx import ModelProto, TensorProto, helper
 from torch import nn
 
 from encoders.bundle import Bundle
+from training.joint_space.colours import EXAMPLES, ColourWords
 from training.joint_space.config import JointSpaceConfig
-from training.joint_space.image_tower import Backbones, Fitted, TwoBlocks
+from training.joint_space.image_tower import Backbones, Fitted, ThreeBlocks
 from training.joint_space.sketch_tower import DRAWING_PX, DrawingMeaning, Strokes
-from training.joint_space.text_tower import SentenceInputs, SentenceMeaning
+from training.joint_space.text_tower import SentenceBlocks, SentenceInputs
 from training.joint_space.weights import Weights
 from training.models.served import Inputs
 from training.onnx_graph import write_onnx
@@ -38,14 +39,15 @@ def write_image_tower(config: JointSpaceConfig, parts: Parts, detector: Bundle, 
     """`image` uint8 (N, S, S, 3) to `embedding`; the detector's scores are tags of the whole image."""
     fitted, content = parts.fitted, parts.content
     image = np.zeros((_COUNT, config.image_px, config.image_px, 3), np.uint8)
-    seen = _exported(parts.backbones, {"image": image}, ["small", "features", "logits"])
+    seen = _exported(parts.backbones, {"image": image}, ["small", "features", "logits", "colours"])
     head_inputs = {
         "features": np.zeros((_COUNT, fitted.looks.shape[0]), np.float32),
         "logits": np.zeros((_COUNT, len(fitted.labels.classifier)), np.float32),
+        "colours": np.zeros((_COUNT, len(EXAMPLES)), np.float32),
         "content": np.zeros((_COUNT, content.dimension), np.float32),
         "scores": np.zeros((_COUNT, _BOXES, len(fitted.labels.tags)), np.float32),
     }
-    head = _exported(TwoBlocks(config, fitted), head_inputs, ["embedding"])
+    head = _exported(ThreeBlocks(config, fitted), head_inputs, ["embedding"])
     join(
         [
             Part("seen", seen, {"image": "image"}),
@@ -57,6 +59,7 @@ def write_image_tower(config: JointSpaceConfig, parts: Parts, detector: Bundle, 
                 {
                     "features": "seen/features",
                     "logits": "seen/logits",
+                    "colours": "seen/colours",
                     "content": "content/embedding",
                     "scores": "tags/scores",
                 },
@@ -72,14 +75,29 @@ def write_text_tower(config: JointSpaceConfig, parts: Parts, path: Path) -> None
     """`tokens` int64 (N, T) and `lengths` int64 (N,) to `embedding`."""
     tokens, lengths = np.ones((_COUNT, _TOKENS), np.int64), np.array([_TOKENS, 2], np.int64)
     names = ["input_ids", "attention_mask", "token_type_ids"]
-    before = _exported(SentenceInputs(), {"tokens": tokens, "lengths": lengths}, names)
-    hidden: Inputs = {"tokens": np.zeros((_COUNT, _TOKENS, _WIDTH), np.float32), "lengths": lengths}
-    after = _exported(SentenceMeaning(config, parts.fitted.labels), hidden, ["embedding"])
+    before = _exported(SentenceInputs(parts.weights.tokenizer), {"tokens": tokens, "lengths": lengths}, names)
+    blocks = SentenceBlocks(config, parts.fitted.labels, ColourWords(parts.weights.tokenizer))
+    hidden: Inputs = {
+        "hidden": np.zeros((_COUNT, _TOKENS + 3, _WIDTH), np.float32),
+        "attention": np.ones((_COUNT, _TOKENS + 3), np.int64),
+        "tokens": tokens,
+        "lengths": lengths,
+    }
+    after = _exported(blocks, hidden, ["embedding"])
     join(
         [
             Part("before", before, {"tokens": "tokens", "lengths": "lengths"}),
             Part("sentence", onnx.load(parts.weights.sentences), {name: f"before/{name}" for name in names}),
-            Part("after", after, {"tokens": "sentence/last_hidden_state", "lengths": "lengths"}),
+            Part(
+                "after",
+                after,
+                {
+                    "hidden": "sentence/last_hidden_state",
+                    "attention": "before/attention_mask",
+                    "tokens": "tokens",
+                    "lengths": "lengths",
+                },
+            ),
         ],
         [
             helper.make_tensor_value_info("tokens", TensorProto.INT64, ["N", "T"]),
@@ -114,5 +132,5 @@ def write_sketch_tower(config: JointSpaceConfig, parts: Parts, path: Path) -> No
 def _exported(network: nn.Module, inputs: Inputs, outputs: Sequence[str]) -> ModelProto:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "part.onnx"
-        write_onnx(network, inputs, outputs, path)
+        write_onnx(network, inputs, outputs, path, sequences=("tokens", "hidden", "attention"))
         return onnx.load(path)

@@ -33,16 +33,17 @@ class Strokes(nn.Module):
 
 
 class DrawingMeaning(nn.Module):
-    """DoodleNet's probabilities (N, 345) in, `embedding` (N, D) of unit length out, whose looks are zero."""
+    """DoodleNet's probabilities (N, 345) in, `embedding` (N, D) of unit length out, which has a meaning alone."""
 
     def __init__(self, config: JointSpaceConfig, labels: LabelEmbeddings) -> None:
         super().__init__()
-        self._looks = config.dimension - config.meaning.dimension
+        before = config.looks_dimension
+        self._around = (before, config.dimension - before - config.meaning.dimension)
         self.labels: Tensor
         self.register_buffer("labels", torch.from_numpy(labels.drawings.copy()))
 
     def forward(self, probabilities: Tensor) -> Tensor:
-        return F.pad(F.normalize(probabilities @ self.labels, dim=1), (self._looks, 0))
+        return F.pad(F.normalize(probabilities @ self.labels, dim=1), self._around)
 
 
 def _ink(brightness: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Evaluates LOPQ: the share of the ten true neighbours that codes of 32 bytes and exact ranking find.
 
-python -m training.lopq.evaluate [--bundle models/general] [--realdata ../shared/realdata] [--cache data/nearest]
+python -m training.lopq.evaluate [--bundle models/general-2] [--realdata ../shared/realdata] [--cache data/nearest]
 """
 
 import argparse
@@ -52,7 +52,7 @@ def exact_neighbours(base: Floats, queries: Floats, limit: int) -> NDArray[np.in
 def main() -> None:
     """Print the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, default=Path("models/general"))
+    parser.add_argument("--bundle", type=Path, default=Path("models/general-2"))
     parser.add_argument("--realdata", type=Path, default=Path("../shared/realdata"))
     parser.add_argument("--cache", type=Path, default=Path("data/nearest"))
     options = parser.parse_args()

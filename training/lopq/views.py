@@ -89,7 +89,7 @@ def embed_views(
     """Embed `count` views and `queries` more, or map what an earlier call with the same bundle and counts kept.
 
     Seven in ten are of photos where `realdata` has them; all are of drawn scenes elsewhere. 100,000 views by the
-    shipped `general` take about six minutes of one core, spread over all of them; `cache` gets 4 bytes a number.
+    shipped `general-2` take about six minutes of one core, spread over all of them; `cache` gets 4 bytes a number.
     """
     photos, unseen_photos = _photos(realdata)
     share = PHOTO_SHARE if photos else 0.0

@@ -46,11 +46,19 @@ class EfficientNetLite(nn.Module):
         self._fc = nn.Linear(HEAD, classes)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return self.pooled(self.maps(image))
+
+    def maps(self, image: Tensor) -> Tensor:
+        """The last activations, (N, 1280, S / 32, S / 32)."""
         x = F.relu6(self._bn0(self._conv_stem((image - 127) / 128)))
         for block in self._blocks:
             x = block(x)
-        pooled = F.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
-        return pooled, self._fc(pooled)
+        return F.relu6(self._bn1(self._conv_head(x)))
+
+    def pooled(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled activations and logits of these maps."""
+        features = maps.mean(dim=(2, 3))
+        return features, self._fc(features)
 
     @property
     def class_directions(self) -> Tensor:

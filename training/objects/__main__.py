@@ -8,7 +8,7 @@ nothing else; for the published set leave `draw` out:
     python -m training.objects train export evaluate --config training/configs/objects_published.toml
         --data DIR/VOCdevkit/VOC2012 --start DIR/darknet53.conv.74 --run data/training/objects_published --out data/models
 
-`evaluate` serves the bundle beside `general`, which embeds the objects. `weights` writes a network of Darknet's as
+`evaluate` serves the bundle beside `general-2`, which embeds the objects. `weights` writes a network of Darknet's as
 Darknet reads it; `regate` makes the smaller precisions of a bundle whose checkpoint is lost. `--start` names weights to
 begin with: another run's checkpoint.pt, or Darknet's.
 """

@@ -18,7 +18,7 @@ from training.objects.in_process import InProcess
 from training.serving import Query, Served
 
 # Whatever detector is measured, the shipped bundle embeds what it finds.
-ENCODER = Path(__file__).parents[2] / "models" / "general"
+ENCODER = Path(__file__).parents[2] / "models" / "general-2"
 
 
 class ObjectsEvaluation(Evaluation):

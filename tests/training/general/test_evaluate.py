@@ -31,7 +31,7 @@ class ServedColours:
 
     def fill(self, collection: str, images: Iterable[tuple[str, bytes]], *, encoder: str, detector: str) -> None:
         """Ingest."""
-        assert collection == encoder == "general"
+        assert (collection, encoder) == ("general", "general-2")
         self.held = {uri: mean_colour(encoded) for uri, encoded in images}
 
     def search(self, collection: str, queries: Sequence[Query], *, limit: int) -> list[list[Hit]]:

@@ -52,7 +52,7 @@ def test_a_run_ends_in_a_bundle(tmp_path: Path) -> None:
     train_joint(config, realdata, run, max_steps=3)
     bundle = export(run, realdata, tmp_path, fewest_inputs=8)
 
-    assert Bundle.load(tmp_path / "general") == bundle
+    assert Bundle.load(tmp_path / "general-2") == bundle
     assert "4 epochs in all" in bundle.trained_on
     image = np.array(views.pixels[0, 0])
     (served,) = EmbeddingSession(bundle).run([image]).results

@@ -1,4 +1,4 @@
-"""The image tower: published networks, joined in one graph, and an embedding of two blocks."""
+"""The image tower: published networks, joined in one graph, and an embedding of three blocks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +11,10 @@ from PIL import Image
 
 from encoders.bundle import Bundle
 from training.config import read_config
+from training.joint_space.colours import UsualColours
 from training.joint_space.config import JointSpaceConfig
 from training.joint_space.graphs import Parts, write_image_tower
-from training.joint_space.image_tower import Backbones, Fitted, Resample, TwoBlocks
+from training.joint_space.image_tower import Backbones, Fitted, Resample, ThreeBlocks
 from training.joint_space.labels import LabelEmbeddings
 from training.joint_space.own_classes import fit_own_classes
 from training.joint_space.sentences import unit
@@ -48,6 +49,7 @@ def fitted(config: JointSpaceConfig) -> Fitted:
             rows(1000, width), rows(TAGS, width), rows(6, width), rows(345, width), rows(1, 384)[0], rows(384, width)
         ),
         own=fit_own_classes(features, [row % 6 for row in range(60)], 6),
+        colours=UsualColours(np.full(11, 1 / 11, np.float32), np.full(11, 0.1, np.float32)),
     )
 
 
@@ -64,7 +66,7 @@ def test_resampling_is_that_of_pillow(from_px: int, to_px: int) -> None:
 
 def test_a_photo_far_from_the_own_classes_is_none_of_them(config: JointSpaceConfig, fitted: Fitted) -> None:
     """Own classes do not describe what they never saw, and describe what they did."""
-    head = TwoBlocks(config, fitted)
+    head = ThreeBlocks(config, fitted)
     logits, scores = torch.zeros(1, 1000), torch.zeros(1, 4, TAGS)
     scores[..., 2] = 1
     near = torch.from_numpy(fitted.own.prototypes[:1].copy())
@@ -81,7 +83,7 @@ def test_the_graph_says_what_its_parts_say(config: JointSpaceConfig, fitted: Fit
     """The joined file gives the embedding that the parts give one after the other, of unit length."""
     torch.manual_seed(3)
     backbones = Backbones(EfficientNetLite(width=1.1, depth=1.2).eval(), config.image_px).eval()
-    content, detector = Bundle.load(MODELS / "general"), Bundle.load(MODELS / "drawn-detector")
+    content, detector = Bundle.load(MODELS / "general-2"), Bundle.load(MODELS / "drawn-detector")
     absent = Weights(*[Path()] * 9)
     path = tmp_path / "tower.onnx"
     write_image_tower(config, Parts(absent, backbones, content, fitted), detector, path)
@@ -90,9 +92,11 @@ def test_the_graph_says_what_its_parts_say(config: JointSpaceConfig, fitted: Fit
     (found,) = onnxruntime.InferenceSession(path).run(["embedding"], {"image": image})
 
     with torch.inference_mode():
-        small, features, logits = backbones(torch.from_numpy(image))
+        small, features, logits, colours = backbones(torch.from_numpy(image))
     (embedded,) = onnxruntime.InferenceSession(content.path_of("fp32")).run(["embedding"], {"image": small.numpy()})
     (scores,) = onnxruntime.InferenceSession(detector.path_of("fp32")).run(["scores"], {"image": image})
-    expected = TwoBlocks(config, fitted)(features, logits, torch.from_numpy(embedded), torch.from_numpy(scores)).numpy()
+    expected = ThreeBlocks(config, fitted)(
+        features, logits, colours, torch.from_numpy(embedded), torch.from_numpy(scores)
+    ).numpy()
     assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     assert ((found * expected).sum(axis=1) > 0.9999).all()

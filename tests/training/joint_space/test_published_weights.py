@@ -10,12 +10,14 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from training.config import read_config
+from training.joint_space.colours import UsualColours
 from training.joint_space.config import JointSpaceConfig
 from training.joint_space.graphs import Parts, write_text_tower
 from training.joint_space.image_tower import Backbones, Fitted
 from training.joint_space.labels import PROMPT, LabelEmbeddings, OwnClass, embed_labels
 from training.joint_space.own_classes import OwnClassifier
 from training.joint_space.sentences import SentenceEncoder
+from training.joint_space.text_tower import PREFIX
 from training.joint_space.weights import Weights, WeightsError, find_weights, lines
 from training.models.efficientnet_lite import load_lite2
 from training.runner import CONFIGS, REALDATA
@@ -47,7 +49,7 @@ def test_the_classifier_names_photos(weights: Weights, photo: str, expected: str
     image = Image.open(REALDATA / "demo" / photo).convert("RGB").resize((320, 320), Image.Resampling.BILINEAR)
     backbones = Backbones(load_lite2(weights.classifier), 320).eval()
     with torch.inference_mode():
-        _, _, logits = backbones(torch.from_numpy(np.asarray(image).copy())[None])
+        _, _, logits, _ = backbones(torch.from_numpy(np.asarray(image).copy())[None])
 
     names = lines(weights.classifier_labels)[1:]
     assert expected in names[int(logits.argmax())]
@@ -70,7 +72,7 @@ def test_the_text_tower_says_what_the_sentence_encoder_says(
     """The joined graph embeds a padded batch as the encoder embeds each sentence, without looks."""
     config = read_config(CONFIGS / "joint_space.toml", JointSpaceConfig)
     nothing = np.zeros((1, 1), np.float32)
-    fitted = Fitted(nothing, nothing, labels, OwnClassifier(nothing, nothing, nothing))
+    fitted = Fitted(nothing, nothing, labels, OwnClassifier(nothing, nothing, nothing), UsualColours(nothing, nothing))
     backbones = Backbones(load_lite2(weights.classifier), config.image_px)
     path = tmp_path / "text.onnx"
     write_text_tower(config, Parts(weights, backbones, None, fitted), path)  # type: ignore[arg-type]  # images are not read
@@ -79,10 +81,12 @@ def test_the_text_tower_says_what_the_sentence_encoder_says(
 
     (found,) = onnxruntime.InferenceSession(path).run(["embedding"], {"tokens": tokens, "lengths": lengths})
 
-    looks = config.dimension - config.meaning.dimension
-    expected = labels.project(np.concatenate([encoder.embed([sentence]) for sentence in SENTENCES]))
+    looks, colours = config.looks_dimension, config.looks_dimension + config.meaning.dimension
+    expected = labels.project(np.concatenate([encoder.embed([f"{PREFIX} {sentence}"]) for sentence in SENTENCES]))
+    meaning = found[:, looks:colours]
     assert not found[:, :looks].any()
-    assert np.abs(found[:, looks:] - expected).max() < 1e-4
+    assert np.abs(meaning / np.linalg.norm(meaning, axis=1, keepdims=True) - expected).max() < 1e-4
+    assert [bool(row.any()) for row in found[:, colours:]] == ["red" in sentence for sentence in SENTENCES]
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def realdata(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def general() -> Bundle:
-    return Bundle.load(Path("models/general"))
+    return Bundle.load(Path("models/general-2"))
 
 
 @pytest.fixture(scope="module")
