@@ -1,6 +1,6 @@
 """Interactive calls beside bulk: what two a second wait alone and beside a stream that keeps the model busy.
 
-    python -m benchmarks.lanes [--bundles models/general models/detector] [--pairs 3] [--seconds 20]
+    python -m benchmarks.lanes [--bundles models/general-2 models/detector] [--pairs 3] [--seconds 20]
 
 One encoder process for each bundle. Bulk is what one ingest stream sends: three calls of 64 images to an encoder,
 sixteen of one image to a detector. Interactive alone, bulk alone and both run in turn; ratios are medians of the pairs.
@@ -108,7 +108,7 @@ def _run(loads: list[Load], seconds: float) -> list[dict[str, Any]]:
 def main() -> None:
     """Reads the command line, measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    defaults = [ROOT / "models" / "general", ROOT / "models" / "detector"]
+    defaults = [ROOT / "models" / "general-2", ROOT / "models" / "detector"]
     parser.add_argument("--bundles", type=Path, nargs="+", default=defaults)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20.0)

@@ -24,7 +24,7 @@ from testbed.servers import milvus_standalone_server
 
 PAIRS = 3
 PHOTOS = 1000
-_BUNDLE = ROOT / "models" / "general"
+_BUNDLE = ROOT / "models" / "general-2"
 _RESULTS = ROOT / "docs" / "results" / "bench-quick.json"
 _GOALS = {"model_busy": (">=", 0.85), "served_over_raw": (">=", 0.80), "search_over_parts": ("<=", 1.4)} | {
     "ingest_over_raw": (">=", 0.70)

@@ -35,8 +35,9 @@ def demo_queries(albums: DemoAlbums) -> list[DemoQuery]:
 
 
 def _photo_queries(photos: Album) -> list[DemoQuery]:
-    """By likeness, by objects, with a filter, and between two photos."""
+    """By likeness, by words, by a drawing, by objects, with a filter, and between two photos."""
     carrots, bananas, tomatoes = (photos.folder / name for name in ("carrot-2.jpg", "banana-2.jpg", "tomato-2.jpg"))
+    drawn = photos.folder / "sketches" / "cat.png"
     mixed = photos.folder / "orange-1.jpg", photos.folder / "owl.jpg"
     return [
         DemoQuery(
@@ -44,6 +45,16 @@ def _photo_queries(photos: Album) -> list[DemoQuery]:
             _request(PHOTOS, _photo(carrots)),
             "another photo of carrots comes first",
             lambda names: names[:1] == ["carrot-1.jpg"],
+        ),
+        DemoQuery(
+            "In words: “a red dress”",
+            _request(PHOTOS, search_pb2.QueryPart(text="a red dress")),
+            *_comes_first("dress-3.jpg"),
+        ),
+        DemoQuery(
+            f"By a drawing: {drawn.name}",
+            _request(PHOTOS, search_pb2.QueryPart(sketch=drawn.read_bytes())),
+            *_comes_first("cat.jpg"),
         ),
         DemoQuery(
             f"By objects: every object that is found in {bananas.name}",

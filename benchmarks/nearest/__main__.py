@@ -34,7 +34,7 @@ def main() -> None:
     """Read the command line, measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(FAMILIES), help="measure these and write nothing")
-    parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "general")
+    parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "general-2")
     parser.add_argument("--realdata", type=Path, default=ROOT.parent / "shared" / "realdata")
     parser.add_argument("--cache", type=Path, default=ROOT / "data" / "nearest")
     parser.add_argument("--count", type=int, default=100_000, help="embeddings to search")

@@ -1,5 +1,6 @@
 """The bundles that ship, through the code that serves them."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +9,17 @@ import pytest
 
 from encoders.bundle import Bundle
 from encoders.images.resizing import resize
+from encoders.serving.text import Tokenizer
 from training.config import read_config
 from training.embed import embed
 from training.everyday_objects import EverydayObjects
 from training.general.config import GeneralConfig
 from training.general.system import GeneralSystem
 from training.general.validation import leave_one_out
+from training.joint_space.domains import held_out_domains
+from training.joint_space.evaluate import InProcessAnswers
+from training.joint_space.labels import own_classes
+from training.joint_space.questions import likeness, sentences
 from training.objects.config import ObjectsConfig
 from training.objects.draw import draw_held_out
 from training.objects.evaluate import ObjectsEvaluation
@@ -21,10 +27,11 @@ from training.runner import CONFIGS
 from world.scene import draw_scene
 
 ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "models"
 REALDATA = ROOT.parent / "shared" / "realdata"
 
 
-@pytest.mark.parametrize("name", ["general", "drawn-detector"])
+@pytest.mark.parametrize("name", ["general-2", "drawn-detector"])
 def test_bundle_ships_whole(name: str) -> None:
     """A shipped bundle has the files it describes, at most 10 MB of them, and says where it comes from."""
     bundle = Bundle.load(ROOT / "models" / name)
@@ -36,9 +43,61 @@ def test_bundle_ships_whole(name: str) -> None:
     assert bundle.gate["inputs"] >= 300
 
 
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("general", ["EfficientNet-Lite2", "Yolo-Fastest", "all-MiniLM-L6-v2", "general-2", "Marcus Klasson"]),
+        ("general-text", ["all-MiniLM-L6-v2", "tokenizer"]),
+        ("general-sketch", ["DoodleNet", "all-MiniLM-L6-v2"]),
+    ],
+)
+def test_bundles_of_published_weights_name_them(name: str, weights: list[str]) -> None:
+    """What they are made of, with licences and hashes; no file is too large to be pushed, and all share a space."""
+    bundle, notice = Bundle.load(MODELS / name), (MODELS / "NOTICE.md").read_text()
+
+    assert all(each in bundle.attribution for each in weights)
+    hashes = re.findall(r"SHA-256 ([0-9a-f]{64})", bundle.attribution)
+    assert len(hashes) >= 2
+    assert all(found in notice or found in (MODELS / "general-2" / "bundle.json").read_text() for found in hashes)
+    assert all(bundle.path_of(precision).stat().st_size <= 45_000_000 for precision in bundle.precisions)
+    assert bundle.space == Bundle.load(MODELS / "general").space
+    assert bundle.is_default == (name == "general")
+
+
+def test_models_are_small_enough_to_ship() -> None:
+    """All together."""
+    assert sum(path.stat().st_size for path in MODELS.rglob("*") if path.is_file()) <= 120_000_000
+
+
+@pytest.mark.parametrize(
+    "text", ["ein Hund auf einer Bank", "собака на скамейке", "un chien dans la rue avec une balle"]
+)
+def test_words_in_another_language_are_warned_of(text: str) -> None:
+    """The tokenizer knows parts of any word, so nothing is refused; the warning says which language is read."""
+    tokens = Tokenizer(Bundle.load(MODELS / "general-text")).encode(text)
+
+    assert not tokens.refusal
+    assert any("this model reads: en" in warning for warning in tokens.warnings)
+
+
 @pytest.mark.realdata
 @pytest.mark.skipif(not REALDATA.is_dir(), reason="needs the photos of ../shared/realdata")
-def test_general_finds_groceries(tmp_path: Path) -> None:
+def test_everyday_photos_are_found_by_likeness_and_words() -> None:
+    """Photos that nothing was fitted to."""
+    answers = InProcessAnswers(MODELS)
+    everyday = next(each for each in held_out_domains(REALDATA, own_classes(REALDATA)) if each.name == "everyday")
+    figures: dict[str, float] = {}
+    for asked in (likeness(everyday), *sentences(everyday)):
+        figures |= asked.figures(answers.scores(asked.gallery, asked.queries))
+
+    assert figures["everyday_likeness_p1"] >= 0.78
+    assert figures["everyday_names_p1"] >= 0.90
+    assert figures["everyday_names_map"] >= 0.83
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not REALDATA.is_dir(), reason="needs the photos of ../shared/realdata")
+def test_general_2_finds_groceries(tmp_path: Path) -> None:
     """Of photos never trained on, 93 of 100 find another photo of the same product first."""
     system, config = GeneralSystem(), read_config(CONFIGS / "general.toml", GeneralConfig)
     system.draw_held_out(config, tmp_path, REALDATA)
@@ -46,7 +105,7 @@ def test_general_finds_groceries(tmp_path: Path) -> None:
 
     assert figures["grocery_val_p1"] >= 0.93
     assert figures["grocery_val_map"] >= 0.75
-    gate = Bundle.load(ROOT / "models" / "general").gate["fp32"]
+    gate = Bundle.load(ROOT / "models" / "general-2").gate["fp32"]
     assert {name: gate[name] for name in figures} == pytest.approx(figures, abs=0.005)
 
 
@@ -73,9 +132,9 @@ def test_everyday_kinds_are_found_in_photos() -> None:
     assert figures["coverage"] >= 0.90
 
 
-def test_general_tells_drawn_objects_apart() -> None:
+def test_general_2_tells_drawn_objects_apart() -> None:
     """Most drawn objects, cut out by their boxes, find another one of their kind first."""
-    bundle = Bundle.load(ROOT / "models" / "general")
+    bundle = Bundle.load(ROOT / "models" / "general-2")
     inputs, labels = [], []
     for number in range(20):
         scene = draw_scene(np.random.default_rng([32, number]), (480, 360))
