@@ -35,26 +35,32 @@ def demo_queries(albums: DemoAlbums) -> list[DemoQuery]:
 
 
 def _photo_queries(photos: Album) -> list[DemoQuery]:
-    """By likeness, by words, by a drawing, by objects, with a filter, and between two photos."""
+    """In words, by a drawing, by both, by likeness, by objects, with a filter, and between two photos."""
+    drawn = search_pb2.QueryPart(sketch=(photos.folder / "sketches" / "t-shirt.png").read_bytes())
     carrots, bananas, tomatoes = (photos.folder / name for name in ("carrot-2.jpg", "banana-2.jpg", "tomato-2.jpg"))
-    drawn = photos.folder / "sketches" / "cat.png"
     mixed = photos.folder / "orange-1.jpg", photos.folder / "owl.jpg"
     return [
-        DemoQuery(
-            f"By likeness: photos like {carrots.name}, which is not among them",
-            _request(PHOTOS, _photo(carrots)),
-            "another photo of carrots comes first",
-            lambda names: names[:1] == ["carrot-1.jpg"],
-        ),
         DemoQuery(
             "In words: “a red dress”",
             _request(PHOTOS, search_pb2.QueryPart(text="a red dress")),
             *_comes_first("dress-3.jpg"),
         ),
         DemoQuery(
-            f"By a drawing: {drawn.name}",
-            _request(PHOTOS, search_pb2.QueryPart(sketch=drawn.read_bytes())),
-            *_comes_first("cat.jpg"),
+            "By a drawing: sketches/t-shirt.png",
+            _request(PHOTOS, drawn),
+            "photos of T-shirts come first",
+            lambda names: set(names[:2]) == photos.showing(kind="t-shirt"),
+        ),
+        DemoQuery(
+            "By a drawing and words: the same, and “yellow”",
+            _request(PHOTOS, drawn, search_pb2.QueryPart(text="yellow")),
+            *_comes_first("t-shirt-1.jpg"),
+        ),
+        DemoQuery(
+            f"By likeness: photos like {carrots.name}, which is not among them",
+            _request(PHOTOS, _photo(carrots)),
+            "another photo of carrots comes first",
+            lambda names: names[:1] == ["carrot-1.jpg"],
         ),
         DemoQuery(
             f"By objects: every object that is found in {bananas.name}",
