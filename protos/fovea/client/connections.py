@@ -77,5 +77,7 @@ class Connections(ABC):
             return self._encoders
         if bundle not in self._encoders:
             served = ", ".join(sorted(self._encoders))
-            raise ValueError(f"encoder: {bundle!r} is not among {served}" if bundle else f"encoder: name one of {served}")
+            raise ValueError(
+                f"encoder: {bundle!r} is not among {served}" if bundle else f"encoder: name one of {served}"
+            )
         return self._encoders[bundle]
