@@ -23,9 +23,16 @@ async def http(system: System) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def name() -> str:
-    """A collection name that no other test uses."""
-    return f"g_{uuid.uuid4().hex[:12]}"
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A collection name that no other test uses; collections whose names begin with it are dropped at the end."""
+    name = f"g_{uuid.uuid4().hex[:12]}"
+    system: System | None = request.getfixturevalue("system") if "system" in request.fixturenames else None
+    yield name
+    if system is not None:
+        with httpx.Client(base_url=f"{system.url}/api/v1", timeout=30) as client:
+            for collection in client.get("/collections").json()["collections"]:
+                if collection["name"].startswith(name):
+                    client.delete(f"/collections/{collection['name']}").raise_for_status()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle, tiny_text_bundle
-from tests.support.services import Stores, encoder_process, ingest_stub, search_stub
+from tests.support.services import Stores, drop_collections, encoder_process, ingest_stub, search_stub
 
 if TYPE_CHECKING:
     from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
@@ -55,6 +55,13 @@ async def search(stores: Stores, encoder: str) -> "AsyncIterator[SearchServiceAs
 
 
 @pytest.fixture
-def name() -> str:
-    """A collection's name that no other test uses."""
-    return f"test_{uuid.uuid4().hex}"
+async def name(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """A collection's name that no other test uses.
+
+    Collections whose names begin with it are dropped at the end: each that stays makes every later server slower.
+    """
+    name = f"test_{uuid.uuid4().hex}"
+    stores: Stores | None = request.getfixturevalue("stores") if "stores" in request.fixturenames else None
+    yield name
+    if stores is not None:
+        await drop_collections(stores, name)

@@ -19,6 +19,7 @@ from services.ingest.__main__ import ingest_server
 from services.ingest.settings import IngestSettings
 from services.search.__main__ import search_server
 from services.search.settings import SearchSettings
+from services.stores.images import ImageStore
 
 if TYPE_CHECKING:
     from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
@@ -95,6 +96,17 @@ async def create(
     mode = ingest_pb2.COLLECTION_MODE_OBJECTS if objects else ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE
     collection = ingest_pb2.Collection(name=name, encoder=encoder, mode=mode, detector=detector, index=index)
     return (await ingest.CreateCollection(ingest_pb2.CreateCollectionRequest(collection=collection))).collection
+
+
+async def drop_collections(stores: Stores, prefix: str) -> None:
+    """Drops the collections whose names begin so."""
+    store = await ImageStore.open(stores.milvus_uri, stores.redis_url)
+    try:
+        for collection in await store.collections():
+            if collection.name.startswith(prefix):
+                await store.drop(collection.name)
+    finally:
+        await store.close()
 
 
 async def add(ingest: "IngestServiceAsyncStub", name: str, *items: ingest_pb2.Item) -> list[ingest_pb2.IngestResponse]:

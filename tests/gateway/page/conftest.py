@@ -34,8 +34,8 @@ def complaints() -> list[str]:
 
 
 @pytest.fixture
-def page(browser: Browser, system: System, complaints: list[str]) -> Iterator[Page]:
-    """A fresh page on the gateway; at the end the console must be clean."""
+def page(browser: Browser, system: System, complaints: list[str], name: str) -> Iterator[Page]:
+    """A fresh page on the gateway; at the end the console must be clean, and the collections are still there."""
     context = browser.new_context(base_url=system.url, viewport=DESKTOP, reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(20_000)
