@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rpc.metadata import composed
 from services.stores.filters.tree import Condition, Field, Filter, Junction, Not, Value
 
 
@@ -25,7 +26,7 @@ def _meets(found: Any, operator: str, values: tuple[Value, ...]) -> bool:
         case "in":
             return any(_equal(found, value) for value in values)
         case "like":
-            return isinstance(found, str) and found.startswith(str(values[0]))
+            return isinstance(found, str) and found.startswith(composed(str(values[0])))
         case "has":
             return isinstance(found, list) and any(_equal(item, values[0]) for item in found)
         case _:
@@ -46,7 +47,7 @@ def _kind(value: Any) -> type:
 
 
 def _equal(found: Any, value: Value) -> bool:
-    return _kind(found) is _kind(value) and found == value
+    return _kind(found) is _kind(value) and found == (composed(value) if isinstance(value, str) else value)
 
 
 def _ordered(found: Any, operator: str, value: Any) -> bool:

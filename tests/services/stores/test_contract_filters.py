@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
@@ -153,6 +153,7 @@ async def test_engines_and_python_agree(store: ImageStore, name: str, stored_ima
 
     @EXAMPLES
     @given(filters)
+    @example(f"$camera like '{DECOMPOSED}%' or $camera = '{DECOMPOSED}'")
     def agree(text: str) -> None:
         assert matching(text) == matching_in_python(text, stored_images)
 
