@@ -61,11 +61,14 @@ demo: $(SERVING) ## start everything, fill a gallery, ask it; ONCE=1 stops after
 	@$(BIN)/fovea demo $(if $(ONCE),--once) $(ARGS)
 
 .PHONY: test test-more check protos settings format
+# The tests of one file run in one process, with servers of its own: half of the time they wait. WORKERS=0 uses none.
+WORKERS ?= 2
+PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 test: $(TRAINING) $(TRITONCLIENT) $(KSERVE) browser ## every test that CI waits for first; ARGS="tests/cli -k up" chooses
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not more and not deploy" $(ARGS)
+	$(PYTEST) -m "not more and not deploy" $(ARGS)
 
 test-more: $(TRAINING) $(TRITONCLIENT) $(KSERVE) $(SCHEMATHESIS) browser ## the long tests: fuzzing, large inputs, long waits
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m more $(ARGS)
+	$(PYTEST) -m more $(ARGS)
 
 # Builds images of some 2 GB in a folder of its own, which is gone afterwards; about ten minutes, as root on Debian.
 .PHONY: wheelhouse deploy-check
