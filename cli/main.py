@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import collections, demo, doctor, encode, ingest, models, reindex, search, up
+from cli.commands import collections, demo, doctor, encode, ingest, models, reindex, scrub, search, up
 from cli.errors import PlainFailures
 
 app = typer.Typer(cls=PlainFailures, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -32,6 +32,7 @@ app.command(epilog=demo.EXAMPLE)(demo.demo)
 app.command(epilog=ingest.EXAMPLE)(ingest.ingest)
 app.command(epilog=search.EXAMPLE)(search.search)
 app.command(epilog=reindex.EXAMPLE)(reindex.reindex)
+app.command(epilog=scrub.EXAMPLE)(scrub.scrub)
 app.add_typer(collections.app, name="collections", epilog="Example: fovea collections list")
 app.add_typer(models.app, name="models", epilog="Example: fovea models list")
 app.command(epilog=encode.EXAMPLE)(encode.encode)

@@ -26,6 +26,7 @@ TESTED_PAGES = (
     "README.md",
     "docs/collections.md",
     "docs/reindexing.md",
+    "docs/scrub.md",
     "docs/queries.md",
     "docs/client.md",
     "docs/grpc.md",

@@ -19,6 +19,7 @@ from services.ingest.decoding import SERVICE, register
 from services.ingest.maintenance import Maintenance
 from services.ingest.reader import ItemReader
 from services.ingest.reindexing import Reindexer
+from services.ingest.scrubbing import Scrubber
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.stream import Ingester
@@ -42,12 +43,14 @@ async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
         stack.callback(admission.close)
         cleanup = UploadCleanup(store, uploads) if uploads else None
         maintenance = Maintenance(store, cleanup, sweep_period_s=settings.sweep_period_s, quiet_s=settings.quiet_s)
+        ingester = Ingester(store=store, directory=directory, admission=admission, settings=settings)
         servicer = IngestServicer(
-            ingester=Ingester(store=store, directory=directory, admission=admission, settings=settings),
+            ingester=ingester,
             collections=Collections(store, directory),
             store=store,
             maintenance=maintenance,
             reindexer=Reindexer(store=store, directory=directory, admission=admission, settings=settings),
+            scrubber=Scrubber(store=store, ingester=ingester, admission=admission),
             max_time_s=settings.max_time_s,
         )
         maintaining = asyncio.create_task(maintenance.run(), name="maintenance")

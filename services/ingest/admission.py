@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 
 from services.ingest.item import Item, LoadedImage
 from services.ingest.reader import ItemReader
+from services.stores.diagnosis import Damage
 
 ResultT = TypeVar("ResultT")
 
@@ -70,6 +71,14 @@ class ItemAdmission:
         size = await self._on_thread(lambda: self._reader.stored_size(uri, sha256))
         async with self._budget.hold(max(size, self._least_bytes)):
             yield await self._on_thread(lambda: self._reader.reread(uri, sha256))
+
+    async def file_damage(self, uri: str, sha256: str) -> Damage | None:
+        """What is wrong with the file of a stored image."""
+        return await self._on_thread(lambda: self._reader.file_damage(uri, sha256))
+
+    async def remove_kept(self, sha256: str) -> None:
+        """Remove a kept file; raises Unavailable."""
+        await self._on_thread(lambda: self._reader.remove_kept(sha256))
 
     async def keep(self, image: LoadedImage) -> None:
         """Write an upload's bytes unless they are stored; raises Unavailable."""

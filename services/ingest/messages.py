@@ -10,7 +10,9 @@ from rpc.errors import InvalidArgument, ServiceError, to_status
 from rpc.messages import detection_message, exif_message
 from rpc.metadata import metadata_of, struct_of
 from services.ingest.item import Failed, IngestOutcome, Item
+from services.ingest.scrubbing import ScrubProgress
 from services.stores.records import Collection, CollectionMode, Counts, ImageRecord, StoredImage, image_id_of
+from services.stores.scrubbing import Finding
 
 
 def mode_of(message: ingest_pb2.Collection) -> CollectionMode:
@@ -82,6 +84,15 @@ def outcome_message(outcome: IngestOutcome) -> ingest_pb2.IngestResponse:
         region_count=outcome.region_count,
         warnings=outcome.warnings,
         object_count=outcome.object_count,
+    )
+
+
+def scrub_message(news: Finding | ScrubProgress) -> ingest_pb2.ScrubResponse:
+    """One damaged image, or how far a scrub is."""
+    if isinstance(news, ScrubProgress):
+        return ingest_pb2.ScrubResponse(checked_count=news.checked_count, total_count=news.total_count)
+    return ingest_pb2.ScrubResponse(
+        image_id=news.image_id, damage=news.damage, repaired=news.repaired, detail=news.detail
     )
 
 

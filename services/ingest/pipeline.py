@@ -23,6 +23,7 @@ from services.ingest.item import Added, LoadedImage
 from services.ingest.settings import IngestSettings
 from services.stores.images import ImageStore
 from services.stores.records import (
+    TO_BE_EMBEDDED,
     WHOLE_IMAGE_REGION,
     Collection,
     ImageRecord,
@@ -138,7 +139,7 @@ class Pipeline:
 
 async def _has_current_embeddings(live: ImageRecord, image: LoadedImage) -> bool:
     """Whether encoding the image again would give the embeddings that are stored."""
-    if live.sha256 != image.sha256:
+    if live.sha256 != image.sha256 or live.decoder_revision == TO_BE_EMBEDDED:
         return False
     return await asyncio.to_thread(decodes_alike, image.data, live.decoder_revision)
 

@@ -11,6 +11,7 @@ from encoders.errors import UnsupportedImage
 from encoders.images.decoding import OpenedImage, open_image
 from rpc.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
 from services.ingest.item import Item, LoadedImage
+from services.stores.diagnosis import Damage
 from sources.errors import MissingSourceError, OutsideRootsError, OversizedSourceError, SourceError
 from sources.roots import ImageRoots
 from sources.uploads import Uploads
@@ -104,6 +105,32 @@ class ItemReader:
         except SourceError as error:
             fault = error
         raise NotFound(str(fault)) from fault
+
+    def file_damage(self, uri: str, sha256: str) -> Damage | None:
+        """What is wrong with the file of a stored image; a file below the roots is not read.
+
+        A path outside the roots is not expected to have one: what is sent from there is kept on request only.
+        """
+        try:
+            if self._uploads is not None and self._uploads.has(sha256):
+                kept = hashlib.sha256(self._uploads.read(sha256)).hexdigest()
+                return None if kept == sha256 else Damage.WRONG_FILE
+            self._roots.size(uri)
+        except OutsideRootsError:
+            return None
+        except SourceError:
+            is_expected = self._uploads is not None or uri.startswith(("/", "file://"))
+            return Damage.MISSING_FILE if is_expected else None
+        return None
+
+    def remove_kept(self, sha256: str) -> None:
+        """Remove a kept file; raises Unavailable."""
+        assert self._uploads is not None, "only a reader with uploads has kept files"
+        try:
+            self._uploads.set_aside(sha256)
+            self._uploads.remove(sha256)
+        except SourceError as error:
+            raise Unavailable(str(error)) from error
 
     def keep(self, image: LoadedImage) -> None:
         """Write an upload's bytes unless they are stored."""

@@ -9,7 +9,7 @@ import grpc
 from domain.limits import DEFAULT_PAGE_SIZE, MAX_DELETED, MAX_PAGE_SIZE
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from rpc.deadline import Deadline
-from rpc.errors import InvalidArgument, Unimplemented
+from rpc.errors import InvalidArgument
 from services.ingest.collections import Collections
 from services.ingest.item import Failed, Item
 from services.ingest.maintenance import Maintenance
@@ -19,9 +19,11 @@ from services.ingest.messages import (
     item_or_failure,
     mode_of,
     outcome_message,
+    scrub_message,
     stored_image_message,
 )
 from services.ingest.reindexing import Reindexer
+from services.ingest.scrubbing import Scrubber
 from services.ingest.stream import Ingester
 from services.stores.filters.grammar import parse_filter
 from services.stores.filters.tree import warnings_of
@@ -42,6 +44,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         store: ImageStore,
         maintenance: Maintenance,
         reindexer: Reindexer,
+        scrubber: Scrubber,
         max_time_s: float,
     ) -> None:
         self._ingester = ingester
@@ -49,6 +52,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._store = store
         self._maintenance = maintenance
         self._reindexer = reindexer
+        self._scrubber = scrubber
         self._max_time_s = max_time_s
 
     async def CreateCollection(
@@ -161,9 +165,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def Scrub(
         self, request: ingest_pb2.ScrubRequest, context: Context
     ) -> AsyncIterator[ingest_pb2.ScrubResponse]:
-        """Not in this release."""
-        raise Unimplemented("Scrub comes in a later release; unfinished writes are swept by themselves every minute")
-        yield ingest_pb2.ScrubResponse()  # makes this a stream
+        """Compares the stores and the kept files, and repairs what differs where that is asked for."""
+        async with aclosing(self._scrubber.scrub(request.collection, repair=request.repair)) as all_news:
+            async for news in all_news:
+                yield scrub_message(news)
 
     def _message(self, collection: Collection, counts: Counts | None) -> ingest_pb2.Collection:
         return collection_message(collection, counts, suggested_encoder=self._collections.suggested_encoder(collection))

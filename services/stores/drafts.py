@@ -79,16 +79,23 @@ def completed(change: Change, record: ImageRecord | None, stored: StoredImage | 
         raise Aborted("the image changed meanwhile; send it again")
     if stored is None:
         raise Unavailable("the stored embeddings of this image cannot be read now; try again")
+    same = new_image_of(record, stored)
+    metadata = same.metadata if change.metadata is None else change.metadata
+    return replace(same, metadata=metadata, exif=same.exif if change.exif is None else change.exif)
+
+
+def new_image_of(record: ImageRecord, stored: StoredImage) -> NewImage:
+    """The image as it is stored, to be put again."""
     return NewImage(
         uri=record.uri,
         sha256=record.sha256,
         width_px=record.width_px,
         height_px=record.height_px,
-        metadata=record.metadata if change.metadata is None else change.metadata,
+        metadata=record.metadata,
         regions=stored.regions,
         embeddings=stored.embeddings,
         decoder_revision=record.decoder_revision,
-        exif=record.exif if change.exif is None else change.exif,
+        exif=record.exif,
     )
 
 

@@ -34,6 +34,7 @@ from services.stores.records import (
 from services.stores.recovery import Recovery
 from services.stores.redis.catalog import RedisCatalog
 from services.stores.redis.shards import CatalogLost
+from services.stores.scrubbing import Scrub
 from services.stores.serving import Serving
 from services.stores.writing import Writer
 
@@ -65,6 +66,13 @@ class ImageStore:
             serving=self.serving,
         )
         self._writer = Writer(rows, catalog, self._definitions, self._recovery, self.serving.tidy)
+        self.scrub = Scrub(
+            rows=rows,
+            catalog=catalog,
+            definitions=self._definitions,
+            recovery=self._recovery,
+            writer=self._writer,
+        )
 
     @classmethod
     async def open(cls, milvus_uri: str, redis_url: str) -> "ImageStore":

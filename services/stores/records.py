@@ -19,6 +19,7 @@ Metadata = dict[str, Any]
 Embeddings = npt.NDArray[np.float32]
 
 FIRST_DECODER_REVISION = 1  # of records that do not name theirs
+TO_BE_EMBEDDED = 0  # the decoder revision of a record whose rows are damaged: no ingest takes its image for unchanged
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _IMAGE_ID = re.compile(r"[0-9a-f]{32}")

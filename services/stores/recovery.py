@@ -35,15 +35,18 @@ class Recovery:
 
     async def sweep(self, collection: Collection, deadline: Deadline) -> None:
         """Commit or abort the versions whose lease expired, and purge the tombstones."""
-        expired = await self._catalog.expired_leases(collection, deadline)
-        if expired:
+        await self.end_expired(collection, deadline)
+        await self.purge(collection, await self._catalog.purgeable(collection, deadline), deadline)
+
+    async def end_expired(self, collection: Collection, deadline: Deadline) -> None:
+        """Commit the versions whose lease expired and whose rows are all there, and abort the others."""
+        if expired := await self._catalog.expired_leases(collection, deadline):
             complete = await self._complete(collection, expired, deadline)
             # A complete version lives although its caller was never answered: a retry would write the same.
             await self._catalog.commit(collection, complete, deadline)
             incomplete = [version for version in expired if version not in complete]
             await self._catalog.abort(collection, incomplete, deadline)
             _logger.warning("%s: of %d versions left behind, %d live now", collection.name, len(expired), len(complete))
-        await self.purge(collection, await self._catalog.purgeable(collection, deadline), deadline)
 
     async def purge(self, collection: Collection, tombstones: Sequence[Tombstones], deadline: Deadline) -> None:
         """Delete the rows that tombstones name, then the tombstones."""

@@ -1,4 +1,4 @@
-"""`fovea reindex` against a real ingest service."""
+"""`fovea reindex` and `fovea scrub` against a real ingest service."""
 
 import json
 import uuid
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from typer.testing import CliRunner, Result
 
 from cli.main import app
@@ -57,3 +58,25 @@ def test_a_collection_moves_and_returns(address: str, tmp_path: Path) -> None:
     assert "no former embeddings" in refused.stderr
     both = fovea(address, "reindex", "-c", name, "--encoder", "tiny", "--rollback")
     assert both.exit_code == 1
+
+
+def test_a_damaged_collection_is_reported_and_repaired(address: str, redis_url: str, tmp_path: Path) -> None:
+    """Damage that is left is exit code 1; JSON has the counts; a clean collection is one line."""
+    name = f"s_{uuid.uuid4().hex[:12]}"
+    (tmp_path / "red.png").write_bytes(encoded(plain("red")))
+    fovea(address, "ingest", str(tmp_path), "-c", name, "--create", "--encoder", "tiny", "--copy")
+    clean = fovea(address, "scrub", "-c", name)
+    assert (clean.exit_code, clean.stderr) == (0, "1 image checked: nothing is damaged.\n")
+    with Redis.from_url(redis_url) as redis:
+        [order] = redis.keys(f"fovea:{{{name}:*:order")
+        redis.delete(order)
+
+    reported = fovea(address, "scrub", "-c", name)
+    assert reported.exit_code == 1
+    assert "wrong counts" in reported.stdout
+    assert "--repair repairs" in reported.stderr
+    repaired = fovea(address, "scrub", "-c", name, "--repair", "--json")
+    assert repaired.exit_code == 0
+    found = json.loads(repaired.stdout)
+    assert (found["damage_count"], found["repaired_count"], found["checked_count"]) == (1, 1, 1)
+    assert found["damages"][0]["damage"] == "wrong counts"

@@ -24,14 +24,15 @@ async def scan(
     prefix: str = "",
     after: str = "",
     consistency: str = "Bounded",
+    unique: bool = True,
 ) -> AsyncIterator[list[Row]]:
     """All rows of image_ids that start with `prefix` and come behind `after`, in batches ordered by image_id.
 
     A range of keys that does not fit into one query is cut into sixteen, so memory stays bounded and no image is
-    spread over two batches.
+    spread over two batches. Without `unique` a row comes as often as it is stored.
     """
     limit, prefixes = SCAN_ROWS, [prefix]
-    if EMBEDDING in fields:
+    if EMBEDDING in fields and len(prefix) < _ID_DIGITS:
         limit = max(256, min(SCAN_ROWS, SCAN_BYTES // (4 * collection.dimension)))
         # A full answer, which is thrown away, costs more here than sixteen small ones.
         prefixes = [prefix + digit for digit in reversed(_HEX)]
@@ -49,4 +50,4 @@ async def scan(
         if len(rows) == size and len(start) < _ID_DIGITS:
             prefixes += [start + digit for digit in reversed(_HEX)]
         elif rows:
-            yield sorted(distinct(rows), key=lambda row: str(row["key"]))
+            yield sorted(distinct(rows) if unique else rows, key=lambda row: str(row["key"]))

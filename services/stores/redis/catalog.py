@@ -16,6 +16,7 @@ from services.stores.redis.locking import Locks
 from services.stores.redis.moving import MoveCatalog
 from services.stores.redis.rebuilding import ShardRebuild
 from services.stores.redis.scripts import Script
+from services.stores.redis.scrubbing import ScrubCatalog
 from services.stores.redis.shards import PARTS, SHARDS, CatalogLost, Command, RedisShards, by_shard, key, script_call
 
 GENERATION = "@"  # the field of `live` that tells whose records these are
@@ -174,6 +175,10 @@ class RedisCatalog:
     def moves(self) -> MoveCatalog:
         """The steps of a move to another encoder."""
         return MoveCatalog(self._shards)
+
+    def scrubs(self) -> ScrubCatalog:
+        """The steps of a scrub."""
+        return ScrubCatalog(self._shards)
 
     def locks(self, kind: str) -> Locks:
         """The locks of one kind."""

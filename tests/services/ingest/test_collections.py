@@ -128,13 +128,6 @@ async def test_what_cannot_be_created_says_why(
     assert words in str(refused.value.details())
 
 
-async def test_scrub_is_not_there_yet(ingest: "IngestServiceAsyncStub", name: str) -> None:
-    """The RPC of a later release answers with one clear sentence."""
-    with pytest.raises(grpc.aio.AioRpcError, match="later release") as refused:
-        await ingest.Scrub(ingest_pb2.ScrubRequest(collection=name)).read()
-    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
-
-
 async def test_collections_are_listed_while_one_is_rebuilt(
     ingest: "IngestServiceAsyncStub", stores: Stores, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -813,27 +813,41 @@ Global___ScrubRequest: _TypeAlias = ScrubRequest  # noqa: Y015
 
 @_typing.final
 class ScrubResponse(_message.Message):
+    """One damaged image, or the progress: `damage` is empty then. The last message is of progress."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     IMAGE_ID_FIELD_NUMBER: _builtins.int
     DAMAGE_FIELD_NUMBER: _builtins.int
     REPAIRED_FIELD_NUMBER: _builtins.int
+    CHECKED_COUNT_FIELD_NUMBER: _builtins.int
+    TOTAL_COUNT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     image_id: _builtins.str
-    """The id of the image that is damaged."""
+    """The id of the image that is damaged. Empty where it is not one image."""
     damage: _builtins.str
-    """What is wrong, for example "row without record"."""
+    """What is wrong, for example "image without record". Empty in a message of progress."""
     repaired: _builtins.bool
     """True if it was repaired."""
+    checked_count: _builtins.int
+    """Number of images checked so far."""
+    total_count: _builtins.int
+    """Number of images to check."""
+    detail: _builtins.str
+    """Why it was not repaired, or more about the damage."""
     def __init__(
         self,
         *,
         image_id: _builtins.str = ...,
         damage: _builtins.str = ...,
         repaired: _builtins.bool = ...,
+        checked_count: _builtins.int = ...,
+        total_count: _builtins.int = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["damage", b"damage", "image_id", b"image_id", "repaired", b"repaired"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_count", b"checked_count", "damage", b"damage", "detail", b"detail", "image_id", b"image_id", "repaired", b"repaired", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -181,7 +181,9 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Scrub(self, request, context):
-        """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release.
+        """Compares Redis, Milvus and the kept files, and reports each damaged image and, now and then, the progress. On request it
+        repairs what it can. It may run beside writers: what they change just then is not damage. NOT_FOUND: unknown collection.
+        ABORTED: the collection moved to another encoder meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -77,7 +77,10 @@ class IngestServiceStub:
     unknown collection or encoder.
     """
     Scrub: _grpc.UnaryStreamMultiCallable[_ingest_pb2.ScrubRequest, _ingest_pb2.ScrubResponse]
-    """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release."""
+    """Compares Redis, Milvus and the kept files, and reports each damaged image and, now and then, the progress. On request it
+    repairs what it can. It may run beside writers: what they change just then is not damage. NOT_FOUND: unknown collection.
+    ABORTED: the collection moved to another encoder meanwhile.
+    """
 
 @_typing.type_check_only
 class IngestServiceAsyncStub(IngestServiceStub):
@@ -128,7 +131,10 @@ class IngestServiceAsyncStub(IngestServiceStub):
     unknown collection or encoder.
     """
     Scrub: _aio.UnaryStreamMultiCallable[_ingest_pb2.ScrubRequest, _ingest_pb2.ScrubResponse]  # type: ignore[assignment]
-    """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release."""
+    """Compares Redis, Milvus and the kept files, and reports each damaged image and, now and then, the progress. On request it
+    repairs what it can. It may run beside writers: what they change just then is not damage. NOT_FOUND: unknown collection.
+    ABORTED: the collection moved to another encoder meanwhile.
+    """
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     """Creates collections and adds, reads, lists and deletes their images.
@@ -236,6 +242,9 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.ScrubRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_pb2.ScrubResponse], _abc.AsyncIterator[_ingest_pb2.ScrubResponse]]:
-        """Compares Redis with Milvus, reports differences and repairs them on request. UNIMPLEMENTED in this release."""
+        """Compares Redis, Milvus and the kept files, and reports each damaged image and, now and then, the progress. On request it
+        repairs what it can. It may run beside writers: what they change just then is not damage. NOT_FOUND: unknown collection.
+        ABORTED: the collection moved to another encoder meanwhile.
+        """
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
