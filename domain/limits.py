@@ -15,6 +15,7 @@ MAX_IMAGE_BYTES = 60 << 20  # a message of 64 MiB holds it
 MAX_URI_BYTES = 4096
 MAX_REGIONS = 1000
 MAX_LABEL_BYTES = 1024
+MAX_DISPLAY_NAME = 200  # characters
 MAX_METADATA_BYTES = 16 << 10  # as compact JSON in UTF-8
 MAX_METADATA_LEVELS = 16  # objects and lists inside each other, the metadata itself included
 MAX_INTEGER = 2**53 - 1  # doubles hold every integer up to here

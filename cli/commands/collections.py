@@ -1,4 +1,4 @@
-"""`fovea collections`: list, create, show and delete."""
+"""`fovea collections`: list, create, show, update and delete."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ _Response = TypeVar("_Response")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection.")]
 
-app = typer.Typer(no_args_is_help=True, help="List, create, show and delete collections.")
+app = typer.Typer(no_args_is_help=True, help="List, create, show, rename and delete collections.")
 
 
 @app.command("list", epilog="Example: fovea collections list --json")
@@ -45,12 +45,20 @@ def create(
     mode: ModeOption = Mode.WHOLE_IMAGE,
     detector: Detector = "",
     index: Annotated[str, typer.Option(metavar="TYPE", help="FLAT, HNSW, …; default: chosen for you.")] = "",
+    display_name: Annotated[str, typer.Option(metavar="TEXT", help="What people call it; default: its name.")] = "",
     data: Data = None,
     ingest: IngestAddress = "",
     as_json: Json = False,
 ) -> None:
     """Create an empty collection."""
-    described = ingest_pb2.Collection(name=name, encoder=encoder, mode=MODES[mode], detector=detector, index=index)
+    described = ingest_pb2.Collection(
+        name=name,
+        encoder=encoder,
+        mode=MODES[mode],
+        detector=detector,
+        index=index,
+        display_name=display_name,
+    )
     created = _call(ingest_address(ingest, data), lambda stub: create_collection(stub, described))
     show_record(_row(created, as_json=as_json), as_json=as_json)
 
@@ -62,6 +70,24 @@ def show_one(name: Name, *, data: Data = None, ingest: IngestAddress = "", as_js
     show_record(_row(collection, as_json=as_json), as_json=as_json)
     if not as_json:
         _suggest([collection])
+
+
+@app.command(epilog="Example: fovea collections update holidays --name italy --display-name 'Italy 2024'")
+def update(
+    name: Name,
+    *,
+    new_name: Annotated[str, typer.Option("--name", metavar="NAME", help="The new name; default: the same.")] = "",
+    display_name: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What people call it; empty removes it. Default: the same.")
+    ] = None,
+    data: Data = None,
+    ingest: IngestAddress = "",
+    as_json: Json = False,
+) -> None:
+    """Change the name or the display name; the former name finds the collection until another one has it."""
+    request = ingest_pb2.UpdateCollectionRequest(name=name, new_name=new_name, display_name=display_name)
+    response = _call(ingest_address(ingest, data), lambda stub: stub.UpdateCollection(request, timeout=CALL_TIMEOUT_S))
+    show_record(_row(response.collection, as_json=as_json), as_json=as_json)
 
 
 @app.command(epilog="Example: fovea collections delete holidays --yes")
@@ -111,7 +137,7 @@ def _row(collection: ingest_pb2.Collection, *, as_json: bool) -> Mapping[str, An
     }
     row = first | as_dict(collection) | first
     if not as_json:
-        for name in ("counts_unknown", "suggested_encoder"):
+        for name in ("counts_unknown", "display_name", "suggested_encoder"):
             if not row[name]:
                 del row[name]
     return row

@@ -79,8 +79,8 @@ class Page {
     byId("query").hidden = !known;
     byId("add").disabled = !known;
     byId("suggestion").hidden = true;
-    byId("collection").replaceChildren(...this.collections.map(({ name, image_count }) =>
-      el("option", { value: name }, `${name} · ${count(image_count, "image")}`)));
+    byId("collection").replaceChildren(...this.collections.map((each) =>
+      el("option", { value: each.name }, `${titleOf(each)} · ${count(each.image_count, "image")}`)));
     if (known) this.#show(known, { isQuiet });
     else this.#welcome();
   }
@@ -206,7 +206,7 @@ class Page {
     const kind = this.current.mode === OBJECTS ? `, ${count(this.current.region_count, "region")}` : "";
     return {
       hits: images,
-      title: filter ? "Images that match" : `All of ${this.current.name}`,
+      title: filter ? "Images that match" : `All of ${titleOf(this.current)}`,
       note: filter ? filter : count(this.current.image_count, "image") + kind,
       warnings,
       hasMore: Boolean(next),
@@ -232,7 +232,7 @@ class Page {
 
   #emptyCollection() {
     return {
-      title: `${this.current.name} is empty`,
+      title: `${titleOf(this.current)} is empty`,
       text: "Add a folder of images, or upload a few.",
       actions: [["Add images", () => this.addDialog.open(this.current.name)]],
     };
@@ -260,6 +260,8 @@ function named(hash) {
     return "";
   }
 }
+
+const titleOf = ({ name, display_name: shown }) => shown || name;
 
 /** Whether the same request may succeed later: not where the request itself is wrong. */
 const isRetryable = ({ status }) => status === 0 || status === 429 || status >= 500;

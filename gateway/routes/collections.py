@@ -1,4 +1,4 @@
-"""Routes of collections: list, create, read and delete."""
+"""Routes of collections: list, create, read, update and delete."""
 
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -36,6 +36,18 @@ class CollectionBody(BaseModel):
     mode: _Mode = Field("whole_image", description="One embedding for each image, or for each object found in it.")
     detector: str = Field("", description="The bundle that finds its objects, in objects mode; empty: the default.")
     index: str = Field("", description="The Milvus index type; empty: HNSW on a server, FLAT embedded.")
+    display_name: str = Field("", description="What people call it; empty: its name.", examples=["My photos"])
+
+
+class CollectionChange(BaseModel):
+    """What to change of a collection."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field("", description="The new name, `[a-z][a-z0-9_]{0,62}`; empty: it keeps its name.")
+    display_name: str | None = Field(
+        None, description="What people call it; empty removes it, null keeps it.", examples=["My holidays"]
+    )
 
 
 @router.get("", responses={200: json_response(_COLLECTIONS, "All collections by name, with their counts.")})
@@ -64,6 +76,7 @@ async def create_collection(
         encoder=body.encoder,
         detector=body.detector,
         index=body.index,
+        display_name=body.display_name,
         mode=ingest_pb2.CollectionMode.Value(mode),
     )
     request = ingest_pb2.CreateCollectionRequest(collection=collection)
@@ -79,6 +92,20 @@ async def get_collection(name: CollectionName, call: CallOf) -> dict[str, Any]:
     """Read one collection with its counts."""
     request = ingest_pb2.GetCollectionRequest(name=name)
     response = await call.unary("ingest", call.backends.ingest.GetCollection, request)
+    return to_json(response.collection)
+
+
+@router.patch(
+    "/{name}",
+    openapi_extra=request_body({JSON_TYPE: {"schema": CollectionChange.model_json_schema()}}),
+    responses={200: json_response(_COLLECTION, "The collection."), **problem_responses(*BODY_STATUSES, 404, 409)},
+)
+async def update_collection(
+    name: CollectionName, body: Annotated[CollectionChange, Depends(json_body(CollectionChange))], call: CallOf
+) -> dict[str, Any]:
+    """Change the name and the display name of a collection; its former name finds it until another one has it."""
+    request = ingest_pb2.UpdateCollectionRequest(name=name, new_name=body.name, display_name=body.display_name)
+    response = await call.unary("ingest", call.backends.ingest.UpdateCollection, request)
     return to_json(response.collection)
 
 

@@ -2,6 +2,7 @@
 
 import time
 
+from domain.limits import MAX_DISPLAY_NAME
 from rpc.directory import EncoderDirectory, EncoderEntry
 from rpc.errors import InvalidArgument, NotFound
 from rpc.tasks import gather
@@ -17,7 +18,14 @@ class Collections:
         self._directory = directory
 
     async def create(
-        self, name: str, *, encoder: str, detector: str = "", mode: CollectionMode, index: str = ""
+        self,
+        name: str,
+        *,
+        encoder: str,
+        detector: str = "",
+        mode: CollectionMode,
+        index: str = "",
+        display_name: str = "",
     ) -> Collection:
         """The collection as it was created, in the space of its encoder; the default one if none is named.
 
@@ -25,6 +33,7 @@ class Collections:
         one for queries that ask for `detect`.
         """
         check_collection_name(name)
+        _check_display_name(display_name, "collection.display_name")
         entry = await image_encoder(self._directory, encoder, field="collection.encoder")
         if detector or mode is CollectionMode.OBJECTS:
             detector = (await self._directory.detector(detector)).info.name
@@ -38,8 +47,14 @@ class Collections:
                 index=index,
                 dimension=entry.info.dimension,
                 create_time_s=time.time(),
+                display_name=display_name,
             )
         )
+
+    async def update(self, name: str, *, new_name: str, display_name: str | None) -> Collection:
+        """The collection as it is called now; what is empty or None stays."""
+        _check_display_name(display_name or "", "display_name")
+        return await self._store.update(name, new_name=new_name, display_name=display_name)
 
     async def list(self) -> list[tuple[Collection, Counts | None]]:
         """All collections by name with their counts, None while a collection's records are being rebuilt."""
@@ -57,6 +72,12 @@ class Collections:
             return collection, await self._store.counts_or_none(collection.name)
         except NotFound:
             return None
+
+
+def _check_display_name(text: str, field: str) -> None:
+    """InvalidArgument unless a text can be shown as a name."""
+    if len(text) > MAX_DISPLAY_NAME or not text.isprintable() or text != text.strip():
+        raise InvalidArgument(f"{field}: at most {MAX_DISPLAY_NAME} printable characters, without spaces around them")
 
 
 async def image_encoder(directory: EncoderDirectory, name: str, *, field: str) -> EncoderEntry:

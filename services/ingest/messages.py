@@ -41,6 +41,7 @@ def collection_message(
         region_count=known.region_count,
         create_time=_timestamp(collection.create_time_s),
         counts_unknown=counts is None,
+        display_name=collection.display_name,
         suggested_encoder=suggested_encoder,
     )
 

@@ -116,10 +116,9 @@ class ItemReader:
                 kept = hashlib.sha256(self._uploads.read(sha256)).hexdigest()
                 return None if kept == sha256 else Damage.WRONG_FILE
             self._roots.size(uri)
-        except OutsideRootsError:
-            return None
-        except SourceError:
-            is_expected = self._uploads is not None or uri.startswith(("/", "file://"))
+        except SourceError as error:
+            is_path = uri.startswith(("/", "file://"))
+            is_expected = not isinstance(error, OutsideRootsError) if is_path else self._uploads is not None
             return Damage.MISSING_FILE if is_expected else None
         return None
 

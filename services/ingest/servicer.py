@@ -61,7 +61,12 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """Creates a collection."""
         new = request.collection
         created = await self._collections.create(
-            new.name, encoder=new.encoder, detector=new.detector, mode=mode_of(new), index=new.index
+            new.name,
+            encoder=new.encoder,
+            detector=new.detector,
+            mode=mode_of(new),
+            index=new.index,
+            display_name=new.display_name,
         )
         return ingest_pb2.CreateCollectionResponse(collection=self._message(created, Counts(0, 0)))
 
@@ -79,6 +84,15 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """Reads all collections."""
         counted = await self._collections.list()
         return ingest_pb2.ListCollectionsResponse(collections=[self._message(*pair) for pair in counted])
+
+    async def UpdateCollection(
+        self, request: ingest_pb2.UpdateCollectionRequest, context: Context
+    ) -> ingest_pb2.UpdateCollectionResponse:
+        """Changes what a collection is called."""
+        display_name = request.display_name if request.HasField("display_name") else None
+        updated = await self._collections.update(request.name, new_name=request.new_name, display_name=display_name)
+        counts = await self._store.counts(updated.name)
+        return ingest_pb2.UpdateCollectionResponse(collection=self._message(updated, counts))
 
     async def DeleteCollection(
         self, request: ingest_pb2.DeleteCollectionRequest, context: Context

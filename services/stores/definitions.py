@@ -4,12 +4,14 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 from rpc.deadline import Deadline
 from rpc.errors import AlreadyExists, NotFound, ServiceError, Unavailable
+from services.stores.milvus.names import StoredNames, identity_of
 from services.stores.milvus.store import RowStore
 from services.stores.records import Collection, SpaceChanged, check_collection_name
 from services.stores.recovery import Recovery
@@ -57,7 +59,7 @@ class Definitions:
     async def fresh(self, name: str) -> Collection:
         """The definition as it is right now."""
         self._known.pop(name, None)
-        return self._remember(await self._rows.collection(name))
+        return self._remember(name, await self._rows.collection(name))
 
     async def with_rebuild(
         self, name: str, call: Callable[Concatenate[Collection, _P], Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
@@ -101,28 +103,62 @@ class Definitions:
         """Create a collection, and return it with its index; AlreadyExists where the name is taken."""
         check_collection_name(collection.name)
         await self._catalog.ping(Deadline.after(TIMEOUT_S))
-        async with self._locks.hold(collection.name, wait_s=LOCK_WAIT_S):
+        async with self._locks.hold(collection.name, wait_s=LOCK_WAIT_S), self._new_meaning(collection.name):
             return await self._create(replace(collection, generation=secrets.token_hex(8)))
 
+    async def update(self, name: str, *, new_name: str, display_name: str | None) -> Collection:
+        """Change what a collection is called; what is empty or None stays. AlreadyExists where the name is taken.
+
+        Its former names find it as long as no other collection has them.
+        """
+        switches, new_name = self._rows.switches, new_name or (await self.fresh(name)).name
+        check_collection_name(new_name)
+        async with self._locks.hold(new_name, wait_s=LOCK_WAIT_S):
+            table, before = await switches.stored(), await self.fresh(name)
+            owner = table.owner(new_name)
+            stored = table.of(identity_of(before.store_name))
+            if owner and owner.identity != stored.identity:
+                raise AlreadyExists(f"the collection {new_name} exists; delete it or take another name")
+            seen = before.display_name if display_name is None else display_name
+            if (new_name, seen) != (before.name, before.display_name):
+                async with self._new_meaning(new_name, of=stored.identity):
+                    await switches.call(stored, new_name, seen)
+            self._known.clear()
+        return await self.fresh(new_name)
+
+    @asynccontextmanager
+    async def _new_meaning(self, name: str, of: str = "") -> AsyncIterator[None]:
+        """A block that gives a name to a collection, and does not end before all processes know it."""
+        table = await self._rows.switches.stored()
+        yield
+        if any(each.was_called(name) and each.identity != of for each in table):
+            await asyncio.sleep(2 * MAX_AGE_S)
+
     async def drop(self, name: str) -> None:
-        """Delete a collection with everything in it; NotFound where there is none."""
-        await self.fresh(name)
+        """Delete a collection with everything in it; NotFound where there is none, also where another name is its own now."""
+        collection = await self.fresh(name)
+        if collection.name != name:
+            raise NotFound(f"there is no collection {name}; what had this name is called {collection.name} now")
         async with self._locks.hold(name, wait_s=LOCK_WAIT_S):
-            await self._drop(name)
+            if owner := (await self._rows.switches.stored()).owner(name):  # not who had the name before
+                await self._drop(owner)
 
     async def drop_remains(self) -> None:
         """Finish the deletions that a crash cut off: what is served goes first, so that what is left is not."""
-        for name in await self._rows.switches.remains():
-            async with self._locks.hold(name, wait_s=LOCK_WAIT_S):
-                if name in await self._rows.switches.remains():  # still, now that nobody creates it
-                    _logger.warning("%s: its deletion was cut off; what it left is deleted", name)
-                    await self._drop(name)
+        for found in await self._rows.switches.remains():
+            async with AsyncExitStack() as locks:
+                for name in sorted({found.identity, found.name}):
+                    await locks.enter_async_context(self._locks.hold(name, wait_s=LOCK_WAIT_S))
+                stored = (await self._rows.switches.stored()).of(found.identity)
+                if not await self._rows.switches.served(stored):  # still, now that nobody creates it
+                    _logger.warning("%s: its deletion was cut off; what it left is deleted", found.identity)
+                    await self._drop(stored)
 
-    async def _drop(self, name: str) -> None:
+    async def _drop(self, stored: StoredNames) -> None:
         # Milvus first: what Redis alone knows is not a collection, what Milvus alone knows would be rebuilt.
-        stored = await self._rows.drop(name)
-        self._known.pop(name, None)
-        for each in stored:
+        await self._rows.drop(stored)
+        self._known.clear()
+        for each in stored.stores:
             await self._catalog.drop(each, Deadline.after(TIMEOUT_S))
 
     async def _create(self, requested: Collection) -> Collection:
@@ -131,20 +167,20 @@ class Definitions:
             created = await self._rows.create(requested)
             await self._recovery.start(created, deadline)
         except AlreadyExists:
-            return self._remember(await self._complete(requested, deadline))
+            return self._remember(requested.name, await self._complete(requested, deadline))
         except BaseException:
             # Shielded, because it has to run also where the caller left; after a crash the next attempt completes it.
             await asyncio.shield(asyncio.create_task(self._undo(requested)))
             raise
-        return self._remember(created)
+        return self._remember(requested.name, created)
 
     def _was_read(self, name: str, read: "asyncio.Task[Collection]") -> None:
         del self._reads[name]
         if not read.cancelled():
             read.exception()  # asyncio logs an error that is never read; it is raised to those who wait
 
-    def _remember(self, collection: Collection) -> Collection:
-        self._known[collection.name] = (collection, time.monotonic() + MAX_AGE_S)
+    def _remember(self, name: str, collection: Collection) -> Collection:
+        self._known[name] = (collection, time.monotonic() + MAX_AGE_S)
         return collection
 
     async def _complete(self, requested: Collection, deadline: Deadline) -> Collection:
@@ -163,9 +199,9 @@ class Definitions:
     async def _undo(self, requested: Collection) -> None:
         """Remove what a failed attempt made, and not what another caller made under the same name."""
         try:
-            if (await self._rows.collection(requested.name)).generation == requested.generation:
-                await self._rows.drop(requested.name)
-                await self._catalog.drop(requested.name, Deadline.after(TIMEOUT_S))
+            found = await self._rows.collection(requested.name)
+            if found.generation == requested.generation:
+                await self._drop((await self._rows.switches.stored()).of(identity_of(found.store_name)))
         except NotFound:
             pass
         except ServiceError as error:

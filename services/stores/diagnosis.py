@@ -26,7 +26,7 @@ class Damage(StrEnum):
     WRONG_RECORD = "record that differs from its rows"
     WRONG_ROW = "row that contradicts its key"
     ROW_TWICE = "row stored twice"
-    BAD_EMBEDDING = "embedding that is not a unit vector"
+    BAD_EMBEDDING = "embedding that is not of unit length"
     STRAY_ROWS = "rows of no version"
     FORGOTTEN_DELETION = "deletion that Redis forgot"
     OLD_TOMBSTONE = "tombstone that was never removed"
@@ -37,7 +37,7 @@ class Damage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class ImageFault:
     """What is wrong, and what mends it: a record to let live, rows to delete, or to embed it again.
 
     `deleted_to`: the version up to which Milvus says that the image is deleted.
@@ -55,7 +55,7 @@ class Diagnosis:
         return format_tombstones(self.stray, 0)
 
 
-def diagnose(state: ImageState, rows: Sequence[Row]) -> Diagnosis | None:
+def diagnose(state: ImageState, rows: Sequence[Row]) -> ImageFault | None:
     """The first thing that is wrong with an image; None while it is written, and where nothing is.
 
     `rows` are all rows of the image, with ROW_FIELDS, each as often as it is stored.
@@ -65,7 +65,7 @@ def diagnose(state: ImageState, rows: Sequence[Row]) -> Diagnosis | None:
     versions, tombstones = _by_version(rows), state.known_tombstones
     deleted_to = max((version for version, found in versions.items() if _is_deletion(found)), default=0)
     if deleted_to > tombstones.deleted_to:
-        return Diagnosis(Damage.FORGOTTEN_DELETION, deleted_to=deleted_to)
+        return ImageFault(Damage.FORGOTTEN_DELETION, deleted_to=deleted_to)
     # What a tombstone names is being deleted, now or when its quarantine ends.
     ended = {version.number for version in tombstones.versions if version.region_count}
     left = {
@@ -81,11 +81,11 @@ def diagnose(state: ImageState, rows: Sequence[Row]) -> Diagnosis | None:
     if wrong:
         return wrong
     if stray := tuple(_version_of(found) for version, found in left.items() if version != state.live_version):
-        return Diagnosis(Damage.STRAY_ROWS, stray=stray)
+        return ImageFault(Damage.STRAY_ROWS, stray=stray)
     return None
 
 
-def _of_live(state: ImageState, own: Sequence[Row], best: Sequence[Row]) -> Diagnosis | None:
+def _of_live(state: ImageState, own: Sequence[Row], best: Sequence[Row]) -> ImageFault | None:
     """What is wrong with the live version, whose rows are `own`; `best` are those of the highest complete version."""
     record, is_whole = state.record, _is_complete(own)
     if best and _version_of(best).number != state.live_version:
@@ -93,37 +93,37 @@ def _of_live(state: ImageState, own: Sequence[Row], best: Sequence[Row]) -> Diag
         if is_newer or (not is_whole and record is not None and best[0]["sha256"] == record.sha256):
             return _restored(Damage.OTHER_VERSION, state, best)
     if not is_whole:
-        return Diagnosis(Damage.RECORD_WITHOUT_ROWS, needs_embedding=True)
+        return ImageFault(Damage.RECORD_WITHOUT_ROWS, needs_embedding=True)
     if any(_contradicts_key(row) for row in own):
-        return Diagnosis(Damage.WRONG_ROW, needs_embedding=True)
+        return ImageFault(Damage.WRONG_ROW, needs_embedding=True)
     if record is None or any(_differs(record, record_of(row)) for row in own):
         return _restored(Damage.WRONG_RECORD, state, own)
     return _of_embeddings(own)
 
 
-def _of_embeddings(own: Sequence[Row]) -> Diagnosis | None:
+def _of_embeddings(own: Sequence[Row]) -> ImageFault | None:
     """What is wrong with the embeddings of a complete version."""
     embeddings: dict[str, set[bytes]] = defaultdict(set)
     for row in own:
         embedding = np.asarray(row[EMBEDDING], dtype=np.float32)
         # So that NaN counts as damage too.
         if not abs(float(np.linalg.norm(embedding.astype(np.float64))) - 1.0) <= UNIT_TOLERANCE:
-            return Diagnosis(Damage.BAD_EMBEDDING, needs_embedding=True)
+            return ImageFault(Damage.BAD_EMBEDDING, needs_embedding=True)
         embeddings[row["key"]].add(embedding.tobytes())
     if len(embeddings) == len(own):
         return None
     # Which of two different ones is right, nobody knows.
-    return Diagnosis(Damage.ROW_TWICE, needs_embedding=any(len(each) > 1 for each in embeddings.values()))
+    return ImageFault(Damage.ROW_TWICE, needs_embedding=any(len(each) > 1 for each in embeddings.values()))
 
 
-def _restored(damage: Damage, state: ImageState, rows: Sequence[Row]) -> Diagnosis:
+def _restored(damage: Damage, state: ImageState, rows: Sequence[Row]) -> ImageFault:
     """A record made of its rows, if these can be right; else the image is to be embedded again, or its rows to be deleted."""
     record = record_of(rows[0])
     if image_id_of(record.uri) == state.image_id:
-        return Diagnosis(damage, record=record)
+        return ImageFault(damage, record=record)
     if state.live:
-        return Diagnosis(Damage.WRONG_ROW, needs_embedding=True)
-    return Diagnosis(Damage.STRAY_ROWS, stray=(_version_of(rows),))
+        return ImageFault(Damage.WRONG_ROW, needs_embedding=True)
+    return ImageFault(Damage.STRAY_ROWS, stray=(_version_of(rows),))
 
 
 def _by_version(rows: Sequence[Row]) -> dict[int, list[Row]]:

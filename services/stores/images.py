@@ -123,6 +123,10 @@ class ImageStore:
         """All collections, by name."""
         return await self._rows.collections()
 
+    async def update(self, name: str, *, new_name: str = "", display_name: str | None = None) -> Collection:
+        """Change what a collection is called; what is empty or None stays."""
+        return await self._definitions.update(name, new_name=new_name, display_name=display_name)
+
     async def drop(self, name: str) -> None:
         """Delete a collection with everything in it; NotFound where there is none."""
         await self._definitions.drop(name)

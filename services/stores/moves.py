@@ -23,7 +23,7 @@ from rpc.deadline import Deadline
 from rpc.errors import Aborted, Internal, NotFound, ServiceError
 from services.stores.definitions import Definitions, Superseded
 from services.stores.finding import Finder
-from services.stores.milvus.names import hidden_name
+from services.stores.milvus.names import hidden_name, identity_of
 from services.stores.milvus.rows import rows_of
 from services.stores.milvus.store import RowStore
 from services.stores.queries import FindResult, NearestQuery
@@ -70,7 +70,8 @@ class Moves:
     @asynccontextmanager
     async def open(self, name: str, *, space: str, encoder: str, dimension: int) -> "AsyncIterator[Move]":
         """A move into a space, which goes on where an earlier one ended; Aborted while another one runs."""
-        async with self.locks.hold(name) as token:
+        identity = identity_of((await self.definitions.fresh(name)).store_name)
+        async with self.locks.hold(identity) as token:
             move: Move | None = None
             try:
                 await self.serving.reopen(name)
@@ -85,7 +86,7 @@ class Moves:
 
     async def _target(self, source: Collection, *, space: str, encoder: str, dimension: int) -> Collection:
         """What is stored of the collection in this space already, or a new and empty one."""
-        for store in (await self.serving.stored(source.name)).stores:
+        for store in (await self.serving.stored(source)).stores:
             if store != source.store_name:
                 with contextlib.suppress(NotFound):  # dropped meanwhile
                     if (known := await self.rows.definition(store)).space == space:
@@ -97,7 +98,7 @@ class Moves:
             encoder=encoder,
             dimension=dimension,
             generation=generation,
-            stored_as=hidden_name(source.name, generation),
+            stored_as=hidden_name(identity_of(source.store_name), generation),
         )
         created = await self.rows.create(target)
         await self.recovery.start(created, _soon())

@@ -34,11 +34,11 @@ class CollectionMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A set of images that is searched together; only a move to another encoder changes its definition.
+    """A set of images that is searched together; a move to another encoder and a new name change its definition.
 
     `index` is a Milvus index type; empty on creation: chosen for the engine. `generation` is new on each creation, so
     that what is left of a collection of the same name is never taken for this one. `stored_as` is its name in both stores
-    once it was moved, empty before.
+    where it is not `name`, since it was moved or is called otherwise by now. `display_name` is for people, empty for none.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Collection:
     create_time_s: float
     generation: str = ""
     stored_as: str = ""
+    display_name: str = ""
 
     @property
     def store_name(self) -> str:

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from rpc.deadline import Deadline
 from rpc.errors import Aborted
 from services.stores.definitions import Definitions, Superseded
-from services.stores.diagnosis import ROW_FIELDS, Damage, Diagnosis, diagnose
+from services.stores.diagnosis import ROW_FIELDS, Damage, ImageFault, diagnose
 from services.stores.drafts import new_image_of
 from services.stores.milvus.rows import Row, RowKey, row_keys
 from services.stores.milvus.scanning import scan
@@ -100,6 +100,7 @@ class Scrub:
         expired = await run.ask(self._catalog.expired_leases, _soon())
         if expired and run.is_repairing:
             await run.ask(self._recovery.end_expired, _soon())
+            await run.ask(self._recovery.purge_images, [version.image_id for version in expired], _soon())
         for version in expired:
             yield Finding(version.image_id, Damage.OLD_WRITE, run.is_repairing)
         for shard, count in (await run.ask(self._steps.tally, _soon(), repair=run.is_repairing)).items():
@@ -183,7 +184,7 @@ class Scrub:
                 if fault:
                     break
 
-    async def _confirmed(self, run: "_Run", image_id: str) -> tuple[ImageState | None, Diagnosis | None]:
+    async def _confirmed(self, run: "_Run", image_id: str) -> tuple[ImageState | None, ImageFault | None]:
         """The image as it is while nobody writes it, with what is wrong; None where it is written all the time."""
         was_twice = False
         for _ in range(TRIES):
@@ -211,7 +212,7 @@ class Scrub:
         )
         return [row async for batch in batches for row in batch if _image_id_of(row) == image_id]
 
-    async def _mend(self, run: "_Run", state: ImageState, found: Diagnosis) -> str:
+    async def _mend(self, run: "_Run", state: ImageState, found: ImageFault) -> str:
         """Why the image was not repaired; empty where it was."""
         image_id = state.image_id
         if found.needs_embedding or found.damage is Damage.ROW_TWICE:
@@ -225,7 +226,7 @@ class Scrub:
         await run.ask(self._recovery.purge_images, [image_id], _soon())
         return ""
 
-    async def _write_again(self, run: "_Run", state: ImageState, found: Diagnosis) -> str:
+    async def _write_again(self, run: "_Run", state: ImageState, found: ImageFault) -> str:
         """Write a new version of the image, embedded again unless it is just its rows that are stored twice."""
         record = state.record
         if record is None or run.embed_again is None:

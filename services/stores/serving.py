@@ -4,11 +4,12 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Collection as Items
+from dataclasses import replace
 
 from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition
 from services.stores.definitions import Definitions
-from services.stores.milvus.names import StoredNames
+from services.stores.milvus.names import StoredNames, identity_of
 from services.stores.milvus.store import RowStore
 from services.stores.records import Collection
 from services.stores.redis.catalog import RedisCatalog
@@ -29,25 +30,25 @@ class Serving:
         self._locks = catalog.locks("move")
         self._definitions = definitions
 
-    async def stored(self, name: str) -> StoredNames:
-        """What Milvus keeps of a collection."""
-        return (await self._rows.switches.stored()).get(name, StoredNames())
+    async def stored(self, collection: Collection) -> StoredNames:
+        """What Milvus keeps of a collection, whatever it is called."""
+        return (await self._rows.switches.stored()).of(identity_of(collection.store_name))
 
     async def former(self, name: str) -> Collection:
         """The collection that was served before the last move; FailedPrecondition where it is not kept."""
-        served = (await self._definitions.fresh(name)).store_name
-        stored = await self.stored(name)
+        served = await self._definitions.fresh(name)
+        stored = await self.stored(served)
         for number in range(stored.last_switch - 1, -1, -1):
-            before = await self._rows.switches.served(name, StoredNames(stored.stores, (number,)))
-            if before not in ("", served):
+            before = await self._rows.switches.served(replace(stored, switches=(number,)))
+            if before not in ("", served.store_name):
                 return await self._rows.definition(before)
         raise FailedPrecondition(f"the collection {name} has no former embeddings to return to")
 
     async def drop_others(self, name: str, *, but: Items[str] = ()) -> None:
         """Delete all that is stored of a collection, except what is served and what is kept."""
-        served = (await self._definitions.fresh(name)).store_name
-        for store in (await self.stored(name)).stores:
-            if store != served and store not in but:
+        served = await self._definitions.fresh(name)
+        for store in (await self.stored(served)).stores:
+            if store != served.store_name and store not in but:
                 await self._rows.drop_store(store)
                 await self._catalog.drop(store, _soon())
 
@@ -57,7 +58,7 @@ class Serving:
         with contextlib.suppress(CatalogLost):
             seals = await self._steps.tokens(collection, "seal", _soon())
             logs = await self._steps.tokens(collection, "log", _soon())
-            if (seals | logs) == {""} or await self._locks.is_held(name, _soon()):
+            if (seals | logs) == {""} or await self._locks.is_held(identity_of(collection.store_name), _soon()):
                 return
             if seals != {""}:
                 await self.reopen(name)
@@ -66,11 +67,11 @@ class Serving:
 
     async def switch(self, source: Collection, target: Collection, token: str) -> str:
         """Serve `target` instead of `source`, both sealed with `token`; the name of what is served, whoever decided."""
-        stored = await self.stored(source.name)
+        stored = await self.stored(source)
         # In this order: who opens the source takes its seal first, and creates the same switch then.
         if await self._steps.tokens(source, "seal", _soon()) != {token}:
             return source.store_name
-        served = await self._rows.switches.decide(source.name, stored.last_switch + 1, target.store_name)
+        served = await self._rows.switches.decide(stored.identity, stored.last_switch + 1, target.store_name)
         await self._open(source.name, token)
         return served
 
@@ -85,16 +86,16 @@ class Serving:
                 await self._steps.set_token(served, "seal", token, _soon())
             except CatalogLost:
                 return  # its seals too
-            stored = await self.stored(name)
-            served_now = await self._rows.switches.served(name, stored)
-            await self._rows.switches.decide(name, stored.last_switch + 1, served_now)
+            stored = await self.stored(served)
+            served_now = await self._rows.switches.served(stored)
+            await self._rows.switches.decide(stored.identity, stored.last_switch + 1, served_now)
             await self._open(name, token)
             _logger.warning("%s: a move that was cut off left it sealed; it is open again", name)
 
     async def _open(self, name: str, token: str) -> None:
         """Let what is served take writes, and nothing else: Redis sends those who know another to it."""
         served = await self._definitions.fresh(name)
-        for store in (await self.stored(name)).stores:
+        for store in (await self.stored(served)).stores:
             if store != served.store_name:
                 await self._catalog.drop(store, _soon())
         with contextlib.suppress(CatalogLost):

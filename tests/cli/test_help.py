@@ -31,8 +31,8 @@ def test_help_has_an_example(path: tuple[str, ...]) -> None:
 
 def test_the_contracts_commands_are_there() -> None:
     """What the contract names can be typed."""
-    single = {"up", "demo", "ingest", "search", "encode", "doctor", "reindex"}
-    collections = {f"collections {verb}" for verb in ("list", "create", "show", "delete")}
+    single = {"up", "demo", "ingest", "search", "encode", "doctor", "reindex", "scrub"}
+    collections = {f"collections {verb}" for verb in ("list", "create", "show", "update", "delete")}
     models = {f"models {verb}" for verb in ("list", "pull", "import", "show", "verify")}
 
     assert {" ".join(path) for path in COMMANDS} == single | collections | models

@@ -73,3 +73,22 @@ async def test_deleted_collection_is_gone(http: httpx.AsyncClient, photos: str) 
     assert deleted.status_code == 204
     assert (await http.get(f"/collections/{photos}")).status_code == 404
     assert (await http.delete(f"/collections/{photos}")).status_code == 404
+
+
+async def test_a_collection_is_renamed(http: httpx.AsyncClient, photos: str) -> None:
+    """The answer is the collection as it is called now; the former name finds it and deletes nothing."""
+    new = f"{photos}_new"
+    changed = await http.patch(f"/collections/{photos}", json={"name": new, "display_name": "Größe & Co"})
+
+    assert changed.status_code == 200, changed.text
+    assert (changed.json()["name"], changed.json()["display_name"]) == (new, "Größe & Co")
+    assert (await http.get(f"/collections/{photos}")).json() == changed.json()
+    assert (await http.delete(f"/collections/{photos}")).status_code == 404
+    kept = await http.patch(f"/collections/{new}", json={})
+    assert kept.json() == changed.json()
+    for body, status in (({"name": "Größe"}, 400), ({"display_name": "a\nb"}, 400), ({"display_name": "x" * 201}, 400)):
+        assert (await http.patch(f"/collections/{new}", json=body)).status_code == status
+    assert (await http.patch("/collections/nowhere", json={"name": new})).status_code == 404
+    await http.post("/collections", json={"name": f"{photos}_other"})
+    assert (await http.patch(f"/collections/{new}", json={"name": f"{photos}_other"})).status_code == 409
+    assert (await http.delete(f"/collections/{new}")).status_code == 204

@@ -101,6 +101,7 @@ def schema_of(collection: Collection) -> CollectionSchema:
         FieldSchema(EMBEDDING, DataType.FLOAT_VECTOR, dim=collection.dimension),
     ]
     definition = asdict(collection)
+    del definition["display_name"]  # a label has it, see names.py
     if not collection.stored_as:
         del definition["stored_as"]  # as earlier releases wrote and read it
     return CollectionSchema(fields, description=orjson.dumps(definition).decode(), enable_dynamic_field=False)

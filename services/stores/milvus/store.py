@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import starmap
 from typing import Any
 
 from rpc.deadline import Deadline
@@ -17,7 +16,7 @@ from services.stores.milvus.connection import MilvusConnection, NotLoaded
 from services.stores.milvus.exact import nearest_of_all
 from services.stores.milvus.indexes import METRIC, build_params, chosen_index, search_params
 from services.stores.milvus.merging import MergedWrites
-from services.stores.milvus.names import PREFIX, StoredNames
+from services.stores.milvus.names import PREFIX, NameTable, StoredNames, identity_of
 from services.stores.milvus.rows import (
     EMBEDDING,
     REGION_FIELDS,
@@ -82,7 +81,7 @@ class RowStore:
         """Ask what a search needs, and not only whether a port is open: one row of one collection, where there is one."""
         with contextlib.suppress(NotFound):  # dropped meanwhile
             stored = await self.switches.stored(deadline)
-            for name in [store for each in stored.values() for store in each.stores][:1]:
+            for name in [store for each in stored for store in each.stores][:1]:
                 await self.query(name, "key >= ''", ["key"], deadline, consistency="Bounded", limit=1)
 
     async def has_rows(self, collection: Collection, deadline: Deadline) -> bool:
@@ -93,20 +92,19 @@ class RowStore:
     async def create(self, collection: Collection) -> Collection:
         """Create and load a collection with its index; AlreadyExists where the name is taken."""
         check_collection_name(collection.name)
-        chosen = replace(collection, index=chosen_index(collection.index, self.engine))
         deadline = Deadline.after(MANAGE_TIMEOUT_S)
-        await self._require_free(chosen, deadline)
+        chosen = await self._placed(replace(collection, index=chosen_index(collection.index, self.engine)))
         create, schema = self._client.create_collection, schema_of(chosen)
         await self._call(chosen.store_name, deadline, create, schema=schema, consistency_level="Bounded")
         await self._load(chosen, deadline)
         return chosen
 
     async def collection(self, name: str) -> Collection:
-        """The definition of the collection that is served under a public name; NotFound where there is none."""
+        """The definition of the collection that is served under a public name, or was; NotFound where there is none."""
         check_collection_name(name)
-        stored = (await self.switches.stored()).get(name, StoredNames())
-        if served := await self.switches.served(name, stored):
-            return await self.definition(served)
+        stored = (await self.switches.stored()).find(name)
+        if served := await self.switches.served(stored):
+            return await self._public(stored, served)
         raise NotFound(f"there is no collection {name}")
 
     async def definition(self, name: str) -> Collection:
@@ -120,20 +118,22 @@ class RowStore:
     async def collections(self) -> list[Collection]:
         """All collections that are served, by name."""
 
-        async def found(name: str, stored: StoredNames) -> list[Collection]:
+        async def found(stored: StoredNames) -> list[Collection]:
             with contextlib.suppress(NotFound):  # dropped meanwhile, or of another application
-                if served := await self.switches.served(name, stored):
-                    return [await self.definition(served)]
+                if served := await self.switches.served(stored):
+                    return [await self._public(stored, served)]
             return []
 
-        every = await gather(*starmap(found, (await self.switches.stored()).items()))
+        every = await gather(*map(found, await self.switches.stored()))
         return [collection for each in every for collection in each]
 
-    async def drop(self, name: str) -> list[str]:
-        """Delete all that is stored under a public name; the names under which it was."""
-        stored = (await self.switches.stored()).get(name, StoredNames())
-        await self._drop(name, stored, await self.switches.served(name, stored))
-        return list(stored.stores)
+    async def drop(self, stored: StoredNames) -> None:
+        """Delete all that is stored of a collection."""
+        served = await self.switches.served(stored)
+        # What is served goes first and the switches last: a crash between two deletions brings no older rows back.
+        for store in sorted(stored.stores, key=lambda store: store != served):
+            await self.drop_store(store)
+        await self.switches.drop(stored)
 
     async def drop_store(self, name: str) -> None:
         """Delete what is stored under a name."""
@@ -260,18 +260,30 @@ class RowStore:
         await self._load(await self.definition(name), deadline)
         return await self._connection.call(deadline, call, name)
 
-    async def _require_free(self, collection: Collection, deadline: Deadline) -> None:
-        """AlreadyExists where the name is taken; what a deletion left behind is deleted."""
-        name = collection.name
-        stored = (await self.switches.stored(deadline)).get(name, StoredNames())
-        served = await self.switches.served(name, stored)
-        if collection.store_name in stored.stores if collection.stored_as else served:
-            raise AlreadyExists(f"the collection {name} exists; delete it or take another name")
-        if not served:
-            await self._drop(name, stored)
+    async def _public(self, stored: StoredNames, served: str) -> Collection:
+        """The definition of what is served, under its public name."""
+        definition, display_name = await self.definition(served), await self.switches.display_name(stored)
+        stored_as = "" if served == stored.name else served
+        return replace(definition, name=stored.name, stored_as=stored_as, display_name=display_name)
 
-    async def _drop(self, name: str, stored: StoredNames, served: str = "") -> None:
-        # What is served goes first and the switches last: a crash between two deletions brings no older rows back.
-        for store in sorted(stored.stores, key=lambda store: store != served):
-            await self.drop_store(store)
-        await self.switches.drop(name, stored.switches)
+    async def _placed(self, collection: Collection) -> Collection:
+        """A new collection with its name in the stores; AlreadyExists where it is taken. What a deletion left is deleted."""
+        name = collection.name
+        taken = AlreadyExists(f"the collection {name} exists; delete it or take another name")
+        if collection.stored_as:  # a move builds it
+            if collection.store_name in (await self.switches.stored()).of(identity_of(collection.store_name)).stores:
+                raise taken
+            return collection
+        for find in (NameTable.owner, NameTable.of):
+            stored = find(await self.switches.stored(), name)
+            if stored and not await self.switches.served(stored):
+                await self.drop(stored)
+            elif stored and stored.name == name:
+                raise taken
+        # What was created under this name is called otherwise by now, and keeps its name in the stores.
+        is_free = not await self.switches.served((await self.switches.stored()).of(name))
+        identity = name if is_free else f"{name[:46]}_{collection.generation}"
+        if not is_free or collection.display_name:
+            # First, so that a crash behind it leaves nothing that is served.
+            await self.switches.call(StoredNames(identity), name, collection.display_name)
+        return replace(collection, stored_as="" if is_free else identity)

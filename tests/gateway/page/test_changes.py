@@ -154,3 +154,11 @@ def test_a_better_default_is_offered_and_taken(page: Page, api: httpx.Client, na
     page.reload()
     expect(page.locator(".tile")).to_have_count(5)
     expect(offer).to_be_hidden()
+
+
+def test_a_display_name_is_shown(page: Page, api: httpx.Client, name: str) -> None:
+    """A collection is shown by the name that people gave it."""
+    create_collection(api, name, display_name="Größe & <b>Co</b>")
+    page.goto(f"/#{name}")
+    expect(page.locator("#collection option:checked")).to_have_text("Größe & <b>Co</b> · 0 images")
+    expect(page.locator(".empty")).to_contain_text("Größe & <b>Co</b> is empty")

@@ -13,9 +13,11 @@ from services.stores.recovery import Recovery
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
 from tests.support.images import encoded, plain
 from tests.support.services import Stores, add, create, encoder_process, ingest_stub, item
+from tests.support.traffic import Traffic
 
 if TYPE_CHECKING:
     from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
+    from fovea.search.v1.search_pb2_grpc import SearchServiceAsyncStub
 
 RED = encoded(plain("red"))
 
@@ -126,6 +128,27 @@ async def test_what_cannot_be_created_says_why(
         await create(ingest, **{"name": name, **fields})
     assert refused.value.code() == code
     assert words in str(refused.value.details())
+
+
+async def test_a_collection_is_renamed_under_traffic(
+    ingest: "IngestServiceAsyncStub", search: "SearchServiceAsyncStub", name: str
+) -> None:
+    """No search and no write fails while the collection that they name gets other names, and a new one its name."""
+    await create(ingest, name)
+    traffic = Traffic(name, [search], lambda: [ingest])
+    async with traffic.running(4):
+        for number in range(3):
+            await asyncio.sleep(0.5)
+            request = ingest_pb2.UpdateCollectionRequest(
+                name=name, new_name=f"{name}_{number}", display_name=f"{number}"
+            )
+            updated = (await ingest.UpdateCollection(request)).collection
+            assert (updated.name, updated.display_name) == (f"{name}_{number}", f"{number}")
+        await asyncio.sleep(0.5)
+    await traffic.check_all()
+    assert traffic.searched > 20
+    listed = (await ingest.ListCollections(ingest_pb2.ListCollectionsRequest())).collections
+    assert [each.name for each in listed if each.name.startswith(name)] == [f"{name}_2"]
 
 
 async def test_collections_are_listed_while_one_is_rebuilt(

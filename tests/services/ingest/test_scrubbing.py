@@ -109,7 +109,7 @@ class Planter:
         if len(await self.rows_of(image_id)) == 1:
             pytest.skip("this engine keeps one row for a key")
 
-    async def embedding_that_is_not_a_unit_vector(self, image_id: str) -> None:
+    async def embedding_that_is_not_of_unit_length(self, image_id: str) -> None:
         """Its embedding is too long."""
         [row] = await self.rows_of(image_id)
         await self.write(image_id, embedding=3 * row[EMBEDDING])
@@ -274,10 +274,11 @@ async def test_what_cannot_be_repaired_says_why(
     image_id = image_id_of("u1")
     sha256 = (await planter.record(image_id)).sha256
     (planter.uploads / sha256[:2] / sha256).unlink()
-    await planter.embedding_that_is_not_a_unit_vector(image_id)
-    [(_, damage, repaired, detail)] = await scrubbed(scrubbing_ingest, name, repair=True)
-    assert (damage, repaired) == (str(Damage.BAD_EMBEDDING), False)
-    assert detail
+    await planter.embedding_that_is_not_of_unit_length(image_id)
+    found = await scrubbed(scrubbing_ingest, name, repair=True)
+    damages = [str(Damage.BAD_EMBEDDING), str(Damage.MISSING_FILE)]
+    assert [each[:3] for each in found] == [(image_id, damage, False) for damage in damages]
+    assert all(detail for *_, detail in found)
     await add(scrubbing_ingest, name, item("u1", drawn(1)))
     assert await scrubbed(scrubbing_ingest, name) == []
 

@@ -18,6 +18,7 @@ from services.stores.drafts import draft_of
 from services.stores.finding import DEGRADED
 from services.stores.images import ImageStore
 from services.stores.milvus.connection import MilvusConnection
+from services.stores.milvus.names import StoredNames
 from services.stores.milvus.rows import RowSearch, rows_of
 from services.stores.milvus.scanning import scan
 from services.stores.milvus.store import RowStore
@@ -324,20 +325,21 @@ async def test_a_creation_that_crashed_is_completed(store: ImageStore, milvus_ur
 async def test_of_two_creators_at_once_one_creates(milvus_uri: str, name: str) -> None:
     """Who finds the name free and comes second learns that it is taken."""
     row_store = await RowStore.open(milvus_uri)
-    require_free, all_looked = row_store._require_free, asyncio.Barrier(2)
+    placed, all_looked = row_store._placed, asyncio.Barrier(2)
 
-    async def look_together(*args: Any) -> None:
-        await require_free(*args)
+    async def look_together(collection: Collection) -> Collection:
+        found = await placed(collection)
         await all_looked.wait()
+        return found
 
-    row_store._require_free = look_together  # type: ignore[assignment, method-assign]
+    row_store._placed = look_together  # type: ignore[method-assign]
     creations = (row_store.create(replace(a_collection(name), generation=f"{number}")) for number in range(2))
     ends = await asyncio.gather(*creations, return_exceptions=True)
 
     [created] = [end for end in ends if isinstance(end, Collection)]
     assert [type(end) for end in ends if end is not created] == [AlreadyExists], ends
     assert await row_store.collection(name) == created
-    await row_store.drop(name)
+    await row_store.drop(StoredNames(name, (name,)))
     await row_store.close()
 
 
@@ -351,7 +353,7 @@ async def test_a_collection_without_its_index_is_indexed_by_a_search(milvus_uri:
     found = await row_store.nearest(created, EMBEDDINGS[:1], RowSearch(expression="", limit=1), soon())
 
     assert found == [[]]
-    await row_store.drop(name)
+    await row_store.drop(StoredNames(name, (name,)))
     await row_store.close()
 
 

@@ -9,70 +9,21 @@ import pytest
 
 from rpc.errors import Aborted, FailedPrecondition, NotFound
 from services.stores.images import ImageStore
+from services.stores.milvus.names import StoredNames
 from services.stores.milvus.rows import schema_of
 from services.stores.milvus.store import RowStore
 from services.stores.moves import Move
 from services.stores.records import (
-    WHOLE_IMAGE_REGION,
     Collection,
-    Embeddings,
-    ImageRecord,
     SpaceChanged,
-    StoredImage,
     image_id_of,
 )
 from services.stores.redis import locking
 from services.stores.serving import Serving
 from tests.services.stores.making import a_collection, find, new_image, opened, put, soon, unit_embeddings, uris
+from tests.services.stores.moving import NEW, copy, copy_all, copy_changes, moved, new_embedding, switch
 
-DIMENSION = 24
-NEW: dict[str, Any] = {"space": "new", "encoder": "other", "dimension": DIMENSION}
 OLD = unit_embeddings(50)
-
-
-def new_embedding(uri: str) -> Embeddings:
-    """The embedding of an image in the new space."""
-    return unit_embeddings(1, seed=int(image_id_of(uri)[:6], 16), dimension=DIMENSION)
-
-
-async def copy(move: Move, records: list[ImageRecord]) -> None:
-    images = [StoredImage(record, (WHOLE_IMAGE_REGION,), new_embedding(record.uri)) for record in records]
-    if images:
-        await move.adopt(images)
-
-
-async def copy_all(move: Move) -> int:
-    """Copy what the target lacks; how many images these were."""
-    copied = 0
-    async for _, missing in move.differences():
-        await copy(move, missing)
-        copied += len(missing)
-    return copied
-
-
-async def copy_changes(move: Move) -> list[str]:
-    """Copy what changed; the uris of what was to be embedded."""
-    copied: list[str] = []
-    while (records := await move.changes(1000)) is not None:
-        await copy(move, records)
-        copied += [record.uri for record in records]
-    return sorted(copied)
-
-
-async def switch(move: Move) -> None:
-    """End a move as a run does."""
-    async with move.sealed():
-        assert await move.is_drained()
-        await copy_changes(move)
-        await move.verify()
-        await move.switch()
-
-
-async def moved(store: ImageStore, name: str, **to: Any) -> None:
-    """Move a collection at once."""
-    async with store.moves.open(name, **{**NEW, **to}) as move:
-        await copy_all(move)
-        await switch(move)
 
 
 @pytest.fixture
@@ -294,8 +245,7 @@ async def test_a_dropped_collection_leaves_nothing(store: ImageStore, name: str)
         await store.drop(name)
         with pytest.raises(NotFound):
             await store._definitions.fresh(name)
-        stored = await store._rows.switches.stored()
-        assert name not in stored
+        assert (await store._rows.switches.stored()).of(name) == StoredNames(name)
 
 
 @pytest.mark.parametrize("is_swept", [False, True])
@@ -317,12 +267,12 @@ async def test_a_drop_that_crashed_brings_nothing_back(
     with monkeypatch.context() as patched:
         patched.setattr(RowStore, "drop_store", dying)
         with pytest.raises(KeyboardInterrupt):
-            await store._rows.drop(name)
+            await store.drop(name)
     with pytest.raises(NotFound):
         await store._definitions.fresh(name)
     if is_swept:
         await store.drop_remains()
-        assert name not in await store._rows.switches.stored()
+        assert (await store._rows.switches.stored()).of(name) == StoredNames(name)
     created = await store.create(a_collection(name))
     assert created.space == "space"
     assert (await store.counts(name)).image_count == 0
@@ -337,7 +287,7 @@ async def test_a_collection_that_was_not_moved_is_stored_as_by_the_last_release(
     description = orjson.loads(schema_of(created).description)
     fields = "name space encoder detector mode index dimension create_time_s generation"
     assert " ".join(description) == fields
-    assert (await store._rows.switches.stored())[name].stores == (name,)
+    assert (await store._rows.switches.stored()).of(name).stores == (name,)
     await store.drop(name)
 
 

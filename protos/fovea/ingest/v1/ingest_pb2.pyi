@@ -96,6 +96,7 @@ class Collection(_message.Message):
     REGION_COUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     COUNTS_UNKNOWN_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     SUGGESTED_ENCODER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`[a-z][a-z0-9_]{0,62}`. Required on creation."""
@@ -124,6 +125,8 @@ class Collection(_message.Message):
     """True in `ListCollections` while the records of this collection are being rebuilt; both counts are 0 then and have no
     meaning.
     """
+    display_name: _builtins.str
+    """What people call it, at most 200 characters. Default: empty, and `name` is shown."""
     suggested_encoder: _builtins.str
     """The default encoder, where the one that the collection was made with is not served any more, or embeds into another
     space now: `Reindex` moves the collection to it. Empty where the collection's encoder is as it was, where the default
@@ -146,11 +149,12 @@ class Collection(_message.Message):
         region_count: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         counts_unknown: _builtins.bool = ...,
+        display_name: _builtins.str = ...,
         suggested_encoder: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_unknown", b"counts_unknown", "create_time", b"create_time", "detector", b"detector", "encoder", b"encoder", "image_count", b"image_count", "index", b"index", "mode", b"mode", "name", b"name", "region_count", b"region_count", "space", b"space", "suggested_encoder", b"suggested_encoder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_unknown", b"counts_unknown", "create_time", b"create_time", "detector", b"detector", "display_name", b"display_name", "encoder", b"encoder", "image_count", b"image_count", "index", b"index", "mode", b"mode", "name", b"name", "region_count", b"region_count", "space", b"space", "suggested_encoder", b"suggested_encoder"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -163,8 +167,8 @@ class CreateCollectionRequest(_message.Message):
     COLLECTION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def collection(self) -> Global___Collection:
-        """The collection to create: `name` is required, `encoder`, `mode`, `detector` and `index` are optional, other fields are
-        ignored.
+        """The collection to create: `name` is required, `encoder`, `mode`, `detector`, `index` and `display_name` are optional,
+        other fields are ignored.
         """
 
     def __init__(
@@ -280,6 +284,58 @@ class ListCollectionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListCollectionsResponse: _TypeAlias = ListCollectionsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateCollectionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    NEW_NAME_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The collection to change. Required."""
+    new_name: _builtins.str
+    """The name to give it, `[a-z][a-z0-9_]{0,62}`. Default: it keeps its name."""
+    display_name: _builtins.str
+    """The display name to give it; empty removes it. Default: it keeps its display name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        new_name: _builtins.str = ...,
+        display_name: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "display_name", b"display_name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "display_name", b"display_name", "name", b"name", "new_name", b"new_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__display_name: _TypeAlias = _typing.Literal["display_name"]  # noqa: Y015
+    _WhichOneofArgType__display_name: _TypeAlias = _typing.Literal["_display_name", b"_display_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__display_name) -> _WhichOneofReturnType__display_name | None: ...
+
+Global___UpdateCollectionRequest: _TypeAlias = UpdateCollectionRequest  # noqa: Y015
+
+@_typing.final
+class UpdateCollectionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def collection(self) -> Global___Collection:
+        """The collection as it is called now."""
+
+    def __init__(
+        self,
+        *,
+        collection: Global___Collection | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateCollectionResponse: _TypeAlias = UpdateCollectionResponse  # noqa: Y015
 
 @_typing.final
 class DeleteCollectionRequest(_message.Message):

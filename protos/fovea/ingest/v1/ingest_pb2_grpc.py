@@ -56,6 +56,11 @@ class IngestServiceStub:
                 request_serializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.ListCollectionsRequest.SerializeToString,
                 response_deserializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.ListCollectionsResponse.FromString,
                 _registered_method=True)
+        self.UpdateCollection = channel.unary_unary(
+                '/fovea.ingest.v1.IngestService/UpdateCollection',
+                request_serializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.UpdateCollectionRequest.SerializeToString,
+                response_deserializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.UpdateCollectionResponse.FromString,
+                _registered_method=True)
         self.DeleteCollection = channel.unary_unary(
                 '/fovea.ingest.v1.IngestService/DeleteCollection',
                 request_serializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.DeleteCollectionRequest.SerializeToString,
@@ -120,6 +125,15 @@ class IngestServiceServicer:
 
     def ListCollections(self, request, context):
         """Returns all collections sorted by name, with their counts where they are known, see `Collection.counts_unknown`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCollection(self, request, context):
+        """Changes the display name and the name of a collection, at once and for all: searches and writes go on, also under the
+        former name, which finds the collection as long as no other one has it. `DeleteCollection` needs the name of now.
+        ALREADY_EXISTS: another collection has the new name. NOT_FOUND: unknown name. INVALID_ARGUMENT: an invalid name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,6 +220,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.ListCollections,
                     request_deserializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.ListCollectionsRequest.FromString,
                     response_serializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.ListCollectionsResponse.SerializeToString,
+            ),
+            'UpdateCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCollection,
+                    request_deserializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.UpdateCollectionRequest.FromString,
+                    response_serializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.UpdateCollectionResponse.SerializeToString,
             ),
             'DeleteCollection': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCollection,
@@ -331,6 +350,33 @@ class IngestService:
             '/fovea.ingest.v1.IngestService/ListCollections',
             fovea_dot_ingest_dot_v1_dot_ingest__pb2.ListCollectionsRequest.SerializeToString,
             fovea_dot_ingest_dot_v1_dot_ingest__pb2.ListCollectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fovea.ingest.v1.IngestService/UpdateCollection',
+            fovea_dot_ingest_dot_v1_dot_ingest__pb2.UpdateCollectionRequest.SerializeToString,
+            fovea_dot_ingest_dot_v1_dot_ingest__pb2.UpdateCollectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

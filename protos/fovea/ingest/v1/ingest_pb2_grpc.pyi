@@ -48,6 +48,11 @@ class IngestServiceStub:
     """Returns one collection with its counts. NOT_FOUND: unknown name."""
     ListCollections: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListCollectionsRequest, _ingest_pb2.ListCollectionsResponse]
     """Returns all collections sorted by name, with their counts where they are known, see `Collection.counts_unknown`."""
+    UpdateCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.UpdateCollectionRequest, _ingest_pb2.UpdateCollectionResponse]
+    """Changes the display name and the name of a collection, at once and for all: searches and writes go on, also under the
+    former name, which finds the collection as long as no other one has it. `DeleteCollection` needs the name of now.
+    ALREADY_EXISTS: another collection has the new name. NOT_FOUND: unknown name. INVALID_ARGUMENT: an invalid name.
+    """
     DeleteCollection: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.DeleteCollectionRequest, _ingest_pb2.DeleteCollectionResponse]
     """Deletes a collection with all its records and embeddings. The image files are not deleted. NOT_FOUND: unknown name."""
     Ingest: _grpc.StreamStreamMultiCallable[_ingest_pb2.IngestRequest, _ingest_pb2.IngestResponse]
@@ -102,6 +107,11 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """Returns one collection with its counts. NOT_FOUND: unknown name."""
     ListCollections: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListCollectionsRequest, _ingest_pb2.ListCollectionsResponse]  # type: ignore[assignment]
     """Returns all collections sorted by name, with their counts where they are known, see `Collection.counts_unknown`."""
+    UpdateCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.UpdateCollectionRequest, _ingest_pb2.UpdateCollectionResponse]  # type: ignore[assignment]
+    """Changes the display name and the name of a collection, at once and for all: searches and writes go on, also under the
+    former name, which finds the collection as long as no other one has it. `DeleteCollection` needs the name of now.
+    ALREADY_EXISTS: another collection has the new name. NOT_FOUND: unknown name. INVALID_ARGUMENT: an invalid name.
+    """
     DeleteCollection: _aio.UnaryUnaryMultiCallable[_ingest_pb2.DeleteCollectionRequest, _ingest_pb2.DeleteCollectionResponse]  # type: ignore[assignment]
     """Deletes a collection with all its records and embeddings. The image files are not deleted. NOT_FOUND: unknown name."""
     Ingest: _aio.StreamStreamMultiCallable[_ingest_pb2.IngestRequest, _ingest_pb2.IngestResponse]  # type: ignore[assignment]
@@ -171,6 +181,17 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.ListCollectionsResponse, _abc.Awaitable[_ingest_pb2.ListCollectionsResponse]]:
         """Returns all collections sorted by name, with their counts where they are known, see `Collection.counts_unknown`."""
+
+    @_abc_1.abstractmethod
+    def UpdateCollection(
+        self,
+        request: _ingest_pb2.UpdateCollectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.UpdateCollectionResponse, _abc.Awaitable[_ingest_pb2.UpdateCollectionResponse]]:
+        """Changes the display name and the name of a collection, at once and for all: searches and writes go on, also under the
+        former name, which finds the collection as long as no other one has it. `DeleteCollection` needs the name of now.
+        ALREADY_EXISTS: another collection has the new name. NOT_FOUND: unknown name. INVALID_ARGUMENT: an invalid name.
+        """
 
     @_abc_1.abstractmethod
     def DeleteCollection(
