@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import fovea
 from fovea.search.v1 import search_pb2, search_pb2_grpc
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +59,11 @@ def test_wheel_of_the_client_holds_the_contract(tmp_path: Path) -> None:
     assert packages == {"fovea"}
     assert {str(path) for path in contract if path.suffix in {".proto", ".py", ".pyi"}} <= set(names)
     assert "fovea/py.typed" in names
+
+
+def test_stubs_are_read_where_they_stand() -> None:
+    """Not from a copy in this environment, which would be of the day on which it was made."""
+    assert Path(fovea.__file__).parents[1] == ROOT / "protos"
 
 
 def test_client_depends_on_what_its_stubs_were_made_for(tmp_path: Path) -> None:
