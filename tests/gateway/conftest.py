@@ -4,14 +4,22 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
+from testbed.servers import milvus_lite_server, redis_server
 from tests.gateway.system import System, running_system
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory, milvus_lite_uri: str, redis_url: str) -> Iterator[System]:
-    """A whole Fovea that the gateway's tests share: use collections of your own."""
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A whole Fovea that the gateway's tests share: use collections of your own.
+
+    Its stores are its own too: the page opens with a collection that it finds, whose images have to be in its roots.
+    """
     folder = tmp_path_factory.mktemp("gateway")
-    with running_system(folder, milvus_uri=milvus_lite_uri, redis_url=redis_url) as running:
+    with (
+        milvus_lite_server() as milvus_uri,
+        redis_server() as redis_url,
+        running_system(folder, milvus_uri=milvus_uri, redis_url=redis_url) as running,
+    ):
         yield running
 
 

@@ -63,6 +63,7 @@ class EncoderProcess:
         """Inside the block the process does nothing at all, and its connections stay."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # until all of its threads have stopped
         try:
             yield
         finally:
