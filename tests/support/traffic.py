@@ -50,6 +50,7 @@ class Traffic:
     failures: list[str] = field(default_factory=list)
     searched: int = 0
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _progress: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def write(self, writer: int) -> None:
         """Add, update and delete images of the writer's own."""
@@ -103,7 +104,9 @@ class Traffic:
         except grpc.aio.AioRpcError as error:
             self.failures.append(f"search {uri}: {error.code()} {error.details()}")
             return
-        self.searched += 1
+        async with self._progress:
+            self.searched += 1
+            self._progress.notify_all()
         if self.stored.get(uri) == content and (not hits or hits[0][0] != uri or hits[0][1] < 0.999):
             self.failures.append(f"search {uri}: found {hits}")
         if any(score > 1.001 for _, score in hits) or deleted & {found for found, _ in hits}:
@@ -120,6 +123,12 @@ class Traffic:
                 yield
             finally:
                 self._ended.set()
+
+    async def past(self, count: int) -> None:
+        """Wait until so many more searches are answered."""
+        ends = self.searched + count
+        async with asyncio.timeout(60), self._progress:
+            await self._progress.wait_for(lambda: self.searched >= ends)
 
     async def check_all(self) -> None:
         """Everything that was acknowledged is found, and nothing that was deleted."""

@@ -138,13 +138,13 @@ async def test_a_collection_is_renamed_under_traffic(
     traffic = Traffic(name, [search], lambda: [ingest])
     async with traffic.running(4):
         for number in range(3):
-            await asyncio.sleep(0.5)
+            await traffic.past(10)
             request = ingest_pb2.UpdateCollectionRequest(
                 name=name, new_name=f"{name}_{number}", display_name=f"{number}"
             )
             updated = (await ingest.UpdateCollection(request)).collection
             assert (updated.name, updated.display_name) == (f"{name}_{number}", f"{number}")
-        await asyncio.sleep(0.5)
+        await traffic.past(10)
     await traffic.check_all()
     assert traffic.searched > 20
     listed = (await ingest.ListCollections(ingest_pb2.ListCollectionsRequest())).collections

@@ -14,6 +14,7 @@ from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from rpc.channel import open_channel
 from services.ingest import reindexing
 from services.ingest.reindexing import Copier
+from services.stores.definitions import MAX_AGE_S
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle
 from tests.support.images import blocks, encoded
 from tests.support.processes import server_process
@@ -211,8 +212,10 @@ async def test_a_collection_moves_under_traffic(
         async with traffic.running(8):
             await asyncio.sleep(0.5)
             await reindex(ingest, name)
-            await asyncio.sleep(2)  # another process may know the definition of a second ago
-            assert await encoder_of(second, name) == "other"
+            async with asyncio.timeout(2 * MAX_AGE_S):  # another process may know the definition of a second ago
+                while await encoder_of(second, name) != "other":
+                    await traffic.past(1)
+            await traffic.past(20)
             await reindex(ingest, name, rollback=True)
             await asyncio.sleep(0.5)
         assert await encoder_of(ingest, name) == "tiny"
