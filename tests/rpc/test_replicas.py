@@ -166,8 +166,7 @@ async def test_killed_replica_costs_no_call_and_gets_its_share_when_it_is_back(
         outcomes = await load.stop()
 
     assert set(outcomes) == {"answered"}
-    # Less than half on a busy machine: the one that has just started answers its first calls more slowly.
-    assert min(answered) >= 0.2 * sum(answered)
+    assert min(answered) >= 0.3 * sum(answered)
 
 
 async def test_hung_replica_costs_the_first_calls_a_moment_and_the_others_nothing(pair: list[EncoderProcess]) -> None:
