@@ -43,6 +43,7 @@ _OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", 6
 _DIFFERENT = 300
 _QUERIES = 50
 _SEARCHED_AFTERWARDS = 50
+_CALLERS_NICENESS = 10
 
 
 async def stored_sha256s(stub: "IngestServiceAsyncStub") -> dict[str, str]:
@@ -89,6 +90,8 @@ async def measure(run: dict[str, Any], images: Images, root: Path, minutes: floa
         await writers.fill()
         with own_process() as process:
             quiet = await loop.run_in_executor(process, probe.run, max(20.0, 10 * minutes))
+            # The writers stand for callers on other machines, so they do not compete with the system for its cores.
+            os.nice(_CALLERS_NICENESS)
             probing = loop.run_in_executor(process, probe.run, 60 * minutes)
             await writers.run(60 * minutes)
             mixed = await probing

@@ -33,7 +33,8 @@ _POLL_S = 0.05
 class Program:
     """What a child runs, and how to see whether it can be used (`is_ready`) and whether it answers at all (`is_alive`).
 
-    Programs of a higher rank use those of lower ranks, so they stop first; each has `stop_timeout_s` to do so.
+    Programs of a higher rank use those of lower ranks, so they stop first; each has `stop_timeout_s` to do so. One with
+    a `niceness` (1..19) leaves the cores to the others while they need them.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Program:
     is_alive: Probe
     rank: int
     stop_timeout_s: float = 2.0
+    niceness: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path("/")
 
@@ -71,17 +73,20 @@ class ChildProcess:
 
     async def start(self) -> None:
         """Start the program, also again; its output is appended to the log. OSError when the machine forbids it."""
-        argv = (sys.executable, "-I", "-S", str(_PARENT_DEATH), str(os.getpid()), *self.program.argv)
+        watch = (sys.executable, "-I", "-S", str(_PARENT_DEATH), str(os.getpid()), str(self.program.niceness))
         with self.log.open("ab") as log:
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    *argv,
+                    *watch,
+                    *self.program.argv,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     cwd=self.program.folder,
                     env=inherited_environment() | self._environment,
-                    start_new_session=True,  # Ctrl-C at the terminal reaches the supervisor only
+                    # Ctrl-C at the terminal reaches the supervisor only. A group, not a session: Linux shares the
+                    # cores among sessions first, where the niceness of a process counts for nothing.
+                    process_group=0,
                 )
             except RuntimeError as error:  # asyncio waits for the child on a thread, and none can be started
                 raise OSError(errno.EAGAIN, str(error)) from error

@@ -25,6 +25,9 @@ _PYTHON = (sys.executable, "-P", "-m")
 # Higher ranks stop first. Their times to stop, 2 s each and 3 s for services, are together less than 10 s.
 _GATEWAY, _SERVICES, _ENCODERS, _STORES = 3, 2, 1, 0
 
+# Ingest keeps its throughput where cores are idle, and a search does not wait for one.
+_INGEST_NICENESS = 10
+
 EncoderProcesses: TypeAlias = Mapping[str, Sequence[Bundle]]
 """The encoder processes by name, each with the bundles that it serves."""
 
@@ -124,6 +127,7 @@ def _service(name: str, service: str, address: str, data: DataFolder, **settings
         is_alive=serves_grpc(address, "liveness"),
         rank=_ENCODERS if is_encoder else _SERVICES,
         stop_timeout_s=2.0 if is_encoder else 3.0,
+        niceness=_INGEST_NICENESS if service == "ingest" else 0,
     )
 
 

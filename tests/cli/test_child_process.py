@@ -56,7 +56,7 @@ def test_a_child_ends_with_its_parent() -> None:
     watch = Path(sys.modules["cli.child_process"].__file__ or "").with_name("parent_death.py")
     code = (
         "import os, subprocess, sys, time; os.environ['FOVEA_CHILD_ENVIRONMENT'] = '{}'; "
-        f"child = subprocess.Popen([sys.executable, '-I', '-S', {str(watch)!r}, str(os.getpid()), '/bin/sleep', '60']); "
+        f"child = subprocess.Popen([sys.executable, '-I', '-S', {str(watch)!r}, str(os.getpid()), '0', '/bin/sleep', '60']); "
         "print(child.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
