@@ -16,7 +16,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Ask the kernel for a SIGKILL at the parent's death, give way as told, and become the program."""
+    """Ask the kernel for a SIGKILL at the parent's death, give way by `niceness`, and become the program."""
     parent, niceness, program, *_ = sys.argv[1:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

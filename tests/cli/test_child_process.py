@@ -28,14 +28,16 @@ async def test_what_ignores_sigterm_is_killed_with_its_children(data: DataFolder
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares the cores among sessions")
-async def test_a_process_gives_way_to_the_others(data: DataFolder) -> None:
-    """Niceness counts within a session only, so no child may have one of its own; its group still is."""
+async def test_niceness_counts_among_all_processes(data: DataFolder) -> None:
+    """Linux heeds it within a session only, so no child may have a session of its own; its group is its own."""
     child = ChildProcess(script("nice", "import time; time.sleep(60)", niceness=5), data)
     await child.start()
     try:
         assert os.getsid(child.pid) == os.getsid(0)
         assert os.getpgid(child.pid) == child.pid
-        eventually(lambda: os.getpriority(os.PRIO_PROCESS, child.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5))
+        eventually(
+            lambda: os.getpriority(os.PRIO_PROCESS, child.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
+        )
     finally:
         await child.stop()
 
