@@ -80,6 +80,8 @@ class Session(ABC, Generic[Result]):
         self.largest_batch = 1
         self.short_batch = 1
         self.fixed_sizes: tuple[int, ...] = ()
+        # What the outputs for one input take as float32, as large as they have been so far.
+        self.answer_bytes = 0
         # How long one batch of each size takes alone.
         self._seconds: dict[int, float] = {}
         self._options = options or SessionOptions()
@@ -176,6 +178,8 @@ class Session(ABC, Generic[Result]):
                 length not in {None, found} for length, found in zip(expected, output.shape, strict=True)
             ):
                 raise BundleError(f"{self.graph.path}: {name} is {output.shape}, its bundle says {expected}.")
+        floats = sum(output.size for output in outputs) // count
+        self.answer_bytes = max(self.answer_bytes, np.dtype(np.float32).itemsize * floats)
         return infer_s
 
 

@@ -4,21 +4,20 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Callable
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
-from domain.reasons import NOT_READY, QUEUE_FULL, SHUTTING_DOWN
+from domain.reasons import NOT_READY, SHUTTING_DOWN
+from encoders.bundle import Bundle
 from encoders.serving.session import BatchResult, ModelInput, Session
 from rpc.errors import Internal, Unavailable
-from rpc.permits import Permits
 from rpc.priority import Priority
-from services.encoder.call import ModelCall
+from services.encoder.call import InputOwner, ModelCall
 from services.encoder.lanes import Lanes, QueuedInput
+from services.encoder.model_queue import ModelChoices, ModelQueue
 
 Answer = TypeVar("Answer")
 
@@ -28,7 +27,6 @@ LINGER_S = 30.0
 BATCH_SIZE = Histogram(
     "fovea_batch_size", "Inputs in one run of a model.", ["model"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
-QUEUE_DEPTH = Gauge("fovea_queue_depth", "Inputs admitted and not yet answered.", ["model", "priority"])
 BUSY = Counter("fovea_model_busy_seconds_total", "Time in which the model computed.", ["model"])
 ITEMS = Counter("fovea_inference_items_total", "Inputs that a model has run.", ["model"])
 BATCHES = Counter("fovea_inference_batches_total", "Runs of a model.", ["model"])
@@ -37,23 +35,20 @@ FAILURES = Counter("fovea_inference_failures_total", "Runs of a model that faile
 logger = logging.getLogger(__name__)
 
 
-class Batcher(Generic[Answer]):
+class Batcher(ModelQueue[Answer]):
     """Feeds one session from many threads. There is no timer: an idle model starts at once, a busy one finds a batch.
 
-    `queue_limit` bounds the inputs of each lane that are admitted and not yet answered, so neither lane can take the
-    other's permits. A running batch cannot be interrupted, so bulk batches are short while interactive calls are around.
+    A running batch cannot be interrupted, so bulk batches are short while interactive calls are around.
     """
 
     def __init__(self, session: Session[Answer], *, queue_limit: int, linger_s: float = LINGER_S) -> None:
         name = session.bundle.name
-        message = f"the queue of {name} is full; send again a little later"
+        super().__init__(name, queue_limit=queue_limit)
         self._session = session
         self._linger_s = linger_s
-        self._permits = {priority: Permits(queue_limit, reason=QUEUE_FULL, message=message) for priority in Priority}
         self._lanes: Lanes[Answer] = Lanes()
         self._changed = threading.Condition()
         self._short_until_s = 0.0
-        # Why nothing more is run; None while the model serves.
         self._refusal: Unavailable | None = None
         self._has_begun = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"model-{name}", daemon=True)
@@ -62,8 +57,6 @@ class Batcher(Generic[Answer]):
         # Looked up once: `labels` takes a lock, and these are counted for every batch.
         self._batch_size, self._busy = BATCH_SIZE.labels(name), BUSY.labels(name)
         self._items, self._batches, self._failures = ITEMS.labels(name), BATCHES.labels(name), FAILURES.labels(name)
-        for priority, permits in self._permits.items():
-            QUEUE_DEPTH.labels(name, priority.value).set_function(permits.held)
 
     def start(self) -> None:
         """Start the model's threads, and wait until the model has run every size on its own."""
@@ -79,6 +72,27 @@ class Batcher(Generic[Answer]):
         self._answerer.join()
 
     @property
+    def bundle(self) -> Bundle:
+        """The bundle that runs."""
+        return self._session.bundle
+
+    @property
+    def answer_bytes(self) -> int:
+        """The room that the model's answer for one input takes."""
+        return self._session.answer_bytes
+
+    @property
+    def choices(self) -> ModelChoices:
+        """What was chosen for the session."""
+        session, graph = self._session, self._session.graph
+        return ModelChoices(graph.precision, graph.provider, graph.sha256, session.threads, session.largest_batch)
+
+    @property
+    def refusal(self) -> Unavailable | None:
+        """Why nothing more is run; None while the model serves."""
+        return self._refusal
+
+    @property
     def is_alive(self) -> bool:
         """Whether the model's thread can run inputs."""
         return self._thread.is_alive() and self._refusal is None
@@ -88,38 +102,32 @@ class Batcher(Generic[Answer]):
         """Whether the model can run nothing any more, until its process is started again."""
         return self._refusal is not None and self._refusal.reason == NOT_READY
 
-    @contextmanager
-    def admitted(self, call: ModelCall[Answer]) -> Iterator[None]:
-        """Hold permits for all inputs of a call inside the block, before any work is done on them, or raise `Overloaded`.
-
-        A block that is left by an exception ends the call: its inputs never reach the model.
-        """
-        if self._refusal is not None:
-            raise copy(self._refusal)
-        with self._permits[call.priority].acquire(call.count):
-            if call.priority is Priority.INTERACTIVE:
-                self._short_until_s = time.monotonic() + self._linger_s
-            try:
-                yield
-            except BaseException:
-                # The permits go back now, so what the call has queued must leave the lanes with them: otherwise the
-                # queue would hold more inputs than its limit, and the model would run them for no caller.
-                call.cancel()
-                with self._changed:
-                    self._lanes.drop(call)
-                raise
-
     def put(self, call: ModelCall[Answer], position: int, *inputs: ModelInput) -> None:
         """Let the model see preprocessed inputs of an admitted call; `position` is that of the first."""
+        self.enqueue(call.priority, call, position, *inputs)
+
+    def drop(self, call: ModelCall[Answer]) -> None:
+        """Take the inputs of a call that is over out of its lane."""
+        self.dequeue(call.priority, call)
+
+    def enqueue(self, lane: Priority, owner: InputOwner[Answer], position: int, *inputs: ModelInput) -> None:
+        """Queue inputs in a lane for whoever gets their outcomes, from `position` on."""
         now_s = time.perf_counter()
-        queued = [QueuedInput(call, position + offset, each, now_s) for offset, each in enumerate(inputs)]
+        queued = [QueuedInput(owner, position + offset, each, now_s) for offset, each in enumerate(inputs)]
         with self._changed:
-            # Checked under the lock of `drop`: a decoder that is late cannot queue an input of a dropped call.
+            if lane is Priority.INTERACTIVE:
+                self._short_until_s = time.monotonic() + self._linger_s
+            # Checked under the lock of `dequeue`: a decoder that is late cannot queue an input of a dropped call.
             if self._refusal is not None:
-                call.fail(self._refusal)
-            elif not call.is_over:
-                self._lanes.put(call.priority, queued)
+                owner.fail(self._refusal)
+            elif not owner.is_over:
+                self._lanes.put(lane, queued)
                 self._changed.notify()
+
+    def dequeue(self, lane: Priority, owner: InputOwner[Answer]) -> bool:
+        """Take the inputs of an owner out of a lane; whether one was still there."""
+        with self._changed:
+            return self._lanes.drop(lane, owner)
 
     def _serve(self) -> None:
         try:

@@ -5,7 +5,7 @@ import threading
 import time
 from copy import copy
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from domain.reasons import UNSUPPORTED_PICTURE
 from encoders.errors import InvalidContent, ModelError, UnsupportedImage
@@ -14,6 +14,7 @@ from rpc.errors import Cancelled, DeadlineExceeded, Internal, InvalidArgument, S
 from rpc.priority import Priority
 
 Answer = TypeVar("Answer")
+Answer_contra = TypeVar("Answer_contra", contravariant=True)
 
 
 @dataclass(slots=True)
@@ -25,6 +26,28 @@ class StageTimings:
     infer_s: float = 0.0
     total_s: float = 0.0
     batch_size: int = 0
+
+
+class InputOwner(Protocol[Answer_contra]):
+    """What an input in a lane belongs to: it gets the outcome, and says whether anyone waits for it."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no caller waits for an outcome any more."""
+
+    def settle(
+        self,
+        position: int,
+        outcome: Answer_contra | InvalidContent | ModelError,
+        *,
+        queue_s: float = 0.0,
+        infer_s: float = 0.0,
+        batch_size: int = 0,
+    ) -> None:
+        """Give the outcome at `position`, and how its batch ran."""
+
+    def fail(self, error: ServiceError) -> None:
+        """End all that belongs to the owner; the first error is the one that counts."""
 
 
 class ModelCall(Generic[Answer]):

@@ -53,14 +53,14 @@ def _limit(request: detector_pb2.DetectRequest) -> int:
 
 
 def _info(detector: Detector) -> detector_pb2.DetectorInfo:
-    bundle, graph = detector.bundle, detector.graph
+    bundle, choices = detector.bundle, detector.choices
     return detector_pb2.DetectorInfo(
         name=bundle.name,
         version=bundle.version,
         labels=bundle.labels,
-        precision=graph.precision,
-        provider=graph.provider,
-        sha256=graph.sha256,
+        precision=choices.precision,
+        provider=choices.provider,
+        sha256=choices.sha256,
         purpose=bundle.purpose,
         domain=bundle.domain,
         is_default=bundle.is_default,

@@ -78,7 +78,7 @@ def _result(outcome: Embedding | ServiceError, warnings: tuple[str, ...], input_
 
 
 def _info(encoder: Encoder) -> encoder_pb2.EncoderInfo:
-    bundle, graph = encoder.bundle, encoder.graph
+    bundle, choices = encoder.bundle, encoder.choices
     return encoder_pb2.EncoderInfo(
         name=bundle.name,
         version=bundle.version,
@@ -86,14 +86,14 @@ def _info(encoder: Encoder) -> encoder_pb2.EncoderInfo:
         dimension=bundle.dimension,
         modalities=modality_numbers(bundle.modalities),
         max_inputs=MAX_INPUTS,
-        precision=graph.precision,
-        provider=graph.provider,
-        sha256=graph.sha256,
+        precision=choices.precision,
+        provider=choices.provider,
+        sha256=choices.sha256,
         purpose=bundle.purpose,
         domain=bundle.domain,
         is_default=bundle.is_default,
         languages=bundle.languages,
         license=bundle.licence,
-        threads=encoder.threads,
-        largest_batch=encoder.largest_batch,
+        threads=choices.threads,
+        largest_batch=choices.largest_batch,
     )

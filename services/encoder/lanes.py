@@ -7,8 +7,9 @@ from itertools import chain
 from typing import Generic, TypeVar
 
 from encoders.serving.session import ModelInput
+from rpc.errors import DeadlineExceeded
 from rpc.priority import Priority
-from services.encoder.call import ModelCall
+from services.encoder.call import InputOwner
 
 Answer = TypeVar("Answer")
 
@@ -20,7 +21,7 @@ INTERACTIVE_TURNS = 4
 class QueuedInput(Generic[Answer]):
     """One preprocessed input that waits: `call` gets its outcome at `position`."""
 
-    call: ModelCall[Answer]
+    call: InputOwner[Answer]
     position: int
     model_input: ModelInput
     since_s: float
@@ -53,14 +54,17 @@ class Lanes(Generic[Answer]):
         while queue and len(batch) < largest[lane]:
             queued = queue.popleft()
             # A deadline that passed in the queue is noticed here and nowhere else, so the model never runs for it.
-            if not queued.call.is_over:
+            if queued.call.is_over:
+                queued.call.fail(DeadlineExceeded("the deadline passed before the model ran; allow more time"))
+            else:
                 batch.append(queued)
         return batch
 
-    def drop(self, call: ModelCall[Answer]) -> None:
-        """Remove the inputs of a call that is over."""
-        lane = call.priority
-        self._queues[lane] = deque(queued for queued in self._queues[lane] if queued.call is not call)
+    def drop(self, lane: Priority, call: InputOwner[Answer]) -> bool:
+        """Remove the inputs of a call that is over; whether there were any."""
+        queue = self._queues[lane]
+        self._queues[lane] = deque(queued for queued in queue if queued.call is not call)
+        return len(self._queues[lane]) < len(queue)
 
     def _next(self) -> Priority:
         """Interactive goes first, but gives way once after `INTERACTIVE_TURNS` batches while bulk inputs waited."""

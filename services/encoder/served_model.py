@@ -1,4 +1,4 @@
-"""One bundle at work: inputs in, the model's answers out, through the decoders and the batcher."""
+"""One bundle at work: inputs in, the model's answers out, through the decoders and the model's queue."""
 
 import logging
 import time
@@ -7,13 +7,14 @@ from functools import partial
 from itertools import accumulate
 from typing import Generic, TypeAlias, TypeVar
 
+from encoders.bundle import Bundle
 from encoders.errors import DecodingCancelled, InvalidContent
-from encoders.serving.session import Embedding, ModelInput, RawDetections, Session
+from encoders.serving.session import Embedding, ModelInput, RawDetections
 from rpc.errors import DeadlineExceeded, Internal, ServiceError
 from rpc.priority import Priority
-from services.encoder.batcher import Batcher
 from services.encoder.call import ModelCall
 from services.encoder.decoders import Decoders
+from services.encoder.model_queue import ModelChoices, ModelQueue
 from services.encoder.readers import EncoderInput, Reader
 
 Answer = TypeVar("Answer")
@@ -25,21 +26,23 @@ class ServedModel(Generic[Answer]):
     """Runs what one bundle can read: embeddings or raw detections come out."""
 
     def __init__(
-        self, session: Session[Answer], batcher: Batcher[Answer], reader: Reader, decoders: Mapping[Priority, Decoders]
+        self, bundle: Bundle, queue: ModelQueue[Answer], reader: Reader, decoders: Mapping[Priority, Decoders]
     ) -> None:
-        self.bundle = session.bundle
-        self.graph = session.graph
-        self.threads = session.threads
-        self.largest_batch = session.largest_batch
-        self._batcher = batcher
+        self.bundle = bundle
+        self._queue = queue
         self._reader = reader
         self._decoders = decoders
+
+    @property
+    def choices(self) -> ModelChoices:
+        """What was chosen for the model that runs now."""
+        return self._queue.choices
 
     def run(self, inputs: Sequence[EncoderInput], call: ModelCall[Answer]) -> list[Answer | ServiceError]:
         """Run the model on every part of a call's inputs, in order; one that cannot be read or run fails alone."""
         ends = accumulate(len(item.parts) for item in inputs)
         unread = {range(end - len(item.parts), end): item for item, end in zip(inputs, ends, strict=True)}
-        with self._batcher.admitted(call):
+        with self._queue.admitted(call):
             try:
                 tasks = [partial(self._read, unread, positions, call) for positions in tuple(unread)]
                 self._decoders[call.priority].start(tasks)
@@ -50,8 +53,8 @@ class ServedModel(Generic[Answer]):
 
     def run_prepared(self, inputs: Sequence[ModelInput], call: ModelCall[Answer]) -> list[Answer | ServiceError]:
         """Run the model on inputs that need no reading: pixels (H, W, 3) of the input's size."""
-        with self._batcher.admitted(call):
-            self._batcher.put(call, 0, *inputs)
+        with self._queue.admitted(call):
+            self._queue.put(call, 0, *inputs)
             return call.outcomes()
 
     def _read(self, unread: dict[range, EncoderInput], positions: range, call: ModelCall[Answer]) -> None:
@@ -84,7 +87,7 @@ class ServedModel(Generic[Answer]):
                 call.settle(position, part)
             else:
                 call.warnings[position], call.image_px[position] = part.warnings, part.image_px
-                self._batcher.put(call, position, part.model_input)
+                self._queue.put(call, position, part.model_input)
 
 
 Encoder: TypeAlias = ServedModel[Embedding]

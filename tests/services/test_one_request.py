@@ -16,10 +16,10 @@ from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from fovea.search.v1 import search_pb2, search_pb2_grpc
 from rpc.server import ThreadServer
 from services.encoder import data_plane, readers
-from services.encoder.__main__ import SERVICES, offering
 from services.encoder.detector_servicer import DetectorServicer
 from services.encoder.encoder_servicer import EncoderServicer
 from services.encoder.models import Models
+from services.encoder.offering import SERVICES, offering
 from services.encoder.settings import EncoderSettings
 from tests.services.test_processes import logged, process, wait_until_ready
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle

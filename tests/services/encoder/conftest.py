@@ -8,8 +8,8 @@ import pytest
 
 from rpc.channel import open_channel
 from rpc.server import ThreadServer
-from services.encoder.__main__ import SERVICES, offering
 from services.encoder.models import Models
+from services.encoder.offering import SERVICES, offering
 from services.encoder.settings import EncoderSettings
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle, tiny_text_bundle
 

@@ -11,8 +11,8 @@ from domain.detection import Detection
 from fovea.detector.v1 import detector_pb2, detector_pb2_grpc
 from rpc.server import ThreadServer
 from services.encoder import data_plane
-from services.encoder.__main__ import SERVICES, offering
 from services.encoder.models import Models
+from services.encoder.offering import SERVICES, offering
 from services.encoder.settings import EncoderSettings
 from tests.support.bundles import tiny_detector_bundle
 from tests.support.images import corners, encoded

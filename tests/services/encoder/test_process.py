@@ -18,8 +18,8 @@ from encoders.errors import BundleError
 from rpc.channel import open_channel
 from rpc.clients import EncoderClient, Input
 from rpc.deadline import Deadline
-from services.encoder.__main__ import SERVICES
 from services.encoder.models import Models
+from services.encoder.offering import SERVICES
 from services.encoder.settings import EncoderSettings
 from tests.support.bundles import tiny_image_bundle
 from tests.support.images import encoded, plain

@@ -19,8 +19,8 @@ from rpc.channel import open_channel
 from rpc.clients import DetectorClient, Embedded, EncoderClient, Input
 from rpc.deadline import Deadline
 from rpc.server import ThreadServer
-from services.encoder.__main__ import SERVICES, offering
 from services.encoder.models import Models
+from services.encoder.offering import SERVICES, offering
 from services.encoder.settings import EncoderSettings
 from tests.support.images import encoded, turned
 

@@ -69,8 +69,7 @@ def batcher(tmp_path: Path) -> Iterator[Batcher[Embedding]]:
 def encoder(
     tmp_path: Path, batcher: Batcher[Embedding], reader: CountingReader, decoders: Mapping[Priority, Decoders]
 ) -> ServedModel[Embedding]:
-    session = EmbeddingSession(tiny_image_bundle(tmp_path), SessionOptions(provider="cpu"))
-    return ServedModel(session, batcher, reader, decoders)
+    return ServedModel(tiny_image_bundle(tmp_path), batcher, reader, decoders)
 
 
 def call_of(
