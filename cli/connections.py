@@ -5,10 +5,15 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import TypeAlias
 
+from cli.errors import CommandFailed
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from fovea.search.v1 import search_pb2_grpc
 from rpc.channel import open_channel
+from rpc.environment import read_settings
 from rpc.errors import service_errors
+from rpc.security.process import Security
+from rpc.security.settings import SecuritySettings
+from rpc.security.watched_files import UnusableFile
 
 # Only the type stubs have these classes.
 IngestStub: TypeAlias = "ingest_pb2_grpc.IngestServiceAsyncStub"
@@ -30,10 +35,18 @@ MODES = {
 }
 
 
+def own_security() -> Security:
+    """The certificates that FOVEA_TLS_… variables name; CommandFailed where they cannot be used."""
+    try:
+        return Security.of(read_settings(SecuritySettings))
+    except UnusableFile as error:
+        raise CommandFailed(str(error)) from error
+
+
 @asynccontextmanager
 async def search_service(address: str) -> AsyncIterator[SearchStub]:
     """The search service at an address."""
-    async with open_channel(address) as channel:
+    async with open_channel(address, security=own_security()) as channel:
         with service_errors("search"):
             yield search_pb2_grpc.SearchServiceStub(channel)
 
@@ -41,7 +54,7 @@ async def search_service(address: str) -> AsyncIterator[SearchStub]:
 @asynccontextmanager
 async def ingest_service(address: str) -> AsyncIterator[IngestStub]:
     """The ingest service at an address."""
-    async with open_channel(address) as channel:
+    async with open_channel(address, security=own_security()) as channel:
         with service_errors("ingest"):
             yield ingest_pb2_grpc.IngestServiceStub(channel)
 

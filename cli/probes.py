@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from rpc.channel import open_channel
+from rpc.security.process import PLAIN, Security
+
 Probe: TypeAlias = Callable[[], Awaitable[bool]]
 """Awaited, answers within `TIMEOUT_S`; OSError where this process has no file descriptor left to ask with."""
 
@@ -21,11 +24,11 @@ _NO_PROXY = (("grpc.enable_http_proxy", 0),)  # proxies are for the web, not for
 _UNANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
-def serves_grpc(target: str, name: str) -> Probe:
+def serves_grpc(target: str, name: str, security: Security = PLAIN) -> Probe:
     """True when the health service says that `name`, for example `readiness`, is SERVING."""
 
     async def ask() -> bool:
-        async with grpc.aio.insecure_channel(target, options=_NO_PROXY) as channel:
+        async with open_channel(target, security=security) as channel:
             request = health_pb2.HealthCheckRequest(service=name)
             try:
                 response = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_S)
@@ -62,13 +65,14 @@ def answers_redis(socket: Path) -> Probe:
     return ask
 
 
-def answers_http(url: str, status: str = "") -> Probe:
+def answers_http(url: str, status: str = "", security: Security = PLAIN) -> Probe:
     """True when a GET of `url` is answered with this status, or with any: a busy server may refuse and is alive."""
     parts = urlsplit(url)
     question = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
 
     async def ask() -> bool:
-        answer = await _first_line(asyncio.open_connection(parts.hostname, parts.port), question)
+        context = security.files.client_context() if parts.scheme == "https" else None
+        answer = await _first_line(asyncio.open_connection(parts.hostname, parts.port, ssl=context), question)
         return answer.startswith(f"HTTP/1.1 {status}".encode())
 
     return ask

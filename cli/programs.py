@@ -16,6 +16,7 @@ from cli.options import SystemOptions
 from cli.ports import HOST, free_ports, require_free
 from cli.probes import Probe, answers_http, answers_milvus, answers_redis, serves_grpc
 from encoders.bundle import Bundle
+from rpc.security.process import PLAIN, Security
 
 _LONGEST_SOCKET_PATH = 103  # in bytes: what macOS allows; Linux allows four more
 
@@ -45,7 +46,9 @@ def encoder_processes(options: SystemOptions, bundles: Sequence[Bundle]) -> Enco
     return {name: served for name, served in processes.items() if served}
 
 
-def assign_addresses(options: SystemOptions, port: int, processes: EncoderProcesses) -> RunningSystem:
+def assign_addresses(
+    options: SystemOptions, port: int, processes: EncoderProcesses, security: Security = PLAIN
+) -> RunningSystem:
     """Where each process listens; CommandFailed when a port of the options is taken or the data folder's path too long."""
     free = iter(free_ports(4 + len(processes)))
     encoders: dict[str, str] = {}
@@ -53,7 +56,7 @@ def assign_addresses(options: SystemOptions, port: int, processes: EncoderProces
         encoder_port = _port(options.encoder_port and options.encoder_port + number, "--encoder-port", free)
         encoders |= {bundle.name: f"{HOST}:{encoder_port}" for bundle in bundles}
     return RunningSystem(
-        gateway=f"http://{HOST}:{_port(port, '--port', free)}",
+        gateway=f"{'https' if security.serves_tls else 'http'}://{HOST}:{_port(port, '--port', free)}",
         search=f"{HOST}:{_port(options.search_port, '--search-port', free)}",
         ingest=f"{HOST}:{_port(options.ingest_port, '--ingest-port', free)}",
         encoders=encoders,
@@ -62,13 +65,17 @@ def assign_addresses(options: SystemOptions, port: int, processes: EncoderProces
     )
 
 
-def programs(options: SystemOptions, processes: EncoderProcesses, system: RunningSystem) -> list[Program]:
+def programs(
+    options: SystemOptions, processes: EncoderProcesses, system: RunningSystem, security: Security = PLAIN
+) -> list[Program]:
     """Every program of the system at its address, in the order in which they are started."""
     data = options.folder
+
+    def service(name: str, kind: str, address: str, **settings: object) -> Program:
+        return _service(name, kind, address, data, security, **settings)
+
     encoders = [
-        _service(
-            name, "encoder", system.encoders[served[0].name], data, bundles=[str(bundle.folder) for bundle in served]
-        )
+        service(name, "encoder", system.encoders[served[0].name], bundles=[str(bundle.folder) for bundle in served])
         for name, served in processes.items()
     ]
     targets = {"encoders": list(dict.fromkeys(system.encoders.values()))}
@@ -77,9 +84,9 @@ def programs(options: SystemOptions, processes: EncoderProcesses, system: Runnin
     return [
         *_stores(options, system),
         *encoders,
-        _service("search", "search", system.search, data, **targets, **stores),
-        _service("ingest", "ingest", system.ingest, data, **targets, **stores, **images),
-        _gateway(data, system, **targets, **images),
+        service("search", "search", system.search, **targets, **stores),
+        service("ingest", "ingest", system.ingest, **targets, **stores, **images),
+        _gateway(data, system, security, **targets, **images),
     ]
 
 
@@ -115,33 +122,35 @@ def _store(name: str, command: EmbeddedCommand, address: str, answers: Probe) ->
     )
 
 
-def _service(name: str, service: str, address: str, data: DataFolder, **settings: object) -> Program:
+def _service(
+    name: str, service: str, address: str, data: DataFolder, security: Security, **settings: object
+) -> Program:
     is_encoder = service == "encoder"
     return Program(
         name=name,
         address=address,
         argv=(*_PYTHON, f"services.{service}"),
-        environment=_environment(service, address=address, drain_s=1.5, **settings),
+        environment=_environment(service, address=address, drain_s=1.5, **settings) | security.environment(),
         folder=data.path,
-        is_ready=serves_grpc(address, "readiness"),
-        is_alive=serves_grpc(address, "liveness"),
+        is_ready=serves_grpc(address, "readiness", security),
+        is_alive=serves_grpc(address, "liveness", security),
         rank=_ENCODERS if is_encoder else _SERVICES,
         stop_timeout_s=2.0 if is_encoder else 3.0,
         niceness=_INGEST_NICENESS if service == "ingest" else 0,
     )
 
 
-def _gateway(data: DataFolder, system: RunningSystem, **settings: object) -> Program:
+def _gateway(data: DataFolder, system: RunningSystem, security: Security, **settings: object) -> Program:
     parts = urlsplit(system.gateway)
     addresses = {"host": parts.hostname, "port": parts.port, "search": system.search, "ingest": system.ingest}
     return Program(
         name="gateway",
         address=system.gateway,
         argv=(*_PYTHON, "gateway"),
-        environment=_environment("gateway", drain_s=1, **addresses, **settings),
+        environment=_environment("gateway", drain_s=1, https="on", **addresses, **settings) | security.environment(),
         folder=data.path,
-        is_ready=answers_http(f"{system.gateway}/readyz", "200"),
-        is_alive=answers_http(f"{system.gateway}/healthz"),
+        is_ready=answers_http(f"{system.gateway}/readyz", "200", security),
+        is_alive=answers_http(f"{system.gateway}/healthz", security=security),
         rank=_GATEWAY,
     )
 

@@ -36,12 +36,13 @@ from gateway.routes import (
 )
 from gateway.settings import GatewaySettings
 from rpc.permits import Permits
+from rpc.security.process import PLAIN, Security
 
 API = "/api/v1"
 _PROBES = [prefix + path for prefix in ("", API) for path in health.PATHS]
 
 
-def create_app(settings: GatewaySettings) -> FastAPI:
+def create_app(settings: GatewaySettings, security: Security = PLAIN) -> FastAPI:
     """The whole gateway; it connects to the services when it starts."""
     app = DocumentedApp(
         title="Fovea",
@@ -56,6 +57,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         exception_handlers=EXCEPTION_HANDLERS,
     )
     app.state.settings = settings
+    app.state.security = security
     app.state.jobs = JobRegistry(settings.max_jobs)
     message = "too many follow jobs at once; ask for the job itself now and then"
     app.state.followers = Permits(settings.max_followers, reason=FOLLOWER_LIMIT, message=message)
@@ -74,7 +76,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: GatewaySettings = app.state.settings
-    async with open_backends(settings) as backends:
+    async with open_backends(settings, app.state.security) as backends:
         app.state.backends = backends
         app.state.image_files = ImageFiles(settings)
         yield

@@ -16,6 +16,7 @@ from rpc.channel import open_channel
 from rpc.deadline import Deadline
 from rpc.directory import EncoderDirectory
 from rpc.errors import service_errors
+from rpc.security.process import Security
 
 if TYPE_CHECKING:
     from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
@@ -77,12 +78,12 @@ class BackendCall:
 
 
 @asynccontextmanager
-async def open_backends(settings: GatewaySettings) -> AsyncIterator[Backends]:
+async def open_backends(settings: GatewaySettings, security: Security) -> AsyncIterator[Backends]:
     """Lazily connected channels to all services; closed at the end of the block."""
     async with AsyncExitStack() as stack:
-        search = await stack.enter_async_context(open_channel(settings.search))
-        ingest = await stack.enter_async_context(open_channel(settings.ingest))
-        directory = EncoderDirectory(settings.encoders)
+        search = await stack.enter_async_context(open_channel(settings.search, security=security))
+        ingest = await stack.enter_async_context(open_channel(settings.ingest, security=security))
+        directory = EncoderDirectory(settings.encoders, security)
         stack.push_async_callback(directory.close)
         await directory.start()
         yield Backends(

@@ -16,6 +16,11 @@ class GatewaySettings(ProcessSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; port 0 takes a free one.")
+    https: Literal["on", "mutual", "off"] = Field(
+        "on",
+        description="With FOVEA_TLS_CERTIFICATE: `on` serves HTTPS, `mutual` to callers with a certificate of FOVEA_TLS_CA "
+        "alone, `off` HTTP, behind a proxy that ends TLS.",
+    )
     search: str = Field("127.0.0.1:50051", description="Where the search service listens.")
     ingest: str = Field("127.0.0.1:50052", description="Where the ingest service listens.")
     encoders: tuple[str, ...] = Field(("127.0.0.1:50061",), description="Where the encoder services listen.")

@@ -4,6 +4,9 @@ import json
 
 import grpc
 
+from rpc.security.process import PLAIN, Security
+from rpc.security.secured_channel import SecuredChannel
+
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": "readiness"},
@@ -46,6 +49,19 @@ def channel_options(max_message_bytes: int, *, keepalive_ms: int = 10_000) -> li
     ]
 
 
-def open_channel(target: str, *, max_message_bytes: int = 64 << 20) -> grpc.aio.Channel:
-    """A lazily connected channel to `target`, for example `dns:///search:50051`; close it with `await close()`."""
-    return grpc.aio.insecure_channel(target, options=channel_options(max_message_bytes))
+def open_channel(
+    target: str, *, security: Security = PLAIN, authority: str = "", max_message_bytes: int = 64 << 20
+) -> grpc.aio.Channel:
+    """A lazily connected channel to `target`, for example `dns:///search:50051`; close it with `await close()`.
+
+    `authority` is the name that the server's certificate must have where the target is an address.
+    """
+    options = channel_options(max_message_bytes)
+    if authority:
+        options.append(("grpc.default_authority", authority))
+    if security.channel_certificates is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    return SecuredChannel(
+        security.channel_certificates,
+        lambda certificates: grpc.aio.secure_channel(target, certificates.for_channels(), options=options),
+    )

@@ -13,6 +13,7 @@ from rpc.clients import DetectorClient, DetectorInfo, EncoderClient, EncoderInfo
 from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition, NotFound, ServiceError, Unavailable, Unimplemented
 from rpc.replicas import Replica, ReplicaChannel
+from rpc.security.process import PLAIN, Security
 from rpc.targets import Targets
 from rpc.tasks import end, gather
 
@@ -126,8 +127,8 @@ class EncoderDirectory:
     Processes that serve the same bundle are its replicas, see `ReplicaChannel`.
     """
 
-    def __init__(self, targets: Sequence[str]) -> None:
-        self._targets = Targets(targets)
+    def __init__(self, targets: Sequence[str], security: Security = PLAIN) -> None:
+        self._targets = Targets(targets, security)
         self._lost = asyncio.Event()
         self._encoders = _Bundles[EncoderClient, EncoderInfo](
             "encoder", EncoderClient, identity=lambda info: info.space, on_lost=self._lost.set
@@ -159,11 +160,10 @@ class EncoderDirectory:
                 return
             self._refreshed_s = asyncio.get_running_loop().time()
             gone = await self._targets.resolve()
-            replicas = self._targets.replicas
-            await gather(*map(self._ask, replicas))
+            await gather(*map(self._ask, self._targets.replicas))
             for bundles in (self._encoders, self._detectors):
                 bundles.forget(gone)
-                bundles.update(replicas)
+                bundles.update(self._targets.replicas)
 
     async def encoder(self, name: str) -> EncoderEntry:
         """The encoder called `name`; NotFound, Unavailable while a process is away, FailedPrecondition on a conflict."""

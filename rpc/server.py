@@ -17,6 +17,7 @@ from rpc.codec import REFUSABLE_BYTES
 from rpc.interceptors import AsyncInterceptor, ThreadInterceptor
 from rpc.offered import OfferedServices
 from rpc.reflection import add_reflection
+from rpc.security.process import PLAIN, Security
 from rpc.settings import ServerSettings
 from rpc.tasks import end
 
@@ -28,6 +29,9 @@ _NOTICE_S = 0.3
 _REFUSAL_S = 0.1
 # Beside the calls that are worked on: those about to be refused, silent ones, and a health watch for each connection.
 _WAITING_CALLS = 1024
+_PROBES = 16
+# Without this two processes share a taken port in silence.
+_NO_REUSE = [("grpc.so_reuseport", 0)]
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +39,16 @@ logger = logging.getLogger(__name__)
 class ThreadServer:
     """A server whose calls run on threads: for processes that mostly compute."""
 
-    def __init__(self, settings: ServerSettings, *, services: Sequence[str]) -> None:
+    def __init__(self, settings: ServerSettings, *, services: Sequence[str], security: Security = PLAIN) -> None:
         self._settings = settings
+        self._security = security
         self._services = services
         self._offered = OfferedServices(services)
         self._health = health.ThreadHealth(services)
         self._interceptor = ThreadInterceptor(settings)
         self._stopping = threading.Event()
         self._server: grpc.Server | None = None
+        self._probes: grpc.Server | None = None
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -55,14 +61,20 @@ class ThreadServer:
             options=_options(self._settings),
             maximum_concurrent_rpcs=calls,
         )
-        self.port = _open(self._server, self._settings.address, self._services, self._health, self._offered)
+        _add_services(self._server, self._services, self._health, self._offered)
+        self.port = _bind(self._server, self._settings.address, self._security.server_credentials())
         self._server.start()
+        if self._settings.health_port:
+            self._probes = grpc.server(ThreadPoolExecutor(_PROBES, thread_name_prefix="probe"), options=_NO_REUSE)
+            _open_for_probes(self._probes, self._settings, self._health)
+            self._probes.start()
         logger.info("listening", extra={"address": self._settings.address, "port": self.port})
         return self
 
     def __exit__(self, *raised: object) -> None:
-        if self._server is not None:
-            self._server.stop(None).wait()
+        for server in (self._server, self._probes):
+            if server is not None:
+                server.stop(None).wait()
 
     @contextmanager
     def offering(self, register: Callable[[grpc.Server], None], is_ready: Callable[[], bool]) -> Iterator[None]:
@@ -96,12 +108,14 @@ class ThreadServer:
 class AsyncServer:
     """A server whose calls run on an event loop: for processes that mostly wait."""
 
-    def __init__(self, settings: ServerSettings, *, services: Sequence[str]) -> None:
+    def __init__(self, settings: ServerSettings, *, services: Sequence[str], security: Security = PLAIN) -> None:
         self._settings = settings
+        self._security = security
         self._services = services
         self._offered = OfferedServices(services)
         self._health = health.AsyncHealth(services)
         self._server: grpc.aio.Server | None = None
+        self._probes: grpc.aio.Server | None = None
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -112,15 +126,21 @@ class AsyncServer:
             options=_options(settings),
             maximum_concurrent_rpcs=settings.max_in_flight + settings.max_streams + _WAITING_CALLS,
         )
-        self.port = _open(self._server, settings.address, self._services, self._health, self._offered)
+        _add_services(self._server, self._services, self._health, self._offered)
+        self.port = _bind(self._server, settings.address, self._security.server_credentials())
         await self._health.show(ready=False)
         await self._server.start()
+        if settings.health_port:
+            self._probes = grpc.aio.server(options=_NO_REUSE, maximum_concurrent_rpcs=_PROBES)
+            _open_for_probes(self._probes, settings, self._health)
+            await self._probes.start()
         logger.info("listening", extra={"address": settings.address, "port": self.port})
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        if self._server is not None:
-            await self._server.stop(None)
+        for server in (self._server, self._probes):
+            if server is not None:
+                await server.stop(None)
 
     @asynccontextmanager
     async def offering(
@@ -162,19 +182,27 @@ async def _can_serve(is_ready: Callable[[], Awaitable[bool]]) -> bool:
         return False
 
 
-def _open(
-    server: grpc.Server | grpc.aio.Server,
-    address: str,
-    services: Sequence[str],
-    health_servicer: Any,
-    offered: OfferedServices,
-) -> int:
-    """Adds the standard services and those that will be offered, and binds the port, which is returned."""
+def _add_services(
+    server: grpc.Server | grpc.aio.Server, services: Sequence[str], health_servicer: Any, offered: OfferedServices
+) -> None:
+    """Adds the standard services and those that will be offered."""
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     add_reflection(server, [*services, health.SERVICE])
     server.add_generic_rpc_handlers((offered,))
+
+
+def _open_for_probes(server: grpc.Server | grpc.aio.Server, settings: ServerSettings, health_servicer: Any) -> None:
+    """Adds health alone, for probes that have neither a certificate nor a token."""
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    _bind(server, f"{settings.address.rpartition(':')[0]}:{settings.health_port}", None)
+
+
+def _bind(server: grpc.Server | grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    """The port that the server listens on; OSError where it is taken."""
     try:
-        return server.add_insecure_port(address)
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: the port is taken or the address is not this machine's") from error
 
@@ -197,6 +225,5 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.http2.max_pings_without_data", 0),
-        # Without this two processes share a taken port in silence.
-        ("grpc.so_reuseport", 0),
+        *_NO_REUSE,
     ]

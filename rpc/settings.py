@@ -45,6 +45,12 @@ class ServerSettings(ProcessSettings):
     )
     drain_s: float = Field(5.0, ge=0, description="How long running calls may go on after SIGTERM, in seconds.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of the Prometheus page; 0 switches it off.")
+    health_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port with the health service alone, in the clear, for probes that speak no TLS; 0 opens none.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe log line that is written."
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rpc.channel import open_channel
 from rpc.replicas import Replica
+from rpc.security.process import Security
 from rpc.tasks import gather
 
 _LISTS = ("ipv4:", "ipv6:")
@@ -19,10 +20,11 @@ class Targets:
     gRPC itself would balance over the addresses of a name, but drop one that hangs by keepalive only.
     """
 
-    def __init__(self, targets: Sequence[str]) -> None:
+    def __init__(self, targets: Sequence[str], security: Security) -> None:
         self.replicas: Sequence[Replica] = ()
         self._addresses: dict[str, Sequence[str]] = dict.fromkeys(targets, ())
         self._gone: list[Replica] = []
+        self._security = security
 
     async def resolve(self) -> Sequence[Replica]:
         """Find the addresses that the targets stand for now; returns the replicas that are gone.
@@ -32,9 +34,9 @@ class Targets:
         await self._close_gone()
         await gather(*map(self._resolve, self._addresses))
         known = {replica.target: replica for replica in self.replicas}
-        addresses = dict.fromkeys(address for found in self._addresses.values() for address in found)
+        names = {address: _name_of(target) for target, found in self._addresses.items() for address in found}
         self.replicas = [
-            known.pop(address) if address in known else Replica(address, open_channel(address)) for address in addresses
+            known.pop(address) if address in known else self._replica(address, name) for address, name in names.items()
         ]
         self._gone += known.values()
         return list(known.values())
@@ -43,6 +45,10 @@ class Targets:
         """Close all channels."""
         for replica in [*self.replicas, *self._gone]:
             await replica.channel.close(None)
+
+    def _replica(self, address: str, name: str) -> Replica:
+        # The process at the address has a certificate for the name.
+        return Replica(address, open_channel(address, security=self._security, authority=name))
 
     async def _close_gone(self) -> None:
         idle = [replica for replica in self._gone if not replica.in_flight]
@@ -56,6 +62,11 @@ class Targets:
         except OSError:
             # What it stood for may still answer; a name that was never resolved is left to gRPC, whose error names it.
             self._addresses[target] = self._addresses[target] or (target,)
+
+
+def _name_of(target: str) -> str:
+    """The host and port of a `dns:///` target; empty for others, whose addresses are their names."""
+    return target.removeprefix(_NAME) if target.startswith(_NAME) else ""
 
 
 async def addresses_of(target: str) -> Sequence[str]:

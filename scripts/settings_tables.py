@@ -12,13 +12,20 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from gateway.settings import GatewaySettings
+from rpc.security.settings import SecuritySettings
 from rpc.settings import ServerSettings
 from services.encoder.settings import EncoderSettings
 from services.ingest.settings import IngestSettings
 from services.search.settings import SearchSettings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
-PROCESSES: tuple[type[BaseSettings], ...] = (EncoderSettings, SearchSettings, IngestSettings, GatewaySettings)
+PROCESSES: tuple[type[BaseSettings], ...] = (
+    SecuritySettings,
+    EncoderSettings,
+    SearchSettings,
+    IngestSettings,
+    GatewaySettings,
+)
 
 _SHARED_PREFIX = "FOVEA_<process>_"
 

@@ -32,6 +32,7 @@ TESTED_PAGES = (
     "docs/grpc.md",
     "docs/http.md",
     "docs/operations.md",
+    "docs/security.md",
 )
 PAGES = sorted([*ROOT.glob("*.md"), ROOT / "training" / "README.md", ROOT / "world" / "README.md", *DOCS.rglob("*.md")])
 PATH = os.pathsep.join([str(Path(FOVEA).parent), os.environ["PATH"], str(Path.home() / "go" / "bin")])

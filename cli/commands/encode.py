@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from cli.connections import CALL_TIMEOUT_S
+from cli.connections import CALL_TIMEOUT_S, own_security
 from cli.data_folder import RunningSystem
 from cli.errors import CommandFailed
 from cli.options import Data, Json, data_folder
@@ -72,7 +72,7 @@ async def _encode(
 ) -> tuple[npt.NDArray[np.float32], str]:
     """The embeddings, and the space that they can be compared in."""
     rows: list[npt.NDArray[np.float32]] = []
-    async with open_channel(address) as channel:
+    async with open_channel(address, security=own_security()) as channel:
         client = EncoderClient(channel)
         for start in range(0, len(inputs), MAX_INPUTS):
             batch = slice(start, start + MAX_INPUTS)

@@ -14,6 +14,7 @@ import typer
 
 from cli.bundles import bundle_sources, default_bundles, find_bundles
 from cli.child_process import end_left_behind
+from cli.connections import own_security
 from cli.data_folder import DataFolder, RunningSystem, without_password
 from cli.errors import CommandFailed, cancelled_by_signals
 from cli.options import Json, Port, SystemOptions, expand_options
@@ -81,12 +82,17 @@ async def started(
         await _clean_up_after_former(data)
         await _require_stores(options)
         processes = encoder_processes(options, bundles)
-        system = assign_addresses(options, port, processes)
+        security = own_security()
+        if security.serves_tls and not security.calls_over_tls:
+            raise CommandFailed(
+                "with FOVEA_TLS_CERTIFICATE the processes call each other over TLS: set FOVEA_TLS_CA too"
+            )
+        system = assign_addresses(options, port, processes, security)
 
         async def publish() -> None:
             replace(system, pids=supervisor.pids).write(data)
 
-        supervisor = Supervisor(programs(options, processes, system), data, say=note, restarted=publish)
+        supervisor = Supervisor(programs(options, processes, system, security), data, say=note, restarted=publish)
         try:
             with cancelled_by_signals(on_repeat=supervisor.kill):
                 async with supervisor:

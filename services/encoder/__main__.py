@@ -9,6 +9,7 @@ from rpc.environment import read_settings
 from rpc.garbage import freeze_started
 from rpc.logs import configure_logging
 from rpc.observer import start_metrics
+from rpc.security.process import Security
 from rpc.server import ThreadServer
 from rpc.signals import exit_at_signal, wait_for_signal
 from services.encoder.models import Models
@@ -18,13 +19,13 @@ from services.encoder.settings import EncoderSettings
 logger = logging.getLogger(__name__)
 
 
-def main(settings: EncoderSettings) -> int:
+def main(settings: EncoderSettings, security: Security) -> int:
     """Open the port, load, warm up, and serve until SIGTERM; 1 where a bundle cannot be served or a device failed."""
     configure_logging(settings.log_level)
     silence_libtiff()
     exit_at_signal()
     start_metrics(settings.address, settings.metrics_port)
-    with ThreadServer(settings, services=SERVICES) as server:
+    with ThreadServer(settings, services=SERVICES, security=security) as server:
         try:
             models = Models(settings)
         except BundleError as error:
@@ -37,4 +38,4 @@ def main(settings: EncoderSettings) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(read_settings(EncoderSettings)))
+    sys.exit(main(read_settings(EncoderSettings), Security.read()))

@@ -10,6 +10,7 @@ from rpc.directory import EncoderDirectory
 from rpc.environment import read_settings
 from rpc.logs import configure_logging
 from rpc.observer import start_metrics
+from rpc.security.process import PLAIN, Security
 from rpc.server import AsyncServer
 from rpc.signals import serve_until_signal
 from rpc.tasks import end
@@ -30,10 +31,10 @@ from sources.uploads import Uploads
 
 
 @asynccontextmanager
-async def ingest_server(settings: IngestSettings) -> AsyncIterator[AsyncServer]:
+async def ingest_server(settings: IngestSettings, security: Security = PLAIN) -> AsyncIterator[AsyncServer]:
     """A server that listens at once and serves when Milvus answers; at the end of the block it drains."""
-    async with AsyncServer(settings, services=[SERVICE]) as server, AsyncExitStack() as stack:
-        directory = EncoderDirectory(settings.encoders)
+    async with AsyncServer(settings, services=[SERVICE], security=security) as server, AsyncExitStack() as stack:
+        directory = EncoderDirectory(settings.encoders, security)
         stack.push_async_callback(directory.close)
         await directory.start()
         store = await ImageStore.open_when_up(settings.milvus_uri, settings.redis_url)
@@ -81,8 +82,8 @@ def _admission(settings: IngestSettings, uploads: Uploads | None) -> ItemAdmissi
 
 
 if __name__ == "__main__":
-    settings = read_settings(IngestSettings)
+    settings, security = read_settings(IngestSettings), Security.read()
     configure_logging(settings.log_level)
     silence_libtiff()
     start_metrics(settings.address, settings.metrics_port)
-    asyncio.run(serve_until_signal(ingest_server(settings)))
+    asyncio.run(serve_until_signal(ingest_server(settings, security)))

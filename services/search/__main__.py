@@ -10,6 +10,7 @@ from rpc.directory import EncoderDirectory
 from rpc.environment import read_settings
 from rpc.logs import configure_logging
 from rpc.observer import start_metrics
+from rpc.security.process import PLAIN, Security
 from rpc.server import AsyncServer
 from rpc.signals import serve_until_signal
 from services.search.embedding import QueryEmbedder
@@ -26,10 +27,10 @@ SERVICE = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
 
 
 @asynccontextmanager
-async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
+async def search_server(settings: SearchSettings, security: Security = PLAIN) -> AsyncIterator[AsyncServer]:
     """A server that listens at once and serves when Milvus answers; at the end of the block it drains."""
-    async with AsyncServer(settings, services=[SERVICE]) as server, AsyncExitStack() as stack:
-        directory = EncoderDirectory(settings.encoders)
+    async with AsyncServer(settings, services=[SERVICE], security=security) as server, AsyncExitStack() as stack:
+        directory = EncoderDirectory(settings.encoders, security)
         stack.push_async_callback(directory.close)
         await directory.start()
         store = await ImageStore.open_when_up(settings.milvus_uri, settings.redis_url)
@@ -50,7 +51,7 @@ async def search_server(settings: SearchSettings) -> AsyncIterator[AsyncServer]:
 
 
 if __name__ == "__main__":
-    settings = read_settings(SearchSettings)
+    settings, security = read_settings(SearchSettings), Security.read()
     configure_logging(settings.log_level)
     start_metrics(settings.address, settings.metrics_port)
-    asyncio.run(serve_until_signal(search_server(settings)))
+    asyncio.run(serve_until_signal(search_server(settings, security)))
