@@ -1,14 +1,38 @@
 """`fovea`: the command, put together from one module for each of its subcommands."""
 
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cli.commands import collections, demo, doctor, encode, ingest, models, reindex, scrub, search, up
 from cli.errors import PlainFailures
+from cli.lazy_commands import LazyCommand
 
-app = typer.Typer(cls=PlainFailures, no_args_is_help=True, pretty_exceptions_enable=False)
+# In the order in which `fovea --help` lists them; the first lines of their help.
+_COMMANDS = {
+    "up": "Start everything on this machine and say where; Ctrl-C stops it.",
+    "demo": "Start everything, fill it with photos and drawn scenes, search them in a few ways and show the answers.",
+    "ingest": "Ingest a folder of images into a collection; unchanged images cost little.",
+    "search": "Find images.",
+    "reindex": "Embed a collection's images with another encoder; searches use the old embeddings until all is done.",
+    "scrub": "Compare what Redis, Milvus and the kept files hold of a collection; exit code 1 if damage is left.",
+    "encode": "Encode images or words; writes float32 (N, D) of unit length, one row for each argument.",
+    "doctor": "Check this machine: Python, packages, processors, models, stores, ports, disk and memory.",
+    "collections": "List, create, show, rename and delete collections.",
+    "models": "List, check and import models.",
+}
+
+
+class FoveaCommands(PlainFailures):
+    """The group of all commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, help_line in _COMMANDS.items():
+            self.add_command(LazyCommand(name, help=help_line))
+
+
+app = typer.Typer(cls=FoveaCommands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - typer passes it so
@@ -25,15 +49,3 @@ def fovea(
     ] = False,
 ) -> None:
     """Finds images by image, by object, by words and by sketch."""
-
-
-app.command(epilog=up.EXAMPLE)(up.up)
-app.command(epilog=demo.EXAMPLE)(demo.demo)
-app.command(epilog=ingest.EXAMPLE)(ingest.ingest)
-app.command(epilog=search.EXAMPLE)(search.search)
-app.command(epilog=reindex.EXAMPLE)(reindex.reindex)
-app.command(epilog=scrub.EXAMPLE)(scrub.scrub)
-app.add_typer(collections.app, name="collections", epilog="Example: fovea collections list")
-app.add_typer(models.app, name="models", epilog="Example: fovea models list")
-app.command(epilog=encode.EXAMPLE)(encode.encode)
-app.command(epilog=doctor.EXAMPLE)(doctor.doctor)

@@ -17,7 +17,12 @@ _Response = TypeVar("_Response")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection.")]
 
-app = typer.Typer(no_args_is_help=True, help="List, create, show, rename and delete collections.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="List, create, show, rename and delete collections.",
+    epilog="Example: fovea collections list",
+)
 
 
 @app.command("list", epilog="Example: fovea collections list --json")

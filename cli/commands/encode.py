@@ -22,9 +22,10 @@ from rpc.deadline import Deadline
 from rpc.errors import ServiceError
 from sources.formats import IMAGE_SUFFIXES
 
-EXAMPLE = "Example: fovea encode cat.jpg dog.jpg --encoder general -o pets.npy"
+app = typer.Typer(add_completion=False)
 
 
+@app.command(epilog="Example: fovea encode cat.jpg dog.jpg --encoder general -o pets.npy")
 def encode(
     content: Annotated[list[str], typer.Argument(metavar="FILE|TEXT…", help="Image files or words.")],
     *,

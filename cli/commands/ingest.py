@@ -19,9 +19,10 @@ from fovea.ingest.v1 import ingest_pb2
 from rpc.errors import AlreadyExists, NotFound
 from sources.scan import FolderScan
 
-EXAMPLE = "Example: fovea ingest ~/photos -c holidays --create"
+app = typer.Typer(add_completion=False)
 
 
+@app.command(epilog="Example: fovea ingest ~/photos -c holidays --create")
 def ingest(
     folder: Annotated[
         Path, typer.Argument(parser=parse_path, metavar="FOLDER", help="The folder; subfolders are read too.")

@@ -6,25 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.bundles import (
-    ImportOptions,
-    bundle_folders,
-    bundle_sources,
-    default_bundles,
-    find_bundles,
-    import_model,
-    import_model_pair,
-    is_address,
-    pull_model,
-)
+from cli.bundles import bundle_folders, bundle_sources, default_bundles, find_bundles
 from cli.errors import CommandFailed
+from cli.model_import import ImportOptions, import_model, import_model_pair, is_address, pull_model
 from cli.options import Data, Json, Models, Wide, data_folder, expand_options, full_path
 from cli.output import note, show, show_fitting, show_json, show_record
 from cli.recipe import recipe_names
 from encoders.bundle import DESCRIPTION_FILE, Bundle
 from encoders.errors import BundleError
 
-app = typer.Typer(no_args_is_help=True, help="List, check and import models.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="List, check and import models.",
+    epilog="Example: fovea models list",
+)
 
 
 @app.command("list", epilog="Example: fovea models list --models ~/bundles")

@@ -12,9 +12,10 @@ from cli.options import Collection, Data, IngestAddress, Json, ingest_address
 from cli.output import note, progress_bar, show_json
 from fovea.ingest.v1 import ingest_pb2
 
-EXAMPLE = "Example: fovea reindex -c holidays --encoder general"
+app = typer.Typer(add_completion=False)
 
 
+@app.command(epilog="Example: fovea reindex -c holidays --encoder general")
 def reindex(
     *,
     collection: Collection,

@@ -12,10 +12,11 @@ from cli.options import Collection, Data, IngestAddress, Json, ingest_address
 from cli.output import note, progress_bar, show, show_json
 from fovea.ingest.v1 import ingest_pb2
 
-EXAMPLE = "Example: fovea scrub -c holidays --repair"
+app = typer.Typer(add_completion=False)
 MAX_SHOWN = 1000
 
 
+@app.command(epilog="Example: fovea scrub -c holidays --repair")
 def scrub(
     *,
     collection: Collection,

@@ -19,7 +19,7 @@ from fovea.types.v1 import types_pb2
 from rpc.errors import ServiceError
 from rpc.messages import box_message, box_of
 
-EXAMPLE = "Example: fovea search -c holidays --image cat.jpg --filter 'year = 2024' --limit 5"
+app = typer.Typer(add_completion=False)
 
 _Files = list[Path] | None
 _Texts = list[str] | None
@@ -35,6 +35,7 @@ _OPTION_OF = {
 }
 
 
+@app.command(epilog="Example: fovea search -c holidays --image cat.jpg --filter 'year = 2024' --limit 5")
 def search(
     *,
     collection: Collection,

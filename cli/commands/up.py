@@ -23,12 +23,13 @@ from cli.probes import accepts_connections, answers_redis
 from cli.programs import assign_addresses, encoder_processes, programs
 from cli.supervisor import Supervisor
 
-EXAMPLE = "Example: fovea up --port 9000 --models ~/bundles"
+app = typer.Typer(add_completion=False)
 
 _DEFAULT_PORTS = {"redis": 6379, "rediss": 6379, "https": 443}
 _MILVUS_PORT = 19530
 
 
+@app.command(epilog="Example: fovea up --port 9000 --models ~/bundles")
 @expand_options
 def up(
     *,

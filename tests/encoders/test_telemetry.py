@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("module", ["services.encoder.__main__", "cli.main"])
+@pytest.mark.parametrize("module", ["services.encoder.__main__", "cli.commands.models"])
 def test_nothing_is_collected(module: str, tmp_path: Path) -> None:
     """The import of the runtime leaves no id and no event in the home folder."""
     inherited = {
