@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.problems import MEDIA_TYPE, problem
-from rpc.garbage import freeze_started
+from rpc.memory import settle_started
 
 # A client that reads less than this is disconnected.
 _MIN_BYTES_PER_S = 4 << 10
@@ -38,7 +38,7 @@ class GatewayServer(uvicorn.Server):
         for server in self.servers:
             for each in server.sockets:
                 _log.info("listening", extra={"address": self.config.host, "port": each.getsockname()[1]})
-        freeze_started()
+        settle_started()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-from rpc.garbage import freeze_started
+from rpc.memory import settle_started
 from rpc.tasks import end
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -27,7 +27,7 @@ async def serve_until_signal(server: AbstractAsyncContextManager[object]) -> Non
             await end(entering)
             return
         entering.result()
-        freeze_started()
+        settle_started()
         await stopping
 
 

@@ -6,8 +6,8 @@ import sys
 from encoders.errors import BundleError
 from encoders.images.libtiff import silence_libtiff
 from rpc.environment import read_settings
-from rpc.garbage import freeze_started
 from rpc.logs import configure_logging
+from rpc.memory import settle_started
 from rpc.observer import start_metrics
 from rpc.security.process import Security
 from rpc.server import ThreadServer
@@ -32,7 +32,7 @@ def main(settings: EncoderSettings, security: Security) -> int:
             logger.critical("a bundle cannot be served: %s", error)
             return 1
         with models, offering(server, settings, models):
-            freeze_started()
+            settle_started()
             wait_for_signal(models.have_failed)
         return 1 if models.have_failed() else 0
 

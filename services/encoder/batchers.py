@@ -1,8 +1,6 @@
 """The models of one process: loaded, warmed up, each with a thread of its own."""
 
-import ctypes
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -46,7 +44,6 @@ class Batchers:
         for bundle in load_bundles(settings.bundles):
             session = open_session(DetectorSession if bundle.is_detector else EmbeddingSession, bundle, options)
             self._batchers[bundle.name] = _batcher(session, settings.queue_limit)
-        _give_back_memory()
 
     def __enter__(self) -> Self:
         for batcher in self._batchers.values():
@@ -99,9 +96,3 @@ def _batcher(session: Session[Any], queue_limit: int) -> Batcher[Any]:
         },
     )
     return Batcher(session, queue_limit=queue_limit)
-
-
-def _give_back_memory() -> None:
-    """Return what loading and calibrating freed to the system; glibc keeps it otherwise, about 100 MiB for six models."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)

@@ -109,30 +109,3 @@ async def test_clients_without_proto_files_find_all_services(channel: grpc.aio.C
 
     assert {service.name for service in listed.list_services_response.service} >= set(SERVICES)
     assert all(answer.file_descriptor_response.file_descriptor_proto for answer in files)
-
-
-_FREED_BY_TRIM = """
-import ctypes, json, sys
-from services.encoder.models import Models
-from services.encoder.settings import EncoderSettings
-
-def resident_kib():
-    with open("/proc/self/smaps_rollup") as rollup:
-        return next(int(line.split()[1]) for line in rollup if line.startswith("Rss:"))
-
-models = Models(EncoderSettings(bundles=sys.argv[1:], threads=1))
-before = resident_kib()
-ctypes.CDLL(None).malloc_trim(0)
-print(before - resident_kib())
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps what was freed, and only Linux says how much")
-def test_start_returns_the_memory_that_it_needed() -> None:
-    """After loading and calibrating nothing is left that could be returned to the system."""
-    bundles = [str(ROOT / "models" / name) for name in ("car", "scene")]
-    command = [sys.executable, "-c", _FREED_BY_TRIM, *bundles]
-
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-
-    assert int(done.stdout) < 4 << 10
