@@ -155,7 +155,7 @@ class Graph:
         providers = runtime_providers(provider, self._options, self.precision, cuda_graph=cuda_graph)
         try:
             # From bytes, ONNX Runtime reads no other file: weights outside of the verified ones are refused.
-            return onnxruntime.InferenceSession(
+            session = onnxruntime.InferenceSession(
                 model,
                 runtime_options(self._options),
                 providers=providers,
@@ -165,6 +165,9 @@ class Graph:
             )
         except Exception as error:  # ONNX Runtime raises a class of its own for each status
             raise BundleError(f"{self.path} cannot be loaded by ONNX Runtime: {first_line(error)}") from error
+        # It keeps the bytes, as many as its weights have, for the fallback.
+        session._model_bytes = None  # noqa: SLF001 - there is no other way to let go of them
+        return session
 
     def _verified_bytes(self) -> bytes:
         # Read once: a file that changes between the check and a second reading would run unchecked.

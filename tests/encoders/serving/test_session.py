@@ -1,4 +1,5 @@
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from encoders.serving.providers import SessionOptions
 from encoders.serving.session import DetectorSession, EmbeddingSession
 from tests.support.bundles import OPSET, tiny_detector_bundle, tiny_image_bundle, tiny_text_bundle
 
+ROOT = Path(__file__).parents[3]
 CPU = SessionOptions(provider="cpu")
 
 
@@ -207,3 +209,17 @@ def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:
 
     with pytest.raises(BundleError, match="CUDAExecutionProvider was asked for"):
         EmbeddingSession(tiny_image_bundle(tmp_path), SessionOptions(provider="cuda"))
+
+
+def test_a_session_keeps_no_copy_of_its_file() -> None:
+    """ONNX Runtime has the weights; the bytes that they were read from would double them."""
+    bundle = Bundle.load(ROOT / "models" / "car")
+    tracemalloc.start()
+    try:
+        session = EmbeddingSession(bundle, CPU)
+        kept_bytes, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert session.graph.path.stat().st_size <= peak_bytes, "the file was read"
+    assert kept_bytes < session.graph.path.stat().st_size / 4
