@@ -69,7 +69,7 @@ def create_app(settings: GatewaySettings, security: Security = PLAIN) -> FastAPI
         app.include_router(part.router, responses=problem_responses(*ANY_STATUSES))
     app.include_router(health.router, include_in_schema=False)
     app.include_router(pages.router)
-    pages.mount_files(app)
+    pages.mount_pages(app)
     return app
 
 

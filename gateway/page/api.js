@@ -75,27 +75,20 @@ export function images(collection, { filter, limit, pageToken, signal }) {
   return request(`/collections/${collection}/images?${query}`, { signal });
 }
 
-/** The bytes of a stored image, so that a part of it can be searched for. */
-export async function content(collection, imageId) {
-  const response = await reach(`${imagePath(collection, imageId)}/content`, {});
+/** A stored image at this size, so that a part of it can be searched for. */
+export async function thumbnail(collection, imageId, size) {
+  const response = await reach(`${imagePath(collection, imageId)}/thumbnail?size=${size}`, {});
   if (!response.ok) throw new Problem(response.status, "The image's file cannot be read.");
   return response.blob();
 }
 
-/** Searches with the parts that the query has. */
-export function search(collection, query, { limit, offset, signal }) {
-  const form = new FormData();
-  if (query.imageId) form.set("image_id", query.imageId);
-  else if (query.blob) form.set("image", query.blob, "query");
-  if (query.sketch) form.set("sketch", query.sketch, "sketch.png");
-  if (query.region) form.set("region", ["x_min", "y_min", "x_max", "y_max"].map((edge) => query.region[edge]).join(","));
-  if (query.detect) form.set("detect", "true");
-  if (query.words) form.set("text", query.words);
-  if (query.weights) form.set("weights", JSON.stringify(query.weights));
-  if (query.filter) form.set("filter", query.filter);
-  form.set("limit", limit);
-  form.set("offset", offset);
-  return request(`/collections/${collection}/search`, { method: "POST", body: form, signal });
+/** Searches; `body` is a whole request, or the token of the next page. */
+export const search = (collection, body, signal) => request(`/collections/${collection}/search`, { ...json(body), signal });
+
+/** Counts the values of fields among the images that match a filter. */
+export function facets(collection, { fields, filter, signal }) {
+  const query = new URLSearchParams([...fields.map((field) => ["field", field]), ["filter", filter]]);
+  return request(`/collections/${collection}/facets?${query}`, { signal });
 }
 
 export function detect(blob, { detector, signal }) {

@@ -3,20 +3,29 @@
 import * as api from "./api.js";
 import { confirmed } from "./confirm-dialog.js";
 import { announce, byId, closable, count, el, position } from "./elements.js";
-import { nameOf } from "./results.js";
+import { nameOf } from "./tile.js";
 
 export class DetailsDialog {
-  /** `onSimilar(imageId)` searches for similar images, `onDeleted(imageId)` is called after a deletion. */
-  constructor({ onSimilar, onDeleted }) {
-    this.onSimilar = onSimilar;
-    this.onDeleted = onDeleted;
+  /** `onSimilar(hit)` searches for similar images, `onAdd(hit, weight)` adds it to the query, `onDeleted(imageId)` follows a deletion. */
+  constructor({ results, onSimilar, onAdd, onDeleted }) {
+    Object.assign(this, { results, onDeleted });
     this.dialog = byId("details-dialog");
     closable(this.dialog);
-    byId("details-similar").addEventListener("click", () => {
+    const closing = (act) => () => {
       this.dialog.close();
-      this.onSimilar(this.hit.image_id);
-    });
+      act(this.hit);
+    };
+    byId("details-similar").addEventListener("click", closing(onSimilar));
+    byId("details-more").addEventListener("click", closing((hit) => onAdd(hit, 1)));
+    byId("details-less").addEventListener("click", closing((hit) => onAdd(hit, -1)));
+    byId("details-previous").addEventListener("click", () => this.#step(-1));
+    byId("details-next").addEventListener("click", () => this.#step(1));
     byId("details-delete").addEventListener("click", () => this.#delete());
+    this.dialog.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (step) this.#step(step);
+    });
+    this.dialog.addEventListener("close", () => this.results.focus(this.hit));
   }
 
   /** Opens at once with the hit; adds the record when it arrives. */
@@ -27,15 +36,32 @@ export class DetailsDialog {
     byId("details-error").textContent = "";
     byId("details-open").href = api.contentUrl(collection, hit.image_id);
     byId("details-facts").replaceChildren(...facts(hit, null));
-    this.#showImage(hit.region ? [{ box: hit.region, label: hit.label, isMatch: true }] : []);
-    this.dialog.showModal();
+    this.#showImage(hit.matches?.length ? hit.matches.filter(({ region }) => region) : hit.region ? [{ region: hit.region }] : []);
+    this.#showSteps();
+    if (!this.dialog.open) this.dialog.showModal();
     try {
       const record = await api.image(collection, hit.image_id);
       if (this.hit !== hit) return;
       byId("details-facts").replaceChildren(...facts(hit, record));
     } catch (error) {
-      byId("details-error").textContent = error.message;
+      if (this.hit === hit) byId("details-error").textContent = error.message;
     }
+  }
+
+  get #position() {
+    return this.results.hits.indexOf(this.hit);
+  }
+
+  #showSteps() {
+    byId("details-previous").disabled = this.#position <= 0;
+    byId("details-next").disabled = this.#position === this.results.hits.length - 1 && !this.results.next;
+  }
+
+  async #step(step) {
+    const position = this.#position + step;
+    if (position === this.results.hits.length) await this.results.nextPage();
+    const hit = this.results.hits[position];
+    if (hit) this.open(this.collection, hit);
   }
 
   #showImage(regions) {
@@ -47,9 +73,9 @@ export class DetailsDialog {
     image.addEventListener("error", () => {
       frame.replaceChildren(el("p", { className: "hint" }, "The image cannot be shown; its file may have been moved."));
     });
-    for (const region of regions) {
+    for (const { region } of regions) {
       const box = el("span", { className: "match" });
-      position(box, region.box);
+      position(box, region);
       frame.append(box);
     }
     byId("details-image").replaceChildren(frame);
@@ -101,6 +127,7 @@ function copiesOf({ copies, copy_count: all }) {
 function facts(hit, record) {
   const rows = [];
   if (hit.score !== undefined) rows.push(["Score", hit.score.toFixed(4)]);
+  if (hit.confidence !== undefined) rows.push(["Confidence", `${Math.round(hit.confidence * 100)} %`]);
   if (hit.label) rows.push(["Object", hit.label]);
   if (record) {
     if (record.exif?.taken) rows.push(["Taken", taken(record.exif.taken)]);
@@ -115,6 +142,7 @@ function facts(hit, record) {
     rows.push([name, typeof value === "object" ? JSON.stringify(value) : String(value)]);
   }
   rows.push(["Address", hit.uri]);
+  if (hit.near_duplicates?.length) rows.push(["Nearly the same", hit.near_duplicates.map(({ uri }) => uri).join("\n")]);
   if (hit.copies?.length) rows.push(["Copies", copiesOf(hit)]);
   if (record) rows.push(["Added", when.format(new Date(record.update_time))]);
   rows.push(["Id", hit.image_id]);

@@ -69,3 +69,14 @@ export function droppable(node, onFiles) {
     if (event.dataTransfer.files.length) onFiles([...event.dataTransfer.files]);
   });
 }
+
+/** A line drawing of 24 × 24 as an icon. */
+export function icon(path) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  node.setAttribute("viewBox", "0 0 24 24");
+  node.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("d", path);
+  node.append(line);
+  return node;
+}

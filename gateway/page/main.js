@@ -1,51 +1,64 @@
-// The page: the current collection, and the wiring of query, results and dialogs.
+// The page: the current collection and query, kept in the address, and the wiring of the parts.
 
-import { AddDialog } from "./add-dialog.js";
+import { readAddress, addressOf } from "./address.js";
 import * as api from "./api.js";
-import { confirmed } from "./confirm-dialog.js";
-import { CreateDialog } from "./create-dialog.js";
-import { DetailsDialog } from "./details-dialog.js";
+import { Composer } from "./composer.js";
 import { announce, byId, count, el } from "./elements.js";
-import { followed } from "./progress.js";
-import { QueryPanel } from "./query.js";
+import { Facets } from "./facets.js";
+import { listingOf, titleOf } from "./listing.js";
+import { isEmpty } from "./query.js";
 import { Results } from "./results.js";
 import { Suggestion } from "./suggestion.js";
-
-const OBJECTS = "COLLECTION_MODE_OBJECTS";
+import { nameOf } from "./tile.js";
 
 class Page {
   constructor() {
     this.collections = [];
     this.served = { encoders: [], detectors: [] };
     this.current = null;
-    this.query = { isEmpty: true, filter: "", limit: 24 };
     this.running = new AbortController();
-    this.results = new Results({ onOpen: (hit) => this.detailsDialog.open(this.current.name, hit), onMore: () => this.#run({ isNextPage: true }) });
-    this.detailsDialog = new DetailsDialog({
-      onSimilar: (imageId) => this.#searchSimilar(imageId),
-      onDeleted: () => this.#refresh(),
-    });
-    this.createDialog = new CreateDialog((created) => this.#refresh(created.name));
-    this.addDialog = new AddDialog((collection, isAtEnd) => this.#added(collection, isAtEnd));
+    this.dialogs = new Map();
+    const onAdd = (hit, weight) => this.composer.addStored(hit, nameOf(hit), weight);
+    const onDeleted = (imageIds) => this.results.remove(imageIds);
+    this.results = new Results({ onOpen: (hit) => this.#openDetails(hit), onAdd, onDelete: onDeleted });
+    this.facets = new Facets((field, value) => this.composer.toggleFacet(field, value));
     this.suggestion = new Suggestion((job) => this.#follow(job));
-    this.panel = new QueryPanel((query) => {
-      this.query = query;
+    this.composer = new Composer((_, how) => {
+      this.#remember(how);
       if (this.current) this.#run();
     });
+    this.handlers = { onAdd, onDeleted: (imageId) => onDeleted([imageId]), onSimilar: (hit) => this.#searchSimilar(hit) };
     this.#listen();
   }
 
   async start() {
     this.results.showLoading();
-    await this.#refresh(named(location.hash));
+    await this.#refresh(readAddress(location.hash).collection);
     const jobs = await api.jobs().catch(() => []);
     for (const job of jobs) {
       if (job.state === "running") this.#follow(job);
     }
   }
 
+  /** A dialog is loaded when it is first opened. */
+  async #dialog(file, make) {
+    if (!this.dialogs.has(file)) this.dialogs.set(file, make(await import(file)));
+    return this.dialogs.get(file);
+  }
+
+  async #openDetails(hit) {
+    const dialog = await this.#dialog("./details-dialog.js", ({ DetailsDialog }) => new DetailsDialog({ results: this.results, ...this.handlers }));
+    dialog.open(this.current.name, hit);
+  }
+
+  async #openAdd() {
+    const dialog = await this.#dialog("./add-dialog.js", ({ AddDialog }) => new AddDialog((collection, isAtEnd) => this.#added(collection, isAtEnd)));
+    dialog.open(this.current.name);
+  }
+
   /** Shows the progress of a job, and what it changed. */
-  #follow(job) {
+  async #follow(job) {
+    const { followed } = await import("./progress.js");
     const isMove = job.kind === "reindex";
     if (isMove) this.suggestion.setMoving(job.collection, true);
     followed(job, (collection, isAtEnd) => {
@@ -58,11 +71,30 @@ class Page {
   }
 
   #listen() {
+    byId("skip").addEventListener("click", (event) => {
+      // The fragment of the address is the query's.
+      event.preventDefault();
+      (byId("grid").querySelector(".tile") ?? byId("results")).focus();
+    });
     byId("collection").addEventListener("change", (event) => this.#choose(event.target.value));
-    addEventListener("hashchange", () => this.#choose(named(location.hash)));
+    addEventListener("popstate", () => this.#readAddress());
     byId("new-collection").addEventListener("click", () => this.#create());
-    byId("add").addEventListener("click", () => this.addDialog.open(this.current.name));
+    byId("add").addEventListener("click", () => this.#openAdd());
     byId("delete-collection").addEventListener("click", () => this.#deleteCollection());
+    byId("copy-query").addEventListener("click", async () => {
+      const { showCommand } = await import("./copy-dialog.js");
+      showCommand(this.current, this.composer.query);
+    });
+    for (const format of ["csv", "json"]) {
+      byId(`export-${format}`).addEventListener("click", async () => {
+        const { save } = await import("./exports.js");
+        const { selection, hits } = this.results;
+        save(selection.hits.size ? [...selection.hits.values()] : hits, format, this.current.name);
+        byId("tools").open = false;
+      });
+    }
+    for (const kind of ["error", "unhandledrejection"]) addEventListener(kind, () => (byId("broken").hidden = false));
+    byId("broken-reload").addEventListener("click", () => location.reload());
   }
 
   /** Reloads the collections and shows the one of this name, by default the one that is shown then, else the first. */
@@ -80,30 +112,55 @@ class Page {
     byId("add").disabled = !known;
     byId("suggestion").hidden = true;
     byId("collection").replaceChildren(...this.collections.map((each) =>
-      el("option", { value: each.name }, `${titleOf(each)} · ${count(each.image_count, "image")}`)));
-    if (known) this.#show(known, { isQuiet });
+      el("option", { value: each.name }, each.counts_unknown ? titleOf(each) : `${titleOf(each)} · ${count(each.image_count, "image")}`)));
+    if (known) await this.#show(known, { isQuiet });
     else this.#welcome();
   }
 
+  /** Shows another collection, without a query. */
   #choose(name) {
     const known = this.collections.find((each) => each.name === name);
-    if (known && known.name !== this.current?.name) this.#show(known);
+    if (!known || known.name === this.current?.name) return;
+    history.pushState(null, "", `#${name}`);
+    this.#show(known);
   }
 
-  #show(collection, { isQuiet = false } = {}) {
+  /** Shows what the address says: after back, forward, or a link. */
+  #readAddress() {
+    const { collection } = readAddress(location.hash);
+    const known = this.collections.find((each) => each.name === collection);
+    if (known) this.#show(known);
+  }
+
+  /** Keeps the query in the address; words that are typed on do not each get an entry of the history. */
+  #remember({ isTyping = false } = {}) {
+    const address = addressOf(this.current.name, this.composer.query);
+    if (address === location.hash) return;
+    if (isTyping && this.wasTyping) history.replaceState(null, "", address);
+    else history.pushState(null, "", address);
+    this.wasTyping = isTyping;
+  }
+
+  async #show(collection, { isQuiet = false } = {}) {
     const isNew = this.current?.name !== collection.name;
     this.current = collection;
+    this.wasTyping = false;
     byId("collection").value = collection.name;
-    if (location.hash.slice(1) !== collection.name) history.replaceState(null, "", `#${collection.name}`);
+    const address = readAddress(location.hash);
+    if (address.collection !== collection.name) history.replaceState(null, "", `#${collection.name}`);
     this.suggestion.show(collection, this.served.encoders);
-    this.panel.setCollection({
+    this.composer.setCollection({
       collection,
       hasText: this.#canRead("text", collection),
       hasSketch: this.#canRead("sketch", collection),
       detector: this.#detectorOf(collection),
     });
-    // For a new collection the panel is cleared, which starts a search by itself.
-    if (!isNew) this.#run({ isQuiet });
+    if (isNew) this.facets.clear();
+    const missing = await this.composer.show(readAddress(location.hash).query);
+    byId("parts-note").textContent = missing
+      ? "This link names an image that stays on the device where it was chosen; the rest is searched for."
+      : "";
+    this.#run({ isQuiet });
   }
 
   #canRead(modality, { space }) {
@@ -128,14 +185,17 @@ class Page {
   async #create() {
     try {
       this.served = await api.capabilities();
-      this.createDialog.open(this.served);
     } catch (error) {
       this.#showProblem(error, () => this.#create());
+      return;
     }
+    const dialog = await this.#dialog("./create-dialog.js", ({ CreateDialog }) => new CreateDialog((created) => this.#refresh(created.name)));
+    dialog.open(this.served);
   }
 
   async #deleteCollection() {
     const { name, image_count: imageCount } = this.current;
+    const { confirmed } = await import("./confirm-dialog.js");
     const isSure = await confirmed({
       title: `Delete ${name}?`,
       text: `The collection and everything stored about its ${count(imageCount, "image")} will be deleted. The image files stay where they are.`,
@@ -157,25 +217,28 @@ class Page {
     if (isAtEnd || !this.current.image_count) await this.#refresh(collection, { isQuiet: true });
   }
 
-  #searchSimilar(imageId) {
-    this.panel.useStored(imageId);
+  #searchSimilar(hit) {
+    this.composer.useStored(hit, nameOf(hit));
     scrollTo({ top: 0, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
     byId("results").focus({ preventScroll: true });
   }
 
-  /** Runs the current query, or gets its next page; a query that still runs is aborted. */
-  async #run({ isNextPage = false, isQuiet = false } = {}) {
+  /** Runs the current query; one that still runs is aborted. */
+  async #run({ isQuiet = false } = {}) {
     this.running.abort();
     this.running = new AbortController();
     const { signal } = this.running;
-    if (!isNextPage) {
-      this.offset = 0;
-      this.pageToken = "";
-      if (!isQuiet) this.results.showLoading();
-    }
+    const { current } = this;
+    const { query } = this.composer;
+    if (!isQuiet) this.results.showLoading();
     try {
-      const answer = this.query.isEmpty ? await this.#browse(signal) : await this.#search(signal);
-      if (!signal.aborted) this.results.show({ collection: this.current.name, isNextPage, ...answer });
+      const listing = listingOf(current, query);
+      const page = await listing.load("", signal);
+      if (signal.aborted) return;
+      const empty = current.image_count || query.filter ? nothingFound(query) : this.#emptyCollection();
+      this.results.show({ ...listing, collection: current.name, empty, signal }, page);
+      this.composer.showRegions(page.regions);
+      this.facets.show(current.name, query, page.hits);
     } catch (error) {
       const isDeleted = error.status === 404 && (await this.#isDeleted());
       if (signal.aborted) return;
@@ -199,47 +262,12 @@ class Page {
     });
   }
 
-  async #browse(signal) {
-    const { filter, limit } = this.query;
-    const { images, next_page_token: next, warnings } = await api.images(this.current.name, { filter, limit, pageToken: this.pageToken, signal });
-    this.pageToken = next;
-    const kind = this.current.mode === OBJECTS ? `, ${count(this.current.region_count, "region")}` : "";
-    return {
-      hits: images,
-      title: filter ? "Images that match" : `All of ${titleOf(this.current)}`,
-      note: filter ? filter : count(this.current.image_count, "image") + kind,
-      warnings,
-      hasMore: Boolean(next),
-      empty: filter ? this.#nothingMatches() : this.#emptyCollection(),
-    };
-  }
-
-  async #search(signal) {
-    const { limit } = this.query;
-    const answer = await api.search(this.current.name, this.query, { limit, offset: this.offset, signal });
-    const isFirst = this.offset === 0;
-    this.offset += limit;
-    return {
-      // "More like this" leaves out the image itself.
-      hits: answer.hits.filter((hit) => hit.image_id !== this.query.sourceId),
-      title: "Best matches",
-      note: isFirst ? `found in ${answer.timings.total_ms.toFixed(0)} ms` : `the first ${this.offset}`,
-      warnings: answer.warnings,
-      hasMore: answer.hits.length === limit,
-      empty: this.current.image_count ? this.#nothingMatches() : this.#emptyCollection(),
-    };
-  }
-
   #emptyCollection() {
     return {
       title: `${titleOf(this.current)} is empty`,
       text: "Add a folder of images, or upload a few.",
-      actions: [["Add images", () => this.addDialog.open(this.current.name)]],
+      actions: [["Add images", () => this.#openAdd()]],
     };
-  }
-
-  #nothingMatches() {
-    return { title: "Nothing found", text: "Try another image, another part of it, or a wider filter.", actions: [] };
   }
 
   #showProblem(error, retry) {
@@ -252,16 +280,10 @@ class Page {
   }
 }
 
-/** The collection after the # of an address; empty where it cannot be decoded. */
-function named(hash) {
-  try {
-    return decodeURIComponent(hash.slice(1));
-  } catch {
-    return "";
-  }
-}
-
-const titleOf = ({ name, display_name: shown }) => shown || name;
+const nothingFound = (query) => ({
+  title: "Nothing found",
+  text: isEmpty(query) ? "No image matches this filter." : "Try another image, another part of it, or a wider filter.",
+});
 
 /** Whether the same request may succeed later: not where the request itself is wrong. */
 const isRetryable = ({ status }) => status === 0 || status === 429 || status >= 500;

@@ -1,169 +1,66 @@
-// The query panel: an image or a region of it, words, a sketch, and their weights.
+// The query as a value: parts with weights, filter and options; and the search request that it becomes.
 
 import * as api from "./api.js";
-import { announce, byId, count, droppable } from "./elements.js";
-import { Sketch } from "./sketch.js";
-import { Stage } from "./stage.js";
 
-const TYPING_PAUSE_MS = 400;
+export const MAX_PARTS = 16;
+export const EDGES = ["x_min", "y_min", "x_max", "y_max"];
 
-export class QueryPanel {
-  /** `onChange(query)` is called with every new query; `query.isEmpty` where nothing is searched for. */
-  constructor(onChange) {
-    this.onChange = onChange;
-    this.stage = new Stage((choice) => this.#update(choice));
-    this.board = new Sketch((blob) => {
-      this.sketch = blob;
-      this.#update({});
-    });
-    this.#reset();
-    this.detecting = new AbortController();
-    this.#listen();
-  }
+const SENT_SIZE_PX = 1024;
 
-  /** Shows the inputs that the collection can be searched with. */
-  setCollection({ collection, hasText, hasSketch, detector }) {
-    const isNew = this.collection?.name !== collection.name;
-    this.collection = collection;
-    this.detector = detector;
-    byId("words-form").hidden = !hasText;
-    byId("sketch-field").hidden = !hasSketch;
-    byId("query-title").textContent = hasText || hasSketch ? "Find images" : "Find images like…";
-    if (isNew) this.clear();
-  }
+/**
+ * A part is of one kind: `words` with `text`; `stored` with the `id` of an image of the collection; `image` and `sketch` with a
+ * `blob` that stays in this browser under `key`. `weight` is negative where the part pushes away. An image may have `boxes`
+ * to use instead of the whole, or `every` of its objects; `match` says whether any or all of them have to be found.
+ */
+export const newPart = (kind, content) => ({ kind, weight: 1, boxes: [], every: false, match: "any", ...content });
 
-  /** Searches for an image from this device. */
-  useImage(blob) {
-    this.image = { blob };
-    this.#showImage(blob);
-    this.#update(this.#defaultChoice());
-  }
+export const emptyQuery = () => ({ parts: [], filter: "", facets: {}, grouped: false, diversity: 0 });
 
-  /** Searches for a stored image; its bytes are fetched so that a region of it can be chosen too. */
-  async useStored(imageId) {
-    this.image = { imageId };
-    this.stage.clear();
-    this.#update(this.#defaultChoice());
-    const { image, collection } = this;
-    const blob = await api.content(collection.name, imageId).catch(() => null);
-    if (this.image !== image || !blob) return;
-    this.image.blob = blob;
-    this.#showImage(blob);
-  }
+export const isEmpty = ({ parts }) => !parts.length;
 
-  clear() {
-    this.detecting.abort();
-    this.#reset();
-    this.stage.clear();
-    this.board.clear();
-    byId("words").value = "";
-    byId("image").value = "";
-    this.#update({});
-  }
+/** Whether the part stands for several regions; a query has at most one such part, and its weight is positive. */
+export const isWide = (part, comparesObjects) =>
+  part.every || part.boxes.length > 1 || (part.kind === "stored" && comparesObjects && !part.boxes.length);
 
-  #reset() {
-    this.image = null;
-    this.sketch = null;
-    this.choice = { region: null, detect: false };
-  }
+/** The filter of the query: what people wrote, and the values that they chose. */
+export function filterOf({ filter, facets }) {
+  const chosen = Object.entries(facets).filter(([, values]) => values.length);
+  const conditions = chosen.map(([field, values]) => `${fieldName(field)} in (${values.map(literal).join(", ")})`);
+  if (filter && conditions.length) conditions.unshift(`(${filter})`);
+  return conditions.length ? conditions.join(" and ") : filter;
+}
 
-  /** The choice before people make one: every object where objects are compared, else the whole image. */
-  #defaultChoice() {
-    const comparesObjects = this.collection.mode === "COLLECTION_MODE_OBJECTS";
-    return { region: null, detect: comparesObjects && this.detector !== null };
-  }
+const quoted = (text, quote) => `${quote}${text.replace(/[\\`"]/g, (each) => (each === quote || each === "\\" ? `\\${each}` : each))}${quote}`;
+const literal = (value) => (typeof value === "string" ? quoted(value, '"') : String(value));
+const fieldName = (field) => (field.startsWith("$") ? field : quoted(field, "`"));
 
-  #listen() {
-    const isReady = () => !byId("query").hidden && !document.querySelector("dialog[open]");
-    const takeFirst = (files) => files[0] && isReady() && this.useImage(files[0]);
-    const input = byId("image");
-    input.addEventListener("change", () => takeFirst([...input.files]));
-    // The whole page accepts files; elsewhere the browser would leave the page to show the file.
-    droppable(document.documentElement, takeFirst);
-    addEventListener("paste", (event) => {
-      const file = [...(event.clipboardData?.files ?? [])].find((each) => each.type.startsWith("image/"));
-      if (file) takeFirst([file]);
-    });
-    byId("replace").addEventListener("click", () => {
-      input.value = "";
-      input.click();
-    });
-    byId("clear").addEventListener("click", () => {
-      this.clear();
-      byId("image").focus();
-    });
-    let pause = 0;
-    byId("words").addEventListener("input", () => {
-      clearTimeout(pause);
-      pause = setTimeout(() => this.#update({}), TYPING_PAUSE_MS);
-    });
-    for (const form of [byId("words-form"), byId("options-form")]) {
-      form.addEventListener("submit", (event) => {
-        event.preventDefault();
-        clearTimeout(pause);
-        this.#update({});
-      });
-    }
-    for (const id of ["balance", "filter", "limit"]) byId(id).addEventListener("change", () => this.#update({}));
-  }
+/** The body of the search request; `contentOf(part)` gives an image as base64, or what stands for it. */
+export async function requestOf(query, collection, contentOf = sentContent) {
+  const parts = await Promise.all(query.parts.map((part) => requestPart(part, collection, contentOf)));
+  const request = { parts };
+  if (filterOf(query)) request.filter = filterOf(query);
+  if (query.grouped) request.group_near_duplicates = true;
+  if (query.diversity) request.diversity = query.diversity;
+  return request;
+}
 
-  #showImage(blob) {
-    this.stage.show(blob, this.#defaultChoice().detect);
-    this.#detect(blob);
-  }
+async function requestPart(part, collection, contentOf) {
+  const sent = part.weight === 1 ? {} : { weight: part.weight };
+  if (part.kind === "words") return { text: part.text, ...sent };
+  if (part.kind === "sketch") return { sketch: await contentOf(part, collection), ...sent };
+  if (part.match === "all") sent.match = "REGION_MATCH_ALL";
+  if (part.kind === "stored" && !part.boxes.length) return { image_id: part.id, ...sent };
+  if (part.every) sent.detect = true;
+  else if (part.boxes.length) sent.regions = part.boxes.map((box) => Object.fromEntries(EDGES.map((edge) => [edge, box[edge]])));
+  return { image: await contentOf(part, collection), ...sent };
+}
 
-  async #detect(blob) {
-    this.detecting.abort();
-    byId("stage-hint").textContent = "Drag a box around what you look for.";
-    if (this.detector === null) return;
-    this.detecting = new AbortController();
-    const { signal } = this.detecting;
-    byId("stage-hint").textContent = "Looking for objects…";
-    try {
-      const { detections, warnings } = await api.detect(blob, { detector: this.detector, signal });
-      if (signal.aborted) return;
-      this.stage.setDetections(detections);
-      const hint = detections.length
-        ? "Choose an object, or drag a box around one."
-        : "No object was recognised. Drag a box around what you look for.";
-      byId("stage-hint").textContent = [hint, ...warnings.map(api.sentence)].join(" ");
-      announce(`${count(detections.length, "object")} found in your image`);
-    } catch (error) {
-      // The search runs without boxes; if the image itself is bad, its own error says so.
-      if (error.name !== "AbortError") byId("stage-hint").textContent = "Drag a box around what you look for.";
-    }
-  }
-
-  #update(choice) {
-    this.choice = { ...this.choice, ...choice };
-    const words = byId("words-form").hidden ? "" : byId("words").value.trim();
-    byId("drop").hidden = Boolean(this.image);
-    byId("chosen").hidden = !this.image;
-    byId("balance-field").hidden = !((this.image || this.sketch) && words);
-    byId("balance-seen").textContent = this.image ? "More image" : "More sketch";
-    this.onChange(this.#query(words));
-  }
-
-  #query(words) {
-    const query = { filter: byId("filter").value.trim(), limit: Number(byId("limit").value), words };
-    query.isEmpty = !this.image && !this.sketch && !words;
-    if (this.sketch) query.sketch = this.sketch;
-    if (this.image) Object.assign(query, this.#imageQuery(), { sourceId: this.image.imageId });
-    if (words && (this.image || this.sketch)) query.weights = this.#weights(query);
-    return query;
-  }
-
-  #imageQuery() {
-    const { region, detect } = this.choice;
-    // A stored image is searched by its id; its bytes are sent only for a choice within it.
-    const isStored = this.image.imageId && !region && detect === this.#defaultChoice().detect;
-    return isStored ? { imageId: this.image.imageId } : { blob: this.image.blob, region, detect };
-  }
-
-  /** The balance is the weight of the words; image and sketch share the rest. */
-  #weights({ imageId, sketch }) {
-    const balance = Number(byId("balance").value);
-    const seen = [...(this.image ? [imageId ? "image_id" : "image"] : []), ...(sketch ? ["sketch"] : [])];
-    return { text: balance, ...Object.fromEntries(seen.map((part) => [part, (1 - balance) / seen.length])) };
-  }
+/** The image as base64; the bytes of a stored one are fetched, because a region of it is searched for. */
+async function sentContent(part, collection) {
+  part.blob ??= await api.thumbnail(collection.name, part.id, SENT_SIZE_PX);
+  const bytes = new Uint8Array(await part.blob.arrayBuffer());
+  let text = "";
+  // A call takes a limited number of arguments.
+  for (let start = 0; start < bytes.length; start += 0x8000) text += String.fromCharCode(...bytes.subarray(start, start + 0x8000));
+  return btoa(text);
 }

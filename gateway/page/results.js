@@ -1,20 +1,25 @@
-// The results: a grid of hits, or a message where there are none.
+// The results: a grid of tiles that grows as one scrolls, or a message where there are none.
 
-import * as api from "./api.js";
-import { announce, byId, count, el, position } from "./elements.js";
+import { announce, byId, count, el } from "./elements.js";
+import { Selection } from "./selection.js";
+import { tile } from "./tile.js";
 
 const SKELETONS = 12;
 const SKELETON_DELAY_MS = 250;
-const RETRY_MS = 1000;
-
-export const nameOf = (hit) => hit.metadata?.filename ?? hit.uri.split("/").pop();
+// The next page is asked for before its place is seen.
+const AHEAD = "1500px";
 
 export class Results {
-  /** `onOpen(hit)` is called when an image is chosen, `onMore()` for the next page. */
-  constructor({ onOpen, onMore }) {
-    this.onOpen = onOpen;
+  /** `onOpen(hit)` is called when an image is chosen, `onAdd(hit, weight)` for more or less like it. */
+  constructor({ onOpen, onAdd, onDelete }) {
+    this.handlers = { onOpen, onAdd, onSelect: (hit, isSelected) => this.selection.set(hit, isSelected) };
     this.grid = byId("grid");
-    byId("more-button").addEventListener("click", onMore);
+    this.hits = [];
+    this.next = "";
+    this.selection = new Selection({ results: this, onDelete });
+    this.nearEnd = new IntersectionObserver(([entry]) => entry.isIntersecting && this.nextPage(), { rootMargin: AHEAD });
+    byId("more-button").addEventListener("click", () => this.nextPage());
+    this.grid.addEventListener("keydown", (event) => this.#key(event));
   }
 
   /** Dims the results while a request runs, and replaces them by placeholders when it takes longer. */
@@ -23,22 +28,58 @@ export class Results {
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => {
       this.#clear();
-      this.grid.replaceChildren(...Array.from({ length: SKELETONS }, skeleton));
+      this.grid.replaceChildren(...Array.from({ length: SKELETONS }, () => el("li", { className: "skeleton", "aria-hidden": "true" })));
     }, SKELETON_DELAY_MS);
   }
 
-  /** Shows a new response, or appends the next page of the current one. */
-  show({ collection, hits, title, note, warnings = [], hasMore, isNextPage = false, empty }) {
+  /** Shows the first page; `load(token, signal)` gives the next ones. */
+  show({ collection, title, empty, load, signal }, { hits, next, note, warnings = [] }) {
     this.#settle();
-    if (!isNextPage) this.#clear();
+    this.#clear();
+    Object.assign(this, { collection, load, signal, next: "" });
     byId("results-head").hidden = false;
     byId("results-title").textContent = title;
     byId("results-note").textContent = note;
+    byId("results-tools").hidden = !hits.length;
     byId("warnings").replaceChildren(...warnings.map((warning) => el("li", {}, warning)));
-    this.grid.append(...hits.map((hit) => this.#tile(collection, hit)));
-    byId("more").hidden = !hasMore;
-    if (!this.grid.children.length) this.#state(empty);
+    this.#append(hits, next);
+    if (!hits.length) this.#state(empty);
     announce(hits.length ? `${title}: ${note}` : empty.title);
+  }
+
+  /** Loads the next page, unless there is none or one is on its way; resolves when its tiles are there. */
+  async nextPage() {
+    const { next, load, signal } = this;
+    if (!next || this.isLoading) return;
+    this.isLoading = true;
+    byId("more-error").textContent = "";
+    byId("more").classList.add("loading");
+    try {
+      const page = await load(next, signal);
+      if (signal.aborted) return;
+      this.#append(page.hits, page.next);
+      announce(count(this.hits.length, "image"));
+    } catch (error) {
+      // What is there stays; the button asks again.
+      if (!signal.aborted) byId("more-error").textContent = error.message;
+      this.nearEnd.disconnect();
+    } finally {
+      this.isLoading = false;
+      byId("more").classList.remove("loading");
+    }
+  }
+
+  /** Takes images out that were deleted. */
+  remove(imageIds) {
+    const gone = new Set(imageIds);
+    this.hits = this.hits.filter((hit) => !gone.has(hit.image_id));
+    for (const node of [...this.grid.children]) if (gone.has(node.dataset.id)) node.remove();
+    this.selection.clear();
+  }
+
+  /** Moves the focus to the tile of a hit. */
+  focus(hit) {
+    this.grid.querySelector(`[data-id="${hit.image_id}"] .tile`)?.focus();
   }
 
   /** Shows a message instead of results; `actions` are pairs of a label and a function. */
@@ -49,17 +90,33 @@ export class Results {
     announce(`${state.title} ${state.text}`);
   }
 
+  #append(hits, next) {
+    const known = new Set(this.hits.map((hit) => hit.image_id + JSON.stringify(hit.region ?? null)));
+    const fresh = hits.filter((hit) => !known.has(hit.image_id + JSON.stringify(hit.region ?? null)));
+    this.hits.push(...fresh);
+    this.grid.append(...fresh.map((hit) => tile(this.collection, hit, { ...this.handlers, isSelected: this.selection.has(hit) })));
+    this.next = next;
+    byId("more").hidden = !next;
+    // Observed anew, since a page may be too short to move the end out of sight.
+    this.nearEnd.disconnect();
+    if (next) this.nearEnd.observe(byId("more"));
+  }
+
   #settle() {
     clearTimeout(this.waiting);
     byId("results").removeAttribute("aria-busy");
   }
 
   #clear() {
+    this.hits = [];
+    this.next = "";
+    this.nearEnd.disconnect();
+    this.selection.clear();
     this.grid.replaceChildren();
-    byId("state").replaceChildren();
-    byId("warnings").replaceChildren();
+    for (const id of ["state", "warnings"]) byId(id).replaceChildren();
     byId("results-head").hidden = true;
     byId("more").hidden = true;
+    byId("more-error").textContent = "";
   }
 
   #state({ title, text, actions = [], isError = false }) {
@@ -73,55 +130,20 @@ export class Results {
         buttons.length ? el("div", { className: "row centre" }, buttons) : null));
   }
 
-  #tile(collection, hit) {
-    const name = nameOf(hit);
-    const image = el("img", { alt: "", loading: "lazy", decoding: "async" });
-    const frame = el("div", { className: "frame" }, image);
-    image.addEventListener("load", () => {
-      frame.classList.add("loaded");
-      if (hit.region) showRegion(frame, image, hit.region);
-    });
-    load(image, api.thumbnailUrl(collection, hit.image_id, 512), () => frame.classList.add("missing"));
-    const copies = hit.copy_count ?? 0;
-    if (copies) frame.append(el("span", { className: "copies" }, `+${count(copies, "copy", "copies")}`));
-    const caption = el("span", { className: "caption" }, el("span", { className: "name" }, hit.label || name));
-    if (hit.score !== undefined) {
-      caption.append(" ", el("span", { className: "score", title: "Cosine similarity: 1 is the same" }, hit.score.toFixed(2)));
+  /** Arrow keys move between tiles; + and − add the focused one to the query. */
+  #key(event) {
+    const item = event.target.closest(".tile")?.parentElement;
+    if (!item) return;
+    const hit = this.hits[[...this.grid.children].indexOf(item)];
+    if (hit && (event.key === "+" || event.key === "-")) {
+      this.handlers.onAdd(hit, event.key === "+" ? 1 : -1);
+      return;
     }
-    // A tile shows the label of its object; screen readers also get the name of its image.
-    if (hit.label) caption.append(el("span", { className: "unseen" }, ` in ${name}`));
-    const tile = el("button", { type: "button", className: "tile", title: hit.uri, onclick: () => this.onOpen(hit) },
-      frame, caption);
-    return el("li", {}, tile);
+    const columns = getComputedStyle(this.grid).gridTemplateColumns.split(" ").length;
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
+    const target = step && this.grid.children[[...this.grid.children].indexOf(item) + step];
+    if (!target) return;
+    event.preventDefault();
+    target.querySelector(".tile")?.focus();
   }
-}
-
-const skeleton = () => el("li", { className: "skeleton", "aria-hidden": "true" });
-
-/** Loads an image; retries once, because a browser does not distinguish a lost connection from a missing file. */
-function load(image, url, onMissing) {
-  const again = () => {
-    image.addEventListener("error", onMissing, { once: true });
-    setTimeout(() => (image.src = url), RETRY_MS);
-  };
-  image.addEventListener("error", again, { once: true });
-  image.src = url;
-}
-
-/** Draws the region that matched, and moves the square crop so that the region is inside it. */
-function showRegion(frame, image, region) {
-  const wide = Math.max(1, image.naturalWidth / image.naturalHeight);
-  const high = Math.max(1, image.naturalHeight / image.naturalWidth);
-  const shift = (low, top, length) => Math.min(length - 1, Math.max(0, ((low + top) / 2) * length - 0.5));
-  const x = shift(region.x_min, region.x_max, wide);
-  const y = shift(region.y_min, region.y_max, high);
-  image.style.objectPosition = `${wide > 1 ? (x / (wide - 1)) * 100 : 50}% ${high > 1 ? (y / (high - 1)) * 100 : 50}%`;
-  const box = el("span", { className: "match" });
-  position(box, {
-    x_min: Math.max(0, region.x_min * wide - x),
-    y_min: Math.max(0, region.y_min * high - y),
-    x_max: Math.min(1, region.x_max * wide - x),
-    y_max: Math.min(1, region.y_max * high - y),
-  });
-  frame.append(box);
 }

@@ -1,11 +1,12 @@
 """What the page's tests do again and again."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import Page, Response, ViewportSize, expect
 
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -44,3 +45,26 @@ def check_layout(page: Page, name: str) -> None:
             if folder:
                 page.emulate_media(color_scheme=scheme)
                 page.screenshot(path=Path(folder) / f"{name}-{viewport['width']}-{scheme}.png")
+
+
+def stroke(page: Page, *points: tuple[float, float]) -> None:
+    """Draws through points in normalized coordinates of the board."""
+    frame = page.locator("#board").bounding_box()
+    assert frame is not None
+    pixels = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in points]
+    page.mouse.move(*pixels[0])
+    page.mouse.down()
+    for pixel in pixels[1:]:
+        page.mouse.move(*pixel, steps=4)
+    page.mouse.up()
+
+
+def tile_names(page: Page) -> list[str]:
+    """What stands under the tiles, in their order."""
+    return page.locator(".tile .name").all_text_contents()
+
+
+def sent_parts(response: Response) -> list[dict[str, Any]]:
+    """The parts of the query that was answered."""
+    body: dict[str, Any] = json.loads(response.request.post_data or "{}")
+    return list(body["parts"])

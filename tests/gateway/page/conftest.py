@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.gateway.page.actions import DESKTOP, SCENES, create_collection
 from tests.gateway.system import System
 from tests.support.images import blocks, encoded
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """A Chromium of this machine; a run that skips what CI should run fails."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -21,6 +21,7 @@ def browser() -> Iterator[Browser]:
             pytest.fail("CI must have a Chromium: the page's tests need one")
         pytest.skip("the page's tests need a Chromium; none is on the path")
     arguments = ["--headless", "--no-sandbox", "--disable-background-networking"]
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=arguments)
         yield browser

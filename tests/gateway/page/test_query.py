@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.gateway.page.actions import SCENES, check_layout, create_collection, open_collection, upload_of
+from tests.gateway.page.actions import SCENES, check_layout, create_collection, open_collection, stroke, upload_of
 from tests.support.images import blocks, encoded, heic, plain
 
 pytestmark = pytest.mark.browser
@@ -47,7 +47,7 @@ def test_upload_search_box_details_and_more_like_this(page: Page, objects: str) 
     check_layout(page, "details")
 
     opened = page.locator(".tile").first.get_attribute("title")
-    details.get_by_role("button", name="More like this").click()
+    details.get_by_role("button", name="Search for this").click()
     expect(details).to_be_hidden()
     expect(page.locator("#boxes .box").first).to_be_visible()
     expect(page.locator(".tile")).to_have_count(3)
@@ -90,7 +90,7 @@ def test_dragged_box_is_looked_for(page: Page, objects: str) -> None:
         page.mouse.up()
 
     expect(page.locator(".box.custom")).to_be_visible()
-    expect(page.locator("#chips .chip[aria-pressed=true]")).to_have_count(0)
+    expect(page.locator("#chips .chip[aria-pressed=true]")).to_contain_text(["Box 1"])
     expect(page.locator(".tile .name").first).to_have_text("red")
 
 
@@ -106,39 +106,31 @@ def test_words_find_where_an_encoder_reads_them(page: Page, objects: str) -> Non
 def test_drawn_sketch_is_looked_for(page: Page, objects: str) -> None:
     """A drawing asks when the pen rests; words and sketch are one query; without strokes words stand alone."""
     open_collection(page, objects)
-    page.get_by_text("Draw a sketch").click()
+    page.get_by_role("button", name="Draw").click()
+    expect(page.locator("#board")).to_be_visible()
     with page.expect_response("**/search") as answered:
-        _stroke(page, (0.2, 0.7), (0.8, 0.7))
+        stroke(page, (0.2, 0.7), (0.8, 0.7))
     assert answered.value.ok
     expect(page.locator("#results-title")).to_have_text("Best matches")
 
-    _stroke(page, (0.3, 0.7), (0.5, 0.3), (0.7, 0.7))
+    stroke(page, (0.3, 0.7), (0.5, 0.3), (0.7, 0.7))
     page.get_by_label("Words", exact=True).fill("green")
-    expect(page.locator("#balance-field")).to_be_visible()
     # The tiny encoder sees mean colours: between white paper and green lie yellow, then green.
     expect(page.locator(".tile .name").nth(1)).to_have_text("green")
     expect(page.locator(".tile .name").first).to_have_text("yellow")
-    expect(page.locator("#balance-seen")).to_have_text("More sketch")
     check_layout(page, "sketch")
 
     for _ in range(2):
         page.get_by_role("button", name="Undo").click()
-    expect(page.get_by_role("button", name="Wipe")).to_be_disabled()
+    expect(page.get_by_role("button", name="Clear the board")).to_be_disabled()
     expect(page.locator(".tile .name").first).to_have_text("green")
+    page.get_by_role("button", name="Redo").click()
+    expect(page.locator("#parts .part")).to_have_count(1)
+    page.get_by_label("Eraser").check()
+    stroke(page, (0.1, 0.7), (0.9, 0.7))
+    page.get_by_role("button", name="Clear the board").click()
     page.get_by_label("Words", exact=True).fill("")
     expect(page.locator("#results-title")).to_have_text(f"All of {objects}")
-
-
-def _stroke(page: Page, *points: tuple[float, float]) -> None:
-    """Draws through points in normalized coordinates of the board."""
-    frame = page.locator("#board").bounding_box()
-    assert frame is not None
-    pixels = [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in points]
-    page.mouse.move(*pixels[0])
-    page.mouse.down()
-    for pixel in pixels[1:]:
-        page.mouse.move(*pixel, steps=4)
-    page.mouse.up()
 
 
 def test_unreadable_image_is_explained(page: Page, objects: str, complaints: list[str]) -> None:
@@ -170,7 +162,7 @@ def test_all_copies_are_counted(page: Page, objects: str) -> None:
 
     def answer(route: Route) -> None:
         hit = {"image_id": "0" * 32, "uri": "a.png", "score": 1, "copies": ["b.png"], "copy_count": 1200}
-        route.fulfill(json={"hits": [hit], "warnings": [], "timings": {"total_ms": 1}})
+        route.fulfill(json={"hits": [hit], "warnings": [], "query_regions": [], "timings": {"total_ms": 1}})
 
     page.route("**/search", answer)
     page.route("**/images/000*/**", lambda route: route.fulfill(body=encoded(plain("red"))))
