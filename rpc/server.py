@@ -30,18 +30,27 @@ _REFUSAL_S = 0.1
 # Beside the calls that are worked on: those about to be refused, silent ones, and a health watch for each connection.
 _WAITING_CALLS = 1024
 _PROBES = 16
-# Without this two processes share a taken port in silence.
-_NO_REUSE = [("grpc.so_reuseport", 0)]
 
 logger = logging.getLogger(__name__)
 
 
 class ThreadServer:
-    """A server whose calls run on threads: for processes that mostly compute."""
+    """A server whose calls run on threads: for processes that mostly compute.
 
-    def __init__(self, settings: ServerSettings, *, services: Sequence[str], security: Security = PLAIN) -> None:
+    With `reuse_port` several processes of one parent, which holds the port, each take a part of the connections.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        services: Sequence[str],
+        security: Security = PLAIN,
+        reuse_port: bool = False,
+    ) -> None:
         self._settings = settings
         self._security = security
+        self._reuse_port = reuse_port
         self._services = services
         self._offered = OfferedServices(services)
         self._health = health.ThreadHealth(services)
@@ -58,14 +67,16 @@ class ThreadServer:
         self._server = grpc.server(
             ThreadPoolExecutor(calls, thread_name_prefix="call"),
             interceptors=[self._interceptor],
-            options=_options(self._settings),
+            options=_options(self._settings, reuse_port=self._reuse_port),
             maximum_concurrent_rpcs=calls,
         )
         _add_services(self._server, self._services, self._health, self._offered)
         self.port = _bind(self._server, self._settings.address, self._security.server_credentials())
         self._server.start()
         if self._settings.health_port:
-            self._probes = grpc.server(ThreadPoolExecutor(_PROBES, thread_name_prefix="probe"), options=_NO_REUSE)
+            self._probes = grpc.server(
+                ThreadPoolExecutor(_PROBES, thread_name_prefix="probe"), options=_port_options(reuse=self._reuse_port)
+            )
             _open_for_probes(self._probes, self._settings, self._health)
             self._probes.start()
         logger.info("listening", extra={"address": self._settings.address, "port": self.port})
@@ -131,7 +142,7 @@ class AsyncServer:
         await self._health.show(ready=False)
         await self._server.start()
         if settings.health_port:
-            self._probes = grpc.aio.server(options=_NO_REUSE, maximum_concurrent_rpcs=_PROBES)
+            self._probes = grpc.aio.server(options=_port_options(), maximum_concurrent_rpcs=_PROBES)
             _open_for_probes(self._probes, settings, self._health)
             await self._probes.start()
         logger.info("listening", extra={"address": settings.address, "port": self.port})
@@ -207,7 +218,7 @@ def _bind(server: grpc.Server | grpc.aio.Server, address: str, credentials: grpc
         raise OSError(f"cannot listen on {address}: the port is taken or the address is not this machine's") from error
 
 
-def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+def _options(settings: ServerSettings, *, reuse_port: bool = False) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_message_bytes + REFUSABLE_BYTES),
         ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -225,5 +236,10 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.http2.max_pings_without_data", 0),
-        *_NO_REUSE,
+        *_port_options(reuse=reuse_port),
     ]
+
+
+def _port_options(*, reuse: bool = False) -> list[tuple[str, int]]:
+    """Without them two processes share a taken port in silence."""
+    return [("grpc.so_reuseport", int(reuse))]

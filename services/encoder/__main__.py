@@ -1,6 +1,7 @@
 """`python -m services.encoder`: serves the bundles that FOVEA_ENCODER_BUNDLES names, over three services on one port."""
 
 import logging
+import os
 import sys
 
 from encoders.errors import BundleError
@@ -12,6 +13,7 @@ from rpc.observer import start_metrics
 from rpc.security.process import Security
 from rpc.server import ThreadServer
 from rpc.signals import exit_at_signal, wait_for_signal
+from services.encoder.fronts.count import front_count
 from services.encoder.models import Models
 from services.encoder.offering import SERVICES, offering
 from services.encoder.settings import EncoderSettings
@@ -37,5 +39,14 @@ def main(settings: EncoderSettings, security: Security) -> int:
         return 1 if models.have_failed() else 0
 
 
+def become_parent(fronts: int) -> None:
+    """Turn this process into the parent of several fronts, which needs none of what has been imported here."""
+    os.environ["FOVEA_ENCODER_FRONTS"] = str(fronts)
+    os.execv(sys.executable, [*sys.orig_argv[:-1], "services.encoder.fronts"])  # noqa: S606 - becoming it is the point
+
+
 if __name__ == "__main__":
-    sys.exit(main(read_settings(EncoderSettings), Security.read()))
+    _settings = read_settings(EncoderSettings)
+    if (_fronts := front_count(_settings)) > 1:
+        become_parent(_fronts)
+    sys.exit(main(_settings, Security.read()))

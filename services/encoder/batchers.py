@@ -1,7 +1,7 @@
 """The models of one process: loaded, warmed up, each with a thread of its own."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,12 +26,14 @@ logger = logging.getLogger(__name__)
 
 
 class Batchers:
-    """A batcher for every bundle that is served, by name; as a context manager it runs their threads.
+    """A batcher for every session, by the name of its bundle; as a context manager it runs their threads."""
 
-    Making it loads and warms up all bundles, which takes seconds; `BundleError` names the file that cannot be served.
-    """
+    def __init__(self, sessions: Iterable[Session[Any]], *, queue_limit: int) -> None:
+        self._batchers = {session.bundle.name: Batcher(session, queue_limit=queue_limit) for session in sessions}
 
-    def __init__(self, settings: EncoderSettings) -> None:
+    @classmethod
+    def load(cls, settings: EncoderSettings) -> Self:
+        """Load and warm up all bundles, which takes seconds; `BundleError` names the file that cannot be served."""
         cores = settings.cores or usable_cores()
         options = SessionOptions(
             provider=settings.provider,
@@ -40,10 +42,8 @@ class Batchers:
             max_batch=settings.max_batch,
             gpu_memory_mib=settings.gpu_memory_mib,
         )
-        self._batchers: dict[str, Batcher[Any]] = {}
-        for bundle in load_bundles(settings.bundles):
-            session = open_session(DetectorSession if bundle.is_detector else EmbeddingSession, bundle, options)
-            self._batchers[bundle.name] = _batcher(session, settings.queue_limit)
+        sessions = [_opened(bundle, options) for bundle in load_bundles(settings.bundles)]
+        return cls(sessions, queue_limit=settings.queue_limit)
 
     def __enter__(self) -> Self:
         for batcher in self._batchers.values():
@@ -78,8 +78,9 @@ def load_bundles(folders: Sequence[Path]) -> list[Bundle]:
     return bundles
 
 
-def _batcher(session: Session[Any], queue_limit: int) -> Batcher[Any]:
-    bundle, graph = session.bundle, session.graph
+def _opened(bundle: Bundle, options: SessionOptions) -> Session[Any]:
+    session: Session[Any] = open_session(DetectorSession if bundle.is_detector else EmbeddingSession, bundle, options)
+    graph = session.graph
     choices = (graph.precision, graph.provider, session.threads, session.largest_batch)
     MODEL.labels(bundle.name, bundle.version, *map(str, choices)).set(1)
     logger.info(
@@ -95,4 +96,4 @@ def _batcher(session: Session[Any], queue_limit: int) -> Batcher[Any]:
             "short_batch": session.short_batch,
         },
     )
-    return Batcher(session, queue_limit=queue_limit)
+    return session

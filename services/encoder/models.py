@@ -53,7 +53,7 @@ class Models:
     def __init__(self, settings: EncoderSettings, runner: ModelRunner | None = None) -> None:
         self.encoders: dict[str, Encoder] = {}
         self.detectors: dict[str, Detector] = {}
-        self._runner = runner or Batchers(settings)
+        self._runner = runner or Batchers.load(settings)
         # Each lane decodes on threads and in memory of its own: many large bulk images cannot hold up a query.
         cores = settings.cores or usable_cores()
         CORES.set(cores)

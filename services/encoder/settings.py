@@ -1,6 +1,7 @@
 """The settings of the encoder process."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -26,6 +27,11 @@ class EncoderSettings(ServerSettings):
         0,
         ge=0,
         description="The cores that this process may use; 0 means those of its affinity, within the CPU quota of its container.",
+    )
+    fronts: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        1,
+        description="Processes that take calls and read inputs; with more than one the models run in a process of their own. "
+        "auto takes one on a CPU, and on a GPU one for each two of `cores`, at most 8.",
     )
     threads: int = Field(
         0, ge=0, description="Threads that compute inside one model on the CPU; 0 means all of `cores` but one."

@@ -1,0 +1,140 @@
+"""One process of the encoder as its parent sees it: started, asked, ended, and started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.encoder.fronts.parent_watch import HEADER, QUESTION
+
+_FIRST_BACKOFF_S = 0.2
+_LONGEST_BACKOFF_S = 10.0
+# One that ran for so long is started again without the backoff of its earlier ends.
+_STEADY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a child says of itself: whether it serves, and its metrics in Prometheus's text."""
+
+    is_serving: bool = False
+    metrics: str = ""
+
+
+class Child:
+    """Runs `python -m <module> <descriptor of the parent's socket> <arguments>`; `descriptors` are inherited."""
+
+    def __init__(
+        self, name: str, module: str, arguments: Sequence[str], environment: Mapping[str, str], *descriptors: int
+    ) -> None:
+        self.name = name
+        self.report = Report()
+        self.has_served = False
+        self._module = module
+        self._arguments = arguments
+        self._environment = environment
+        self._descriptors = descriptors
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket = socket.socket()
+        self._asking = threading.Lock()
+        self._asked = 0
+        self._unread = bytearray()
+        self._served_once = False
+        self._started_s = 0.0
+        self._backoff_s = _FIRST_BACKOFF_S
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 before the first start."""
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        """Start it, also again."""
+        own, childs = socket.socketpair()
+        command = [sys.executable, "-P", "-m", self._module, str(childs.fileno()), *self._arguments]
+        with childs:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, **self._environment},
+                stdin=subprocess.DEVNULL,
+                pass_fds=(childs.fileno(), *self._descriptors),
+                process_group=0,  # Ctrl-C at a terminal reaches the parent alone, which stops the processes in order
+            )
+        with self._asking:
+            self._socket.close()
+            self._socket, self._unread, self.report, self.has_served = own, bytearray(), Report(), False
+        self._started_s = time.monotonic()
+
+    def has_ended(self) -> str:
+        """How it ended, for people; empty while it runs."""
+        assert self._process is not None, "it has not been started"
+        status = self._process.poll()
+        if status is None:
+            return ""
+        return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has never served, in none of its lives."""
+        return not self._served_once
+
+    def is_due(self) -> bool:
+        """Whether one that has ended may be started again now: each time that it ends soon, it waits twice as long."""
+        ran_s = time.monotonic() - self._started_s
+        if ran_s < self._backoff_s:
+            return False
+        self._backoff_s = min(2 * self._backoff_s, _LONGEST_BACKOFF_S) if ran_s < _STEADY_S else _FIRST_BACKOFF_S
+        return True
+
+    def ask(self, timeout_s: float) -> bool:
+        """Have it report; whether it did in time. One that did not keeps its last report."""
+        with self._asking:
+            self._asked += 1
+            try:
+                self._socket.settimeout(timeout_s)
+                self._socket.send(QUESTION.pack(self._asked))
+                # An answer that came too late for its own question is skipped.
+                while (answer := self._next_report())[0] != self._asked:
+                    pass
+            except OSError:
+                return False
+            self.report = answer[1]
+            self.has_served = self.has_served or self.report.is_serving
+            self._served_once = self._served_once or self.has_served
+            return True
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, where it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for its end, and kill it after `timeout_s`."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.0, timeout_s))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _next_report(self) -> tuple[int, Report]:
+        """The next report that the child sends, and the number of its question."""
+        number, is_serving, size = HEADER.unpack(self._received(HEADER.size)[: HEADER.size])
+        metrics = self._received(HEADER.size + size)[HEADER.size :].decode()
+        self._unread.clear()
+        return number, Report(is_serving, metrics)
+
+    def _received(self, size: int) -> bytes:
+        """The first `size` bytes of a report; what has come stays where this times out."""
+        while len(self._unread) < size:
+            part = self._socket.recv(size - len(self._unread))
+            if not part:
+                raise ConnectionResetError("it ended")
+            self._unread += part
+        return bytes(self._unread)

@@ -1,0 +1,120 @@
+"""The processes of one encoder: kept running, asked for their metrics, and stopped in order."""
+
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest, start_http_server
+
+from services.encoder.fronts.child import Child
+from services.encoder.fronts.totals import ProcessTotals
+from services.encoder.settings import EncoderSettings
+
+RESTARTS = Counter(
+    "fovea_process_restarts_total", "Processes of an encoder that ended and were started again.", ["process"]
+)
+
+_FRONT, _MODELS = "front", "models"
+_POLL_S = 0.1
+_ASK_PERIOD_S = 5.0
+_ASK_TIMEOUT_S = 2.0
+# A process that has served and leaves so many questions unanswered hangs.
+_MISSED_ANSWERS = 6
+# What a process takes to end beside the time that its calls have.
+_STOP_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class Family:
+    """Starts the model process and the fronts, restarts what ends or hangs, and drains all at the end of its block."""
+
+    def __init__(self, settings: EncoderSettings, fronts: int, address: str, models: socket.socket) -> None:
+        shared = {"FOVEA_ENCODER_ADDRESS": address}
+        # Each front decodes in a part of the memory, so that all of them keep within it.
+        front = {"FOVEA_ENCODER_DECODE_MIB": str(max(64, settings.decode_mib // fronts))}
+        module, name = __package__, bytes(models.getsockname()).hex()
+        self._models = Child(_MODELS, f"{module}.model_process", [str(models.fileno())], shared, models.fileno())
+        self._fronts = [Child(_FRONT, f"{module}.front", [name], shared | front) for _ in range(fronts)]
+        self._settings = settings
+        self._address = address
+        self._totals = ProcessTotals(self._metrics)
+        self._has_failed = False
+        self._stopping = threading.Event()
+        self._keeper = threading.Thread(target=self._keep_running, name="processes", daemon=True)
+        self._asker = threading.Thread(target=self._ask_forever, name="questions", daemon=True)
+        self._pool = ThreadPoolExecutor(len(self._children), thread_name_prefix="ask")
+
+    def __enter__(self) -> Self:
+        for child in self._children:
+            child.start()
+        self._keeper.start()
+        self._asker.start()
+        if self._settings.metrics_port:
+            registry = CollectorRegistry()
+            registry.register(self._totals)
+            host = self._address.rpartition(":")[0].strip("[]")
+            start_http_server(self._settings.metrics_port, addr=host, registry=registry)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stopping.set()
+        self._keeper.join()
+        # Fronts first: the calls that they still have need the models.
+        _stop(self._fronts, self._settings.drain_s + _STOP_S)
+        _stop([self._models], _STOP_S)
+
+    @property
+    def _children(self) -> Sequence[Child]:
+        return [self._models, *self._fronts]
+
+    def has_failed(self) -> bool:
+        """Whether a process ended before it ever served, so that starting it again would change nothing."""
+        return self._has_failed
+
+    def _keep_running(self) -> None:
+        while not self._stopping.wait(_POLL_S) and not self._has_failed:
+            for child in self._children:
+                if how := child.has_ended():
+                    self._restart(child, how)
+
+    def _restart(self, child: Child, how: str) -> None:
+        if child.is_new:
+            logger.critical("a process of the encoder cannot start", extra={"which": child.name, "how": how})
+            self._has_failed = True
+        elif child.is_due():
+            logger.error("a process of the encoder ended and starts again", extra={"which": child.name, "how": how})
+            RESTARTS.labels(child.name).inc()
+            self._totals.keep(child.report.metrics)
+            child.start()
+
+    def _ask_forever(self) -> None:
+        missed = dict.fromkeys(self._children, 0)
+        while not self._stopping.wait(_ASK_PERIOD_S if all(child.has_served for child in self._children) else _POLL_S):
+            for child, has_answered in zip(self._children, self._ask_all(), strict=True):
+                missed[child] = 0 if has_answered or not child.has_served else missed[child] + 1
+                if missed[child] == _MISSED_ANSWERS:
+                    logger.error("a process of the encoder hangs and is ended", extra={"which": child.name})
+                    child.signal(signal.SIGKILL)
+
+    def _ask_all(self) -> list[bool]:
+        return list(self._pool.map(lambda child: child.ask(_ASK_TIMEOUT_S), self._children))
+
+    def _metrics(self) -> list[str]:
+        self._ask_all()
+        own = generate_latest(REGISTRY).decode()
+        return [own, *(child.report.metrics for child in self._children)]
+
+
+def _stop(children: Sequence[Child], timeout_s: float) -> None:
+    """Let processes finish, and kill those that have not done so in time."""
+    give_up_s = time.monotonic() + timeout_s
+    for child in children:
+        child.signal(signal.SIGTERM)
+    for child in children:
+        child.wait(give_up_s - time.monotonic())
