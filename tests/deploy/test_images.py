@@ -11,7 +11,7 @@ import pytest
 
 from fovea.oip.v2 import open_inference_pb2, open_inference_pb2_grpc
 from tests.deploy.podman import IMAGES, Podman, eventually_in
-from tests.support.services import REPOSITORY
+from tests.support.processes import REPOSITORY
 
 pytestmark = pytest.mark.deploy
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.services import REPOSITORY
+from tests.support.processes import REPOSITORY
 
 PACKAGES = ("rpc", "services", "gateway", "cli", "training", "benchmarks", "tests", "scripts")
 

@@ -17,7 +17,7 @@ from fovea.encoder.v1 import encoder_pb2, encoder_pb2_grpc
 from rpc.channel import channel_options
 from rpc.logs import LogWriter
 from tests.support.bundles import tiny_image_bundle
-from tests.support.services import REPOSITORY
+from tests.support.processes import REPOSITORY
 
 CALLS = 600
 """More lines than a pipe holds, 64 KiB."""

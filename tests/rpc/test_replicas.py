@@ -28,7 +28,7 @@ from testbed.servers import free_port
 from tests.rpc.conftest import until
 from tests.support.bundles import tiny_image_bundle
 from tests.support.images import encoded, plain
-from tests.support.services import REPOSITORY
+from tests.support.processes import REPOSITORY
 
 IMAGE = Input(encoded(plain()))
 START_TIMEOUT_S = 60.0

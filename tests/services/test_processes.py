@@ -15,7 +15,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from testbed.servers import embedded_milvus
-from tests.support.services import REPOSITORY, Stores
+from tests.support.processes import REPOSITORY
+from tests.support.services import Stores
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 

@@ -1,11 +1,5 @@
 """Fovea's own servers for tests: encoder processes as operators start them, search and ingest inside the test."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -20,13 +14,11 @@ from services.ingest.settings import IngestSettings
 from services.search.__main__ import search_server
 from services.search.settings import SearchSettings
 from services.stores.images import ImageStore
+from tests.support.processes import server_process
 
 if TYPE_CHECKING:
     from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
     from fovea.search.v1.search_pb2_grpc import SearchServiceAsyncStub
-
-REPOSITORY = Path(__file__).parents[2]
-START_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +33,12 @@ class Stores:
 def encoder_process(folder: Path, *bundles: Path, **settings: str) -> Iterator[str]:
     """The address of an encoder process that serves `bundles`; its log goes into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    variables = {"BUNDLES": json.dumps([str(bundle) for bundle in bundles]), "THREADS": "1", **settings}
-    environment = os.environ | {f"FOVEA_ENCODER_{name.upper()}": value for name, value in variables.items()}
-    log = folder / "encoder.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.encoder"], cwd=REPOSITORY, env=environment, stderr=stream
-        )
-    try:
-        yield f"127.0.0.1:{_port(process, log)}"
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    values = {"bundles": [str(bundle) for bundle in bundles], "threads": 1, **settings}
+    with server_process(folder, "encoder", **values) as server:
+        try:
+            yield server.address
+        finally:
+            server.process.kill()  # nothing waits for it, so it need not drain
 
 
 @asynccontextmanager
@@ -69,18 +55,6 @@ async def ingest_stub(stores: Stores, *encoders: str, **settings: Any) -> "Async
     values = IngestSettings(milvus_uri=stores.milvus_uri, redis_url=stores.redis_url, encoders=encoders, **settings)
     async with ingest_server(values) as server, open_channel(f"127.0.0.1:{server.port}") as channel:
         yield ingest_pb2_grpc.IngestServiceStub(channel)
-
-
-def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    """The port that the process tells in its log once it listens."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        for line in log.read_text(errors="replace").splitlines():
-            if '"serving"' in line:
-                return int(json.loads(line)["port"])
-        time.sleep(0.02)
-    message = f"the encoder did not start: {log.read_text(errors='replace')[-2000:]}"
-    raise RuntimeError(message)
 
 
 async def create(

@@ -28,8 +28,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
-def encoder_process(*folders: Path) -> Iterator[subprocess.Popen[str]]:
-    """Runs `python -m services.encoder`."""
+def started_encoder(*folders: Path) -> Iterator[subprocess.Popen[str]]:
+    """`python -m services.encoder`, whose log the test reads as it comes."""
     environment = {**os.environ, "FOVEA_ENCODER_BUNDLES": json.dumps([str(folder) for folder in folders])}
     process = subprocess.Popen(
         [sys.executable, "-m", "services.encoder"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
@@ -53,7 +53,7 @@ def logged(process: subprocess.Popen[str], message: str) -> dict[str, object]:
 
 async def test_the_process_serves_and_drains(tmp_path: Path) -> None:
     """Started from the environment, it warms up, logs its port, answers, and ends cleanly on SIGTERM."""
-    with encoder_process(tiny_image_bundle(tmp_path).folder) as process:
+    with started_encoder(tiny_image_bundle(tmp_path).folder) as process:
         assert logged(process, "model ready")["largest_batch"]
         port = logged(process, "serving")["port"]
         async with open_channel(f"127.0.0.1:{port}") as channel:
@@ -71,7 +71,7 @@ def test_a_corrupt_bundle_is_refused_by_name(tmp_path: Path) -> None:
     path = tiny_image_bundle(tmp_path).path_of("fp32")
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
 
-    with encoder_process(tmp_path) as process:
+    with started_encoder(tmp_path) as process:
         assert process.stderr is not None
         log = process.stderr.read()
         assert process.wait(20) == 1
