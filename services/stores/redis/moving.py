@@ -40,7 +40,9 @@ for i = 3, #ARGV, 2 do
     if new then
       local kept = {}
       for _, each in ipairs(tombstones_of(id)) do
-        if each.version ~= new.version and each.regions > 0 then kept[#kept + 1] = each.text end
+        -- A deletion of what was before it stays: Milvus has a row that says so until its tombstone is removed.
+        local ends = each.regions == 0 and each.version > new.version
+        if each.version ~= new.version and not ends then kept[#kept + 1] = each.text end
       end
       set_tombstones(id, kept)
       redis.call('HSET', live, id, text)

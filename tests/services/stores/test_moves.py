@@ -19,6 +19,7 @@ from services.stores.records import (
     image_id_of,
 )
 from services.stores.redis import locking
+from services.stores.scrubbing import Finding
 from services.stores.serving import Serving
 from tests.services.stores.making import a_collection, find, new_image, opened, put, soon, unit_embeddings, uris
 from tests.services.stores.moving import NEW, copy, copy_all, copy_changes, moved, new_embedding, switch
@@ -72,6 +73,21 @@ async def test_a_way_back_restores_the_old_answers(
     await store.serving.drop_others(name)
     with pytest.raises(FailedPrecondition, match="no former embeddings"):
         await store.serving.former(name)
+
+
+async def test_an_image_that_was_deleted_and_added_again_comes_back_with_its_deletion(
+    store: ImageStore, filled: Collection
+) -> None:
+    """Where a move brings an image to a side that deleted an older version, that deletion is still known there."""
+    name = filled.name
+    await moved(store, name)
+    await store.delete(name, [image_id_of("u2")], soon())
+    await moved(store, name, space="third")
+    await put(store, name, new_image("u2", new_embedding("u2")[0]))
+    await moved(store, name)
+    found = [each async for each in store.scrub.run(name, embed_again=None) if isinstance(each, Finding)]
+    assert found == []
+    assert (await store.counts(name)).image_count == 20
 
 
 async def test_changes_during_a_move_reach_both_sides(store: ImageStore, filled: Collection) -> None:
