@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
 
 from cli.errors import CommandFailed
+from domain.store_urls import without_secrets
 
 
 class DataFolder:
@@ -113,8 +113,8 @@ class RunningSystem:
         unfinished.replace(data.run_file)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as JSON values, without passwords."""
-        return asdict(replace(self, milvus=without_password(self.milvus), redis=without_password(self.redis)))
+        """All of it as JSON values, without passwords and tokens."""
+        return asdict(replace(self, milvus=without_secrets(self.milvus), redis=without_secrets(self.redis)))
 
 
 def default_data_folder() -> Path:
@@ -130,11 +130,3 @@ def home_folder() -> Path | None:
     """The home folder, where there is one: a service's user may have none, `/`, or one that does not exist."""
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - unlike pathlib's, it does not raise where HOME is unknown
     return home if home.is_absolute() and home.is_dir() and home != home.parent else None
-
-
-def without_password(url: str) -> str:
-    """The same URL with its password, if it has one, replaced by `***`."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))

@@ -33,17 +33,17 @@ class EmbeddedServer:
     def __init__(self, command: EmbeddedCommand, url: str, answers: Callable[[str], None]) -> None:
         self.url = url
         self.folder = command.folder
-        self._command = command
+        self.command = command
         self._answers = answers
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Start it and wait until it answers a real call."""
-        with (self._command.folder / "server.log").open("ab") as log:
+        with (self.command.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command.argv,
-                env={**os.environ, **self._command.environment},
-                cwd=self._command.folder,
+                self.command.argv,
+                env={**os.environ, **self.command.environment},
+                cwd=self.command.folder,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -52,8 +52,8 @@ class EmbeddedServer:
         while not self._is_answering():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                output = (self._command.folder / "server.log").read_text(errors="replace")[-2000:]
-                message = f"{self._command.argv[0]} did not start: {output}"
+                output = (self.command.folder / "server.log").read_text(errors="replace")[-2000:]
+                message = f"{self.command.argv[0]} did not start: {output}"
                 raise RuntimeError(message)
             time.sleep(0.02)
 

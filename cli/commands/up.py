@@ -8,24 +8,26 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
 
 import typer
 
 from cli.bundles import bundle_sources, default_bundles, find_bundles
 from cli.child_process import end_left_behind
 from cli.connections import own_security
-from cli.data_folder import DataFolder, RunningSystem, without_password
+from cli.data_folder import DataFolder, RunningSystem
 from cli.errors import CommandFailed, cancelled_by_signals
 from cli.options import Json, Port, SystemOptions, expand_options
 from cli.output import console, note, show, show_json
 from cli.probes import accepts_connections, answers_redis
 from cli.programs import assign_addresses, encoder_processes, programs
 from cli.supervisor import Supervisor
+from domain.store_urls import StoreUrl, without_secrets
 
 app = typer.Typer(add_completion=False)
 
-_DEFAULT_PORTS = {"redis": 6379, "rediss": 6379, "https": 443}
+_DEFAULT_PORTS = {"https": 443}
+_DEFAULT_PORTS |= {f"{scheme}{kind}": 6379 for scheme in ("redis", "rediss") for kind in ("", "+cluster")}
+_DEFAULT_PORTS |= {f"{scheme}+sentinel": 26379 for scheme in ("redis", "rediss")}
 _MILVUS_PORT = 19530
 
 
@@ -134,12 +136,17 @@ async def _clean_up_after_former(data: DataFolder) -> None:
 async def _require_stores(options: SystemOptions) -> None:
     for url, flag in ((options.milvus, "--milvus"), (options.redis, "--redis")):
         if url and not await _listens(url):
-            raise CommandFailed(f"nothing answers at {without_password(url)}: start it, or correct {flag}")
+            raise CommandFailed(f"nothing answers at {without_secrets(url)}: start it, or correct {flag}")
 
 
 async def _listens(url: str) -> bool:
-    parts = urlsplit(url)
+    """Whether anything listens at one of the addresses of a URL."""
+    try:
+        parts = StoreUrl.parse(url)
+    except ValueError:
+        return False
     if parts.scheme == "unix":
-        return await answers_redis(Path(unquote(parts.path)))()
-    port = parts.port or _DEFAULT_PORTS.get(parts.scheme, _MILVUS_PORT)
-    return bool(parts.hostname) and await accepts_connections(parts.hostname or "", port)
+        return await answers_redis(Path(parts.path))()
+    default = _DEFAULT_PORTS.get(parts.scheme, _MILVUS_PORT)
+    tried = [accepts_connections(host, port or default) for host, port in parts.addresses]
+    return any(await asyncio.gather(*tried))

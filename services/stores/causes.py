@@ -14,14 +14,23 @@ _CAUSES = (
     (r"Failed parsing HTTP/2|http1\.x|Protocol error|UNIMPLEMENTED", "something else answers; compare host and port"),
     (
         r"MovedError|AskError|ClusterDown|CrossSlot|MOVED|CLUSTERDOWN",
-        "it runs in cluster mode; give the URL of one server or of a proxy before it",
+        "it runs in cluster mode; write redis+cluster:// in its URL, or give that of a proxy before it",
     ),
+    (r"Cluster mode is not enabled", "it does not run in cluster mode; write redis:// in its URL"),
+    (
+        r"unknown command .?(EXISTS|EVALSHA|HM?GET)",
+        "it is a Sentinel; write redis+sentinel://HOST:PORT/NAME as its URL",
+    ),
+    (r"unknown command .?SENTINEL", "it is not a Sentinel; write redis:// in its URL"),
     (
         r"NOAUTH|WRONGPASS|AuthenticationError|UNAUTHENTICATED|auth check failure|invalid password|username-password",
         "it refuses the user or the password; write them into its URL",
     ),
     (r"NOPERM|NoPermission|PERMISSION_DENIED|permission deny", "its user may not do what Fovea needs"),
+    (r"CERTIFICATE_REQUIRED|certificate required", "it wants a certificate of the client; name it in its URL"),
     (r"CERTIFICATE_VERIFY_FAILED|certificate verify failed", "its certificate is not trusted, or is for another name"),
+    (r"No master found for '[^']*'(?! :)", "its Sentinels know of no primary of that name that is up"),
+    (r"No master found for .*network:", "some of its Sentinels cannot be reached, the others know of no such primary"),
     (r"HTTP proxy", "an HTTP proxy stands in the way; list the host in no_proxy"),
     (r"SSL|TLS|[Hh]andshake", "the TLS handshake failed; compare the URL's scheme with the port"),
     (r"[Nn]ame or service not known|[Nn]ame not found|resolving|[Nn]ame resolution", "its host name is unknown"),
@@ -32,10 +41,16 @@ _CAUSES = (
     (r"MISCONF|No space left", "it cannot write to its disk"),
     (r"OOM|OutOfMemory|out of memory", "it is out of memory"),
     (r"DB index", "its URL names a database that it does not have"),
-    (r"is illegal|URL must specify|Port could not be cast", "its URL cannot be read"),
-    (r"reset by peer|Socket closed|closed by server", "it ends the connection; a port of TLS needs a URL of TLS"),
+    (r"is illegal|URL must specify|Port could not be cast|of the URL is", "its URL cannot be read"),
+    (
+        r"reset by peer|Socket closed|closed by server",
+        "it ends the connection; a port of TLS needs a URL of TLS, and may want a certificate of the client",
+    ),
+    (r"Errno 2|[Nn]o such file", "a file that its URL names cannot be read"),
     (r"DEADLINE_EXCEEDED|[Tt]imed? ?out", "it does not answer in time"),
 )
+# How redis-py writes a client into its errors: with the names of all options, `socket_timeout` among them.
+_CLIENT = re.compile(r"<redis\..*?>\)>\)>")
 _ADDRESS = re.compile(r"ipv[46]:\S+?:\d+\b")
 
 _logger = logging.getLogger(__name__)
@@ -85,4 +100,4 @@ def _detail(error: BaseException) -> str:
         said = current.details() if isinstance(current, grpc.RpcError) else str(current)
         chain.append(f"{type(current).__name__}: {' '.join((said or '').split())}")
         current = current.__cause__ or current.__context__
-    return re.sub(r"//[^/@\s]*@", "//…@", "; ".join(reversed(chain)))
+    return _CLIENT.sub("", re.sub(r"//[^/@\s]*@", "//…@", "; ".join(reversed(chain))))

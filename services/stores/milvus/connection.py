@@ -14,6 +14,7 @@ from rpc.deadline import Deadline
 from rpc.errors import AlreadyExists, DeadlineExceeded, Internal, NotFound, ServiceError, Unavailable
 from services.stores.causes import StoreLog
 from services.stores.filters.expression import Engine
+from services.stores.milvus.addresses import client_options
 
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_S = 0.05
@@ -56,8 +57,11 @@ class MilvusConnection:
         # What goes wrong is raised to us and logged once, by the server's interceptor.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         try:
-            client = AsyncMilvusClient(uri, dedicated=True, timeout=CONNECT_TIMEOUT_S, grpc_options=_CHANNEL_OPTIONS)
-        except MilvusException as error:
+            options = client_options(uri)
+            client = AsyncMilvusClient(
+                **options, dedicated=True, timeout=CONNECT_TIMEOUT_S, grpc_options=_CHANNEL_OPTIONS
+            )
+        except (ValueError, OSError, MilvusException) as error:
             raise Unavailable(_AWAY) from error
         try:
             engine = await _attempt(Deadline.after(CONNECT_TIMEOUT_S), partial(_engine_of, client))

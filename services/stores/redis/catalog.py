@@ -59,9 +59,10 @@ class RedisCatalog:
 
     async def ping(self, deadline: Deadline) -> None:
         """Ask whether Redis answers, and whether it may evict what it was given."""
-        # A node of a cluster answers INFO whatever it holds, so a key is asked for too.
-        memory, _ = await self._shards.run([("INFO", "memory"), ("EXISTS", "fovea:ping")], deadline)
-        if memory.get("maxmemory_policy", "noeviction") != "noeviction":
+        # A node of a cluster behind a plain URL answers for its own slots: a key of each shard is asked for.
+        await self._shards.run([("EXISTS", key("ping", shard, "live")) for shard in SHARDS], deadline)
+        memories = await self._shards.memory(deadline)
+        if any(memory.get("maxmemory_policy", "noeviction") != "noeviction" for memory in memories):
             raise FailedPrecondition(
                 "Redis may evict what it was given; run it with maxmemory-policy noeviction", reason=NOT_READY
             )

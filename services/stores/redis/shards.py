@@ -2,32 +2,31 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.client import Pipeline
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError, TryAgainError
 
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded, Unavailable
 from services.stores.causes import StoreLog
 from services.stores.records import Collection
+from services.stores.redis.clients import MAX_CONNECTIONS, MOVED, RedisClient, Words, open_client
 from services.stores.redis.scripts import Script
 
 SHARDS = "0123456789abcdef"  # by the first digit of the image_id
 PARTS = ("live", "order", "pending", "dead", "state", "rebuild", "changed")
 
-MAX_CONNECTIONS = 64
-SOCKET_TIMEOUT_S = 5.0
-CONNECT_TIMEOUT_S = 1.0
+# Where another server may answer soon for one that does not, as in a failover.
+BACKOFF_S = (0.05, 0.2, 0.5)
 
 _AWAY = "Redis cannot be reached or cannot answer now; try again when it is up"
 
 Command = tuple[Any, ...]
 """A command of Redis; or a Script, the number of its keys, keys and arguments."""
+
+_T = TypeVar("_T")
 
 
 class CatalogLost(Exception):
@@ -40,45 +39,32 @@ class CatalogLost(Exception):
 class RedisShards:
     """Commands to Redis; the keys of a shard share one slot of a Redis Cluster."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+        self._permits = asyncio.Semaphore(MAX_CONNECTIONS)
         self._log = StoreLog("Redis")
 
     @classmethod
     def open(cls, url: str) -> "RedisShards":
         """The Redis at `url`, which is asked nothing yet; Unavailable where it is not a URL of Redis."""
         try:
-            pool = BlockingConnectionPool.from_url(
-                url,
-                max_connections=MAX_CONNECTIONS,
-                timeout=SOCKET_TIMEOUT_S,
-                socket_timeout=SOCKET_TIMEOUT_S,
-                socket_connect_timeout=CONNECT_TIMEOUT_S,
-                retry=Retry(NoBackoff(), 1),
-            )
+            return cls(open_client(url))
         except ValueError as error:
             raise Unavailable(_AWAY) from error
-        return cls(Redis.from_pool(pool))
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose()
+        await self._client.close()
+
+    async def memory(self, deadline: Deadline) -> list[Mapping[str, Any]]:
+        """INFO memory of every server that keys are written to."""
+        return await self._ask(self._client.memory, deadline)
 
     async def run(self, commands: list[Command], deadline: Deadline) -> list[Any]:
-        """Send commands in one round trip; the only place where errors of Redis are translated."""
+        """Send commands in one round trip; every command of ours may be repeated."""
         if not commands:
             return []
-        try:
-            async with asyncio.timeout(deadline.left_s()):
-                answers = await self._pipeline(commands).execute(raise_on_error=False)
-                if any(isinstance(answer, NoScriptError) for answer in answers):
-                    answers = await self._load_scripts(commands, answers)
-        except RedisError as error:
-            answers = [error]
-        except TimeoutError as error:
-            self._log.failed(error)
-            late = "Redis did not answer in time; allow more time, or check the Redis server"
-            raise DeadlineExceeded(late) from error
+        answers = await self._ask(partial(self._answers, commands), deadline)
         for answer in answers:
             if isinstance(answer, ResponseError) and "LOST" in str(answer):
                 raise CatalogLost from answer
@@ -88,22 +74,59 @@ class RedisShards:
         self._log.answered()
         return answers
 
-    async def _load_scripts(self, commands: list[Command], answers: list[Any]) -> list[Any]:
-        """The answers, also of the scripts that Redis did not know: it forgets them at a restart and on SCRIPT FLUSH.
+    async def _ask(self, ask: Callable[[], Awaitable[_T]], deadline: Deadline) -> _T:
+        """The only place where errors of Redis are translated."""
+        try:
+            async with asyncio.timeout(deadline.left_s()), self._permits:
+                return await ask()
+        except RedisError as error:
+            self._log.failed(error)
+            raise Unavailable(_AWAY) from error
+        except TimeoutError as error:
+            self._log.failed(error)
+            late = "Redis did not answer in time; allow more time, or check the Redis server"
+            raise DeadlineExceeded(late) from error
 
-        EVAL runs a script and keeps it; unlike SCRIPT LOAD it has keys, by which a proxy finds the right server.
+    async def _answers(self, commands: list[Command]) -> list[Any]:
+        """The answers; what failed because a server is gone or a slot moved is sent again, if that may help."""
+        answers: list[Any] = await self._send(commands)
+        for backoff_s in BACKOFF_S if self._client.moves else ():
+            failed = [number for number, answer in enumerate(answers) if _may_pass(answer)]
+            if not failed:
+                break
+            await asyncio.sleep(backoff_s)
+            for number, answer in zip(failed, await self._send([commands[each] for each in failed]), strict=True):
+                answers[number] = answer
+        return answers
+
+    async def _send(self, commands: list[Command]) -> list[Any]:
+        """The answers, errors among them, also of scripts that Redis did not know.
+
+        It forgets them at a restart and on SCRIPT FLUSH. EVAL runs a script and keeps it; unlike SCRIPT LOAD it has
+        keys, by which a cluster or a proxy finds the right server.
         """
-        unknown = [call for call, answer in zip(commands, answers, strict=True) if isinstance(answer, NoScriptError)]
-        by_text = [("EVAL", script.text, *arguments) for script, *arguments in unknown]
-        loaded = iter(await self._pipeline(by_text).execute(raise_on_error=False))
-        return [next(loaded) if isinstance(answer, NoScriptError) else answer for answer in answers]
+        try:
+            answers = await self._client.send([_words(command) for command in commands])
+            unknown = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+            if unknown:
+                by_text = [_words(commands[number], by_text=True) for number in unknown]
+                for number, answer in zip(unknown, await self._client.send(by_text), strict=True):
+                    answers[number] = answer
+        except RedisError as error:
+            return [error] * len(commands)
+        return answers
 
-    def _pipeline(self, commands: Iterable[Command]) -> Pipeline:
-        pipeline = self._redis.pipeline(transaction=False)
-        for name, *arguments in commands:
-            by_hash = ("EVALSHA", name.sha1) if isinstance(name, Script) else (name,)
-            pipeline.execute_command(*by_hash, *arguments)
-        return pipeline
+
+def _words(command: Command, *, by_text: bool = False) -> Words:
+    name, *arguments = command
+    if not isinstance(name, Script):
+        return command
+    return ("EVAL", name.text, *arguments) if by_text else ("EVALSHA", name.sha1, *arguments)
+
+
+def _may_pass(answer: Any) -> bool:
+    """Whether another try may succeed where another server takes over, or a slot has moved."""
+    return isinstance(answer, (*MOVED, TryAgainError)) and not isinstance(answer, AuthenticationError)
 
 
 def script_call(collection: Collection, shard: str, script: Script, *arguments: Any) -> Command:

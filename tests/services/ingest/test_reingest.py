@@ -122,7 +122,7 @@ async def test_images_of_an_old_decoder_are_encoded_again_once(
         # As a release wrote it that knew no revisions.
         entry = encode_entry(replace(record, decoder_revision=1)).replace(b',"decoder_revision":1', b"")
         live = key(name, record.image_id[0], "live")
-        await store._catalog._shards._redis.hset(live, record.image_id, entry)
+        await store._catalog._shards.run([("HSET", live, record.image_id, entry)], Deadline.after(10))
 
     once = sum(encoded_count)
     first = await add(ingest, name, item("profiled", PROFILED), item("plain", RED))
