@@ -1,6 +1,6 @@
 """A closed-loop load generator in a process of its own: N callers, each sends its next call when the last is answered.
 
-    python -m benchmarks.load TARGET METHOD REQUESTS --callers 32 --seconds 10 [--every 0.5] [--warm 1] [--priority bulk]
+    python -m benchmarks.load TARGET METHOD REQUESTS --callers 32 --seconds 10 [--every 0.5] [--warm 1] [--priority bulk] [--connections 4]
 
 With `--every` a caller waits so many seconds from one call to the next. REQUESTS is a file of length-delimited (4 bytes, little-endian) serialised requests, sent in turn. Prints one JSON
 line: {"calls", "errors", "seconds", "p50_ms", "p99_ms"}.
@@ -13,6 +13,7 @@ import statistics
 import struct
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -53,16 +54,23 @@ async def run(
     every_s: float = 0.0,
     warm_s: float = 0.0,
     priority: str = "interactive",
+    connections: int = 1,
 ) -> dict[str, object]:
     """Keeps `callers` calls under way for `seconds`, after `warm_s` that are left out, and sums up."""
     tally = Tally()
     options = [("grpc.max_send_message_length", 64 << 20), ("grpc.max_receive_message_length", 64 << 20)]
-    async with grpc.aio.insecure_channel(target, options=options) as channel:
-        call = channel.unary_unary(method, request_serializer=None, response_deserializer=None)
+    # Channels with equal options would use one connection together.
+    options.append(("grpc.use_local_subchannel_pool", 1))
+    async with AsyncExitStack() as stack:
+        channels = [
+            await stack.enter_async_context(grpc.aio.insecure_channel(target, options=options))
+            for _ in range(connections)
+        ]
         turn = cycle(requests)
         started_s = time.perf_counter() + warm_s
 
-        async def caller() -> None:
+        async def caller(channel: grpc.aio.Channel) -> None:
+            call = channel.unary_unary(method, request_serializer=None, response_deserializer=None)
             while time.perf_counter() - started_s < seconds:
                 sent_s = time.perf_counter()
                 try:
@@ -74,7 +82,7 @@ async def run(
                         tally.durations_s.append(time.perf_counter() - sent_s)
                 await asyncio.sleep(max(0.0, sent_s + every_s - time.perf_counter()))
 
-        await asyncio.gather(*(caller() for _ in range(callers)))
+        await asyncio.gather(*(caller(channels[number % connections]) for number in range(callers)))
         took_s = time.perf_counter() - started_s
     quantiles = statistics.quantiles(tally.durations_s, n=100) if len(tally.durations_s) > 1 else [0.0] * 99
     return {
@@ -97,6 +105,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=0.0)
     parser.add_argument("--warm", type=float, default=0.0)
     parser.add_argument("--priority", choices=["interactive", "bulk"], default="interactive")
+    parser.add_argument("--connections", type=int, default=1)
     arguments = parser.parse_args()
     figures = asyncio.run(
         run(
@@ -108,6 +117,7 @@ def main() -> None:
             every_s=arguments.every,
             warm_s=arguments.warm,
             priority=arguments.priority,
+            connections=arguments.connections,
         )
     )
     print(json.dumps(figures))

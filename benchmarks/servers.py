@@ -22,27 +22,30 @@ _START_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class EncoderProcess:
-    """An encoder that answers on `target` and shows its metrics on `metrics_port`."""
+    """An encoder that answers on `target` and shows its metrics on `metrics_port`; `pid` is its process, or their parent."""
 
     target: str
     metrics_port: int
+    pid: int
 
 
 @contextmanager
-def encoder(bundle: Path, *, threads: int, settings: Mapping[str, str] | None = None) -> Iterator[EncoderProcess]:
-    """One encoder process that serves one bundle; `settings` are more of its variables, without their prefix."""
-    process = EncoderProcess(f"127.0.0.1:{_free_port()}", _free_port())
+def encoder(
+    bundle: Path, *, threads: int, settings: Mapping[str, str] | None = None, module: str = "services.encoder"
+) -> Iterator[EncoderProcess]:
+    """One encoder that serves one bundle; `settings` are more of its variables, without their prefix."""
+    target, metrics_port = f"127.0.0.1:{_free_port()}", _free_port()
     variables = {
-        "FOVEA_ENCODER_ADDRESS": process.target,
+        "FOVEA_ENCODER_ADDRESS": target,
         "FOVEA_ENCODER_BUNDLES": json.dumps([str(bundle)]),
         "FOVEA_ENCODER_THREADS": str(threads),
-        "FOVEA_ENCODER_METRICS_PORT": str(process.metrics_port),
+        "FOVEA_ENCODER_METRICS_PORT": str(metrics_port),
         "FOVEA_ENCODER_LOG_LEVEL": "warning",
     } | {f"FOVEA_ENCODER_{name}": value for name, value in (settings or {}).items()}
-    child = subprocess.Popen([sys.executable, "-m", "services.encoder"], cwd=ROOT, env=os.environ | variables)
+    child = subprocess.Popen([sys.executable, "-m", module], cwd=ROOT, env=os.environ | variables)
     try:
-        _wait_until_ready(process.target, child)
-        yield process
+        _wait_until_ready(target, child)
+        yield EncoderProcess(target, metrics_port, child.pid)
     finally:
         child.terminate()
         child.wait(30)

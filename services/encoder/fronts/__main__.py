@@ -16,7 +16,10 @@ from services.encoder.settings import EncoderSettings
 logger = logging.getLogger(__name__)
 
 
-def main(settings: EncoderSettings) -> int:
+MODEL_PROCESS = "services.encoder.fronts.model_process"
+
+
+def main(settings: EncoderSettings, model_process: str = MODEL_PROCESS) -> int:
     """Hold the port, start all processes and keep them running until SIGTERM; 1 where one cannot start."""
     configure_logging(settings.log_level)
     exit_at_signal()
@@ -33,9 +36,9 @@ def main(settings: EncoderSettings) -> int:
         except OSError as error:
             logger.critical("%s", error)
             return 1
-        family = stack.enter_context(
-            Family(settings, front_count(settings), address, stack.enter_context(listening_socket()))
-        )
+        models = stack.enter_context(listening_socket())
+        family = Family(settings, front_count(settings), address, models, model_process=model_process)
+        stack.enter_context(family)
         wait_for_signal(family.has_failed)
         return 1 if family.has_failed() else 0
 

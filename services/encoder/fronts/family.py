@@ -32,15 +32,20 @@ logger = logging.getLogger(__name__)
 
 
 class Family:
-    """Starts the model process and the fronts, restarts what ends or hangs, and drains all at the end of its block."""
+    """Starts the model process and the fronts, restarts what ends or hangs, and drains all at the end of its block.
 
-    def __init__(self, settings: EncoderSettings, fronts: int, address: str, models: socket.socket) -> None:
+    `models` is the socket on which the module `model_process` serves the fronts.
+    """
+
+    def __init__(
+        self, settings: EncoderSettings, fronts: int, address: str, models: socket.socket, *, model_process: str
+    ) -> None:
         shared = {"FOVEA_ENCODER_ADDRESS": address}
         # Each front decodes in a part of the memory, so that all of them keep within it.
         front = {"FOVEA_ENCODER_DECODE_MIB": str(max(64, settings.decode_mib // fronts))}
-        module, name = __package__, bytes(models.getsockname()).hex()
-        self._models = Child(_MODELS, f"{module}.model_process", [str(models.fileno())], shared, models.fileno())
-        self._fronts = [Child(_FRONT, f"{module}.front", [name], shared | front) for _ in range(fronts)]
+        name = bytes(models.getsockname()).hex()
+        self._models = Child(_MODELS, model_process, [str(models.fileno())], shared, models.fileno())
+        self._fronts = [Child(_FRONT, f"{__package__}.front", [name], shared | front) for _ in range(fronts)]
         self._settings = settings
         self._address = address
         self._totals = ProcessTotals(self._metrics)
