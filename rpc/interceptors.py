@@ -13,7 +13,7 @@ from rpc.conversation import Conversation
 from rpc.errors import DeadlineExceeded, Internal, InvalidArgument, ServiceError, abort_status, to_status
 from rpc.first_messages import FirstMessages
 from rpc.observer import ObservedCall
-from rpc.permits import IN_FLIGHT, STREAMS, Permits
+from rpc.permits import IN_FLIGHT, STREAMS, Permits, Tally
 from rpc.settings import ServerSettings
 from rpc.standard import is_standard, standard_handler
 
@@ -23,8 +23,8 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
     """Guards the unary calls of a server on threads; such servers stream nothing of their own."""
 
-    def __init__(self, settings: ServerSettings) -> None:
-        self._permits = _unary_permits(settings)
+    def __init__(self, settings: ServerSettings, tally: Tally | None = None) -> None:
+        self._permits = _unary_permits(settings, tally)
         self._settings = settings
         self._first_messages = FirstMessages(settings.first_message_s)
         self._guarded: dict[str, tuple[_Handler, _Handler]] = {}
@@ -138,9 +138,9 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                     await conversation.write(response)
 
 
-def _unary_permits(settings: ServerSettings) -> Permits:
+def _unary_permits(settings: ServerSettings, tally: Tally | None = None) -> Permits:
     message = "too many calls at once; send again a little later"
-    return Permits(settings.max_in_flight, reason=IN_FLIGHT_LIMIT, message=message, gauge=IN_FLIGHT)
+    return Permits(settings.max_in_flight, reason=IN_FLIGHT_LIMIT, message=message, gauge=IN_FLIGHT, tally=tally)
 
 
 @contextmanager

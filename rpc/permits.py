@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import Self
+from typing import Protocol, Self
 
 from prometheus_client import Counter, Gauge
 
@@ -40,14 +40,30 @@ class Permit:
         self.close()
 
 
-class Permits:
-    """At most `limit` held at once, over all threads; a caller that finds too few left is refused at once."""
+class Tally(Protocol):
+    """Where several processes that keep one bound say what they hold of it."""
 
-    def __init__(self, limit: int, *, reason: str, message: str, gauge: Gauge | None = None) -> None:
+    def others(self) -> int:
+        """What the other processes hold."""
+
+    def publish(self, held: int) -> None:
+        """Say what this process holds."""
+
+
+class Permits:
+    """At most `limit` held at once, over all threads; a caller that finds too few left is refused at once.
+
+    With a `tally` the limit is that of several processes together.
+    """
+
+    def __init__(
+        self, limit: int, *, reason: str, message: str, gauge: Gauge | None = None, tally: Tally | None = None
+    ) -> None:
         self._limit = limit
         self._reason = reason
         self._message = message
         self._gauge = gauge
+        self._tally = tally
         self._held = 0
         self._lock = threading.Lock()
 
@@ -62,8 +78,10 @@ class Permits:
         """
         count = min(count, self._limit)  # also what is released, so that the two always match
         with self._lock:
-            is_full = self._held + count > self._limit
-            self._held += 0 if is_full else count
+            others = self._tally.others() if self._tally is not None else 0
+            is_full = self._held + others + count > self._limit
+            if not is_full:
+                self._hold(count)
         if is_full:
             raise refusal(self._reason, self._message)
         if self._gauge is not None:
@@ -72,6 +90,11 @@ class Permits:
 
     def _release(self, count: int) -> None:
         with self._lock:
-            self._held -= count
+            self._hold(-count)
         if self._gauge is not None:
             self._gauge.dec(count)
+
+    def _hold(self, change: int) -> None:
+        self._held += change
+        if self._tally is not None:
+            self._tally.publish(self._held)

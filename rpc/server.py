@@ -16,6 +16,7 @@ from rpc import health
 from rpc.codec import REFUSABLE_BYTES
 from rpc.interceptors import AsyncInterceptor, ThreadInterceptor
 from rpc.offered import OfferedServices
+from rpc.permits import Tally
 from rpc.reflection import add_reflection
 from rpc.security.process import PLAIN, Security
 from rpc.settings import ServerSettings
@@ -37,7 +38,8 @@ logger = logging.getLogger(__name__)
 class ThreadServer:
     """A server whose calls run on threads: for processes that mostly compute.
 
-    With `reuse_port` several processes of one parent, which holds the port, each take a part of the connections.
+    With a `tally` this is one of several processes that have the same port, which their parent holds: each takes a part of
+    the connections, and all together keep to `max_in_flight`.
     """
 
     def __init__(
@@ -46,15 +48,15 @@ class ThreadServer:
         *,
         services: Sequence[str],
         security: Security = PLAIN,
-        reuse_port: bool = False,
+        tally: Tally | None = None,
     ) -> None:
         self._settings = settings
         self._security = security
-        self._reuse_port = reuse_port
+        self._reuse_port = tally is not None
         self._services = services
         self._offered = OfferedServices(services)
         self._health = health.ThreadHealth(services)
-        self._interceptor = ThreadInterceptor(settings)
+        self._interceptor = ThreadInterceptor(settings, tally)
         self._stopping = threading.Event()
         self._server: grpc.Server | None = None
         self._probes: grpc.Server | None = None

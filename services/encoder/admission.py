@@ -8,7 +8,7 @@ import grpc
 
 from domain.reasons import IN_FLIGHT_LIMIT
 from rpc.deadline import Deadline
-from rpc.permits import Permits
+from rpc.permits import Permits, Tally
 from rpc.priority import Priority
 from services.encoder.call import ModelCall
 
@@ -19,11 +19,12 @@ BULK_FRACTION = 0.75
 class CallAdmission:
     """Opens calls with their deadline and priority; bulk calls get three quarters of `max_in_flight` at most."""
 
-    def __init__(self, *, max_in_flight: int, max_time_s: float) -> None:
+    def __init__(self, *, max_in_flight: int, max_time_s: float, tally: Tally | None = None) -> None:
         self._bulk_permits = Permits(
             max(1, int(max_in_flight * BULK_FRACTION)),
             reason=IN_FLIGHT_LIMIT,
             message="too many bulk calls at once; send again a little later",
+            tally=tally,
         )
         self._max_time_s = max_time_s
 

@@ -1,7 +1,7 @@
 """The way to a model as its callers see it: permits for the inputs of a call, then a queue that the model reads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from prometheus_client import Gauge
 from domain.reasons import QUEUE_FULL
 from encoders.serving.session import ModelInput
 from rpc.errors import Unavailable
-from rpc.permits import Permits
+from rpc.permits import Permits, Tally
 from rpc.priority import Priority
 from services.encoder.call import ModelCall
 
@@ -36,12 +36,15 @@ class ModelQueue(ABC, Generic[Answer]):
     """Takes the inputs of calls for one model.
 
     `queue_limit` bounds the inputs of each lane that are admitted and not yet answered, so neither lane can take the
-    other's permits.
+    other's permits. With `tallies` the limit is that of several processes together.
     """
 
-    def __init__(self, name: str, *, queue_limit: int) -> None:
-        message = f"the queue of {name} is full; send again a little later"
-        self._permits = {priority: Permits(queue_limit, reason=QUEUE_FULL, message=message) for priority in Priority}
+    def __init__(self, name: str, *, queue_limit: int, tallies: Mapping[Priority, Tally] | None = None) -> None:
+        message, tally_of = f"the queue of {name} is full; send again a little later", tallies or {}
+        self._permits = {
+            priority: Permits(queue_limit, reason=QUEUE_FULL, message=message, tally=tally_of.get(priority))
+            for priority in Priority
+        }
         for priority, permits in self._permits.items():
             QUEUE_DEPTH.labels(name, priority.value).set_function(permits.held)
 

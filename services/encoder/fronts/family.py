@@ -1,6 +1,7 @@
 """The processes of one encoder: kept running, asked for their metrics, and stopped in order."""
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -11,6 +12,7 @@ from typing import Self
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest, start_http_server
 
+from services.encoder.fronts.board import Board, bounds_count
 from services.encoder.fronts.child import Child
 from services.encoder.fronts.totals import ProcessTotals
 from services.encoder.settings import EncoderSettings
@@ -43,9 +45,14 @@ class Family:
         shared = {"FOVEA_ENCODER_ADDRESS": address}
         # Each front decodes in a part of the memory, so that all of them keep within it.
         front = {"FOVEA_ENCODER_DECODE_MIB": str(max(64, settings.decode_mib // fronts))}
+        self._bounds = bounds_count(len(settings.bundles))
+        self._board = Board.create(fronts, self._bounds)
         name = bytes(models.getsockname()).hex()
         self._models = Child(_MODELS, model_process, [str(models.fileno())], shared, models.fileno())
-        self._fronts = [Child(_FRONT, f"{__package__}.front", [name], shared | front) for _ in range(fronts)]
+        self._fronts = [
+            Child(_FRONT, f"{__package__}.front", [name, f"{self._board}", f"{row}"], shared | front, self._board)
+            for row in range(fronts)
+        ]
         self._settings = settings
         self._address = address
         self._totals = ProcessTotals(self._metrics)
@@ -73,6 +80,7 @@ class Family:
         # Fronts first: the calls that they still have need the models.
         _stop(self._fronts, self._settings.drain_s + _STOP_S)
         _stop([self._models], _STOP_S)
+        os.close(self._board)
 
     @property
     def _children(self) -> Sequence[Child]:
@@ -96,6 +104,8 @@ class Family:
             logger.error("a process of the encoder ended and starts again", extra={"which": child.name, "how": how})
             RESTARTS.labels(child.name).inc()
             self._totals.keep(child.report.metrics)
+            if child in self._fronts:
+                Board.clear(self._board, self._fronts.index(child), self._bounds)
             child.start()
 
     def _ask_forever(self) -> None:

@@ -11,7 +11,9 @@ from domain.reasons import NOT_READY, SHUTTING_DOWN
 from encoders.bundle import Bundle
 from encoders.serving.session import ModelInput
 from rpc.errors import Unavailable
+from rpc.priority import Priority
 from services.encoder.call import ModelCall
+from services.encoder.fronts.board import Board, lane_bound
 from services.encoder.fronts.connection import ModelConnection
 from services.encoder.model_queue import ModelChoices, ModelQueue
 
@@ -23,10 +25,12 @@ logger = logging.getLogger(__name__)
 class RemoteModels:
     """Connects to the model process, and again when that has ended; as a context manager it hands out answers.
 
-    Making it waits until the model process has loaded all bundles.
+    Making it waits until the model process has loaded all bundles. With a `board` the queue limit is that of all fronts.
     """
 
-    def __init__(self, address: bytes, bundles: Mapping[str, Bundle], *, queue_limit: int) -> None:
+    def __init__(
+        self, address: bytes, bundles: Mapping[str, Bundle], *, queue_limit: int, board: Board | None = None
+    ) -> None:
         self._address = address
         self._bundles = bundles
         self._stopping = threading.Event()
@@ -34,7 +38,7 @@ class RemoteModels:
         self.choices = self._choices()
         self.refusal: Unavailable | None = None
         self.queues: Mapping[str, ModelQueue[Any]] = {
-            name: RemoteQueue(name, self, queue_limit=queue_limit) for name in bundles
+            name: RemoteQueue(name, self, queue_limit=queue_limit, board=board) for name in bundles
         }
         self._thread = threading.Thread(target=self._receive_forever, name="answers", daemon=True)
 
@@ -92,8 +96,9 @@ class RemoteModels:
 class RemoteQueue(ModelQueue[Any]):
     """The way to one model of the other process."""
 
-    def __init__(self, name: str, models: RemoteModels, *, queue_limit: int) -> None:
-        super().__init__(name, queue_limit=queue_limit)
+    def __init__(self, name: str, models: RemoteModels, *, queue_limit: int, board: Board | None) -> None:
+        tallies = None if board is None else {lane: board.tally(lane_bound(name, lane)) for lane in Priority}
+        super().__init__(name, queue_limit=queue_limit, tallies=tallies)
         self._name = name
         self._models = models
 
