@@ -139,10 +139,11 @@ def _row(collection: ingest_pb2.Collection, *, as_json: bool) -> Mapping[str, An
         # Protobuf's JSON has 64-bit integers as text.
         "image_count": collection.image_count,
         "region_count": collection.region_count,
+        "without_objects_count": collection.without_objects_count,
     }
     row = first | as_dict(collection) | first
     if not as_json:
-        for name in ("counts_unknown", "display_name", "suggested_encoder"):
+        for name in ("without_objects_count", "counts_unknown", "display_name", "suggested_encoder"):
             if not row[name]:
                 del row[name]
     return row

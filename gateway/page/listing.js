@@ -15,7 +15,8 @@ export function listingOf(collection, query) {
 
 function browse(collection, query) {
   const filter = filterOf(query);
-  const regions = collection.mode === "COLLECTION_MODE_OBJECTS" ? `, ${count(collection.region_count, "region")}` : "";
+  const without = Number(collection.without_objects_count) ? `, ${count(collection.without_objects_count, "image")} without an object` : "";
+  const regions = collection.mode === "COLLECTION_MODE_OBJECTS" ? `, ${count(collection.region_count, "region")}${without}` : "";
   const counted = collection.counts_unknown ? "" : count(collection.image_count, "image") + regions;
   return {
     title: filter ? "Images that match" : `All of ${titleOf(collection)}`,

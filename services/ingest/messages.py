@@ -39,6 +39,7 @@ def collection_message(
         index=collection.index,
         image_count=known.image_count,
         region_count=known.region_count,
+        without_objects_count=known.without_objects_count,
         create_time=_timestamp(collection.create_time_s),
         counts_unknown=counts is None,
         display_name=collection.display_name,

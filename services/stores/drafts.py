@@ -13,6 +13,9 @@ from domain.uri import uri_fault
 from rpc.errors import Aborted, InvalidArgument, Unavailable
 from rpc.metadata import checked
 from services.stores.records import (
+    WHOLE_IMAGE_REGION,
+    Collection,
+    CollectionMode,
     Draft,
     Embeddings,
     ImageRecord,
@@ -29,7 +32,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 Change = NewImage | NewMetadata
 
 
-def draft_of(image: NewImage, dimension: int, now_s: float, based_on: int | None = None) -> Draft:
+def draft_of(image: NewImage, collection: Collection, now_s: float, based_on: int | None = None) -> Draft:
     """The image with its record; InvalidArgument says what cannot be stored."""
     if fault := uri_fault(image.uri):
         raise InvalidArgument(f"uri: it {fault}")
@@ -37,7 +40,7 @@ def draft_of(image: NewImage, dimension: int, now_s: float, based_on: int | None
         raise InvalidArgument("sha256: 64 hex digits are needed")
     metadata = checked(image.metadata or {})
     _check_regions(image.regions)
-    check_embeddings(image.embeddings, dimension)
+    check_embeddings(image.embeddings, collection.dimension)
     if len(image.embeddings) != len(image.regions):
         raise InvalidArgument("embeddings: each region needs exactly one")
     record = ImageRecord(
@@ -52,6 +55,7 @@ def draft_of(image: NewImage, dimension: int, now_s: float, based_on: int | None
         update_time_s=now_s,
         decoder_revision=image.decoder_revision,
         exif=image.exif,
+        lacks_objects=collection.mode is CollectionMode.OBJECTS and image.regions == (WHOLE_IMAGE_REGION,),
     )
     return Draft(image, record, based_on)
 

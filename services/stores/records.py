@@ -61,10 +61,11 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much of a collection can be found."""
+    """How much of a collection can be found: of objects, `region_count` has no images without objects, which are apart."""
 
     image_count: int
     region_count: int
+    without_objects_count: int = 0
 
 
 # The region of a row that stands for a whole image.
@@ -101,7 +102,10 @@ class NewMetadata:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """What is known about the live version of an image."""
+    """What is known about the live version of an image.
+
+    One that `lacks_objects` has a single region in a collection of objects, itself.
+    """
 
     image_id: str
     uri: str
@@ -114,6 +118,7 @@ class ImageRecord:
     update_time_s: float
     decoder_revision: int = FIRST_DECODER_REVISION
     exif: Exif = NO_EXIF
+    lacks_objects: bool = False
 
 
 @dataclass(frozen=True, slots=True)

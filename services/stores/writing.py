@@ -176,7 +176,7 @@ class Writer:
             based_on = None if is_whole(change) else record.version if record else 0
             try:
                 image = completed(change, record, stored.get(image_id))
-                drafts[image_id] = draft_of(image, collection.dimension, time.time(), based_on)
+                drafts[image_id] = draft_of(image, collection, time.time(), based_on)
             except (Aborted, InvalidArgument, Unavailable) as error:
                 drafts[image_id] = PutResult(image_id, error=error)
         return drafts

@@ -68,6 +68,8 @@ class IngestResult:
     error: FoveaError | None = None
     region_count: int = 0
     warnings: tuple[str, ...] = ()
+    object_count: int | None = None
+    """How many objects were found; None where none were looked for."""
 
 
 def requests_of(collection: str, items: Iterable[ItemLike]) -> Iterator[ingest_pb2.IngestRequest | IngestResult]:
@@ -199,6 +201,7 @@ def _result(response: ingest_pb2.IngestResponse) -> IngestResult:
         error=from_status(response.error) if response.HasField("error") else None,
         region_count=response.region_count,
         warnings=tuple(response.warnings),
+        object_count=response.object_count if response.HasField("object_count") else None,
     )
 
 

@@ -220,6 +220,8 @@ class CollectionInfo:
     index: str
     image_count: int
     region_count: int
+    without_objects_count: int = 0
+    """Of a collection of objects: images in which none was found, which are stored as a whole."""
 
     @classmethod
     def of(cls, message: ingest_pb2.Collection) -> Self:
@@ -233,6 +235,7 @@ class CollectionInfo:
             index=message.index,
             image_count=message.image_count,
             region_count=message.region_count,
+            without_objects_count=message.without_objects_count,
         )
 
 

@@ -29,7 +29,7 @@ _EDGES = ("x_min", "y_min", "x_max", "y_max")
 REGION_FIELDS = ("label", "score", "class_id", *_EDGES)
 RECORD_FIELDS = ("uri", "sha256", "region_count", "width_px", "height_px", "metadata", "kinds", "update_time_s")
 
-_DECODER_REVISION = "decoder"
+_DECODER_REVISION, _LACKS_OBJECTS = "decoder", "lacks_objects"
 
 Row = dict[str, Any]
 
@@ -157,6 +157,7 @@ def record_of(row: Row) -> ImageRecord:
         update_time_s=row["update_time_s"],
         decoder_revision=revision if isinstance(revision, int) else FIRST_DECODER_REVISION,
         exif=Exif.of(exif) if isinstance(exif, dict) else NO_EXIF,
+        lacks_objects=own.get(_LACKS_OBJECTS) is True,
     )
 
 
@@ -192,9 +193,10 @@ def _record_columns(record: ImageRecord) -> Row:
 
 def _own_column(record: ImageRecord) -> Any:
     """What is neither metadata nor a column: collections of earlier releases cannot be given more columns."""
-    if not record.exif.known:
+    lacks_objects = {_LACKS_OBJECTS: True} if record.lacks_objects else {}
+    if not record.exif.known and not lacks_objects:
         return record.decoder_revision
-    return {_DECODER_REVISION: record.decoder_revision, **exif_column(record.exif)}
+    return {_DECODER_REVISION: record.decoder_revision, **lacks_objects, **exif_column(record.exif)}
 
 
 def _region_columns(region: Detection) -> Row:

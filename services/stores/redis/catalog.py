@@ -145,14 +145,17 @@ class RedisCatalog:
         return set(map(pending_sha256, chain.from_iterable(await self._shards.run(calls, deadline))))
 
     async def counts(self, collection: Collection, deadline: Deadline) -> Counts:
-        """How many images and regions live."""
+        """How many images and regions live, and how many images in which no object was found."""
         commands: list[Command] = []
         for shard in SHARDS:
             live, order, state = (key(collection.store_name, shard, part) for part in ("live", "order", "state"))
-            commands += [("HGET", live, GENERATION), ("ZCARD", order), ("HGET", state, "regions")]
+            commands += [("HGET", live, GENERATION), ("ZCARD", order), ("HMGET", state, "regions", "without_objects")]
         answers = await self._shards.run(commands, deadline)
         _check_generation(collection, answers[::3])
-        return Counts(image_count=sum(answers[1::3]), region_count=sum(int(count or 0) for count in answers[2::3]))
+        rows, without_objects = (
+            sum(int(count or 0) for count in counts) for counts in zip(*answers[2::3], strict=True)
+        )
+        return Counts(sum(answers[1::3]), rows - without_objects, without_objects)
 
     async def ids(self, collection: Collection, *, after: str, limit: int, deadline: Deadline) -> list[str]:
         """Up to `limit` live image_ids behind `after`, in order."""

@@ -24,8 +24,10 @@ def fingerprint_of(record: ImageRecord) -> str:
 
 def encode_record(record: ImageRecord) -> bytes:
     """A record as JSON, without what stands before it."""
+    # First, where the scripts look for it and no metadata can stand.
+    lacks_objects = {"lacks_objects": True} if record.lacks_objects else {}
     exif = {"exif": record.exif.known} if record.exif.known else {}
-    return orjson.dumps({name: getattr(record, name) for name in _RECORD_FIELDS} | exif)
+    return orjson.dumps(lacks_objects | {name: getattr(record, name) for name in _RECORD_FIELDS} | exif)
 
 
 def encode_entry(record: ImageRecord) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 from rpc.deadline import Deadline
 from services.stores.records import Collection, ImageRecord, Version
 from services.stores.redis.entries import encode_entry, format_tombstones
-from services.stores.redis.scripts import Script
+from services.stores.redis.scripts import COUNT_REGIONS, Script
 from services.stores.redis.shards import RedisShards, script_call
 
 LEASE_S = 30.0
@@ -26,18 +26,18 @@ redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[7])
 return 'begun'
 """)
 
-# ARGV: generation, token, lease_ms, then (image_id, entry, region_count, tombstones) for each image; an
-# empty entry does not live. LOST where the lease expired and another process may have begun.
-REBUILD_ADD = Script("""
+# ARGV: generation, token, lease_ms, then (image_id, entry, tombstones) for each image; an empty entry does not live.
+# LOST where the lease expired and another process may have begun.
+REBUILD_ADD = Script(f"""{COUNT_REGIONS}
 if redis.call('GET', KEYS[6]) ~= ARGV[2] then return redis.error_reply('LOST') end
 redis.call('PEXPIRE', KEYS[6], ARGV[3])
-for i = 4, #ARGV, 4 do
+for i = 4, #ARGV, 3 do
   if ARGV[i + 1] ~= '' then
     redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
     redis.call('ZADD', KEYS[2], 0, ARGV[i])
-    redis.call('HINCRBY', KEYS[5], 'regions', ARGV[i + 2])
+    count_regions(KEYS[5], ARGV[i + 1], 1)
   end
-  if ARGV[i + 3] ~= '' then redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 3]) end
+  if ARGV[i + 2] ~= '' then redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 2]) end
 end
 return 1
 """)
@@ -89,9 +89,8 @@ class ShardRebuild:
         """Write what Milvus says of some images."""
         arguments: list[Any] = [round(LEASE_S * 1000)]
         for image in images:
-            entry, region_count = (encode_entry(image.record), image.record.region_count) if image.record else (b"", 0)
-            tombstones = format_tombstones(image.obsolete, image.deleted_to)
-            arguments += [image.image_id, entry, region_count, tombstones]
+            entry = encode_entry(image.record) if image.record else b""
+            arguments += [image.image_id, entry, format_tombstones(image.obsolete, image.deleted_to)]
         await self._run(REBUILD_ADD, *arguments)
 
     async def end(self) -> None:

@@ -6,7 +6,8 @@ KEYS of every script: live, order, pending, dead, state, rebuild, changed. ARGV[
     order    the image_ids of `live`, sorted
     pending  image_id -> "version region_count fingerprint record lease_ms token": rows are being written
     dead     image_id -> "tombstone,...": versions whose rows are to be deleted
-    state    regions: the number of rows of the live versions; seal and log: the tokens of a move to another encoder
+    state    regions: the number of rows of the live versions; without_objects: how many of these stand for an image in which
+             no object was found; seal and log: the tokens of a move to another encoder
     rebuild  the token of the process that fills the shard from Milvus
     changed  with a log, the image_ids that changed since it was begun
 
@@ -33,6 +34,16 @@ class Script:
         self.sha1 = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
+COUNT_REGIONS = """
+local function count_regions(state, entry, sign)
+  redis.call('HINCRBY', state, 'regions', sign * tonumber(string.match(entry, '^%d+ (%d+) ')))
+  if string.find(entry, '^%d+ %d+ %x+ {"lacks_objects":true,') then
+    redis.call('HINCRBY', state, 'without_objects', sign)
+  end
+end
+"""
+"""Lua that counts the regions of a version that begins (1) or ceases (-1) to live."""
+
 _FRAME = """
 local live, order, pending, tombstones, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if redis.call('HGET', live, '@') ~= ARGV[1] then return redis.error_reply('LOST') end
@@ -43,17 +54,16 @@ local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local function parse_entry(text)
   if not text then return nil end
   local version, regions, fingerprint = string.match(text, '^(%d+) (%d+) (%x+) ')
-  return {version = tonumber(version), regions = tonumber(regions), fingerprint = fingerprint}
+  return {text = text, version = tonumber(version), regions = tonumber(regions), fingerprint = fingerprint}
 end
 
 local function live_entry(id) return parse_entry(redis.call('HGET', live, id)) end
 
 local function pending_entry(id)
-  local text = redis.call('HGET', pending, id)
-  local entry = parse_entry(text)
+  local entry = parse_entry(redis.call('HGET', pending, id))
   if entry then
-    local lease_ms, token = string.match(text, ' (%d+) (%x+)$')
-    entry.text, entry.lease_ms, entry.token = text, tonumber(lease_ms), token
+    local lease_ms, token = string.match(entry.text, ' (%d+) (%x+)$')
+    entry.lease_ms, entry.token = tonumber(lease_ms), token
   end
   return entry
 end
@@ -106,7 +116,7 @@ local function remove_live(id)
   add_tombstone(id, string.format('%.0f:%.0f', entry.version, entry.regions))
   redis.call('HDEL', live, id)
   redis.call('ZREM', order, id)
-  redis.call('HINCRBY', state, 'regions', -entry.regions)
+  count_regions(state, entry.text, -1)
 end
 
 -- Two tombstones: the rows that are there are deleted at once, those that arrive late when the quarantine ends.
@@ -123,7 +133,7 @@ local answers = {}
 
 def protocol_step(text: str) -> Script:
     """A script that has the frame above its own text."""
-    return Script(f"local quarantine_ms = {1000 * QUARANTINE_S}\n{_FRAME}{text}")
+    return Script(f"local quarantine_ms = {1000 * QUARANTINE_S}\n{COUNT_REGIONS}{_FRAME}{text}")
 
 
 # ARGV: generation, lease_ms, token, then (image_id, fingerprint, region_count, record, based_on) for each image;
@@ -167,7 +177,7 @@ for i = 2, #ARGV, 3 do
     redis.call('HSET', live, id, (string.gsub(entry.text, ' %d+ %x+$', '')))
     redis.call('ZADD', order, 0, id)
     redis.call('HDEL', pending, id)
-    redis.call('HINCRBY', state, 'regions', entry.regions)
+    count_regions(state, entry.text, 1)
     note_change(id)
     answers[#answers + 1] = 1
   elseif old and old.version == version then

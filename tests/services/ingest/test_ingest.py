@@ -181,7 +181,9 @@ async def test_objects_mode_has_an_embedding_for_each_object(ingest: "IngestServ
     assert statuses(answers) == ["ADDED", "ADDED"]
     assert [answer.region_count for answer in answers] == [2, 1]
     assert [answer.object_count for answer in answers] == [2, 0]
-    assert await counts(ingest, name) == (2, 3)
+    assert await counts(ingest, name) == (2, 2)
+    stored = await ingest.GetCollection(ingest_pb2.GetCollectionRequest(name=name))
+    assert stored.collection.without_objects_count == 1
     image = await ingest.GetImage(ingest_pb2.GetImageRequest(collection=name, uri="two"))
     red = next(region for region in image.regions if region.label == "red")
     box = (red.box.x_min, red.box.y_min, red.box.x_max, red.box.y_max)

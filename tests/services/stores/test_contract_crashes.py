@@ -22,7 +22,7 @@ from services.stores.milvus.names import StoredNames
 from services.stores.milvus.rows import RowSearch, rows_of
 from services.stores.milvus.scanning import scan
 from services.stores.milvus.store import RowStore
-from services.stores.records import Collection, Counts, Embeddings, PutStatus, image_id_of
+from services.stores.records import Collection, CollectionMode, Counts, Embeddings, PutStatus, image_id_of
 from services.stores.recovery import Recovery
 from services.stores.redis.catalog import Begun, RedisCatalog
 from services.stores.redis.locking import Locks
@@ -132,6 +132,18 @@ async def test_a_lost_redis_is_rebuilt_from_milvus(fragile: ImageStore, redis: E
     assert await put(fragile, name, new_image("p/1", EMBEDDINGS[1])) == [PutStatus.UNCHANGED]
     await assert_filled(fragile, name)
     assert (await find(fragile, name, EMBEDDINGS[0])).warnings == ()
+
+
+async def test_a_rebuild_counts_images_without_objects(fragile: ImageStore, redis: EmbeddedServer, name: str) -> None:
+    """Milvus knows too which images have no object."""
+    name = f"{name}_objects"
+    await fragile.create(a_collection(name, CollectionMode.OBJECTS))
+    await put(fragile, name, *(new_image(f"p/{number}", EMBEDDINGS[number]) for number in range(5)))
+    async with Redis.from_url(redis.url) as client:
+        await client.flushall()
+
+    assert await fragile.counts(name) == Counts(5, 0, without_objects_count=5)
+    await fragile.drop(name)
 
 
 async def test_one_lost_shard_is_noticed(fragile: ImageStore, redis: EmbeddedServer, name: str) -> None:
@@ -249,7 +261,7 @@ async def begin_and_die(
     """A writer that ends before it makes its version of the image "p" live."""
     row_store, catalog = await RowStore.open(milvus_uri), RedisCatalog.open(redis_url)
     image = new_image("p", embedding, content="new")
-    draft = draft_of(image, collection.dimension, 2.0)
+    draft = draft_of(image, collection, 2.0)
     begun = await catalog.begin(collection, [draft], token="abc", lease_s=lease_s, deadline=soon())  # noqa: S106
     [answer] = begun.values()
     assert isinstance(answer, Begun)

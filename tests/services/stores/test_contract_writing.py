@@ -107,6 +107,25 @@ async def test_objects_keep_their_regions(store: ImageStore, name: str) -> None:
     await store.drop(name)
 
 
+async def test_images_without_objects_are_counted_apart(store: ImageStore, name: str) -> None:
+    """A whole image does not count among regions of objects, through new metadata, another content and deletion."""
+    await store.create(a_collection(name, CollectionMode.OBJECTS))
+    blank, dog = unit_embeddings(2)
+    # What the metadata say is the caller's, and counts for nothing.
+    empty = [new_image(uri, blank, {"lacks_objects": True}) for uri in ("a", "b")]
+    found = new_image("c", dog, {"lacks_objects": True}, regions=[Detection((0.1, 0.2, 0.5, 0.6), "dog", 0.9, 16)])
+    await put(store, name, *empty, found)
+    assert await store.counts(name) == Counts(3, 1, without_objects_count=2)
+
+    await store.put(name, [NewMetadata("a", empty[0].sha256, {"year": 2024})], soon())
+    assert await store.counts(name) == Counts(3, 1, without_objects_count=2)
+    await put(store, name, new_image("b", dog, regions=found.regions))
+    assert await store.counts(name) == Counts(3, 2, without_objects_count=1)
+    await store.delete(name, [image_id_of("a")], soon())
+    assert await store.counts(name) == Counts(2, 2)
+    await store.drop(name)
+
+
 async def test_nasty_texts_survive(store: ImageStore, whole_images: Collection) -> None:
     """Uris and metadata are kept and matched character by character."""
     [embedding] = unit_embeddings(1)

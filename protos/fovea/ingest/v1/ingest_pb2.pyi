@@ -98,6 +98,7 @@ class Collection(_message.Message):
     COUNTS_UNKNOWN_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     SUGGESTED_ENCODER_FIELD_NUMBER: _builtins.int
+    WITHOUT_OBJECTS_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`[a-z][a-z0-9_]{0,62}`. Required on creation."""
     space: _builtins.str
@@ -120,7 +121,9 @@ class Collection(_message.Message):
     image_count: _builtins.int
     """Number of images that can be found."""
     region_count: _builtins.int
-    """Number of embeddings that can be found: one for each image, or one for each object."""
+    """Number of regions that can be found: one for each image, or one for each object. Images without objects are not among
+    these.
+    """
     counts_unknown: _builtins.bool
     """True in `ListCollections` while the records of this collection are being rebuilt; both counts are 0 then and have no
     meaning.
@@ -131,6 +134,10 @@ class Collection(_message.Message):
     """The default encoder, where the one that the collection was made with is not served any more, or embeds into another
     space now: `Reindex` moves the collection to it. Empty where the collection's encoder is as it was, where the default
     one is of its space, where none of those that are served is the default, and while it does not answer.
+    """
+    without_objects_count: _builtins.int
+    """Number of images in which no object was found, each with one embedding of the whole image; 0 in whole-image collections.
+    One that was stored before this field existed counts as a region.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -151,10 +158,11 @@ class Collection(_message.Message):
         counts_unknown: _builtins.bool = ...,
         display_name: _builtins.str = ...,
         suggested_encoder: _builtins.str = ...,
+        without_objects_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_unknown", b"counts_unknown", "create_time", b"create_time", "detector", b"detector", "display_name", b"display_name", "encoder", b"encoder", "image_count", b"image_count", "index", b"index", "mode", b"mode", "name", b"name", "region_count", b"region_count", "space", b"space", "suggested_encoder", b"suggested_encoder"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts_unknown", b"counts_unknown", "create_time", b"create_time", "detector", b"detector", "display_name", b"display_name", "encoder", b"encoder", "image_count", b"image_count", "index", b"index", "mode", b"mode", "name", b"name", "region_count", b"region_count", "space", b"space", "suggested_encoder", b"suggested_encoder", "without_objects_count", b"without_objects_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
