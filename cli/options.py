@@ -13,6 +13,7 @@ import typer
 from cli.connections import Mode
 from cli.data_folder import DataFolder, RunningSystem, default_data_folder, home_folder
 from cli.errors import CommandFailed
+from domain.limits import MAX_FRONTS
 
 
 def parse_path(text: str) -> Path:
@@ -66,6 +67,13 @@ Redis = Annotated[
 ]
 
 
+def parse_fronts(text: str) -> str:
+    """The number of an encoder's fronts, as its setting takes it."""
+    if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= MAX_FRONTS):
+        raise typer.BadParameter(f"say 1 to {MAX_FRONTS}, or auto")
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemOptions:
     """The system to start; an empty URL means the embedded store, port 0 a free one."""
@@ -98,6 +106,16 @@ class SystemOptions:
             help="Serve each bundle from a process of its own; default: one that embeds and one that detects.",
         ),
     ] = False
+
+    fronts: Annotated[
+        str,
+        typer.Option(
+            "--fronts",
+            parser=parse_fronts,
+            metavar="N|auto",
+            help="Processes that take the calls of each encoder, before one that runs its models; auto: one, on a GPU more.",
+        ),
+    ] = ""
 
     @property
     def folder(self) -> DataFolder:

@@ -75,7 +75,13 @@ def programs(
         return _service(name, kind, address, data, security, **settings)
 
     encoders = [
-        service(name, "encoder", system.encoders[served[0].name], bundles=[str(bundle.folder) for bundle in served])
+        service(
+            name,
+            "encoder",
+            system.encoders[served[0].name],
+            bundles=[str(bundle.folder) for bundle in served],
+            **({"fronts": options.fronts} if options.fronts else {}),
+        )
         for name, served in processes.items()
     ]
     targets = {"encoders": list(dict.fromkeys(system.encoders.values()))}

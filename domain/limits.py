@@ -5,6 +5,9 @@ MAX_INPUTS = 64
 MAX_RESULTS = 256
 MAX_CALL_BYTES = 32 << 20
 
+# One encoder.
+MAX_FRONTS = 64
+
 # One call of a detector.
 DEFAULT_MIN_SCORE = 0.5
 DEFAULT_DETECTIONS = 100

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from domain.limits import MAX_INPUTS
+from domain.limits import MAX_FRONTS, MAX_INPUTS
 from encoders.serving.providers import Provider
 from rpc.settings import ServerSettings
 
@@ -28,7 +28,7 @@ class EncoderSettings(ServerSettings):
         ge=0,
         description="The cores that this process may use; 0 means those of its affinity, within the CPU quota of its container.",
     )
-    fronts: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+    fronts: Annotated[int, Field(ge=1, le=MAX_FRONTS)] | Literal["auto"] = Field(
         1,
         description="Processes that take calls and read inputs; with more than one the models run in a process of their own. "
         "auto takes one on a CPU, and on a GPU one for each two of `cores`, at most 8.",

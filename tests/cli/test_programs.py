@@ -2,9 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 
 from cli.child_process import Program
-from cli.options import SystemOptions
+from cli.options import SystemOptions, parse_fronts
 from cli.programs import assign_addresses, encoder_processes, programs
 from encoders.bundle import Bundle
 from tests.support.bundles import tiny_detector_bundle, tiny_image_bundle, tiny_text_bundle
@@ -62,3 +63,20 @@ def test_a_process_for_each_bundle_on_request(tmp_path: Path, bundles: list[Bund
 def test_no_process_without_bundles(tmp_path: Path, bundles: list[Bundle]) -> None:
     """Where nothing detects there is no process for it."""
     assert list(encoders_of(SystemOptions(data=tmp_path), bundles[:1])) == ["encoder-embedding"]
+
+
+@pytest.mark.parametrize("fronts", ["4", "auto"])
+def test_fronts_are_those_of_each_encoder(tmp_path: Path, bundles: list[Bundle], fronts: str) -> None:
+    """`--fronts` reaches every encoder process; without it the encoders' own setting counts."""
+    asked = encoders_of(SystemOptions(data=tmp_path, fronts=fronts), bundles)
+    not_asked = encoders_of(SystemOptions(data=tmp_path), bundles)
+
+    assert {program.environment["FOVEA_ENCODER_FRONTS"] for program in asked.values()} == {fronts}
+    assert not any("FOVEA_ENCODER_FRONTS" in program.environment for program in not_asked.values())
+
+
+@pytest.mark.parametrize("fronts", ["0", "65", "many", "-1", "1.5", ""])
+def test_a_number_of_fronts_that_no_encoder_has_is_refused(fronts: str) -> None:
+    """Before anything is started."""
+    with pytest.raises(typer.BadParameter, match="1 to 64, or auto"):
+        parse_fronts(fronts)
