@@ -20,10 +20,11 @@ _STEADY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a child says of itself: whether it serves, and its metrics in Prometheus's text."""
+    """What the process `pid` says of itself: whether it serves, and its metrics in Prometheus's text."""
 
-    is_serving: bool = False
-    metrics: str = ""
+    pid: int
+    is_serving: bool
+    metrics: str
 
 
 class Child:
@@ -33,7 +34,6 @@ class Child:
         self, name: str, module: str, arguments: Sequence[str], environment: Mapping[str, str], *descriptors: int
     ) -> None:
         self.name = name
-        self.report = Report()
         self.has_served = False
         self._module = module
         self._arguments = arguments
@@ -54,21 +54,21 @@ class Child:
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Start it, also again."""
-        own, childs = socket.socketpair()
-        command = [sys.executable, "-P", "-m", self._module, str(childs.fileno()), *self._arguments]
-        with childs:
-            self._process = subprocess.Popen(
-                command,
-                env={**os.environ, **self._environment},
-                stdin=subprocess.DEVNULL,
-                pass_fds=(childs.fileno(), *self._descriptors),
-                process_group=0,  # Ctrl-C at a terminal reaches the parent alone, which stops the processes in order
-            )
+        """Start it, also again; OSError when the machine forbids it."""
+        self._started_s = time.monotonic()
         with self._asking:
             self._socket.close()
-            self._socket, self._unread, self.report, self.has_served = own, bytearray(), Report(), False
-        self._started_s = time.monotonic()
+            self._unread.clear()
+            self.has_served = False
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", self._module, str(theirs.fileno()), *self._arguments],
+                    env={**os.environ, **self._environment},
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(), *self._descriptors),
+                    process_group=0,  # Ctrl-C at a terminal reaches the parent alone, which stops the processes in order
+                )
 
     def has_ended(self) -> str:
         """How it ended, for people; empty while it runs."""
@@ -91,22 +91,22 @@ class Child:
         self._backoff_s = min(2 * self._backoff_s, _LONGEST_BACKOFF_S) if ran_s < _STEADY_S else _FIRST_BACKOFF_S
         return True
 
-    def ask(self, timeout_s: float) -> bool:
-        """Have it report; whether it did in time. One that did not keeps its last report."""
+    def ask(self, timeout_s: float) -> Report | None:
+        """Have it report; None where it does not in time."""
         with self._asking:
             self._asked += 1
             try:
                 self._socket.settimeout(timeout_s)
                 self._socket.send(QUESTION.pack(self._asked))
                 # An answer that came too late for its own question is skipped.
-                while (answer := self._next_report())[0] != self._asked:
-                    pass
+                number, report = self._next_report()
+                while number != self._asked:
+                    number, report = self._next_report()
             except OSError:
-                return False
-            self.report = answer[1]
-            self.has_served = self.has_served or self.report.is_serving
+                return None
+            self.has_served = self.has_served or report.is_serving
             self._served_once = self._served_once or self.has_served
-            return True
+            return report
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, where it runs."""
@@ -123,12 +123,17 @@ class Child:
             self._process.kill()
             self._process.wait()
 
+    def close(self) -> None:
+        """Let go of it: it ends, if it has not."""
+        with self._asking:
+            self._socket.close()
+
     def _next_report(self) -> tuple[int, Report]:
         """The next report that the child sends, and the number of its question."""
         number, is_serving, size = HEADER.unpack(self._received(HEADER.size)[: HEADER.size])
         metrics = self._received(HEADER.size + size)[HEADER.size :].decode()
         self._unread.clear()
-        return number, Report(is_serving, metrics)
+        return number, Report(self.pid, is_serving, metrics)
 
     def _received(self, size: int) -> bytes:
         """The first `size` bytes of a report; what has come stays where this times out."""

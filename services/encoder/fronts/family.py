@@ -13,7 +13,7 @@ from typing import Self
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest, start_http_server
 
 from services.encoder.fronts.board import Board, bounds_count
-from services.encoder.fronts.child import Child
+from services.encoder.fronts.child import Child, Report
 from services.encoder.fronts.totals import ProcessTotals
 from services.encoder.settings import EncoderSettings
 
@@ -55,7 +55,7 @@ class Family:
         ]
         self._settings = settings
         self._address = address
-        self._totals = ProcessTotals(self._metrics)
+        self._totals = ProcessTotals(self._ask_all)
         self._has_failed = False
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep_running, name="processes", daemon=True)
@@ -80,6 +80,8 @@ class Family:
         # Fronts first: the calls that they still have need the models.
         _stop(self._fronts, self._settings.drain_s + _STOP_S)
         _stop([self._models], _STOP_S)
+        for child in self._children:
+            child.close()
         os.close(self._board)
 
     @property
@@ -103,27 +105,33 @@ class Family:
         elif child.is_due():
             logger.error("a process of the encoder ended and starts again", extra={"which": child.name, "how": how})
             RESTARTS.labels(child.name).inc()
-            self._totals.keep(child.report.metrics)
+            self._totals.end(child.pid)
             if child in self._fronts:
                 Board.clear(self._board, self._fronts.index(child), self._bounds)
-            child.start()
+            try:
+                child.start()
+            except OSError as error:  # the machine lacks memory, processes or files, perhaps for a while
+                logger.error(
+                    "a process of the encoder cannot be started", extra={"which": child.name, "how": str(error)}
+                )  # noqa: TRY400
 
     def _ask_forever(self) -> None:
         missed = dict.fromkeys(self._children, 0)
         while not self._stopping.wait(_ASK_PERIOD_S if all(child.has_served for child in self._children) else _POLL_S):
-            for child, has_answered in zip(self._children, self._ask_all(), strict=True):
-                missed[child] = 0 if has_answered or not child.has_served else missed[child] + 1
+            for child, report in zip(self._children, self._ask_all(), strict=True):
+                missed[child] = missed[child] + 1 if report is None and child.has_served else 0
                 if missed[child] == _MISSED_ANSWERS:
                     logger.error("a process of the encoder hangs and is ended", extra={"which": child.name})
                     child.signal(signal.SIGKILL)
 
-    def _ask_all(self) -> list[bool]:
-        return list(self._pool.map(lambda child: child.ask(_ASK_TIMEOUT_S), self._children))
-
-    def _metrics(self) -> list[str]:
-        self._ask_all()
-        own = generate_latest(REGISTRY).decode()
-        return [own, *(child.report.metrics for child in self._children)]
+    def _ask_all(self) -> list[Report | None]:
+        """Update the metrics of all processes; what each child says, None where it does not answer."""
+        self._totals.update(os.getpid(), generate_latest(REGISTRY).decode())
+        reports = list(self._pool.map(lambda child: child.ask(_ASK_TIMEOUT_S), self._children))
+        for report in reports:
+            if report is not None:
+                self._totals.update(report.pid, report.metrics)
+        return reports
 
 
 def _stop(children: Sequence[Child], timeout_s: float) -> None:

@@ -1,6 +1,6 @@
 """The metrics of several processes as those of one: what they count is added up, also that of processes that have ended."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 
 from prometheus_client.metrics_core import Metric
@@ -16,24 +16,34 @@ _SMALLEST = frozenset({"process_start_time_seconds"})
 
 
 class ProcessTotals(Collector):
-    """Adds up the metrics of the processes that `running` names, each in Prometheus's text."""
+    """Adds up the metrics of processes, by their ids and in Prometheus's text; `refresh` updates those that run."""
 
-    def __init__(self, running: Callable[[], Sequence[str]]) -> None:
-        self._running = running
-        self._ended: list[Metric] = []
+    def __init__(self, refresh: Callable[[], object]) -> None:
+        self._refresh = refresh
+        self._running: dict[int, str] = {}
+        self._ended: set[int] = set()
+        self._counted: list[Metric] = []
         self._lock = Lock()
 
-    def keep(self, text: str) -> None:
-        """Go on counting what a process had counted that has ended: a total that falls would look like a new start."""
-        counted = (metric for metric in text_string_to_metric_families(text) if metric.type in _COUNTED)
+    def update(self, process: int, text: str) -> None:
+        """What a process shows now; nothing more of one that has ended."""
         with self._lock:
-            self._ended = list(_added_up([*self._ended, *counted]))
+            if process not in self._ended:
+                self._running[process] = text
+
+    def end(self, process: int) -> None:
+        """Go on counting what a process had counted that has ended: a total that falls would look like a new start."""
+        with self._lock:
+            self._ended.add(process)
+            metrics = text_string_to_metric_families(self._running.pop(process, ""))
+            counted = (metric for metric in metrics if metric.type in _COUNTED)
+            self._counted = list(_added_up([*self._counted, *counted]))
 
     def collect(self) -> Iterator[Metric]:
         """The totals."""
-        texts = self._running()
+        self._refresh()
         with self._lock:
-            metrics = list(self._ended)
+            metrics, texts = list(self._counted), list(self._running.values())
         for text in texts:
             metrics += text_string_to_metric_families(text)
         yield from _added_up(metrics)

@@ -19,9 +19,12 @@ def text(*, calls: int, in_flight: int, durations_s: tuple[float, ...] = ()) -> 
 
 def totals_of(*running: str, ended: tuple[str, ...] = ()) -> CollectorRegistry:
     """A registry with the totals."""
-    totals = ProcessTotals(lambda: running)
-    for each in ended:
-        totals.keep(each)
+    totals = ProcessTotals(lambda: None)
+    for process, each in enumerate([*ended, *running]):
+        totals.update(process, each)
+    for process in range(len(ended)):
+        totals.end(process)
+        totals.update(process, text(calls=99, in_flight=9))  # an answer that came too late
     registry = CollectorRegistry()
     registry.register(totals)
     return registry
