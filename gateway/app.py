@@ -13,7 +13,6 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from domain.reasons import FOLLOWER_LIMIT
 from gateway.backends import open_backends
 from gateway.image_files import ImageFiles
-from gateway.jobs import JobRegistry
 from gateway.middleware.head import HeadAsGet
 from gateway.middleware.limits import BodyLimit, InFlightLimit
 from gateway.middleware.security import OriginCheck, SecurityHeaders
@@ -58,7 +57,6 @@ def create_app(settings: GatewaySettings, security: Security = PLAIN) -> FastAPI
     )
     app.state.settings = settings
     app.state.security = security
-    app.state.jobs = JobRegistry(settings.max_jobs)
     message = "too many follow jobs at once; ask for the job itself now and then"
     app.state.followers = Permits(settings.max_followers, reason=FOLLOWER_LIMIT, message=message)
     app.include_router(health.router, prefix=API, responses=problem_responses(HTTPStatus.MISDIRECTED_REQUEST))
@@ -80,7 +78,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.backends = backends
         app.state.image_files = ImageFiles(settings)
         yield
-        await app.state.jobs.close()
         app.state.image_files.close()
 
 

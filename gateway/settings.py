@@ -41,7 +41,6 @@ class GatewaySettings(ProcessSettings):
     max_picture_mib: int = Field(60, ge=1, le=1024, description="The largest image file that is served, in MiB.")
     max_in_flight: int = Field(128, ge=1, description="Requests in flight at once; more are refused with 429.")
     max_followers: int = Field(256, ge=1, description="Clients that follow jobs at once; more are refused with 429.")
-    max_jobs: int = Field(2, ge=1, description="Jobs that run at once; more are refused with 429.")
     head_timeout_s: float = Field(
         10.0, gt=0, description="The longest that the head of a request may take to arrive, in seconds."
     )

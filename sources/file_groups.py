@@ -1,7 +1,9 @@
 """Files grouped by reason, so that a thousand files that are left out for the same reason are one line."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 _MAX_GROUPS = 100
 _MAX_NAMED = 1000
@@ -28,6 +30,15 @@ class FilesByReason:
     def count(self) -> int:
         """How many files were added."""
         return self._counts.total()
+
+    @classmethod
+    def of(cls, groups: Iterable[FileGroup]) -> Self:
+        """What was listed elsewhere; groups of one reason become one."""
+        files = cls()
+        for group in groups:
+            files._uris[group.reason] += group.uris[: _MAX_NAMED - len(files._uris[group.reason])]
+            files._counts[group.reason] += group.count
+        return files
 
     def add(self, uri: str, reason: str) -> None:
         """Add one file."""

@@ -1,7 +1,8 @@
-"""Routes of jobs: ingest a folder, move a collection to another encoder; read, follow and cancel a job."""
+"""Routes of jobs: ingest a folder, move a collection to another encoder, scrub it; list, read, follow and cancel jobs."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, cast
 
@@ -9,24 +10,22 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
-from fovea.ingest.v1 import ingest_pb2
+from fovea.ingest.v1 import ingest_pb2, jobs_pb2
 from gateway.backends import BackendCall, CallOf
 from gateway.bodies.json_body import JSON_TYPE, json_body
-from gateway.collection_move import CollectionMove
-from gateway.folder_ingest import ingest_folder, open_scan
-from gateway.jobs import Job, JobKind, JobRegistry, JobReport
+from gateway.jobs import JobReport, report_of
 from gateway.openapi import BODY_STATUSES, problem_responses, request_body
 from gateway.routes.collections import CollectionName
-from gateway.settings import GatewaySettings
 from rpc.deadline import Deadline
-from rpc.errors import Overloaded
+from rpc.errors import DeadlineExceeded, Overloaded, Unavailable
 from rpc.permits import Permits
-from sources.roots import ImageRoots
 
 router = APIRouter(tags=["jobs"])
 
-_MAX_JOB_S = 7 * 86_400.0
-_EVENT_PERIOD_S = 0.2
+_EVENT_PERIOD_S = 0.3
+# While the ingest service is away, as it is during a restart, those who follow a job wait for it.
+_STEP_TIMEOUT_S = 10.0
+_PASSING = (DeadlineExceeded, Overloaded, Unavailable)
 
 
 class FolderBody(BaseModel):
@@ -61,18 +60,15 @@ class ReindexBody(BaseModel):
     drop_old: bool = Field(False, description="Delete the old embeddings then; there is no rollback after that.")
 
 
-def _jobs(request: Request) -> JobRegistry:
-    return cast("JobRegistry", request.app.state.jobs)
+class ScrubBody(BaseModel):
+    """How to check a collection."""
+
+    model_config = ConfigDict(frozen=True)
+
+    repair: bool = Field(False, description="Repair what can be repaired; without it damage is only reported.")
 
 
-JobsOf = Annotated[JobRegistry, Depends(_jobs)]
-
-
-def _job(jobs: JobsOf, job_id: Annotated[str, Path(description="The job's id.")]) -> Job:
-    return jobs.get(job_id)
-
-
-JobOf = Annotated[Job, Depends(_job)]
+JobId = Annotated[str, Path(description="The job's id.")]
 
 
 async def _follower(request: Request) -> AsyncIterator[None]:
@@ -83,6 +79,17 @@ async def _follower(request: Request) -> AsyncIterator[None]:
         yield
 
 
+async def _started(request: ingest_pb2.StartJobRequest, call: BackendCall, response: Response) -> JobReport:
+    started = await call.unary("ingest", call.backends.ingest.StartJob, request)
+    response.headers["Location"] = f"/api/v1/jobs/{started.job.id}"
+    return report_of(started.job)
+
+
+async def _read(job_id: str, call: BackendCall) -> JobReport:
+    answer = await call.unary("ingest", call.backends.ingest.GetJob, jobs_pb2.GetJobRequest(id=job_id))
+    return report_of(answer.job)
+
+
 @router.post(
     "/collections/{name}/ingest",
     status_code=HTTPStatus.ACCEPTED,
@@ -90,25 +97,13 @@ async def _follower(request: Request) -> AsyncIterator[None]:
     responses=problem_responses(*BODY_STATUSES, 404, 412),
 )
 async def start_ingest(
-    *,
-    name: CollectionName,
-    body: Annotated[FolderBody, Depends(json_body(FolderBody))],
-    request: Request,
-    response: Response,
-    call: CallOf,
-    jobs: JobsOf,
+    name: CollectionName, body: Annotated[FolderBody, Depends(json_body(FolderBody))], response: Response, call: CallOf
 ) -> JobReport:
     """Ingest a folder; answers with a job to follow."""
-    settings = cast("GatewaySettings", request.app.state.settings)
-    scan = await asyncio.to_thread(lambda: open_scan(ImageRoots(settings.roots), body.folder, body.exclude))
-    await call.unary("ingest", call.backends.ingest.GetCollection, ingest_pb2.GetCollectionRequest(name=name))
-    job = Job(name, scan.folder, left_out=scan.left_out)
-    # The job outlives this request and its deadline, so its calls have one of their own.
-    job_call = BackendCall(call.backends, Deadline.after(_MAX_JOB_S), call.request_id)
-    work = ingest_folder(job, scan, job_call, prune=body.prune, prune_empty=body.prune_empty)
-    jobs.start(job, work)
-    response.headers["Location"] = f"/api/v1/jobs/{job.id}"
-    return job.report()
+    asked = jobs_pb2.FolderIngestRequest(
+        collection=name, folder=body.folder, exclude=body.exclude, prune=body.prune, prune_empty=body.prune_empty
+    )
+    return await _started(ingest_pb2.StartJobRequest(ingest=asked), call, response)
 
 
 @router.post(
@@ -118,61 +113,75 @@ async def start_ingest(
     responses=problem_responses(*BODY_STATUSES, 404, 412),
 )
 async def start_reindex(
-    *,
     name: CollectionName,
     body: Annotated[ReindexBody, Depends(json_body(ReindexBody))],
     response: Response,
     call: CallOf,
-    jobs: JobsOf,
 ) -> JobReport:
     """Embed a collection's images with another encoder, while it is searched and added to; answers with a job to follow."""
-    message = ingest_pb2.ReindexRequest(
+    asked = ingest_pb2.ReindexRequest(
         collection=name, encoder=body.encoder, rollback=body.rollback, drop_old=body.drop_old
     )
-    job = Job(name, kind=JobKind.REINDEX, encoder=body.encoder)
-    move = await CollectionMove.begin(message, call, max_s=_MAX_JOB_S)
-    try:
-        jobs.start(job, move.follow(job))
-    except Overloaded:
-        move.cancel()
-        raise
-    response.headers["Location"] = f"/api/v1/jobs/{job.id}"
-    return job.report()
+    return await _started(ingest_pb2.StartJobRequest(reindex=asked), call, response)
+
+
+@router.post(
+    "/collections/{name}/scrub",
+    status_code=HTTPStatus.ACCEPTED,
+    openapi_extra=request_body({JSON_TYPE: {"schema": ScrubBody.model_json_schema()}}),
+    responses=problem_responses(*BODY_STATUSES, 404),
+)
+async def start_scrub(
+    name: CollectionName, body: Annotated[ScrubBody, Depends(json_body(ScrubBody))], response: Response, call: CallOf
+) -> JobReport:
+    """Look for damage in a collection and, if asked to, repair it; answers with a job to follow, which has the findings."""
+    asked = ingest_pb2.ScrubRequest(collection=name, repair=body.repair)
+    return await _started(ingest_pb2.StartJobRequest(scrub=asked), call, response)
 
 
 @router.get("/jobs")
-async def list_jobs(jobs: JobsOf) -> dict[str, list[JobReport]]:
+async def list_jobs(call: CallOf) -> dict[str, list[JobReport]]:
     """List the jobs that are remembered, the newest first."""
-    return {"jobs": [job.report() for job in jobs.all()]}
+    answer = await call.unary("ingest", call.backends.ingest.ListJobs, jobs_pb2.ListJobsRequest())
+    return {"jobs": [report_of(job) for job in answer.jobs]}
 
 
-@router.get("/jobs/{job_id}", responses=problem_responses(404))  # noqa: FAST003 - its dependency takes it
-async def get_job(job: JobOf) -> JobReport:
+@router.get("/jobs/{job_id}", responses=problem_responses(404))
+async def get_job(job_id: JobId, call: CallOf) -> JobReport:
     """Read a job."""
-    return job.report()
+    return await _read(job_id, call)
+
+
+async def _first(job_id: JobId, call: CallOf) -> JobReport:
+    """The job, so that an unknown one is answered with 404 before the events begin."""
+    return await _read(job_id, call)
 
 
 @router.get(
-    "/jobs/{job_id}/events",  # noqa: FAST003 - its dependency takes it
+    "/jobs/{job_id}/events",
     response_class=EventSourceResponse,
     dependencies=[Depends(_follower)],
     responses=problem_responses(404),
 )
-async def follow_job(job: JobOf) -> AsyncIterator[ServerSentEvent]:
+async def follow_job(
+    job_id: JobId, call: CallOf, report: Annotated[JobReport, Depends(_first)]
+) -> AsyncIterator[ServerSentEvent]:
     """Follow a job: `progress` events with the whole job, then one `final` event, then the end."""
-    while not job.is_final:
-        change = job.next_change
-        yield ServerSentEvent(event="progress", data=job.report())
-        await change.wait()
-        # Changes come by the thousand a second; one event for all of this period is enough to draw a bar.
+    shown = None
+    while not report.is_final:
+        if report != shown:
+            yield ServerSentEvent(event="progress", data=report)
+            shown = report
         await asyncio.sleep(_EVENT_PERIOD_S)
-    yield ServerSentEvent(event="final", data=job.report())
+        try:
+            report = await _read(job_id, replace(call, deadline=Deadline.after(_STEP_TIMEOUT_S)))
+        except _PASSING:
+            continue
+    yield ServerSentEvent(event="final", data=report)
 
 
-@router.delete("/jobs/{job_id}", responses=problem_responses(403, 404))  # noqa: FAST003 - its dependency takes it
-async def cancel_job(job: JobOf, jobs: JobsOf) -> JobReport:
+@router.delete("/jobs/{job_id}", responses=problem_responses(403, 404))
+async def cancel_job(job_id: JobId, call: CallOf) -> JobReport:
     """Cancel a job and answer with its final state; what was taken stays in the collection."""
-    jobs.cancel(job)
-    while not job.is_final:
-        await job.next_change.wait()
-    return job.report()
+    answer = await call.unary("ingest", call.backends.ingest.CancelJob, jobs_pb2.CancelJobRequest(id=job_id))
+    return report_of(answer.job)

@@ -3,7 +3,8 @@
     per-key lock  ->  bytes  ->  thread
 
 The key is the collection and the image's uri: items with the same key are worked on one after the other, in order of
-arrival. The bytes are the item's size, known from its message or from the file system before anything is read. Threads
+arrival. The bytes are the item's size, known from its message or from the file system before anything is read; of an image that
+is fetched from a URL, the most that is fetched. Threads
 read and check images; what runs on a thread waits for nothing.
 
 A waiting item holds only what comes earlier in this order, and work on an item that holds everything is limited in
@@ -17,12 +18,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from services.ingest.item import Item, LoadedImage
-from services.ingest.reader import ItemReader
+from services.ingest.reader import ItemReader, source_errors
 from services.stores.diagnosis import Damage
+from sources.web import WebImages, is_url
 
 ResultT = TypeVar("ResultT")
 
@@ -33,8 +36,11 @@ class ItemAdmission:
     At most `max_bytes` of images and `max_items` items are held at once, whatever the number of streams.
     """
 
-    def __init__(self, reader: ItemReader, *, threads: int, max_bytes: int, max_items: int) -> None:
+    def __init__(
+        self, reader: ItemReader, web: WebImages | None = None, *, threads: int, max_bytes: int, max_items: int
+    ) -> None:
         self._reader = reader
+        self._web = web
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="read")
         self._budget = ByteBudget(max_bytes)
         # Small images count as this much, so that one budget limits bytes and items: one wait less in the order above.
@@ -63,6 +69,9 @@ class ItemAdmission:
 
         A read goes on when its item is cancelled, so each thread may hold one more file than was admitted.
         """
+        if self._web is not None and _is_on_the_web(item):
+            with source_errors():
+                item = replace(item, image=await self._web.fetch(item.uri))
         return await self._on_thread(lambda: self._reader.read(item, size))
 
     @asynccontextmanager
@@ -87,12 +96,18 @@ class ItemAdmission:
     async def _size_of(self, item: Item, max_s: float) -> int:
         if item.image is not None:
             return self._reader.size_of(item)
+        if self._web is not None and _is_on_the_web(item):
+            return self._web.max_bytes
         return await self._on_thread(lambda: self._reader.size_of(item), max_s)
 
     async def _on_thread(self, call: Callable[[], ResultT], max_s: float | None = None) -> ResultT:
         """With `max_s`, a file system that hangs fails the item."""
         async with asyncio.timeout(max_s):
             return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _is_on_the_web(item: Item) -> bool:
+    return item.image is None and is_url(item.uri)
 
 
 class ByteBudget:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from google.protobuf import timestamp_pb2
-
 from domain.uri import uri_fault
 from fovea.ingest.v1 import ingest_pb2
 from rpc.errors import InvalidArgument, ServiceError, to_status
 from rpc.messages import detection_message, exif_message
 from rpc.metadata import metadata_of, struct_of
+from rpc.timestamps import timestamp_message
 from services.ingest.item import Failed, IngestOutcome, Item
 from services.ingest.scrubbing import ScrubProgress
 from services.stores.records import Collection, CollectionMode, Counts, ImageRecord, StoredImage, image_id_of
@@ -40,7 +39,7 @@ def collection_message(
         image_count=known.image_count,
         region_count=known.region_count,
         without_objects_count=known.without_objects_count,
-        create_time=_timestamp(collection.create_time_s),
+        create_time=timestamp_message(collection.create_time_s),
         counts_unknown=counts is None,
         display_name=collection.display_name,
         suggested_encoder=suggested_encoder,
@@ -117,12 +116,6 @@ def _record_fields(record: ImageRecord) -> dict[str, Any]:
         "width_px": record.width_px,
         "height_px": record.height_px,
         "sha256": record.sha256,
-        "update_time": _timestamp(record.update_time_s),
+        "update_time": timestamp_message(record.update_time_s),
         "exif": exif_message(record.exif),
     }
-
-
-def _timestamp(time_s: float) -> timestamp_pb2.Timestamp:
-    message = timestamp_pb2.Timestamp()
-    message.FromNanoseconds(round(time_s * 1_000_000) * 1_000)
-    return message

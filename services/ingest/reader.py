@@ -46,7 +46,7 @@ class ItemReader:
 
     def size_of(self, item: Item) -> int:
         """How many bytes `read` needs; InvalidArgument if they are too many."""
-        with _service_errors():
+        with source_errors():
             size = self._roots.size(item.uri) if item.image is None else len(item.image)
         if size > self._max_bytes:
             raise InvalidArgument(f"item.image: it is larger than {self._max_bytes >> 20} MiB")
@@ -54,7 +54,7 @@ class ItemReader:
 
     def read(self, item: Item, size: int) -> LoadedImage:
         """Read, hash and probe one image; a file that has grown beyond `size` bytes is refused."""
-        with _service_errors():
+        with source_errors():
             data = self._roots.read(item.uri, size) if item.image is None else item.image
             opened = open_image(data)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -152,7 +152,7 @@ def _uri_of(sha256: str) -> str:
 
 
 @contextmanager
-def _service_errors() -> Iterator[None]:
+def source_errors() -> Iterator[None]:
     """Errors of the image and its file as ServiceErrors that name the item's field."""
     try:
         yield

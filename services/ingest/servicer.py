@@ -7,11 +7,13 @@ from typing import Any, TypeAlias
 import grpc
 
 from domain.limits import DEFAULT_PAGE_SIZE, MAX_DELETED, MAX_PAGE_SIZE
-from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc, jobs_pb2
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument
 from services.ingest.collections import Collections
 from services.ingest.item import Failed, Item
+from services.ingest.jobs.jobs import Jobs
+from services.ingest.jobs.messages import job_message, order_of
 from services.ingest.maintenance import Maintenance
 from services.ingest.messages import (
     collection_message,
@@ -45,6 +47,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         maintenance: Maintenance,
         reindexer: Reindexer,
         scrubber: Scrubber,
+        jobs: Jobs,
         max_time_s: float,
     ) -> None:
         self._ingester = ingester
@@ -53,6 +56,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._maintenance = maintenance
         self._reindexer = reindexer
         self._scrubber = scrubber
+        self._jobs = jobs
         self._max_time_s = max_time_s
 
     async def CreateCollection(
@@ -183,6 +187,30 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         async with aclosing(self._scrubber.scrub(request.collection, repair=request.repair)) as all_news:
             async for news in all_news:
                 yield scrub_message(news)
+
+    async def StartJob(self, request: ingest_pb2.StartJobRequest, context: Context) -> ingest_pb2.StartJobResponse:
+        """Starts a job."""
+        return ingest_pb2.StartJobResponse(job=job_message(await self._jobs.start(order_of(request))))
+
+    async def GetJob(self, request: jobs_pb2.GetJobRequest, context: Context) -> jobs_pb2.GetJobResponse:
+        """Reads one job."""
+        return jobs_pb2.GetJobResponse(job=job_message(await self._jobs.get(request.id)))
+
+    async def ListJobs(self, request: jobs_pb2.ListJobsRequest, context: Context) -> jobs_pb2.ListJobsResponse:
+        """Reads all jobs."""
+        return jobs_pb2.ListJobsResponse(jobs=map(job_message, await self._jobs.all(request.collection)))
+
+    async def WatchJob(
+        self, request: jobs_pb2.WatchJobRequest, context: Context
+    ) -> AsyncIterator[jobs_pb2.WatchJobResponse]:
+        """Follows a job to its end."""
+        async with aclosing(self._jobs.watch(request.id)) as states:
+            async for job in states:
+                yield jobs_pb2.WatchJobResponse(job=job_message(job))
+
+    async def CancelJob(self, request: jobs_pb2.CancelJobRequest, context: Context) -> jobs_pb2.CancelJobResponse:
+        """Ends a job."""
+        return jobs_pb2.CancelJobResponse(job=job_message(await self._jobs.cancel(request.id)))
 
     def _message(self, collection: Collection, counts: Counts | None) -> ingest_pb2.Collection:
         return collection_message(collection, counts, suggested_encoder=self._collections.suggested_encoder(collection))

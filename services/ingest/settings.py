@@ -28,6 +28,12 @@ class IngestSettings(ServerSettings):
         None,
         description="The folder that keeps images sent as bytes, so that they can be shown later; none keeps none.",
     )
+    urls: bool = Field(
+        False,
+        description="Fetch images whose uri is an https URL, from public addresses only; see docs/collections.md.",
+    )
+    url_mib: int = Field(16, ge=1, le=60, description="The largest image that is fetched from a URL, in MiB.")
+    url_timeout_s: float = Field(10.0, gt=0, description="The longest that fetching an image may take, in seconds.")
     max_image_mib: int = Field(
         MAX_IMAGE_BYTES >> 20, ge=1, le=60, description="The largest image file that is accepted, in MiB."
     )
@@ -44,6 +50,9 @@ class IngestSettings(ServerSettings):
     detect_calls: int = Field(16, ge=1, description="Calls to the detector at once, for each stream.")
     write_batch: int = Field(64, ge=1, description="The most images written to the stores at once.")
     write_calls: int = Field(2, ge=1, description="Writes to the stores at once, for each stream.")
+    max_jobs: int = Field(
+        2, ge=1, description="Jobs that run at once, in all ingest processes on one Redis; more are refused."
+    )
     item_time_s: float = Field(
         120.0, gt=0, description="The longest that one image may be worked on once it is admitted, in seconds."
     )

@@ -56,6 +56,7 @@ class ImageStore:
         self._definitions = Definitions(rows, catalog, self._recovery)
         self._finder = Finder(rows, catalog)
         self.kept_queries = catalog.kept_queries()
+        self.jobs = catalog.jobs()
         self.serving = Serving(rows, catalog, self._definitions)
         self.moves = Moves(
             rows=rows,

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Message
 
+from fovea.ingest.v1 import jobs_pb2
 from gateway.app import create_app
-from gateway.jobs import Job
 from gateway.problems import error_response, status_of
 from gateway.settings import GatewaySettings
 from rpc import errors
@@ -88,6 +88,8 @@ async def test_documentation_describes_every_route(system: System) -> None:
         "/collections/{name}/images/{image_id}/content",
         "/collections/{name}/images/{image_id}/thumbnail",
         "/collections/{name}/ingest",
+        "/collections/{name}/reindex",
+        "/collections/{name}/scrub",
         "/jobs/{job_id}",
         "/jobs/{job_id}/events",
         "/encoders",
@@ -121,22 +123,50 @@ async def test_documentation_says_what_is_answered(system: System) -> None:
             assert answer.get("content", {}).keys() <= {"application/problem+json", "application/json"}
 
 
+class OneJob:
+    """An ingest service that knows one job, which runs until `ended` is set."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def GetJob(self, request: jobs_pb2.GetJobRequest, _: object) -> jobs_pb2.GetJobResponse:
+        """The job."""
+        state = jobs_pb2.JOB_STATE_DONE if self.ended.is_set() else jobs_pb2.JOB_STATE_RUNNING
+        kind, phase = jobs_pb2.JOB_KIND_INGEST, jobs_pb2.JOB_PHASE_SCANNING
+        return jobs_pb2.GetJobResponse(job=jobs_pb2.Job(id=request.id, kind=kind, state=state, phase=phase))
+
+    async def ListJobs(self, request: jobs_pb2.ListJobsRequest, _: object) -> jobs_pb2.ListJobsResponse:
+        """Nothing."""
+        return jobs_pb2.ListJobsResponse()
+
+
 async def test_followers_hold_no_permits(alone: Alone) -> None:
     """Followers of a job are counted apart: with one permit, two follow and other requests are still answered."""
-    async with alone(max_in_flight=1, max_followers=2) as client:
+    server, ingest = grpc.aio.server(), OneJob()
+    handlers = {
+        "GetJob": grpc.unary_unary_rpc_method_handler(
+            ingest.GetJob, jobs_pb2.GetJobRequest.FromString, jobs_pb2.GetJobResponse.SerializeToString
+        ),
+        "ListJobs": grpc.unary_unary_rpc_method_handler(
+            ingest.ListJobs, jobs_pb2.ListJobsRequest.FromString, jobs_pb2.ListJobsResponse.SerializeToString
+        ),
+    }
+    service = grpc.method_handlers_generic_handler("fovea.ingest.v1.IngestService", handlers)
+    server.add_generic_rpc_handlers((service,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with alone(max_in_flight=1, max_followers=2, ingest=f"127.0.0.1:{port}") as client:
         app = cast("FastAPI", cast("httpx.ASGITransport", client._transport).app)
-        ended = asyncio.Event()
-        job = Job("photos", "/photos")
-        app.state.jobs.start(job, cast("Coroutine[Any, Any, None]", ended.wait()))
-        followers = [Follower(app, f"/api/v1/jobs/{job.id}/events") for _ in range(2)]
+        followers = [Follower(app, "/api/v1/jobs/one/events") for _ in range(2)]
         assert [await follower.status for follower in followers] == [200, 200]
 
         assert (await client.get("/api/v1/jobs")).status_code == 200
-        refused = await client.get(f"/api/v1/jobs/{job.id}/events")
+        refused = await client.get("/api/v1/jobs/one/events")
         assert (refused.status_code, refused.json()["reason"]) == (429, "FOLLOWER_LIMIT")
-        ended.set()
+        ingest.ended.set()
         await asyncio.gather(*(follower.task for follower in followers))
-        assert (await client.get(f"/api/v1/jobs/{job.id}/events")).status_code == 200
+        assert (await client.get("/api/v1/jobs/one/events")).status_code == 200
+    await server.stop(None)
 
 
 class Follower:

@@ -1,4 +1,3 @@
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -7,9 +6,7 @@ import httpx
 import pytest
 
 from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
-from gateway.jobs import Job, JobRegistry, JobState
 from rpc.channel import open_channel
-from rpc.errors import NotFound, Overloaded, Unavailable
 from tests.gateway.system import System
 from tests.support.images import blocks, encoded, plain
 
@@ -260,67 +257,36 @@ async def test_a_move_that_cannot_begin_never_becomes_a_job(http: httpx.AsyncCli
         assert response.status_code == status, response.text
 
 
-async def _forever() -> None:
-    await asyncio.Event().wait()
+async def test_a_collection_is_scrubbed_with_findings(
+    http: httpx.AsyncClient, photos: str, folder: Path, system: System
+) -> None:
+    """A scrub is a job: it reports damage without touching it."""
+    await _ingested(http, photos, folder)
+    kept = encoded(plain("yellow"))
+    assert (await http.post(f"/collections/{photos}/images", files={"images": kept})).status_code == 200
+    [file] = [path for path in system.root.with_name("uploads").glob("*/*") if path.read_bytes() == kept]
+    file.write_bytes(b"something else")
+
+    started = await http.post(f"/collections/{photos}/scrub", json={})
+
+    assert started.status_code == 202, started.text
+    assert (started.json()["kind"], started.json()["phase"]) == ("scrub", "checking")
+    final = (await _followed(http, started.json()["id"]))[-1][1]
+    assert (final["state"], final["done"], final["total"]) == ("done", 4, 4), final
+    assert (final["damaged"], final["repaired"]) == (1, 0)
+    [finding] = final["findings"]
+    assert finding["damage"] == "kept file with other bytes"
+    assert (await http.post("/collections/nowhere/scrub", json={})).status_code == 404
 
 
-async def _fail(error: Exception) -> None:
-    raise error
-
-
-async def _final(job: Job) -> Job:
-    while not job.is_final:
-        await job.next_change.wait()
-    return job
-
-
-@pytest.mark.parametrize(
-    ("error", "detail"),
-    [(Unavailable("the ingest service cannot be reached"), "cannot be reached"), (RuntimeError("secret"), "internal")],
-)
-async def test_job_that_breaks_has_failed(error: Exception, detail: str) -> None:
-    """A job whose work raises ends as failed, with a sentence and without internals."""
-    jobs, job = JobRegistry(max_running=1), Job("photos", "/photos")
-    jobs.start(job, _fail(error))
-
-    report = (await _final(job)).report()
-    assert report.state is JobState.FAILED
-    assert detail in report.detail
-    assert "secret" not in report.detail
-
-
-async def test_job_cancelled_before_its_first_step_ends_too() -> None:
-    """Whatever happens there is a final state."""
-    jobs, job = JobRegistry(max_running=1), Job("photos", "/photos")
-    jobs.start(job, _forever())
-    jobs.cancel(job)
-
-    assert (await _final(job)).report().state is JobState.CANCELLED
-
-
-async def test_closing_ends_what_runs() -> None:
-    """When the gateway stops, those who follow a job see its end."""
-    jobs, job = JobRegistry(max_running=1), Job("photos", "/photos")
-    jobs.start(job, _forever())
-    await jobs.close()
-
-    assert job.report().state is JobState.CANCELLED
-
-
-async def test_jobs_are_bounded() -> None:
-    """Too many at once are refused, and only the last hundred are remembered."""
-    jobs = JobRegistry(max_running=1)
-    first = Job("photos", "/photos")
-    jobs.start(first, _forever())
-    with pytest.raises(Overloaded, match="too many"):
-        jobs.start(Job("photos", "/photos"), _forever())
-    jobs.cancel(first)
-    await _final(first)
-
-    for _ in range(100):
-        job = Job("photos", "/photos")
-        jobs.start(job, asyncio.sleep(0))
-        await _final(job)
-    assert len(jobs.all()) == 100
-    with pytest.raises(NotFound):
-        jobs.get(first.id)
+async def test_jobs_are_listed_newest_first_and_bounded(http: httpx.AsyncClient, photos: str, folder: Path) -> None:
+    """All jobs that are remembered are listed; more than two at once are refused."""
+    ended = [await _ingested(http, photos, folder) for _ in range(2)]
+    listed = (await http.get("/jobs")).json()["jobs"]
+    assert [job["id"] for job in listed[:2]] == [job["id"] for job in reversed(ended)]
+    for number in range(600):
+        (folder / f"{number:03}.png").write_bytes(encoded(plain("red", (8 + number, 8))))
+    answers = [await http.post(f"/collections/{photos}/ingest", json={"folder": str(folder)}) for _ in range(3)]
+    for answer in answers[:2]:
+        await http.delete(f"/jobs/{answer.json()['id']}")
+    assert [answer.status_code for answer in answers] == [202, 202, 429]

@@ -11,6 +11,7 @@ from rpc.errors import FailedPrecondition
 from services.stores.records import Collection, Counts, Draft, ImageRecord, PutResult, PutStatus, Sealed, Version
 from services.stores.redis import scripts
 from services.stores.redis.entries import Tombstones, decode_entry, encode_record, fingerprint_of, pending_sha256
+from services.stores.redis.jobs import JobCatalog
 from services.stores.redis.kept_queries import KeptQueries
 from services.stores.redis.locking import Locks
 from services.stores.redis.moving import MoveCatalog
@@ -187,6 +188,10 @@ class RedisCatalog:
     def locks(self, kind: str) -> Locks:
         """The locks of one kind."""
         return Locks(self._shards, kind)
+
+    def jobs(self) -> JobCatalog:
+        """The jobs of the ingest service."""
+        return JobCatalog(self._shards)
 
     def kept_queries(self) -> KeptQueries:
         """Queries that are kept for their next pages."""

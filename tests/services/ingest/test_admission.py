@@ -12,7 +12,10 @@ from rpc.errors import InvalidArgument, NotFound
 from services.ingest.admission import ByteBudget, ItemAdmission
 from services.ingest.item import Item
 from services.ingest.reader import ItemReader
+from sources.errors import MissingSourceError
 from sources.roots import ImageRoots
+from sources.uploads import Uploads
+from sources.web import WebImages
 from tests.support.images import encoded, plain
 
 RED = encoded(plain("red"))
@@ -221,3 +224,35 @@ async def test_a_cancelled_wait_holds_nothing(moment: str) -> None:
         await last.has_taken.wait()
     last.ends.set()
     await last.task
+
+
+class OneImageOnTheWeb(WebImages):
+    """The web, which has one image."""
+
+    async def fetch(self, url: str) -> bytes:
+        """The image."""
+        if url.endswith("red.png"):
+            return RED
+        raise MissingSourceError("images.example.org has no such image")
+
+
+async def test_an_image_is_fetched_from_its_uri(tmp_path: Path) -> None:
+    """It is kept as an upload, since its uri is not read again; where that is off, no URL is fetched."""
+    uploads, item = Uploads(tmp_path / "uploads"), Item("https://images.example.org/red.png", None, None)
+    reader = ItemReader(ImageRoots([tmp_path]), uploads, max_bytes=1 << 20)
+    admission = ItemAdmission(reader, OneImageOnTheWeb(1 << 16), threads=1, max_bytes=1 << 20, max_items=MAX_ITEMS)
+    async with admission.admit("photos", item, max_s=10) as size:
+        image = await admission.read(item, size)
+    missing = Item("https://images.example.org/blue.png", None, None)
+    async with admission.admit("photos", missing, max_s=10) as size:
+        with pytest.raises(NotFound, match=r"item\.uri: images\.example\.org has no such image"):
+            await admission.read(missing, size)
+    admission.close()
+
+    assert (image.uri, image.data, image.is_upload) == (item.uri, RED, True)
+    assert uploads.read(image.sha256) == RED
+    off = ItemAdmission(reader, threads=1, max_bytes=1 << 20, max_items=MAX_ITEMS)
+    with pytest.raises(InvalidArgument, match="switched off"):
+        async with off.admit("photos", item, max_s=10):
+            pass
+    off.close()

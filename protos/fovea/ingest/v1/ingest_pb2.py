@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from fovea.detector.v1 import detector_pb2 as fovea_dot_detector_dot_v1_dot_detector__pb2
+from fovea.ingest.v1 import jobs_pb2 as fovea_dot_ingest_dot_v1_dot_jobs__pb2
 from fovea.types.v1 import types_pb2 as fovea_dot_types_dot_v1_dot_types__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66ovea/ingest/v1/ingest.proto\x12\x0f\x66ovea.ingest.v1\x1a fovea/detector/v1/detector.proto\x1a\x1a\x66ovea/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xce\x02\n\nCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05space\x18\x02 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x03 \x01(\t\x12\x10\n\x08\x64\x65tector\x18\x04 \x01(\t\x12-\n\x04mode\x18\x05 \x01(\x0e\x32\x1f.fovea.ingest.v1.CollectionMode\x12\r\n\x05index\x18\x06 \x01(\t\x12\x13\n\x0bimage_count\x18\x07 \x01(\x04\x12\x14\n\x0cregion_count\x18\x08 \x01(\x04\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ounts_unknown\x18\n \x01(\x08\x12\x14\n\x0c\x64isplay_name\x18\x0b \x01(\t\x12\x19\n\x11suggested_encoder\x18\x0c \x01(\t\x12\x1d\n\x15without_objects_count\x18\r \x01(\x04\"J\n\x17\x43reateCollectionRequest\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"K\n\x18\x43reateCollectionResponse\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"$\n\x14GetCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"H\n\x15GetCollectionResponse\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"\x18\n\x16ListCollectionsRequest\"K\n\x17ListCollectionsResponse\x12\x30\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x1b.fovea.ingest.v1.Collection\"e\n\x17UpdateCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08new_name\x18\x02 \x01(\t\x12\x19\n\x0c\x64isplay_name\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x0f\n\r_display_name\"K\n\x18UpdateCollectionResponse\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"\'\n\x17\x44\x65leteCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteCollectionResponse\"H\n\rIngestRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x04item\x18\x02 \x01(\x0b\x32\x15.fovea.ingest.v1.Item\"x\n\x04Item\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x12\n\x05image\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04keep\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_imageB\x07\n\x05_keep\"\xd5\x01\n\x0eIngestResponse\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12-\n\x06status\x18\x03 \x01(\x0e\x32\x1d.fovea.ingest.v1.IngestStatus\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\x12\x14\n\x0cregion_count\x18\x05 \x01(\r\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12\x19\n\x0cobject_count\x18\x07 \x01(\rH\x00\x88\x01\x01\x42\x0f\n\r_object_count\"Z\n\x13\x44\x65leteImagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x0c\n\x04uris\x18\x03 \x03(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\"?\n\x14\x44\x65leteImagesResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x04\x12\x10\n\x08warnings\x18\x02 \x03(\t\"O\n\x0fGetImageRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x12\n\x08image_id\x18\x02 \x01(\tH\x00\x12\r\n\x03uri\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"\x95\x02\n\x10GetImageResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12-\n\x07regions\x18\x06 \x03(\x0b\x32\x1c.fovea.detector.v1.Detection\x12\x0e\n\x06sha256\x18\x07 \x01(\t\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04\x65xif\x18\t \x01(\x0b\x32\x14.fovea.types.v1.Exif\"^\n\x11ListImagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x12ListImagesResponse\x12&\n\x06images\x18\x01 \x03(\x0b\x32\x16.fovea.ingest.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08warnings\x18\x03 \x03(\t\"\xdb\x01\n\x05Image\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12\x0e\n\x06sha256\x18\x07 \x01(\t\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04\x65xif\x18\t \x01(\x0b\x32\x14.fovea.types.v1.Exif\"Y\n\x0eReindexRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x02 \x01(\t\x12\x10\n\x08\x64rop_old\x18\x03 \x01(\x08\x12\x10\n\x08rollback\x18\x04 \x01(\x08\"P\n\x0fReindexResponse\x12\x12\n\ndone_count\x18\x01 \x01(\x04\x12\x13\n\x0btotal_count\x18\x02 \x01(\x04\x12\x14\n\x0c\x66\x61iled_count\x18\x03 \x01(\x04\"2\n\x0cScrubRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"\x7f\n\rScrubResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x61mage\x18\x02 \x01(\t\x12\x10\n\x08repaired\x18\x03 \x01(\x08\x12\x15\n\rchecked_count\x18\x04 \x01(\x04\x12\x13\n\x0btotal_count\x18\x05 \x01(\x04\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t*o\n\x0e\x43ollectionMode\x12\x1f\n\x1b\x43OLLECTION_MODE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43OLLECTION_MODE_WHOLE_IMAGE\x10\x01\x12\x1b\n\x17\x43OLLECTION_MODE_OBJECTS\x10\x02*\x98\x01\n\x0cIngestStatus\x12\x1d\n\x19INGEST_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13INGEST_STATUS_ADDED\x10\x01\x12\x1b\n\x17INGEST_STATUS_UNCHANGED\x10\x02\x12\x19\n\x15INGEST_STATUS_UPDATED\x10\x03\x12\x18\n\x14INGEST_STATUS_FAILED\x10\x04\x32\xfe\x07\n\rIngestService\x12g\n\x10\x43reateCollection\x12(.fovea.ingest.v1.CreateCollectionRequest\x1a).fovea.ingest.v1.CreateCollectionResponse\x12^\n\rGetCollection\x12%.fovea.ingest.v1.GetCollectionRequest\x1a&.fovea.ingest.v1.GetCollectionResponse\x12\x64\n\x0fListCollections\x12\'.fovea.ingest.v1.ListCollectionsRequest\x1a(.fovea.ingest.v1.ListCollectionsResponse\x12g\n\x10UpdateCollection\x12(.fovea.ingest.v1.UpdateCollectionRequest\x1a).fovea.ingest.v1.UpdateCollectionResponse\x12g\n\x10\x44\x65leteCollection\x12(.fovea.ingest.v1.DeleteCollectionRequest\x1a).fovea.ingest.v1.DeleteCollectionResponse\x12M\n\x06Ingest\x12\x1e.fovea.ingest.v1.IngestRequest\x1a\x1f.fovea.ingest.v1.IngestResponse(\x01\x30\x01\x12[\n\x0c\x44\x65leteImages\x12$.fovea.ingest.v1.DeleteImagesRequest\x1a%.fovea.ingest.v1.DeleteImagesResponse\x12O\n\x08GetImage\x12 .fovea.ingest.v1.GetImageRequest\x1a!.fovea.ingest.v1.GetImageResponse\x12U\n\nListImages\x12\".fovea.ingest.v1.ListImagesRequest\x1a#.fovea.ingest.v1.ListImagesResponse\x12N\n\x07Reindex\x12\x1f.fovea.ingest.v1.ReindexRequest\x1a .fovea.ingest.v1.ReindexResponse0\x01\x12H\n\x05Scrub\x12\x1d.fovea.ingest.v1.ScrubRequest\x1a\x1e.fovea.ingest.v1.ScrubResponse0\x01\x42?\n\x0f\x66ovea.ingest.v1P\x01Z\x18\x66ovea/ingest/v1;ingestv1\xaa\x02\x0f\x46ovea.Ingest.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66ovea/ingest/v1/ingest.proto\x12\x0f\x66ovea.ingest.v1\x1a fovea/detector/v1/detector.proto\x1a\x1a\x66ovea/ingest/v1/jobs.proto\x1a\x1a\x66ovea/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xce\x02\n\nCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05space\x18\x02 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x03 \x01(\t\x12\x10\n\x08\x64\x65tector\x18\x04 \x01(\t\x12-\n\x04mode\x18\x05 \x01(\x0e\x32\x1f.fovea.ingest.v1.CollectionMode\x12\r\n\x05index\x18\x06 \x01(\t\x12\x13\n\x0bimage_count\x18\x07 \x01(\x04\x12\x14\n\x0cregion_count\x18\x08 \x01(\x04\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63ounts_unknown\x18\n \x01(\x08\x12\x14\n\x0c\x64isplay_name\x18\x0b \x01(\t\x12\x19\n\x11suggested_encoder\x18\x0c \x01(\t\x12\x1d\n\x15without_objects_count\x18\r \x01(\x04\"J\n\x17\x43reateCollectionRequest\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"K\n\x18\x43reateCollectionResponse\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"$\n\x14GetCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"H\n\x15GetCollectionResponse\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"\x18\n\x16ListCollectionsRequest\"K\n\x17ListCollectionsResponse\x12\x30\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x1b.fovea.ingest.v1.Collection\"e\n\x17UpdateCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08new_name\x18\x02 \x01(\t\x12\x19\n\x0c\x64isplay_name\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x0f\n\r_display_name\"K\n\x18UpdateCollectionResponse\x12/\n\ncollection\x18\x01 \x01(\x0b\x32\x1b.fovea.ingest.v1.Collection\"\'\n\x17\x44\x65leteCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteCollectionResponse\"H\n\rIngestRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12#\n\x04item\x18\x02 \x01(\x0b\x32\x15.fovea.ingest.v1.Item\"x\n\x04Item\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x12\n\x05image\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04keep\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_imageB\x07\n\x05_keep\"\xd5\x01\n\x0eIngestResponse\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12-\n\x06status\x18\x03 \x01(\x0e\x32\x1d.fovea.ingest.v1.IngestStatus\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\x12\x14\n\x0cregion_count\x18\x05 \x01(\r\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12\x19\n\x0cobject_count\x18\x07 \x01(\rH\x00\x88\x01\x01\x42\x0f\n\r_object_count\"Z\n\x13\x44\x65leteImagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\timage_ids\x18\x02 \x03(\t\x12\x0c\n\x04uris\x18\x03 \x03(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\"?\n\x14\x44\x65leteImagesResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x04\x12\x10\n\x08warnings\x18\x02 \x03(\t\"O\n\x0fGetImageRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x12\n\x08image_id\x18\x02 \x01(\tH\x00\x12\r\n\x03uri\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"\x95\x02\n\x10GetImageResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12-\n\x07regions\x18\x06 \x03(\x0b\x32\x1c.fovea.detector.v1.Detection\x12\x0e\n\x06sha256\x18\x07 \x01(\t\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04\x65xif\x18\t \x01(\x0b\x32\x14.fovea.types.v1.Exif\"^\n\x11ListImagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x12ListImagesResponse\x12&\n\x06images\x18\x01 \x03(\x0b\x32\x16.fovea.ingest.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08warnings\x18\x03 \x03(\t\"\xdb\x01\n\x05Image\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08width_px\x18\x04 \x01(\r\x12\x11\n\theight_px\x18\x05 \x01(\r\x12\x0e\n\x06sha256\x18\x07 \x01(\t\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04\x65xif\x18\t \x01(\x0b\x32\x14.fovea.types.v1.Exif\"Y\n\x0eReindexRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x02 \x01(\t\x12\x10\n\x08\x64rop_old\x18\x03 \x01(\x08\x12\x10\n\x08rollback\x18\x04 \x01(\x08\"P\n\x0fReindexResponse\x12\x12\n\ndone_count\x18\x01 \x01(\x04\x12\x13\n\x0btotal_count\x18\x02 \x01(\x04\x12\x14\n\x0c\x66\x61iled_count\x18\x03 \x01(\x04\"2\n\x0cScrubRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"\x7f\n\rScrubResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x61mage\x18\x02 \x01(\t\x12\x10\n\x08repaired\x18\x03 \x01(\x08\x12\x15\n\rchecked_count\x18\x04 \x01(\x04\x12\x13\n\x0btotal_count\x18\x05 \x01(\x04\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\"\xb5\x01\n\x0fStartJobRequest\x12\x36\n\x06ingest\x18\x01 \x01(\x0b\x32$.fovea.ingest.v1.FolderIngestRequestH\x00\x12\x32\n\x07reindex\x18\x02 \x01(\x0b\x32\x1f.fovea.ingest.v1.ReindexRequestH\x00\x12.\n\x05scrub\x18\x03 \x01(\x0b\x32\x1d.fovea.ingest.v1.ScrubRequestH\x00\x42\x06\n\x04work\"5\n\x10StartJobResponse\x12!\n\x03job\x18\x01 \x01(\x0b\x32\x14.fovea.ingest.v1.Job*o\n\x0e\x43ollectionMode\x12\x1f\n\x1b\x43OLLECTION_MODE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43OLLECTION_MODE_WHOLE_IMAGE\x10\x01\x12\x1b\n\x17\x43OLLECTION_MODE_OBJECTS\x10\x02*\x98\x01\n\x0cIngestStatus\x12\x1d\n\x19INGEST_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13INGEST_STATUS_ADDED\x10\x01\x12\x1b\n\x17INGEST_STATUS_UNCHANGED\x10\x02\x12\x19\n\x15INGEST_STATUS_UPDATED\x10\x03\x12\x18\n\x14INGEST_STATUS_FAILED\x10\x04\x32\x92\x0b\n\rIngestService\x12g\n\x10\x43reateCollection\x12(.fovea.ingest.v1.CreateCollectionRequest\x1a).fovea.ingest.v1.CreateCollectionResponse\x12^\n\rGetCollection\x12%.fovea.ingest.v1.GetCollectionRequest\x1a&.fovea.ingest.v1.GetCollectionResponse\x12\x64\n\x0fListCollections\x12\'.fovea.ingest.v1.ListCollectionsRequest\x1a(.fovea.ingest.v1.ListCollectionsResponse\x12g\n\x10UpdateCollection\x12(.fovea.ingest.v1.UpdateCollectionRequest\x1a).fovea.ingest.v1.UpdateCollectionResponse\x12g\n\x10\x44\x65leteCollection\x12(.fovea.ingest.v1.DeleteCollectionRequest\x1a).fovea.ingest.v1.DeleteCollectionResponse\x12M\n\x06Ingest\x12\x1e.fovea.ingest.v1.IngestRequest\x1a\x1f.fovea.ingest.v1.IngestResponse(\x01\x30\x01\x12[\n\x0c\x44\x65leteImages\x12$.fovea.ingest.v1.DeleteImagesRequest\x1a%.fovea.ingest.v1.DeleteImagesResponse\x12O\n\x08GetImage\x12 .fovea.ingest.v1.GetImageRequest\x1a!.fovea.ingest.v1.GetImageResponse\x12U\n\nListImages\x12\".fovea.ingest.v1.ListImagesRequest\x1a#.fovea.ingest.v1.ListImagesResponse\x12N\n\x07Reindex\x12\x1f.fovea.ingest.v1.ReindexRequest\x1a .fovea.ingest.v1.ReindexResponse0\x01\x12H\n\x05Scrub\x12\x1d.fovea.ingest.v1.ScrubRequest\x1a\x1e.fovea.ingest.v1.ScrubResponse0\x01\x12O\n\x08StartJob\x12 .fovea.ingest.v1.StartJobRequest\x1a!.fovea.ingest.v1.StartJobResponse\x12I\n\x06GetJob\x12\x1e.fovea.ingest.v1.GetJobRequest\x1a\x1f.fovea.ingest.v1.GetJobResponse\x12O\n\x08ListJobs\x12 .fovea.ingest.v1.ListJobsRequest\x1a!.fovea.ingest.v1.ListJobsResponse\x12Q\n\x08WatchJob\x12 .fovea.ingest.v1.WatchJobRequest\x1a!.fovea.ingest.v1.WatchJobResponse0\x01\x12R\n\tCancelJob\x12!.fovea.ingest.v1.CancelJobRequest\x1a\".fovea.ingest.v1.CancelJobResponseB?\n\x0f\x66ovea.ingest.v1P\x01Z\x18\x66ovea/ingest/v1;ingestv1\xaa\x02\x0f\x46ovea.Ingest.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,60 +38,64 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fovea.ingest.v1.ingest_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017fovea.ingest.v1P\001Z\030fovea/ingest/v1;ingestv1\252\002\017Fovea.Ingest.V1'
-  _globals['_COLLECTIONMODE']._serialized_start=2860
-  _globals['_COLLECTIONMODE']._serialized_end=2971
-  _globals['_INGESTSTATUS']._serialized_start=2974
-  _globals['_INGESTSTATUS']._serialized_end=3126
-  _globals['_COLLECTION']._serialized_start=200
-  _globals['_COLLECTION']._serialized_end=534
-  _globals['_CREATECOLLECTIONREQUEST']._serialized_start=536
-  _globals['_CREATECOLLECTIONREQUEST']._serialized_end=610
-  _globals['_CREATECOLLECTIONRESPONSE']._serialized_start=612
-  _globals['_CREATECOLLECTIONRESPONSE']._serialized_end=687
-  _globals['_GETCOLLECTIONREQUEST']._serialized_start=689
-  _globals['_GETCOLLECTIONREQUEST']._serialized_end=725
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=727
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=799
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=801
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=825
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=827
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=902
-  _globals['_UPDATECOLLECTIONREQUEST']._serialized_start=904
-  _globals['_UPDATECOLLECTIONREQUEST']._serialized_end=1005
-  _globals['_UPDATECOLLECTIONRESPONSE']._serialized_start=1007
-  _globals['_UPDATECOLLECTIONRESPONSE']._serialized_end=1082
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=1084
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=1123
-  _globals['_DELETECOLLECTIONRESPONSE']._serialized_start=1125
-  _globals['_DELETECOLLECTIONRESPONSE']._serialized_end=1151
-  _globals['_INGESTREQUEST']._serialized_start=1153
-  _globals['_INGESTREQUEST']._serialized_end=1225
-  _globals['_ITEM']._serialized_start=1227
-  _globals['_ITEM']._serialized_end=1347
-  _globals['_INGESTRESPONSE']._serialized_start=1350
-  _globals['_INGESTRESPONSE']._serialized_end=1563
-  _globals['_DELETEIMAGESREQUEST']._serialized_start=1565
-  _globals['_DELETEIMAGESREQUEST']._serialized_end=1655
-  _globals['_DELETEIMAGESRESPONSE']._serialized_start=1657
-  _globals['_DELETEIMAGESRESPONSE']._serialized_end=1720
-  _globals['_GETIMAGEREQUEST']._serialized_start=1722
-  _globals['_GETIMAGEREQUEST']._serialized_end=1801
-  _globals['_GETIMAGERESPONSE']._serialized_start=1804
-  _globals['_GETIMAGERESPONSE']._serialized_end=2081
-  _globals['_LISTIMAGESREQUEST']._serialized_start=2083
-  _globals['_LISTIMAGESREQUEST']._serialized_end=2177
-  _globals['_LISTIMAGESRESPONSE']._serialized_start=2179
-  _globals['_LISTIMAGESRESPONSE']._serialized_end=2282
-  _globals['_IMAGE']._serialized_start=2285
-  _globals['_IMAGE']._serialized_end=2504
-  _globals['_REINDEXREQUEST']._serialized_start=2506
-  _globals['_REINDEXREQUEST']._serialized_end=2595
-  _globals['_REINDEXRESPONSE']._serialized_start=2597
-  _globals['_REINDEXRESPONSE']._serialized_end=2677
-  _globals['_SCRUBREQUEST']._serialized_start=2679
-  _globals['_SCRUBREQUEST']._serialized_end=2729
-  _globals['_SCRUBRESPONSE']._serialized_start=2731
-  _globals['_SCRUBRESPONSE']._serialized_end=2858
-  _globals['_INGESTSERVICE']._serialized_start=3129
-  _globals['_INGESTSERVICE']._serialized_end=4151
+  _globals['_COLLECTIONMODE']._serialized_start=3127
+  _globals['_COLLECTIONMODE']._serialized_end=3238
+  _globals['_INGESTSTATUS']._serialized_start=3241
+  _globals['_INGESTSTATUS']._serialized_end=3393
+  _globals['_COLLECTION']._serialized_start=228
+  _globals['_COLLECTION']._serialized_end=562
+  _globals['_CREATECOLLECTIONREQUEST']._serialized_start=564
+  _globals['_CREATECOLLECTIONREQUEST']._serialized_end=638
+  _globals['_CREATECOLLECTIONRESPONSE']._serialized_start=640
+  _globals['_CREATECOLLECTIONRESPONSE']._serialized_end=715
+  _globals['_GETCOLLECTIONREQUEST']._serialized_start=717
+  _globals['_GETCOLLECTIONREQUEST']._serialized_end=753
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=755
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=827
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=829
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=853
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=855
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=930
+  _globals['_UPDATECOLLECTIONREQUEST']._serialized_start=932
+  _globals['_UPDATECOLLECTIONREQUEST']._serialized_end=1033
+  _globals['_UPDATECOLLECTIONRESPONSE']._serialized_start=1035
+  _globals['_UPDATECOLLECTIONRESPONSE']._serialized_end=1110
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=1112
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=1151
+  _globals['_DELETECOLLECTIONRESPONSE']._serialized_start=1153
+  _globals['_DELETECOLLECTIONRESPONSE']._serialized_end=1179
+  _globals['_INGESTREQUEST']._serialized_start=1181
+  _globals['_INGESTREQUEST']._serialized_end=1253
+  _globals['_ITEM']._serialized_start=1255
+  _globals['_ITEM']._serialized_end=1375
+  _globals['_INGESTRESPONSE']._serialized_start=1378
+  _globals['_INGESTRESPONSE']._serialized_end=1591
+  _globals['_DELETEIMAGESREQUEST']._serialized_start=1593
+  _globals['_DELETEIMAGESREQUEST']._serialized_end=1683
+  _globals['_DELETEIMAGESRESPONSE']._serialized_start=1685
+  _globals['_DELETEIMAGESRESPONSE']._serialized_end=1748
+  _globals['_GETIMAGEREQUEST']._serialized_start=1750
+  _globals['_GETIMAGEREQUEST']._serialized_end=1829
+  _globals['_GETIMAGERESPONSE']._serialized_start=1832
+  _globals['_GETIMAGERESPONSE']._serialized_end=2109
+  _globals['_LISTIMAGESREQUEST']._serialized_start=2111
+  _globals['_LISTIMAGESREQUEST']._serialized_end=2205
+  _globals['_LISTIMAGESRESPONSE']._serialized_start=2207
+  _globals['_LISTIMAGESRESPONSE']._serialized_end=2310
+  _globals['_IMAGE']._serialized_start=2313
+  _globals['_IMAGE']._serialized_end=2532
+  _globals['_REINDEXREQUEST']._serialized_start=2534
+  _globals['_REINDEXREQUEST']._serialized_end=2623
+  _globals['_REINDEXRESPONSE']._serialized_start=2625
+  _globals['_REINDEXRESPONSE']._serialized_end=2705
+  _globals['_SCRUBREQUEST']._serialized_start=2707
+  _globals['_SCRUBREQUEST']._serialized_end=2757
+  _globals['_SCRUBRESPONSE']._serialized_start=2759
+  _globals['_SCRUBRESPONSE']._serialized_end=2886
+  _globals['_STARTJOBREQUEST']._serialized_start=2889
+  _globals['_STARTJOBREQUEST']._serialized_end=3070
+  _globals['_STARTJOBRESPONSE']._serialized_start=3072
+  _globals['_STARTJOBRESPONSE']._serialized_end=3125
+  _globals['_INGESTSERVICE']._serialized_start=3396
+  _globals['_INGESTSERVICE']._serialized_end=4822
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ Collections and everything that writes to them."""
 
 from collections import abc as _abc
 from fovea.detector.v1 import detector_pb2 as _detector_pb2
+from fovea.ingest.v1 import jobs_pb2 as _jobs_pb2
 from fovea.types.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -423,7 +424,8 @@ class Item(_message.Message):
     """
     image: _builtins.bytes
     """The encoded image, at most 32 MiB (FOVEA_INGEST_MAX_IMAGE_MIB). Default: it is read from the path in `uri`, which has
-    to be inside the configured image roots. URLs are not fetched.
+    to be inside the configured image roots. Where FOVEA_INGEST_URLS is on, an https URL in `uri` is fetched, from public
+    addresses only, and the image is kept as an upload unless `keep` is false.
     """
     keep: _builtins.bool
     """Store a copy of `image` where it cannot be read again from `uri`, so that it can be shown. Default true. Without a
@@ -916,3 +918,61 @@ class ScrubResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScrubResponse: _TypeAlias = ScrubResponse  # noqa: Y015
+
+@_typing.final
+class StartJobRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INGEST_FIELD_NUMBER: _builtins.int
+    REINDEX_FIELD_NUMBER: _builtins.int
+    SCRUB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ingest(self) -> _jobs_pb2.FolderIngestRequest:
+        """Add the images of a folder."""
+
+    @_builtins.property
+    def reindex(self) -> Global___ReindexRequest:
+        """Move a collection to another encoder."""
+
+    @_builtins.property
+    def scrub(self) -> Global___ScrubRequest:
+        """Look for damage."""
+
+    def __init__(
+        self,
+        *,
+        ingest: _jobs_pb2.FolderIngestRequest | None = ...,
+        reindex: Global___ReindexRequest | None = ...,
+        scrub: Global___ScrubRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ingest", b"ingest", "reindex", b"reindex", "scrub", b"scrub", "work", b"work"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ingest", b"ingest", "reindex", b"reindex", "scrub", b"scrub", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_work: _TypeAlias = _typing.Literal["ingest", "reindex", "scrub"]  # noqa: Y015
+    _WhichOneofArgType_work: _TypeAlias = _typing.Literal["work", b"work"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_work) -> _WhichOneofReturnType_work | None: ...
+
+Global___StartJobRequest: _TypeAlias = StartJobRequest  # noqa: Y015
+
+@_typing.final
+class StartJobResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def job(self) -> _jobs_pb2.Job:
+        """The job that was started."""
+
+    def __init__(
+        self,
+        *,
+        job: _jobs_pb2.Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartJobResponse: _TypeAlias = StartJobResponse  # noqa: Y015

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from fovea.ingest.v1 import ingest_pb2 as fovea_dot_ingest_dot_v1_dot_ingest__pb2
+from fovea.ingest.v1 import jobs_pb2 as fovea_dot_ingest_dot_v1_dot_jobs__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -95,6 +96,31 @@ class IngestServiceStub:
                 '/fovea.ingest.v1.IngestService/Scrub',
                 request_serializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.ScrubRequest.SerializeToString,
                 response_deserializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.ScrubResponse.FromString,
+                _registered_method=True)
+        self.StartJob = channel.unary_unary(
+                '/fovea.ingest.v1.IngestService/StartJob',
+                request_serializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.StartJobRequest.SerializeToString,
+                response_deserializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.StartJobResponse.FromString,
+                _registered_method=True)
+        self.GetJob = channel.unary_unary(
+                '/fovea.ingest.v1.IngestService/GetJob',
+                request_serializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.GetJobRequest.SerializeToString,
+                response_deserializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.GetJobResponse.FromString,
+                _registered_method=True)
+        self.ListJobs = channel.unary_unary(
+                '/fovea.ingest.v1.IngestService/ListJobs',
+                request_serializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.ListJobsRequest.SerializeToString,
+                response_deserializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.ListJobsResponse.FromString,
+                _registered_method=True)
+        self.WatchJob = channel.unary_stream(
+                '/fovea.ingest.v1.IngestService/WatchJob',
+                request_serializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.WatchJobRequest.SerializeToString,
+                response_deserializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.WatchJobResponse.FromString,
+                _registered_method=True)
+        self.CancelJob = channel.unary_unary(
+                '/fovea.ingest.v1.IngestService/CancelJob',
+                request_serializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.CancelJobRequest.SerializeToString,
+                response_deserializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.CancelJobResponse.FromString,
                 _registered_method=True)
 
 
@@ -203,6 +229,45 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartJob(self, request, context):
+        """Starts a job and returns it. It goes on when the caller leaves, and where it was cut off after a restart of any process.
+
+        What is wrong with the request is the error of this call, as `Reindex` and `Scrub` answer it, and no job begins.
+        PERMISSION_DENIED: the folder is outside the image roots. NOT_FOUND: no such folder, collection or encoder.
+        RESOURCE_EXHAUSTED: too many jobs run, 2 unless a setting of the service says otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJob(self, request, context):
+        """Returns one job. NOT_FOUND: unknown id, or forgotten.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJobs(self, request, context):
+        """Returns the jobs that are remembered, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchJob(self, request, context):
+        """Returns the job at once and after each change, at most three times a second, and ends with its final state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelJob(self, request, context):
+        """Ends a job and returns its final state; a final one stays as it is. What was done stays done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IngestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -260,6 +325,31 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.Scrub,
                     request_deserializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.ScrubRequest.FromString,
                     response_serializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.ScrubResponse.SerializeToString,
+            ),
+            'StartJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartJob,
+                    request_deserializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.StartJobRequest.FromString,
+                    response_serializer=fovea_dot_ingest_dot_v1_dot_ingest__pb2.StartJobResponse.SerializeToString,
+            ),
+            'GetJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJob,
+                    request_deserializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.GetJobRequest.FromString,
+                    response_serializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.GetJobResponse.SerializeToString,
+            ),
+            'ListJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobs,
+                    request_deserializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.ListJobsRequest.FromString,
+                    response_serializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'WatchJob': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchJob,
+                    request_deserializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.WatchJobRequest.FromString,
+                    response_serializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.WatchJobResponse.SerializeToString,
+            ),
+            'CancelJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJob,
+                    request_deserializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.CancelJobRequest.FromString,
+                    response_serializer=fovea_dot_ingest_dot_v1_dot_jobs__pb2.CancelJobResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -566,6 +656,141 @@ class IngestService:
             '/fovea.ingest.v1.IngestService/Scrub',
             fovea_dot_ingest_dot_v1_dot_ingest__pb2.ScrubRequest.SerializeToString,
             fovea_dot_ingest_dot_v1_dot_ingest__pb2.ScrubResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fovea.ingest.v1.IngestService/StartJob',
+            fovea_dot_ingest_dot_v1_dot_ingest__pb2.StartJobRequest.SerializeToString,
+            fovea_dot_ingest_dot_v1_dot_ingest__pb2.StartJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fovea.ingest.v1.IngestService/GetJob',
+            fovea_dot_ingest_dot_v1_dot_jobs__pb2.GetJobRequest.SerializeToString,
+            fovea_dot_ingest_dot_v1_dot_jobs__pb2.GetJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fovea.ingest.v1.IngestService/ListJobs',
+            fovea_dot_ingest_dot_v1_dot_jobs__pb2.ListJobsRequest.SerializeToString,
+            fovea_dot_ingest_dot_v1_dot_jobs__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fovea.ingest.v1.IngestService/WatchJob',
+            fovea_dot_ingest_dot_v1_dot_jobs__pb2.WatchJobRequest.SerializeToString,
+            fovea_dot_ingest_dot_v1_dot_jobs__pb2.WatchJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fovea.ingest.v1.IngestService/CancelJob',
+            fovea_dot_ingest_dot_v1_dot_jobs__pb2.CancelJobRequest.SerializeToString,
+            fovea_dot_ingest_dot_v1_dot_jobs__pb2.CancelJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

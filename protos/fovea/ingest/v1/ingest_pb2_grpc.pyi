@@ -5,6 +5,7 @@ Collections and everything that writes to them."""
 
 from collections import abc as _abc
 from fovea.ingest.v1 import ingest_pb2 as _ingest_pb2
+from fovea.ingest.v1 import jobs_pb2 as _jobs_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -86,6 +87,21 @@ class IngestServiceStub:
     repairs what it can. It may run beside writers: what they change just then is not damage. NOT_FOUND: unknown collection.
     ABORTED: the collection moved to another encoder meanwhile.
     """
+    StartJob: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.StartJobRequest, _ingest_pb2.StartJobResponse]
+    """Starts a job and returns it. It goes on when the caller leaves, and where it was cut off after a restart of any process.
+
+    What is wrong with the request is the error of this call, as `Reindex` and `Scrub` answer it, and no job begins.
+    PERMISSION_DENIED: the folder is outside the image roots. NOT_FOUND: no such folder, collection or encoder.
+    RESOURCE_EXHAUSTED: too many jobs run, 2 unless a setting of the service says otherwise.
+    """
+    GetJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.GetJobRequest, _jobs_pb2.GetJobResponse]
+    """Returns one job. NOT_FOUND: unknown id, or forgotten."""
+    ListJobs: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]
+    """Returns the jobs that are remembered, newest first."""
+    WatchJob: _grpc.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.WatchJobResponse]
+    """Returns the job at once and after each change, at most three times a second, and ends with its final state."""
+    CancelJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CancelJobRequest, _jobs_pb2.CancelJobResponse]
+    """Ends a job and returns its final state; a final one stays as it is. What was done stays done."""
 
 @_typing.type_check_only
 class IngestServiceAsyncStub(IngestServiceStub):
@@ -145,6 +161,21 @@ class IngestServiceAsyncStub(IngestServiceStub):
     repairs what it can. It may run beside writers: what they change just then is not damage. NOT_FOUND: unknown collection.
     ABORTED: the collection moved to another encoder meanwhile.
     """
+    StartJob: _aio.UnaryUnaryMultiCallable[_ingest_pb2.StartJobRequest, _ingest_pb2.StartJobResponse]  # type: ignore[assignment]
+    """Starts a job and returns it. It goes on when the caller leaves, and where it was cut off after a restart of any process.
+
+    What is wrong with the request is the error of this call, as `Reindex` and `Scrub` answer it, and no job begins.
+    PERMISSION_DENIED: the folder is outside the image roots. NOT_FOUND: no such folder, collection or encoder.
+    RESOURCE_EXHAUSTED: too many jobs run, 2 unless a setting of the service says otherwise.
+    """
+    GetJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.GetJobRequest, _jobs_pb2.GetJobResponse]  # type: ignore[assignment]
+    """Returns one job. NOT_FOUND: unknown id, or forgotten."""
+    ListJobs: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]  # type: ignore[assignment]
+    """Returns the jobs that are remembered, newest first."""
+    WatchJob: _aio.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.WatchJobResponse]  # type: ignore[assignment]
+    """Returns the job at once and after each change, at most three times a second, and ends with its final state."""
+    CancelJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CancelJobRequest, _jobs_pb2.CancelJobResponse]  # type: ignore[assignment]
+    """Ends a job and returns its final state; a final one stays as it is. What was done stays done."""
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     """Creates collections and adds, reads, lists and deletes their images.
@@ -267,5 +298,50 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         repairs what it can. It may run beside writers: what they change just then is not damage. NOT_FOUND: unknown collection.
         ABORTED: the collection moved to another encoder meanwhile.
         """
+
+    @_abc_1.abstractmethod
+    def StartJob(
+        self,
+        request: _ingest_pb2.StartJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.StartJobResponse, _abc.Awaitable[_ingest_pb2.StartJobResponse]]:
+        """Starts a job and returns it. It goes on when the caller leaves, and where it was cut off after a restart of any process.
+
+        What is wrong with the request is the error of this call, as `Reindex` and `Scrub` answer it, and no job begins.
+        PERMISSION_DENIED: the folder is outside the image roots. NOT_FOUND: no such folder, collection or encoder.
+        RESOURCE_EXHAUSTED: too many jobs run, 2 unless a setting of the service says otherwise.
+        """
+
+    @_abc_1.abstractmethod
+    def GetJob(
+        self,
+        request: _jobs_pb2.GetJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.GetJobResponse, _abc.Awaitable[_jobs_pb2.GetJobResponse]]:
+        """Returns one job. NOT_FOUND: unknown id, or forgotten."""
+
+    @_abc_1.abstractmethod
+    def ListJobs(
+        self,
+        request: _jobs_pb2.ListJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ListJobsResponse, _abc.Awaitable[_jobs_pb2.ListJobsResponse]]:
+        """Returns the jobs that are remembered, newest first."""
+
+    @_abc_1.abstractmethod
+    def WatchJob(
+        self,
+        request: _jobs_pb2.WatchJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_jobs_pb2.WatchJobResponse], _abc.AsyncIterator[_jobs_pb2.WatchJobResponse]]:
+        """Returns the job at once and after each change, at most three times a second, and ends with its final state."""
+
+    @_abc_1.abstractmethod
+    def CancelJob(
+        self,
+        request: _jobs_pb2.CancelJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.CancelJobResponse, _abc.Awaitable[_jobs_pb2.CancelJobResponse]]:
+        """Ends a job and returns its final state; a final one stays as it is. What was done stays done."""
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
