@@ -63,6 +63,7 @@ class IngestReport:
     moved: int = 0
     searched_for_objects: int = 0
     without_objects: int = 0
+    is_dry_run: bool = False
     _answered: int = 0
     _busy_s: float = 0.0
     _last_s: float = field(default_factory=time.monotonic)
@@ -100,6 +101,7 @@ class IngestReport:
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
         return {
+            "dry_run": self.is_dry_run,
             **{status: self.counts[status] for status in ("added", "updated", "unchanged")},
             "failed": len(self.failed),
             "pruned": self.pruned,
@@ -116,6 +118,8 @@ class IngestReport:
         """The counts and the rate in a line."""
         counts = self.counts + Counter(failed=len(self.failed), pruned=self.pruned, moved=self.moved)
         listed = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "nothing to do"
+        if self.is_dry_run:
+            return f"nothing was changed; it would be: {listed}"
         return f"{listed} ({self.rate:.0f} images/s)"
 
     def show(self) -> None:

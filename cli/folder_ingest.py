@@ -1,13 +1,14 @@
-"""A folder on its way into a collection: sent once, compared with what is stored, then followed."""
+"""Folders and files on their way into a collection: sent once, compared with what is stored; one folder may be followed."""
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from cli.connections import IngestStub
 from cli.file_ingest import IngestReport, ingest_files, send_files
 from cli.folder_watch import FolderWatch
+from cli.ingest_sources import IngestSources
 from cli.metadata_file import NO_METADATA, MetadataFile
 from cli.output import note
 from fovea.ingest.v1 import ingest_pb2
@@ -36,9 +37,8 @@ _FINAL = (FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unimp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderOptions:
-    """A folder and how it is ingested; `prune_empty` deletes also when no image is left in it."""
+    """How folders and files are ingested; `prune_empty` deletes also when no image is left in a folder."""
 
-    path: str
     exclude: Sequence[str] = ()
     metadata: MetadataFile = NO_METADATA
     prune: bool = False
@@ -48,7 +48,7 @@ class FolderOptions:
 
 @dataclass(slots=True)
 class FolderIngest:
-    """Fills a collection from a folder and reports what became of the files."""
+    """Fills a collection from folders and files, and reports what became of them."""
 
     stub: IngestStub
     collection: str
@@ -58,13 +58,13 @@ class FolderIngest:
     _has_pending_prune: bool = False
     _last_error: str = ""
 
-    async def send_all(self, scan: FolderScan, files: Mapping[str, None], watch: FolderWatch | None = None) -> None:
-        """Send the files of a finished scan, and prune where that is an option."""
-        self.report.left_out = scan.left_out
-        _note_some(self.folder.metadata.unmatched(files))
-        await self._send(files, watch)
-        if self.folder.prune:
-            await self._prune(Pruning(scan, files, empty_ok=self.folder.prune_empty))
+    async def send_all(self, sources: IngestSources, watch: FolderWatch | None = None) -> None:
+        """Send all files, and prune folders where that is an option."""
+        self.report.left_out = sources.left_out
+        _note_some(self.folder.metadata.unmatched(sources.files))
+        await self._send(sources.files, watch)
+        for scan in sources.scans if self.folder.prune else ():
+            await self._prune(Pruning(scan, sources.files, empty_ok=self.folder.prune_empty))
 
     async def follow(self, watch: FolderWatch) -> None:
         """Send what changes and prune what goes, until cancelled; waits for a folder or a service that is away."""

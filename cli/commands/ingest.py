@@ -1,4 +1,4 @@
-"""`fovea ingest`: a folder of images into a collection."""
+"""`fovea ingest`: folders and files of images into a collection."""
 
 import asyncio
 import contextlib
@@ -8,28 +8,42 @@ from typing import Annotated
 import typer
 
 from cli.connections import MODES, IngestStub, Mode, create_collection, get_collection, ingest_service
+from cli.dry_run import dry_run
 from cli.errors import CommandFailed, cancelled_by_signals
 from cli.file_ingest import IngestReport
 from cli.folder_ingest import FolderIngest, FolderOptions
 from cli.folder_watch import FolderWatch
+from cli.ingest_sources import IngestSources
 from cli.metadata_file import NO_METADATA, read_metadata_file
-from cli.options import Collection, Data, Detector, IngestAddress, Json, ModeOption, ingest_address, parse_path
+from cli.options import (
+    Collection,
+    Data,
+    Detector,
+    IngestAddress,
+    Json,
+    ModeOption,
+    full_path,
+    ingest_address,
+    parse_path,
+)
 from cli.output import note, show_json
 from fovea.ingest.v1 import ingest_pb2
 from rpc.errors import AlreadyExists, NotFound
-from sources.scan import FolderScan
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Example: fovea ingest ~/photos -c holidays --create")
 def ingest(
-    folder: Annotated[
-        Path, typer.Argument(parser=parse_path, metavar="FOLDER", help="The folder; subfolders are read too.")
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            parser=parse_path, metavar="PATH...", help="Folders, which are read with their subfolders, and image files."
+        ),
     ],
     *,
     collection: Collection,
-    watch: Annotated[bool, typer.Option(help="Stay, and ingest what is added or changed.")] = False,
+    watch: Annotated[bool, typer.Option(help="Stay, and ingest what is added to the folder or changed in it.")] = False,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,6 +63,9 @@ def ingest(
     copy: Annotated[
         bool, typer.Option("--copy", help="Copy images that lie outside the image roots into the data folder.")
     ] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, by a comparison with what is stored.")
+    ] = False,
     create: Annotated[bool, typer.Option(help="Create the collection if there is none.")] = False,
     encoder: Annotated[
         str,
@@ -64,9 +81,8 @@ def ingest(
     address: IngestAddress = "",
     as_json: Json = False,
 ) -> None:
-    """Ingest a folder of images into a collection; unchanged images cost little."""
+    """Ingest folders and files of images into a collection; unchanged images cost little, so it may be run again."""
     options = FolderOptions(
-        path=str(folder.expanduser().resolve()),
         exclude=exclude or (),
         metadata=read_metadata_file(metadata) if metadata else NO_METADATA,
         prune=prune or prune_empty,
@@ -74,7 +90,18 @@ def ingest(
         copy=copy,
     )
     described = ingest_pb2.Collection(name=collection, encoder=encoder, mode=MODES[mode], detector=detector)
-    report = asyncio.run(_ingest(ingest_address(address, data), options, described, create=create, watch=watch))
+    named = [str(_full_name(path)) for path in paths]
+    if watch and (dry or len(named) > 1 or Path(named[0]).is_file()):
+        raise CommandFailed("--watch follows one folder: name a single one, without --dry-run")
+    sources = IngestSources.found_at(named, exclude=options.exclude, missing_ok=options.prune_empty and not watch)
+    if not watch and not options.prune_empty:
+        sources.require_images(prune=options.prune)
+    service = ingest_address(address, data)
+    if dry:
+        report = asyncio.run(_dry_run(service, options, sources, collection, create=create))
+    else:
+        watched = FolderWatch(named[0], exclude=options.exclude) if watch else None
+        report = asyncio.run(_ingest(service, options, sources, described, watched, create=create))
     if as_json:
         show_json(report.as_json())
     else:
@@ -83,35 +110,41 @@ def ingest(
         raise typer.Exit(1)
 
 
+def _full_name(path: Path) -> Path:
+    """The path under which a scan would find a file: of links only those to folders are resolved."""
+    path = path.expanduser()
+    return full_path(path.parent) / path.name if path.is_file() else full_path(path)
+
+
 async def _ingest(
-    address: str, folder: FolderOptions, collection: ingest_pb2.Collection, *, create: bool, watch: bool
+    address: str,
+    options: FolderOptions,
+    sources: IngestSources,
+    collection: ingest_pb2.Collection,
+    watched: FolderWatch | None,
+    *,
+    create: bool,
 ) -> IngestReport:
-    scan = FolderScan(folder.path, exclude=folder.exclude, missing_ok=folder.prune_empty and not watch)
-    files = dict.fromkeys(scan)
-    if not files and not watch and not folder.prune_empty:
-        raise CommandFailed(_nothing_in(scan, prune=folder.prune))
-    for warning in folder.metadata.warnings:
+    for warning in options.metadata.warnings:
         note(warning)
     async with ingest_service(address) as stub:
         await _require(stub, collection, create=create)
-        work = FolderIngest(stub, collection.name, folder)
-        watched = FolderWatch(folder.path, exclude=folder.exclude) if watch else None
-        await work.send_all(scan, files, watched)
+        work = FolderIngest(stub, collection.name, options)
+        await work.send_all(sources, watched)
         if watched:
             # From here on the watch has the files.
-            files.clear()
-            note(f"Watching {folder.path}; Ctrl-C ends it.")
+            sources.files.clear()
+            note(f"Watching {sources.scans[0].folder}; Ctrl-C ends it.")
             with contextlib.suppress(asyncio.CancelledError), cancelled_by_signals():
                 await work.follow(watched)
     return work.report
 
 
-def _nothing_in(scan: FolderScan, *, prune: bool) -> str:
-    """Why an ingest of a folder without images does nothing."""
-    left_out = "; ".join(f"{group.count:,} left out: {group.reason}" for group in scan.left_out.listed())
-    nothing = f"there are no images in {scan.folder}" + (f" ({left_out})" if left_out else "")
-    hint = "; an unmounted disk looks the same, so nothing is pruned without --prune-empty"
-    return nothing + hint if prune else nothing
+async def _dry_run(
+    address: str, options: FolderOptions, sources: IngestSources, collection: str, *, create: bool
+) -> IngestReport:
+    async with ingest_service(address) as stub:
+        return await dry_run(stub, collection, sources, options, create=create)
 
 
 async def _require(stub: IngestStub, collection: ingest_pb2.Collection, *, create: bool) -> None:

@@ -36,7 +36,10 @@ class Service:
     settings: dict[str, Any]
 
     def ingest(self, folder: Path, name: str, *options: object) -> Result:
-        """`fovea ingest` into a collection, which is created with the first call; in this process, to save its start."""
+        """`fovea ingest` into a collection, which is created with the first call; in this process, to save its start.
+
+        Paths among the options are ingested too.
+        """
         create = ("--create", "--encoder", "tiny", "--ingest", self.address)
         return CliRunner().invoke(app, [str(each) for each in ("ingest", folder, "-c", name, *create, *options)])
 
@@ -189,6 +192,45 @@ def test_metadata_without_an_image_is_reported(service: Service, folder: Path, n
     assert done.exit_code == 0
     assert "about.jsonl, line 1" in done.stderr
     assert "RED.PNG is not among the images" in done.stderr
+
+
+def test_files_and_folders_are_taken_together(service: Service, folder: Path, tmp_path: Path, name: str) -> None:
+    """Each image once, under the path at which a scan finds it; files that are not images are left out with the reason."""
+    (tmp_path / "one.png").write_bytes(encoded(plain("yellow")))
+    (tmp_path / "link.png").symlink_to(tmp_path / "one.png")
+    (tmp_path / "notes.txt").write_text("")
+    count = len([file for file in folder.iterdir() if file.suffix == ".png"])
+
+    report = service.answer(
+        folder, name, tmp_path / "one.png", folder / "red.png", tmp_path / "link.png", tmp_path / "notes.txt"
+    )
+
+    assert report["added"] == count + 2
+    assert [group["uris"] for group in report["left_out"] if "notes.txt" in group["uris"][0]]
+    assert {f"{tmp_path}/one.png", f"{tmp_path}/link.png", f"{folder}/red.png"} <= service.stored(name).keys()
+    assert "is not a folder" in service.ingest(tmp_path / "nowhere.png", name).stderr
+    assert "follows one folder" in service.ingest(folder, name, tmp_path / "one.png", "--watch").stderr
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(service: Service, folder: Path, name: str) -> None:
+    """Its report is that of the ingest after it."""
+    first = service.answer(folder, name, "--dry-run")
+    assert first["dry_run"]
+    with pytest.raises(grpc.RpcError):
+        service.stored(name)
+    assert service.answer(folder, name)["added"] == first["added"] > 0
+
+    (folder / "red.png").unlink()
+    (folder / "new.png").write_bytes(encoded(plain("yellow")))
+    (folder / "green.png").write_bytes(encoded(plain("green", (50, 60))))
+    before = service.stored(name)
+    planned = service.answer(folder, name, "--dry-run", "--prune")
+    assert service.stored(name) == before
+    done = service.answer(folder, name, "--prune")
+    counts = ("added", "updated", "unchanged", "pruned", "moved")
+    assert [planned[each] for each in counts] == [done[each] for each in counts]
+    assert (planned["added"], planned["updated"], planned["pruned"]) == (1, 1, 1)
+    assert "nothing was changed" in service.ingest(folder, name, "--dry-run").stdout
 
 
 def test_images_outside_the_roots_are_copied_only_when_asked(service: Service, tmp_path: Path, name: str) -> None:
