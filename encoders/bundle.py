@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from domain.calibration import Calibration
 from domain.modality import Modality
 from encoders.errors import BundleError, first_line
 
@@ -110,7 +111,8 @@ class Bundle:
     Boxes are x_min, y_min, x_max, y_max in normalized coordinates of the input; of those of one class that overlap more
     than `max_overlap` (intersection over union, default .45) the best is served. `text_cleaning` precedes the tokenizer.
     `purpose` says what it is for in one sentence, `domain` for which images it was made, `languages` (BCP 47 tags) which
-    texts it reads or in which its labels are. `is_default` makes it the one that is used where none is named.
+    texts it reads or in which its labels are. `is_default` makes it the one that is used where none is named. `calibration`
+    says how likely images are right that its queries find.
     """
 
     folder: Path
@@ -136,6 +138,7 @@ class Bundle:
     attribution: str = ""
     trained_on: str = ""
     gate: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     __pydantic_config__ = _STRICT
 

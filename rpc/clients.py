@@ -1,7 +1,7 @@
 """Clients of the encoder and the detector: plain values in, arrays and dataclasses out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import grpc
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.box import Box
+from domain.calibration import Calibration
 from domain.detection import Detection
 from domain.limits import MAX_CALL_BYTES, MAX_INPUTS, MAX_RESULTS
 from domain.modality import Modality
@@ -84,6 +85,7 @@ class EncoderInfo:
     is_default: bool = False
     languages: tuple[str, ...] = ()
     license: str = ""
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ class EncoderClient:
                 space=info.space,
                 dimension=info.dimension,
                 modalities=modalities_of(info.modalities),
+                calibration=_calibration_of(info),
                 **_common_of(info),
             )
             for info in response.encoders
@@ -201,6 +204,16 @@ def _common_of(info: encoder_pb2.EncoderInfo | detector_pb2.DetectorInfo) -> dic
     """The fields that both kinds of description have, by name."""
     names = ("name", "version", "precision", "provider", "sha256", "purpose", "domain", "is_default", "license")
     return {**{name: getattr(info, name) for name in names}, "languages": tuple(info.languages)}
+
+
+def _calibration_of(info: encoder_pb2.EncoderInfo) -> Calibration | None:
+    """The calibration; None also where it says nothing that could be used."""
+    if not info.HasField("calibration"):
+        return None
+    try:
+        return Calibration(**{field.name: getattr(info.calibration, field.name) for field in fields(Calibration)})
+    except ValueError:
+        return None
 
 
 def _with_few_regions(item: Input) -> list[Input]:

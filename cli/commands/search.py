@@ -75,6 +75,9 @@ def search(
     diversity: Annotated[
         float, typer.Option(min=0, max=1, help="How much hits should differ from those before them.")
     ] = 0.0,
+    relevance: Annotated[
+        bool, typer.Option("--relevance", help="Only hits that stand out from the rest; none where nothing does.")
+    ] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Show where the time went, as a tree.")] = False,
     data: Data = None,
     address: SearchAddress = "",
@@ -107,6 +110,7 @@ def search(
         explain=explain,
         group_near_duplicates=group_near,
         diversity=diversity,
+        relevance=relevance,
         page_token=page_token,
     )
     started_s = time.perf_counter()
@@ -152,6 +156,7 @@ def _rows(response: search_pb2.SearchResponse) -> list[dict[str, Any]]:
         {
             "rank": rank,
             "score": hit.score,
+            "sure": f"{hit.confidence:.0%}" if hit.HasField("confidence") else "",
             "image": hit.uri,
             "label": hit.label,
             "region": ",".join(f"{edge:.2f}" for edge in box_of(hit.region)) if hit.HasField("region") else "",

@@ -32,12 +32,36 @@ def to_json(message: Message) -> dict[str, Any]:
 
 
 def read_json(body: Any, message: _Message) -> _Message:
-    """Fills the message from JSON under proto or camelCase names; raises InvalidArgument."""
+    """Fills the message from JSON under proto or camelCase names; bytes are base64, also in a data URI.
+
+    Raises InvalidArgument.
+    """
     try:
-        return ParseDict(body, message)
+        return ParseDict(_without_data_uris(body, cast("Descriptor", message.DESCRIPTOR)), message)
     except (ParseError, ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
         # ParseDict checks most values itself; for the rest Python's own errors escape from it.
         raise InvalidArgument(f"the body does not fit {message.DESCRIPTOR.name}: {error}") from error
+
+
+def _without_data_uris(body: Any, descriptor: Descriptor) -> Any:
+    """The body with base64 alone where a field of bytes has `data:image/…;base64,…`, as browsers and other APIs write it."""
+    if isinstance(body, list):
+        return [_without_data_uris(each, descriptor) for each in body]
+    if not isinstance(body, dict) or descriptor.full_name in WELL_KNOWN:
+        return body
+    fields = {**descriptor.fields_by_name, **descriptor.fields_by_camelcase_name}
+    return {name: _plain(value, fields[name]) if name in fields else value for name, value in body.items()}
+
+
+def _plain(value: Any, field: FieldDescriptor) -> Any:
+    if field.message_type is not None:
+        return _without_data_uris(value, field.message_type)
+    if field.type != FieldDescriptor.TYPE_BYTES or not isinstance(value, str) or not value.startswith("data:"):
+        return value
+    head, _, content = value.partition(",")
+    if not head.endswith(";base64"):
+        raise InvalidArgument(f"{field.name}: a data URI begins with data:image/…;base64,")
+    return content
 
 
 def _with_integers(fields: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:

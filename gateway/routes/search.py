@@ -1,5 +1,6 @@
 """The search route: a query as a form or as JSON."""
 
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -21,7 +22,7 @@ router = APIRouter(prefix="/collections/{name}", tags=["search"])
 
 _MAX_FILES = 8
 _EDGES = ("x_min", "y_min", "x_max", "y_max")
-_CONTENTS = ("text", "image", "sketch", "image_id")
+_CONTENTS = ("text", "image", "sketch", "image_id", "image_url")
 _FILES = ("image", "sketch")
 _Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
@@ -80,6 +81,7 @@ class QueryForm(BaseModel):
     explain: bool = Field(False, description="Say how much each content contributed to each score.")
     group_near_duplicates: bool = Field(False, description="Fold the same photo at other sizes and crops into one hit.")
     diversity: FiniteFloat = Field(0.0, description="How much hits should differ from those before them, 0 to 1.")
+    relevance: bool = Field(False, description="Return only hits that stand out from the rest, or none.")
     facets: Annotated[list[str], BeforeValidator(_names)] = Field(
         [], description="Fields whose values are counted among the first 1,000 hits, with commas between them."
     )
@@ -95,6 +97,10 @@ _FORM_SCHEMA: dict[str, Any] = {
         "text": {"type": "string", "description": "Words that describe the image."},
         "sketch": {"type": "string", "format": "binary", "description": "A drawing of what to look for."},
         "image_id": {"type": "string", "description": "An image stored in this collection."},
+        "image_url": {
+            "type": "string",
+            "description": "The https URL of an image to look for, where that is switched on.",
+        },
         **QueryForm.model_json_schema()["properties"],
     },
 }
@@ -148,7 +154,7 @@ def _query_of_json(body: bytes, collection: str) -> search_pb2.SearchRequest:
 def query_of_form(form: Form, collection: str) -> search_pb2.SearchRequest:
     """The search request that a form describes."""
     contents = _contents(form)
-    fields = _fields(form)
+    fields = _fields(form, contents.keys())
     return search_pb2.SearchRequest(
         collection=collection,
         parts=[_part(name, content, fields) for name, content in contents.items()],
@@ -162,6 +168,7 @@ def query_of_form(form: Form, collection: str) -> search_pb2.SearchRequest:
         explain=fields.explain,
         group_near_duplicates=fields.group_near_duplicates,
         diversity=fields.diversity,
+        relevance=fields.relevance,
         facets=fields.facets,
         page_token=fields.page_token,
     )
@@ -174,20 +181,20 @@ def _contents(form: Form) -> dict[str, str | bytes]:
     return {name: content for name, content in contents.items() if content is not None}
 
 
-def _fields(form: Form) -> QueryForm:
+def _fields(form: Form, contents: AbstractSet[str]) -> QueryForm:
     fields = validated(QueryForm, {name: value for name, value in form.fields.items() if name not in _CONTENTS})
     if unknown := set(fields.weights) - set(_CONTENTS):
         raise InvalidArgument(f"weights: {min(unknown)!r} is none of {', '.join(_CONTENTS)}")
-    if (fields.region or fields.regions or fields.detect) and form.file("image") is None:
+    if (fields.region or fields.regions or fields.detect) and not ({"image", "image_url"} & contents):
         raise InvalidArgument("region, regions and detect need an image")
     return fields
 
 
 def _part(name: str, content: str | bytes, fields: QueryForm) -> search_pb2.QueryPart:
     part = search_pb2.QueryPart(**{name: content}, weight=fields.weights.get(name))  # type: ignore[arg-type]
-    if name in ("image", "image_id") and fields.match == "all":
+    if name in ("image", "image_url", "image_id") and fields.match == "all":
         part.match = search_pb2.REGION_MATCH_ALL
-    if name == "image":
+    if name in ("image", "image_url"):
         part.detect = fields.detect
         part.regions.extend(map(box_message, fields.regions))
         if fields.region is not None:

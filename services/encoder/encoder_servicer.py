@@ -1,6 +1,7 @@
 """EncoderService: its messages to inputs of the data plane, outcomes to messages."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import grpc
 
@@ -96,4 +97,5 @@ def _info(encoder: Encoder) -> encoder_pb2.EncoderInfo:
         license=bundle.licence,
         threads=choices.threads,
         largest_batch=choices.largest_batch,
+        calibration=encoder_pb2.Calibration(**asdict(bundle.calibration)) if bundle.calibration else None,
     )

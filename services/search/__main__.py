@@ -22,6 +22,7 @@ from services.search.searcher import Searcher
 from services.search.servicer import SearchServicer
 from services.search.settings import SearchSettings
 from services.stores.images import ImageStore
+from sources.web import WebImages
 
 SERVICE = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
 
@@ -36,7 +37,9 @@ async def search_server(settings: SearchSettings, security: Security = PLAIN) ->
         store = await ImageStore.open_when_up(settings.milvus_uri, settings.redis_url)
         stack.push_async_callback(store.close)
         encoder = PartEncoder(EmbeddingCache(settings.embedding_cache_mib << 20))
-        searcher = Searcher(store, QueryEmbedder(PartPlanner(directory, store), encoder), Paging(store.kept_queries))
+        web = WebImages(settings.url_mib << 20, timeout_s=settings.url_timeout_s) if settings.urls else None
+        embedder = QueryEmbedder(PartPlanner(directory, store, web), encoder)
+        searcher = Searcher(store, embedder, Paging(store.kept_queries))
         servicer = SearchServicer(
             searcher, max_time_s=settings.max_time_s, max_message_bytes=settings.max_message_bytes
         )

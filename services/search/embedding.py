@@ -8,6 +8,7 @@ import numpy as np
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, ServiceError
 from rpc.tasks import gather
+from services.search.confidence import mixed
 from services.search.encoding import Outcome, PartEncoder
 from services.search.fusion import Embeddings, fuse, terms_of
 from services.search.planner import EncodedPart, PartPlanner, PlannedPart, QueryEmbeddings
@@ -70,7 +71,9 @@ def _embedded(part: QueryPart, planned: PlannedPart, outcomes: Sequence[Outcome]
             raise outcome
         rows.append(outcome.embedding)
         warnings += outcome.warnings
-    return QueryEmbeddings(np.stack(rows), planned.regions, tuple(warnings))
+    return QueryEmbeddings(
+        np.stack(rows), planned.regions, tuple(warnings), calibration=planned.encoder.info.calibration
+    )
 
 
 def _fused(query: SearchQuery, embedded: Sequence[QueryEmbeddings]) -> QueryEmbeddings:
@@ -82,7 +85,8 @@ def _fused(query: SearchQuery, embedded: Sequence[QueryEmbeddings]) -> QueryEmbe
     if query.explain:
         each_term = zip(query.parts, terms_of(embeddings, weights), strict=True)
         terms = tuple(PartTerm(part.position, term.astype(np.float32)) for part, term in each_term)
-    return QueryEmbeddings(fuse(embeddings, weights), widest.regions, tuple(warnings), terms)
+    calibration = mixed([each.calibration for each in embedded], weights)
+    return QueryEmbeddings(fuse(embeddings, weights), widest.regions, tuple(warnings), terms, calibration=calibration)
 
 
 def _check_widths(parts: Sequence[QueryPart], embeddings: Sequence[Embeddings]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from domain.calibration import Calibration
 from domain.detection import Detection
 from domain.limits import MAX_OFFSET, MAX_PAGE_TOKEN_CHARACTERS
 from rpc.deadline import Deadline
@@ -37,7 +38,7 @@ _LENGTH_BYTES = 4
 # The fields of a SearchQuery that a token keeps.
 _OPTIONS = (
     *("limit", "filter", "min_score", "exact", "group_by_image", "fold_copies", "match_all"),
-    *("explain", "group_near_duplicates", "diversity"),
+    *("explain", "group_near_duplicates", "diversity", "relevance"),
 )
 
 
@@ -64,12 +65,20 @@ class Page:
             offset=0 if compares else self.start,
             after=None if compares else self.after,
             filter=query.filter,
-            min_score=query.min_score,
+            min_score=self._min_score,
             exact=query.exact,
             group_by_image=query.group_by_image,
             fold_copies=query.fold_copies,
             match_all=query.match_all,
         )
+
+    @property
+    def _min_score(self) -> float | None:
+        """The lowest score of a hit: what is asked for, or that from which on hits stand out."""
+        lowest = [self.query.min_score] if self.query.min_score is not None else []
+        if self.query.relevance and self.embedded.calibration is not None:
+            lowest.append(self.embedded.calibration.lowest_score)
+        return max(lowest, default=None)
 
     @property
     def _compared_hits(self) -> int:
@@ -134,6 +143,7 @@ def _written(page: Page, *, after: RankKey, start: int) -> bytes:
             "options": {name: getattr(page.query, name) for name in _OPTIONS},
             "after": list(after),
             "start": start,
+            "calibration": page.embedded.calibration,
             "shapes": [each.shape for each in arrays],
             "parts": [term.part for term in terms],
             "regions": [[each.box, each.label, each.score, each.class_id] for each in page.embedded.regions],
@@ -151,9 +161,11 @@ def _read(collection: Collection, query: SearchQuery, state: bytes) -> Page:
         flat = np.split(np.frombuffer(state[end:], dtype="<f4"), np.cumsum(sizes)[:-1])
         embeddings, *terms = (each.reshape(shape) for each, shape in zip(flat, head["shapes"], strict=True))
         regions = tuple(Detection(tuple(box), *rest) for box, *rest in head["regions"])
+        calibration = Calibration(**head["calibration"]) if head["calibration"] else None
+        parts = tuple(map(PartTerm, head["parts"], terms))
         return Page(
             SearchQuery(collection.name, parts=(), page_token=query.page_token, **options),
-            QueryEmbeddings(embeddings, regions, terms=tuple(map(PartTerm, head["parts"], terms))),
+            QueryEmbeddings(embeddings, regions, terms=parts, calibration=calibration),
             start=head["start"],
             after=RankKey(*head["after"]),
         )

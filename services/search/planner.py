@@ -1,7 +1,8 @@
 """Planning: each part of a query becomes embeddings that are known already, or an input for an encoder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from domain.calibration import Calibration
 from domain.detection import Detection
 from domain.limits import MAX_QUERY_OBJECTS
 from domain.modality import Modality
@@ -13,13 +14,16 @@ from services.search.fusion import Embeddings, parse_embedding
 from services.search.query import EncoderCall, PartTerm, QueryPart
 from services.stores.images import ImageStore
 from services.stores.records import Collection, CollectionMode
+from sources.errors import SourceError
+from sources.web import WebImages
 
 
 @dataclass(frozen=True, slots=True)
 class QueryEmbeddings:
     """A query or one of its parts as embeddings `(R, D)`, one row for each region or a single row.
 
-    `terms` are those of a query that explains its scores; `calls` are those that its encoders needed.
+    `terms` are those of a query that explains its scores; `calls` are those that its encoders needed. `calibration` says what
+    its scores mean, if that is known.
     """
 
     embeddings: Embeddings
@@ -27,6 +31,7 @@ class QueryEmbeddings:
     warnings: tuple[str, ...] = ()
     terms: tuple[PartTerm, ...] = ()
     calls: tuple[EncoderCall, ...] = ()
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +50,18 @@ PlannedPart = QueryEmbeddings | EncodedPart
 class PartPlanner:
     """Plans the parts of queries; calls the store, the directory and the detector, but no encoder."""
 
-    def __init__(self, directory: EncoderDirectory, store: ImageStore) -> None:
+    def __init__(self, directory: EncoderDirectory, store: ImageStore, web: WebImages | None = None) -> None:
         self._directory = directory
         self._store = store
+        self._web = web
 
     async def plan(self, collection: Collection, part: QueryPart, deadline: Deadline) -> PlannedPart:
         """Raises a ServiceError, which names the part's field if the caller is at fault."""
+        if part.kind == "image_url":
+            part = replace(part, kind="image", content=await self._fetched(part))
         match part.kind, part.content:
             case "embedding", bytes(data):
-                return _known_embedding(collection, part, data)
+                return replace(_known_embedding(collection, part, data), calibration=await self._of_images(collection))
             case "image_id", str(image_id):
                 return await self._stored_image(collection, part, image_id)
             case "image", bytes(image) if part.detect:
@@ -68,6 +76,14 @@ class PartPlanner:
                 return EncodedPart(encoder, Input(content, modality))
         raise AssertionError(f"a part of kind {part.kind} cannot hold {type(part.content)}")
 
+    async def _fetched(self, part: QueryPart) -> bytes:
+        if self._web is None:
+            raise part.fault("image_url", "fetching URLs is switched off; send the image's bytes instead")
+        try:
+            return await self._web.fetch(str(part.content))
+        except SourceError as error:
+            raise part.fault("image_url", str(error)) from error
+
     async def _stored_image(self, collection: Collection, part: QueryPart, image_id: str) -> QueryEmbeddings:
         try:
             stored = await self._store.image(collection.name, image_id, space=collection.space)
@@ -75,7 +91,12 @@ class PartPlanner:
             message = f"{part.name}.image_id: collection {collection.name!r} has no image {image_id[:64]!r}"
             raise NotFound(message) from error
         regions = stored.regions if collection.mode is CollectionMode.OBJECTS else ()
-        return QueryEmbeddings(stored.embeddings, regions)
+        return QueryEmbeddings(stored.embeddings, regions, calibration=await self._of_images(collection))
+
+    async def _of_images(self, collection: Collection) -> Calibration | None:
+        """The calibration of queries by images, as far as it is known: an encoder that is away is not waited for."""
+        of_space = [entry.info for entry in await self._directory.encoders() if entry.info.space == collection.space]
+        return next((info.calibration for info in of_space if "image" in info.modalities), None)
 
     async def _image_encoder(self, collection: Collection) -> EncoderEntry:
         try:

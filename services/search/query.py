@@ -13,7 +13,9 @@ from services.search.facets import Facet, FacetCounter
 from services.stores.queries import Hit
 from services.stores.records import Embeddings
 
-ContentKind = Literal["text", "image", "sketch", "image_id", "embedding"]
+ContentKind = Literal["text", "image", "sketch", "image_id", "embedding", "image_url"]
+# The kinds that bring an image along, which may be used in parts.
+_IMAGES = ("image", "image_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,11 @@ class QueryPart:
 
     def _check_regions(self) -> None:
         for field, boxes in (("region", () if self.region is None else (self.region,)), ("regions", self.regions)):
-            if boxes and self.kind != "image":
+            if boxes and self.kind not in _IMAGES:
                 raise self.fault(field, "only an image has regions")
             if not all(map(is_inside, boxes)):
                 raise self.fault(field, "it must lie inside the image: 0 <= min < max <= 1 for x and for y")
-        if self.detect and self.kind != "image":
+        if self.detect and self.kind not in _IMAGES:
             raise self.fault("detect", "objects are detected in an image only")
         if self.detect and (self.region is not None or self.regions):
             raise self.fault("detect", "choose either regions or detect")
@@ -52,7 +54,7 @@ class QueryPart:
             raise self.fault("regions", "choose either region or regions")
         if len(self.regions) > MAX_QUERY_OBJECTS:
             raise self.fault("regions", f"an image has at most {MAX_QUERY_OBJECTS} in a query, not {len(self.regions)}")
-        if self.match_all and self.kind not in ("image", "image_id"):
+        if self.match_all and self.kind not in (*_IMAGES, "image_id"):
             raise self.fault("match", "only an image has regions")
 
     @property
@@ -109,6 +111,7 @@ class SearchQuery:
     explain: bool = False
     group_near_duplicates: bool = False
     diversity: float = 0.0
+    relevance: bool = False
     facets: tuple[str, ...] = ()
     page_token: str = ""
 
@@ -144,11 +147,15 @@ class SearchQuery:
 
 @dataclass(frozen=True, slots=True)
 class RefinedHit:
-    """A hit with the near duplicates that it stands for, best first, and what the parts contributed to its score."""
+    """A hit with the near duplicates that it stands for, best first, and what the parts contributed to its score.
+
+    `confidence` is how likely it is right, None where that is not known.
+    """
 
     hit: Hit
     near_duplicates: tuple[Hit, ...] = ()
     contributions: tuple[Contribution, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

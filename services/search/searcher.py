@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rpc.deadline import Deadline
-from rpc.errors import ServiceError
+from rpc.errors import FailedPrecondition, ServiceError
 from rpc.observer import stage
 from services.search.embedding import QueryEmbedder
 from services.search.facets import COUNTED_HITS, Facet, FacetCounts, facets_of_collection, facets_of_hits
@@ -19,6 +19,10 @@ from services.stores.queries import FindResult
 from services.stores.records import Collection, SpaceChanged
 
 MAX_MOVES = 3
+NOT_CALIBRATED = (
+    "relevance: nothing is known about the scores of this query, because an encoder is not calibrated or no part has a "
+    "positive weight; choose a min_score instead"
+)
 
 
 class Searcher:
@@ -99,6 +103,9 @@ class Searcher:
         if page.query.compares_hits or page.query.explain:
             embeddings = await self._store.embeddings(collection, found.hits, deadline)
             hits = await asyncio.to_thread(refined, page, found.hits, embeddings)
+        if page.embedded.calibration is not None:
+            confidence = page.embedded.calibration.confidence
+            hits = [replace(each, confidence=confidence(each.hit.score)) for each in hits]
         shown, has_next = page.cut(hits)
         facets = await self._facets(collection, page, deadline) if page.query.facets else ()
         warnings, token = (*page.embedded.warnings, *found.warnings), ""
@@ -129,7 +136,11 @@ class Searcher:
 
 
 def _first_page(query: SearchQuery, embedded: QueryEmbeddings | ServiceError) -> Page | ServiceError:
-    return embedded if isinstance(embedded, ServiceError) else Page(query, embedded, start=query.offset)
+    if isinstance(embedded, ServiceError):
+        return embedded
+    if query.relevance and embedded.calibration is None:
+        return FailedPrecondition(NOT_CALIBRATED)
+    return Page(query, embedded, start=query.offset)
 
 
 def _both(page: Page, found: FindResult | ServiceError) -> tuple[Page, FindResult] | ServiceError:

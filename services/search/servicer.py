@@ -89,6 +89,7 @@ def _query(request: search_pb2.SearchRequest, collection: str = "") -> SearchQue
         explain=request.explain,
         group_near_duplicates=request.group_near_duplicates,
         diversity=request.diversity,
+        relevance=request.relevance,
         facets=tuple(request.facets),
     )
 
@@ -185,6 +186,7 @@ def _hit(refined: RefinedHit, *, has_regions: bool) -> search_pb2.Hit:
             search_pb2.NearDuplicate(image_id=each.record.image_id, uri=each.record.uri, score=each.score)
             for each in refined.near_duplicates
         ],
+        confidence=refined.confidence,
     )
 
 

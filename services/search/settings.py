@@ -18,6 +18,11 @@ class SearchSettings(ServerSettings):
     )
     milvus_uri: str = Field("http://127.0.0.1:19530", description="Where Milvus answers.")
     redis_url: str = Field("redis://127.0.0.1:6379", description="Where Redis answers.")
+    urls: bool = Field(
+        False, description="Fetch images of queries from https URLs, from public addresses only; see docs/queries.md."
+    )
+    url_mib: int = Field(16, ge=1, le=60, description="The largest image that is fetched from a URL, in MiB.")
+    url_timeout_s: float = Field(10.0, gt=0, description="The longest that fetching an image may take, in seconds.")
     embedding_cache_mib: int = Field(
         64,
         ge=0,

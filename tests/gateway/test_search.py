@@ -58,6 +58,23 @@ async def test_json_parts_find_the_same(http: httpx.AsyncClient, colours: dict[s
     assert await found(http, colours["name"], json={"parts": [stored], "limit": 1}) == [colours["red"]]
 
 
+async def test_a_data_uri_is_an_image_in_json(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
+    """As browsers and other APIs write one; a data URI in another encoding is refused by name."""
+    uri = f"data:image/png;base64,{base64.b64encode(BLUE).decode()}"
+    assert (await found(http, colours["name"], json={"parts": [{"image": uri}]}))[0] == colours["blue"]
+    for name in ("image", "sketch"):
+        status, detail = await refused(http, colours["name"], json={"parts": [{name: "data:image/png,blue"}]})
+        assert (status, name in detail) == (400, True)
+
+
+async def test_a_url_is_fetched_only_where_that_is_on(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
+    """Off by default, in JSON and in a form."""
+    url = "https://images.example.org/a.jpg"
+    for asked in ({"json": {"parts": [{"image_url": url}]}}, {"data": {"image_url": url}}):
+        status, detail = await refused(http, colours["name"], **asked)
+        assert (status, "image_url: fetching URLs is switched off" in detail) == (400, True)
+
+
 async def test_stored_image_words_and_sketch_are_queries(http: httpx.AsyncClient, colours: dict[str, str]) -> None:
     """Each of a form's contents finds by itself."""
     name = colours["name"]

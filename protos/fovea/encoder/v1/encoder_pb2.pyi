@@ -266,6 +266,7 @@ class EncoderInfo(_message.Message):
     LICENSE_FIELD_NUMBER: _builtins.int
     THREADS_FIELD_NUMBER: _builtins.int
     LARGEST_BATCH_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The bundle's name, as used in `EncodeRequest.encoder`."""
     version: _builtins.str
@@ -302,6 +303,10 @@ class EncoderInfo(_message.Message):
     def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The languages of the texts that it reads, as BCP 47 tags, for example "en". Default: not described, or it reads no text."""
 
+    @_builtins.property
+    def calibration(self) -> Global___Calibration:
+        """How likely images are right that queries by this encoder find. Absent where it was not calibrated."""
+
     def __init__(
         self,
         *,
@@ -321,11 +326,42 @@ class EncoderInfo(_message.Message):
         license: _builtins.str = ...,
         threads: _builtins.int = ...,
         largest_batch: _builtins.int = ...,
+        calibration: Global___Calibration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "domain", b"domain", "is_default", b"is_default", "languages", b"languages", "largest_batch", b"largest_batch", "license", b"license", "max_inputs", b"max_inputs", "modalities", b"modalities", "name", b"name", "precision", b"precision", "provider", b"provider", "purpose", b"purpose", "sha256", b"sha256", "space", b"space", "threads", b"threads", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "dimension", b"dimension", "domain", b"domain", "is_default", b"is_default", "languages", b"languages", "largest_batch", b"largest_batch", "license", b"license", "max_inputs", b"max_inputs", "modalities", b"modalities", "name", b"name", "precision", b"precision", "provider", b"provider", "purpose", b"purpose", "sha256", b"sha256", "space", b"space", "threads", b"threads", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EncoderInfo: _TypeAlias = EncoderInfo  # noqa: Y015
+
+@_typing.final
+class Calibration(_message.Message):
+    """An image is right with the probability sigmoid(intercept + slope * score), where score is the cosine of query and image."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERCEPT_FIELD_NUMBER: _builtins.int
+    SLOPE_FIELD_NUMBER: _builtins.int
+    LOWEST_SCORE_FIELD_NUMBER: _builtins.int
+    intercept: _builtins.float
+    """The constant term."""
+    slope: _builtins.float
+    """The factor of the score, above 0."""
+    lowest_score: _builtins.float
+    """The score from which on an image stands out: images of other things seldom reach it, -1..1."""
+    def __init__(
+        self,
+        *,
+        intercept: _builtins.float = ...,
+        slope: _builtins.float = ...,
+        lowest_score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["intercept", b"intercept", "lowest_score", b"lowest_score", "slope", b"slope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Calibration: _TypeAlias = Calibration  # noqa: Y015

@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66ovea/search/v1/search.proto\x12\x0f\x66ovea.search.v1\x1a fovea/detector/v1/detector.proto\x1a\x1a\x66ovea/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\"\xf3\x02\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12)\n\x05parts\x18\x02 \x03(\x0b\x32\x1a.fovea.search.v1.QueryPart\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x0e\n\x06offset\x18\x04 \x01(\x05\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x16\n\tmin_score\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\r\n\x05\x65xact\x18\x07 \x01(\x08\x12\x1b\n\x0egroup_by_image\x18\x08 \x01(\x08H\x01\x88\x01\x01\x12\x18\n\x0b\x66old_copies\x18\t \x01(\x08H\x02\x88\x01\x01\x12\x12\n\npage_token\x18\n \x01(\t\x12\x0f\n\x07\x65xplain\x18\x0b \x01(\x08\x12\x1d\n\x15group_near_duplicates\x18\x0c \x01(\x08\x12\x11\n\tdiversity\x18\r \x01(\x02\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\x0e \x03(\tB\x0c\n\n_min_scoreB\x11\n\x0f_group_by_imageB\x0e\n\x0c_fold_copies\"\x9a\x02\n\tQueryPart\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06sketch\x18\x03 \x01(\x0cH\x00\x12\x12\n\x08image_id\x18\x04 \x01(\tH\x00\x12\x13\n\tembedding\x18\x05 \x01(\x0cH\x00\x12\x13\n\x06weight\x18\x06 \x01(\x02H\x01\x88\x01\x01\x12#\n\x06region\x18\x07 \x01(\x0b\x32\x13.fovea.types.v1.Box\x12\x0e\n\x06\x64\x65tect\x18\x08 \x01(\x08\x12$\n\x07regions\x18\t \x03(\x0b\x32\x13.fovea.types.v1.Box\x12+\n\x05match\x18\n \x01(\x0e\x32\x1c.fovea.search.v1.RegionMatchB\t\n\x07\x63ontentB\t\n\x07_weight\"\xfc\x01\n\x0eSearchResponse\x12\"\n\x04hits\x18\x01 \x03(\x0b\x32\x14.fovea.search.v1.Hit\x12\r\n\x05space\x18\x02 \x01(\t\x12/\n\x07timings\x18\x03 \x01(\x0b\x32\x1e.fovea.search.v1.SearchTimings\x12\x33\n\rquery_regions\x18\x04 \x03(\x0b\x32\x1c.fovea.detector.v1.Detection\x12\x10\n\x08warnings\x18\x05 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\x12&\n\x06\x66\x61\x63\x65ts\x18\x07 \x03(\x0b\x32\x16.fovea.search.v1.Facet\"X\n\x05\x46\x61\x63\x65t\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12+\n\x06values\x18\x02 \x03(\x0b\x32\x1b.fovea.search.v1.FacetValue\x12\x13\n\x0bother_count\x18\x03 \x01(\x04\"B\n\nFacetValue\x12%\n\x05value\x18\x01 \x01(\x0b\x32\x16.google.protobuf.Value\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\xa6\x03\n\x03Hit\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12#\n\x06region\x18\x04 \x01(\x0b\x32\x13.fovea.types.v1.Box\x12\r\n\x05label\x18\x05 \x01(\t\x12)\n\x08metadata\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x19\n\x0cquery_region\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x63opies\x18\x08 \x03(\t\x12\x12\n\ncopy_count\x18\t \x01(\r\x12\"\n\x04\x65xif\x18\n \x01(\x0b\x32\x14.fovea.types.v1.Exif\x12/\n\x07matches\x18\x0b \x03(\x0b\x32\x1e.fovea.search.v1.MatchedRegion\x12\x34\n\rcontributions\x18\x0c \x03(\x0b\x32\x1d.fovea.search.v1.Contribution\x12\x37\n\x0fnear_duplicates\x18\r \x03(\x0b\x32\x1e.fovea.search.v1.NearDuplicateB\x0f\n\r_query_region\"+\n\x0c\x43ontribution\x12\x0c\n\x04part\x18\x01 \x01(\r\x12\r\n\x05score\x18\x02 \x01(\x02\"=\n\rNearDuplicate\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\"h\n\rMatchedRegion\x12\x14\n\x0cquery_region\x18\x01 \x01(\r\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.fovea.types.v1.Box\x12\r\n\x05label\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x02\"\x96\x01\n\rSearchTimings\x12\x11\n\tencode_ms\x18\x01 \x01(\x02\x12\x18\n\x10vector_search_ms\x18\x02 \x01(\x02\x12\x13\n\x0bmetadata_ms\x18\x03 \x01(\x02\x12\x10\n\x08total_ms\x18\x04 \x01(\x02\x12\x31\n\x08\x65ncoders\x18\x05 \x03(\x0b\x32\x1f.fovea.search.v1.EncoderTimings\"~\n\x0e\x45ncoderTimings\x12\x0f\n\x07\x65ncoder\x18\x01 \x01(\t\x12\x13\n\x0binput_count\x18\x02 \x01(\r\x12\x11\n\tdecode_ms\x18\x03 \x01(\x02\x12\x10\n\x08queue_ms\x18\x04 \x01(\x02\x12\x10\n\x08infer_ms\x18\x05 \x01(\x02\x12\x0f\n\x07\x63\x61ll_ms\x18\x06 \x01(\x02\"H\n\x12\x43ountFacetsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"g\n\x13\x43ountFacetsResponse\x12&\n\x06\x66\x61\x63\x65ts\x18\x01 \x03(\x0b\x32\x16.fovea.search.v1.Facet\x12\x13\n\x0bimage_count\x18\x02 \x01(\x04\x12\x13\n\x0bis_complete\x18\x03 \x01(\x08\"Y\n\x12\x42\x61tchSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12/\n\x07queries\x18\x02 \x03(\x0b\x32\x1e.fovea.search.v1.SearchRequest\"J\n\x13\x42\x61tchSearchResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".fovea.search.v1.BatchSearchResult\"x\n\x11\x42\x61tchSearchResult\x12\x33\n\x08response\x18\x01 \x01(\x0b\x32\x1f.fovea.search.v1.SearchResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome*W\n\x0bRegionMatch\x12\x1c\n\x18REGION_MATCH_UNSPECIFIED\x10\x00\x12\x14\n\x10REGION_MATCH_ANY\x10\x01\x12\x14\n\x10REGION_MATCH_ALL\x10\x02\x32\x8e\x02\n\rSearchService\x12I\n\x06Search\x12\x1e.fovea.search.v1.SearchRequest\x1a\x1f.fovea.search.v1.SearchResponse\x12X\n\x0b\x42\x61tchSearch\x12#.fovea.search.v1.BatchSearchRequest\x1a$.fovea.search.v1.BatchSearchResponse\x12X\n\x0b\x43ountFacets\x12#.fovea.search.v1.CountFacetsRequest\x1a$.fovea.search.v1.CountFacetsResponseB?\n\x0f\x66ovea.search.v1P\x01Z\x18\x66ovea/search/v1;searchv1\xaa\x02\x0f\x46ovea.Search.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66ovea/search/v1/search.proto\x12\x0f\x66ovea.search.v1\x1a fovea/detector/v1/detector.proto\x1a\x1a\x66ovea/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\"\x86\x03\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12)\n\x05parts\x18\x02 \x03(\x0b\x32\x1a.fovea.search.v1.QueryPart\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x0e\n\x06offset\x18\x04 \x01(\x05\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x16\n\tmin_score\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\r\n\x05\x65xact\x18\x07 \x01(\x08\x12\x1b\n\x0egroup_by_image\x18\x08 \x01(\x08H\x01\x88\x01\x01\x12\x18\n\x0b\x66old_copies\x18\t \x01(\x08H\x02\x88\x01\x01\x12\x12\n\npage_token\x18\n \x01(\t\x12\x0f\n\x07\x65xplain\x18\x0b \x01(\x08\x12\x1d\n\x15group_near_duplicates\x18\x0c \x01(\x08\x12\x11\n\tdiversity\x18\r \x01(\x02\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\x0e \x03(\t\x12\x11\n\trelevance\x18\x0f \x01(\x08\x42\x0c\n\n_min_scoreB\x11\n\x0f_group_by_imageB\x0e\n\x0c_fold_copies\"\xaf\x02\n\tQueryPart\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06sketch\x18\x03 \x01(\x0cH\x00\x12\x12\n\x08image_id\x18\x04 \x01(\tH\x00\x12\x13\n\tembedding\x18\x05 \x01(\x0cH\x00\x12\x13\n\timage_url\x18\x0b \x01(\tH\x00\x12\x13\n\x06weight\x18\x06 \x01(\x02H\x01\x88\x01\x01\x12#\n\x06region\x18\x07 \x01(\x0b\x32\x13.fovea.types.v1.Box\x12\x0e\n\x06\x64\x65tect\x18\x08 \x01(\x08\x12$\n\x07regions\x18\t \x03(\x0b\x32\x13.fovea.types.v1.Box\x12+\n\x05match\x18\n \x01(\x0e\x32\x1c.fovea.search.v1.RegionMatchB\t\n\x07\x63ontentB\t\n\x07_weight\"\xfc\x01\n\x0eSearchResponse\x12\"\n\x04hits\x18\x01 \x03(\x0b\x32\x14.fovea.search.v1.Hit\x12\r\n\x05space\x18\x02 \x01(\t\x12/\n\x07timings\x18\x03 \x01(\x0b\x32\x1e.fovea.search.v1.SearchTimings\x12\x33\n\rquery_regions\x18\x04 \x03(\x0b\x32\x1c.fovea.detector.v1.Detection\x12\x10\n\x08warnings\x18\x05 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\x12&\n\x06\x66\x61\x63\x65ts\x18\x07 \x03(\x0b\x32\x16.fovea.search.v1.Facet\"X\n\x05\x46\x61\x63\x65t\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12+\n\x06values\x18\x02 \x03(\x0b\x32\x1b.fovea.search.v1.FacetValue\x12\x13\n\x0bother_count\x18\x03 \x01(\x04\"B\n\nFacetValue\x12%\n\x05value\x18\x01 \x01(\x0b\x32\x16.google.protobuf.Value\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\xce\x03\n\x03Hit\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12#\n\x06region\x18\x04 \x01(\x0b\x32\x13.fovea.types.v1.Box\x12\r\n\x05label\x18\x05 \x01(\t\x12)\n\x08metadata\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x19\n\x0cquery_region\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06\x63opies\x18\x08 \x03(\t\x12\x12\n\ncopy_count\x18\t \x01(\r\x12\"\n\x04\x65xif\x18\n \x01(\x0b\x32\x14.fovea.types.v1.Exif\x12/\n\x07matches\x18\x0b \x03(\x0b\x32\x1e.fovea.search.v1.MatchedRegion\x12\x34\n\rcontributions\x18\x0c \x03(\x0b\x32\x1d.fovea.search.v1.Contribution\x12\x37\n\x0fnear_duplicates\x18\r \x03(\x0b\x32\x1e.fovea.search.v1.NearDuplicate\x12\x17\n\nconfidence\x18\x0e \x01(\x02H\x01\x88\x01\x01\x42\x0f\n\r_query_regionB\r\n\x0b_confidence\"+\n\x0c\x43ontribution\x12\x0c\n\x04part\x18\x01 \x01(\r\x12\r\n\x05score\x18\x02 \x01(\x02\"=\n\rNearDuplicate\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\"h\n\rMatchedRegion\x12\x14\n\x0cquery_region\x18\x01 \x01(\r\x12#\n\x06region\x18\x02 \x01(\x0b\x32\x13.fovea.types.v1.Box\x12\r\n\x05label\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x02\"\x96\x01\n\rSearchTimings\x12\x11\n\tencode_ms\x18\x01 \x01(\x02\x12\x18\n\x10vector_search_ms\x18\x02 \x01(\x02\x12\x13\n\x0bmetadata_ms\x18\x03 \x01(\x02\x12\x10\n\x08total_ms\x18\x04 \x01(\x02\x12\x31\n\x08\x65ncoders\x18\x05 \x03(\x0b\x32\x1f.fovea.search.v1.EncoderTimings\"~\n\x0e\x45ncoderTimings\x12\x0f\n\x07\x65ncoder\x18\x01 \x01(\t\x12\x13\n\x0binput_count\x18\x02 \x01(\r\x12\x11\n\tdecode_ms\x18\x03 \x01(\x02\x12\x10\n\x08queue_ms\x18\x04 \x01(\x02\x12\x10\n\x08infer_ms\x18\x05 \x01(\x02\x12\x0f\n\x07\x63\x61ll_ms\x18\x06 \x01(\x02\"H\n\x12\x43ountFacetsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"g\n\x13\x43ountFacetsResponse\x12&\n\x06\x66\x61\x63\x65ts\x18\x01 \x03(\x0b\x32\x16.fovea.search.v1.Facet\x12\x13\n\x0bimage_count\x18\x02 \x01(\x04\x12\x13\n\x0bis_complete\x18\x03 \x01(\x08\"Y\n\x12\x42\x61tchSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12/\n\x07queries\x18\x02 \x03(\x0b\x32\x1e.fovea.search.v1.SearchRequest\"J\n\x13\x42\x61tchSearchResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".fovea.search.v1.BatchSearchResult\"x\n\x11\x42\x61tchSearchResult\x12\x33\n\x08response\x18\x01 \x01(\x0b\x32\x1f.fovea.search.v1.SearchResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome*W\n\x0bRegionMatch\x12\x1c\n\x18REGION_MATCH_UNSPECIFIED\x10\x00\x12\x14\n\x10REGION_MATCH_ANY\x10\x01\x12\x14\n\x10REGION_MATCH_ALL\x10\x02\x32\x8e\x02\n\rSearchService\x12I\n\x06Search\x12\x1e.fovea.search.v1.SearchRequest\x1a\x1f.fovea.search.v1.SearchResponse\x12X\n\x0b\x42\x61tchSearch\x12#.fovea.search.v1.BatchSearchRequest\x1a$.fovea.search.v1.BatchSearchResponse\x12X\n\x0b\x43ountFacets\x12#.fovea.search.v1.CountFacetsRequest\x1a$.fovea.search.v1.CountFacetsResponseB?\n\x0f\x66ovea.search.v1P\x01Z\x18\x66ovea/search/v1;searchv1\xaa\x02\x0f\x46ovea.Search.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,40 +36,40 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fovea.search.v1.search_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017fovea.search.v1P\001Z\030fovea/search/v1;searchv1\252\002\017Fovea.Search.V1'
-  _globals['_REGIONMATCH']._serialized_start=2626
-  _globals['_REGIONMATCH']._serialized_end=2713
+  _globals['_REGIONMATCH']._serialized_start=2706
+  _globals['_REGIONMATCH']._serialized_end=2793
   _globals['_SEARCHREQUEST']._serialized_start=167
-  _globals['_SEARCHREQUEST']._serialized_end=538
-  _globals['_QUERYPART']._serialized_start=541
-  _globals['_QUERYPART']._serialized_end=823
-  _globals['_SEARCHRESPONSE']._serialized_start=826
-  _globals['_SEARCHRESPONSE']._serialized_end=1078
-  _globals['_FACET']._serialized_start=1080
-  _globals['_FACET']._serialized_end=1168
-  _globals['_FACETVALUE']._serialized_start=1170
-  _globals['_FACETVALUE']._serialized_end=1236
-  _globals['_HIT']._serialized_start=1239
-  _globals['_HIT']._serialized_end=1661
-  _globals['_CONTRIBUTION']._serialized_start=1663
-  _globals['_CONTRIBUTION']._serialized_end=1706
-  _globals['_NEARDUPLICATE']._serialized_start=1708
-  _globals['_NEARDUPLICATE']._serialized_end=1769
-  _globals['_MATCHEDREGION']._serialized_start=1771
-  _globals['_MATCHEDREGION']._serialized_end=1875
-  _globals['_SEARCHTIMINGS']._serialized_start=1878
-  _globals['_SEARCHTIMINGS']._serialized_end=2028
-  _globals['_ENCODERTIMINGS']._serialized_start=2030
-  _globals['_ENCODERTIMINGS']._serialized_end=2156
-  _globals['_COUNTFACETSREQUEST']._serialized_start=2158
-  _globals['_COUNTFACETSREQUEST']._serialized_end=2230
-  _globals['_COUNTFACETSRESPONSE']._serialized_start=2232
-  _globals['_COUNTFACETSRESPONSE']._serialized_end=2335
-  _globals['_BATCHSEARCHREQUEST']._serialized_start=2337
-  _globals['_BATCHSEARCHREQUEST']._serialized_end=2426
-  _globals['_BATCHSEARCHRESPONSE']._serialized_start=2428
-  _globals['_BATCHSEARCHRESPONSE']._serialized_end=2502
-  _globals['_BATCHSEARCHRESULT']._serialized_start=2504
-  _globals['_BATCHSEARCHRESULT']._serialized_end=2624
-  _globals['_SEARCHSERVICE']._serialized_start=2716
-  _globals['_SEARCHSERVICE']._serialized_end=2986
+  _globals['_SEARCHREQUEST']._serialized_end=557
+  _globals['_QUERYPART']._serialized_start=560
+  _globals['_QUERYPART']._serialized_end=863
+  _globals['_SEARCHRESPONSE']._serialized_start=866
+  _globals['_SEARCHRESPONSE']._serialized_end=1118
+  _globals['_FACET']._serialized_start=1120
+  _globals['_FACET']._serialized_end=1208
+  _globals['_FACETVALUE']._serialized_start=1210
+  _globals['_FACETVALUE']._serialized_end=1276
+  _globals['_HIT']._serialized_start=1279
+  _globals['_HIT']._serialized_end=1741
+  _globals['_CONTRIBUTION']._serialized_start=1743
+  _globals['_CONTRIBUTION']._serialized_end=1786
+  _globals['_NEARDUPLICATE']._serialized_start=1788
+  _globals['_NEARDUPLICATE']._serialized_end=1849
+  _globals['_MATCHEDREGION']._serialized_start=1851
+  _globals['_MATCHEDREGION']._serialized_end=1955
+  _globals['_SEARCHTIMINGS']._serialized_start=1958
+  _globals['_SEARCHTIMINGS']._serialized_end=2108
+  _globals['_ENCODERTIMINGS']._serialized_start=2110
+  _globals['_ENCODERTIMINGS']._serialized_end=2236
+  _globals['_COUNTFACETSREQUEST']._serialized_start=2238
+  _globals['_COUNTFACETSREQUEST']._serialized_end=2310
+  _globals['_COUNTFACETSRESPONSE']._serialized_start=2312
+  _globals['_COUNTFACETSRESPONSE']._serialized_end=2415
+  _globals['_BATCHSEARCHREQUEST']._serialized_start=2417
+  _globals['_BATCHSEARCHREQUEST']._serialized_end=2506
+  _globals['_BATCHSEARCHRESPONSE']._serialized_start=2508
+  _globals['_BATCHSEARCHRESPONSE']._serialized_end=2582
+  _globals['_BATCHSEARCHRESULT']._serialized_start=2584
+  _globals['_BATCHSEARCHRESULT']._serialized_end=2704
+  _globals['_SEARCHSERVICE']._serialized_start=2796
+  _globals['_SEARCHSERVICE']._serialized_end=3066
 # @@protoc_insertion_point(module_scope)

@@ -65,6 +65,7 @@ class SearchRequest(_message.Message):
     GROUP_NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
     DIVERSITY_FIELD_NUMBER: _builtins.int
     FACETS_FIELD_NUMBER: _builtins.int
+    RELEVANCE_FIELD_NUMBER: _builtins.int
     collection: _builtins.str
     """The collection to search. Required; in a batch empty or the same as the batch's."""
     limit: _builtins.int
@@ -106,6 +107,10 @@ class SearchRequest(_message.Message):
     """How much hits should differ from those before them, 0..1, by maximal marginal relevance: 0, the default, is the order of
     the scores, 1 looks at the differences only. Pages end with the first 200 hits.
     """
+    relevance: _builtins.bool
+    """Return only hits that look more like what is asked for than images of other things do, by the calibration of the encoders:
+    none is an answer too. Default false. FAILED_PRECONDITION: an encoder of the query is not calibrated.
+    """
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryPart]:
         """The parts of the query, 1..16. Their embeddings, which have unit length, are fused as the normalized weighted sum."""
@@ -133,10 +138,11 @@ class SearchRequest(_message.Message):
         group_near_duplicates: _builtins.bool = ...,
         diversity: _builtins.float = ...,
         facets: _abc.Iterable[_builtins.str] | None = ...,
+        relevance: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies", "_group_by_image", b"_group_by_image", "_min_score", b"_min_score", "fold_copies", b"fold_copies", "group_by_image", b"group_by_image", "min_score", b"min_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies", "_group_by_image", b"_group_by_image", "_min_score", b"_min_score", "collection", b"collection", "diversity", b"diversity", "exact", b"exact", "explain", b"explain", "facets", b"facets", "filter", b"filter", "fold_copies", b"fold_copies", "group_by_image", b"group_by_image", "group_near_duplicates", b"group_near_duplicates", "limit", b"limit", "min_score", b"min_score", "offset", b"offset", "page_token", b"page_token", "parts", b"parts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies", "_group_by_image", b"_group_by_image", "_min_score", b"_min_score", "collection", b"collection", "diversity", b"diversity", "exact", b"exact", "explain", b"explain", "facets", b"facets", "filter", b"filter", "fold_copies", b"fold_copies", "group_by_image", b"group_by_image", "group_near_duplicates", b"group_near_duplicates", "limit", b"limit", "min_score", b"min_score", "offset", b"offset", "page_token", b"page_token", "parts", b"parts", "relevance", b"relevance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fold_copies: _TypeAlias = _typing.Literal["fold_copies"]  # noqa: Y015
     _WhichOneofArgType__fold_copies: _TypeAlias = _typing.Literal["_fold_copies", b"_fold_copies"]  # noqa: Y015
@@ -164,6 +170,7 @@ class QueryPart(_message.Message):
     SKETCH_FIELD_NUMBER: _builtins.int
     IMAGE_ID_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
+    IMAGE_URL_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     DETECT_FIELD_NUMBER: _builtins.int
@@ -179,6 +186,10 @@ class QueryPart(_message.Message):
     """The id of an image stored in this collection; in an object collection each of its regions is a query."""
     embedding: _builtins.bytes
     """An embedding in the collection's space: float32, little-endian, 4·dimension bytes. It is normalized to unit length."""
+    image_url: _builtins.str
+    """An image at an https URL with a public address, fetched by the service where that is switched on. In every other way
+    the same as `image`.
+    """
     weight: _builtins.float
     """Weight of this part, -1000..1000. Default 1. 0 equals leaving the part out; a negative weight pushes its target away."""
     detect: _builtins.bool
@@ -207,19 +218,20 @@ class QueryPart(_message.Message):
         sketch: _builtins.bytes = ...,
         image_id: _builtins.str = ...,
         embedding: _builtins.bytes = ...,
+        image_url: _builtins.str = ...,
         weight: _builtins.float | None = ...,
         region: _types_pb2.Box | None = ...,
         detect: _builtins.bool = ...,
         regions: _abc.Iterable[_types_pb2.Box] | None = ...,
         match: Global___RegionMatch.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "content", b"content", "embedding", b"embedding", "image", b"image", "image_id", b"image_id", "region", b"region", "sketch", b"sketch", "text", b"text", "weight", b"weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "content", b"content", "embedding", b"embedding", "image", b"image", "image_id", b"image_id", "image_url", b"image_url", "region", b"region", "sketch", b"sketch", "text", b"text", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "content", b"content", "detect", b"detect", "embedding", b"embedding", "image", b"image", "image_id", b"image_id", "match", b"match", "region", b"region", "regions", b"regions", "sketch", b"sketch", "text", b"text", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "content", b"content", "detect", b"detect", "embedding", b"embedding", "image", b"image", "image_id", b"image_id", "image_url", b"image_url", "match", b"match", "region", b"region", "regions", b"regions", "sketch", b"sketch", "text", b"text", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "image", "sketch", "image_id", "embedding"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "image", "sketch", "image_id", "embedding", "image_url"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
@@ -365,6 +377,7 @@ class Hit(_message.Message):
     MATCHES_FIELD_NUMBER: _builtins.int
     CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
     NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
     image_id: _builtins.str
     """First 32 hex digits of the SHA-256 of the uri."""
     uri: _builtins.str
@@ -377,6 +390,10 @@ class Hit(_message.Message):
     """Position in `SearchResponse.query_regions` of the query region that matched, from 0. Absent without query regions."""
     copy_count: _builtins.int
     """The number of exact copies that were folded into this hit; it exceeds the length of `copies` above 100."""
+    confidence: _builtins.float
+    """How likely the image shows what was asked for, 0..1, from the calibration of the encoders. Absent where an encoder of the
+    query is not calibrated.
+    """
     @_builtins.property
     def region(self) -> _types_pb2.Box:
         """The region that matched. Set in object collections only."""
@@ -427,13 +444,19 @@ class Hit(_message.Message):
         matches: _abc.Iterable[Global___MatchedRegion] | None = ...,
         contributions: _abc.Iterable[Global___Contribution] | None = ...,
         near_duplicates: _abc.Iterable[Global___NearDuplicate] | None = ...,
+        confidence: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "exif", b"exif", "metadata", b"metadata", "query_region", b"query_region", "region", b"region"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_query_region", b"_query_region", "confidence", b"confidence", "exif", b"exif", "metadata", b"metadata", "query_region", b"query_region", "region", b"region"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_query_region", b"_query_region", "contributions", b"contributions", "copies", b"copies", "copy_count", b"copy_count", "exif", b"exif", "image_id", b"image_id", "label", b"label", "matches", b"matches", "metadata", b"metadata", "near_duplicates", b"near_duplicates", "query_region", b"query_region", "region", b"region", "score", b"score", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_query_region", b"_query_region", "confidence", b"confidence", "contributions", b"contributions", "copies", b"copies", "copy_count", b"copy_count", "exif", b"exif", "image_id", b"image_id", "label", b"label", "matches", b"matches", "metadata", b"metadata", "near_duplicates", b"near_duplicates", "query_region", b"query_region", "region", b"region", "score", b"score", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
+    _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
     _WhichOneofReturnType__query_region: _TypeAlias = _typing.Literal["query_region"]  # noqa: Y015
     _WhichOneofArgType__query_region: _TypeAlias = _typing.Literal["_query_region", b"_query_region"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confidence) -> _WhichOneofReturnType__confidence | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__query_region) -> _WhichOneofReturnType__query_region | None: ...
 
 Global___Hit: _TypeAlias = Hit  # noqa: Y015
