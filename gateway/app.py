@@ -1,5 +1,6 @@
 """The gateway's parts: routes, middleware and what they share."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -58,6 +59,7 @@ def create_app(settings: GatewaySettings, security: Security = PLAIN) -> FastAPI
     app.state.settings = settings
     app.state.security = security
     message = "too many follow jobs at once; ask for the job itself now and then"
+    app.state.is_closing = asyncio.Event()
     app.state.followers = Permits(settings.max_followers, reason=FOLLOWER_LIMIT, message=message)
     app.include_router(health.router, prefix=API, responses=problem_responses(HTTPStatus.MISDIRECTED_REQUEST))
     for part in (models, encoding, collections, search, facets, uploads, images, jobs):

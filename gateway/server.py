@@ -48,8 +48,8 @@ class GatewayServer(uvicorn.Server):
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends the jobs, then the connections."""
-        await self._app.state.jobs.close()
+        """Ends those who follow jobs, then the connections."""
+        self._app.state.is_closing.set()
         await super().shutdown(sockets)
 
 

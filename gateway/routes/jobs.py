@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, cast
@@ -164,15 +165,18 @@ async def _first(job_id: JobId, call: CallOf) -> JobReport:
     responses=problem_responses(404),
 )
 async def follow_job(
-    job_id: JobId, call: CallOf, report: Annotated[JobReport, Depends(_first)]
+    job_id: JobId, request: Request, call: CallOf, report: Annotated[JobReport, Depends(_first)]
 ) -> AsyncIterator[ServerSentEvent]:
     """Follow a job: `progress` events with the whole job, then one `final` event, then the end."""
-    shown = None
+    is_closing, shown = cast("asyncio.Event", request.app.state.is_closing), None
     while not report.is_final:
         if report != shown:
             yield ServerSentEvent(event="progress", data=report)
             shown = report
-        await asyncio.sleep(_EVENT_PERIOD_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_EVENT_PERIOD_S):
+                await is_closing.wait()
+            return  # browsers connect again, to another gateway or to this one after its restart
         try:
             report = await _read(job_id, replace(call, deadline=Deadline.after(_STEP_TIMEOUT_S)))
         except _PASSING:

@@ -41,10 +41,12 @@ def test_a_job_goes_on_after_kill_9_of_ingest_and_a_restart_of_the_gateway(
             http.post("/collections", json={"name": name, "encoder": "tiny"}).raise_for_status()
             job_id = http.post(f"/collections/{name}/ingest", json={"folder": str(photos)}).json()["id"]
             eventually(lambda: http.get(f"/jobs/{job_id}").json()["done"] > IMAGES // 8)
+            with http.stream("GET", f"/jobs/{job_id}/events") as events:
+                assert next(events.iter_lines()) == "event: progress"
+                asked.process.terminate()
+                assert asked.process.wait(timeout=4) == 0  # a gateway with followers need not be killed
             first.process.send_signal(signal.SIGKILL)
             first.process.wait()
-        asked.process.send_signal(signal.SIGKILL)
-        asked.process.wait()
         ingest("second")
         with httpx.Client(base_url=f"http://{gateway('other').address}/api/v1", timeout=60) as http:
             before = http.get(f"/jobs/{job_id}").json()

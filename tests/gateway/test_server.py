@@ -124,7 +124,7 @@ def test_slow_bodies_hold_no_permits(gateway: str) -> None:
     """Far more bodies than permits can arrive at once: every route still answers, and each body once it is complete."""
     with ExitStack() as stack:
         slow = [stack.enter_context(connection(gateway, post(b"{", 2))) for _ in range(64)]
-        for path in ("/healthz", "/metrics", "/docs", "/api/v1/jobs"):
+        for path in ("/healthz", "/metrics", "/docs", "/api/v1/encoders"):
             assert httpx.get(f"http://{gateway}{path}").status_code == 200
         assert httpx.get(f"http://{gateway}/readyz").status_code == 503
         for client in slow[:4]:
@@ -185,7 +185,9 @@ def _until_refused(url: str, content: bytes) -> httpx.Response:
     pytest.fail("the budget of body bytes has no end")
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/docs", "/api/v1/jobs", "main.js", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/metrics", "/docs", "/api/v1/encoders", "main.js", "/nowhere"]
+)
 def test_head_is_get_without_its_body(gateway: str, path: str) -> None:
     """HEAD works wherever GET does, with the same status and headers."""
     url = f"http://{gateway}{path if path.startswith('/') else address_in_page(gateway, '/', path)}"
