@@ -1,9 +1,9 @@
 """What a GPU is worth behind Fovea: raw limits, sizes in turn, and what is served to 1 to 256 callers, as a table.
 
     python -m benchmarks.networks resnet50 --out FOLDER --fp16       once, where torch is
-    python -m benchmarks.gpu FOLDER/resnet50 [--provider cuda] [--seconds 2] [--callers 1 16 64 256]
+    python -m benchmarks.gpu FOLDER/resnet50 [--provider cuda] [--seconds 2] [--callers 1 16 64 256] [--fronts 1 4 8]
 
-Takes less than eight minutes on one GPU, needs no network, and writes docs/results/gpu-NAME.json beside the page that it
+Takes less than eight minutes on one GPU with one number of fronts, three more for each further one, needs no network, and writes docs/results/gpu-NAME.json beside the page that it
 prints. `--provider cpu --seconds 0.5 --callers 1 4` tries the script itself where there is no GPU.
 """
 
@@ -39,8 +39,9 @@ _METHODS = {
     "tensors": "/inference.GRPCInferenceService/ModelInfer",
     "JPEGs": "/fovea.encoder.v1.EncoderService/Encode",
 }
-# One process of the load generator sends some 2,000 calls a second.
+# One process of the load generator sends some 2,000 calls a second. Several connections, because each lands on one front.
 _LOADS = 4
+_CONNECTIONS = 4
 _IN_TURN = (1, 16)
 _COMPARED = 32
 _OUTPUT = ("embedding",)
@@ -104,7 +105,7 @@ def served(process: EncoderProcess, folder: Path, *, callers: list[int], seconds
 def _load(process: EncoderProcess, method: str, requests: Path, callers: int, seconds: float) -> Row:
     callers_each = [callers // _LOADS + (number < callers % _LOADS) for number in range(min(_LOADS, callers))]
     command = [sys.executable, "-m", "benchmarks.load", process.target, method, str(requests)]
-    command += ["--seconds", str(seconds), "--warm", str(seconds / 2)]
+    command += ["--seconds", str(seconds), "--warm", str(seconds / 2), "--connections", str(_CONNECTIONS)]
     loads = [
         subprocess.Popen([*command, "--callers", str(count)], cwd=ROOT, stdout=subprocess.PIPE)
         for count in callers_each
@@ -137,9 +138,12 @@ def measure(bundle: Bundle, arguments: argparse.Namespace, folder: Path) -> Iter
         before = _memory_mib()
         settings = {"PROVIDER": arguments.provider, "PRECISION": precision, "MAX_BATCH": str(arguments.max_batch)}
         settings |= {"MAX_IN_FLIGHT": "512", "QUEUE_LIMIT": "2048"}
-        with encoder(bundle.folder, threads=0, settings=settings) as process:
-            row["gpu_mib"] = _memory_mib() - before
-            row["served"] = list(served(process, folder, callers=arguments.callers, seconds=arguments.seconds))
+        row["served"] = []
+        for fronts in arguments.fronts:
+            with encoder(bundle.folder, threads=0, settings=settings | {"FRONTS": str(fronts)}) as process:
+                row["gpu_mib"] = _memory_mib() - before
+                rates = served(process, folder, callers=arguments.callers, seconds=arguments.seconds)
+                row["served"] += [{"fronts": fronts, **rate} for rate in rates]
         yield row
 
 
@@ -179,9 +183,9 @@ def page(results: Row) -> str:
         lines[-1] += f"least cosine to the CPU {row['cosine_to_cpu']}; in turn {json.dumps(row['in_turn'])}"
         lines += ["", "| ONNX Runtime alone | batch | a second |", "|---|---|---|"]
         lines += [f"| {each['way']} | {each['batch']} | {each['per_s']:,} |" for each in row["raw"]]
-        lines += ["", "| served | callers | a second | p50 | p99 | errors |", "|---|---|---|---|---|---|"]
+        lines += ["", "| served | fronts | callers | a second | p50 | p99 | errors |", "|---|---|---|---|---|---|---|"]
         lines += [
-            f"| {each['kind']} | {each['callers']} | {each['per_s']:,} | {each['p50_ms']} ms | {each['p99_ms']} ms | {each['errors']} |"
+            f"| {each['kind']} | {each['fronts']} | {each['callers']} | {each['per_s']:,} | {each['p50_ms']} ms | {each['p99_ms']} ms | {each['errors']} |"
             for each in row["served"]
         ]
         lines += [""]
@@ -196,6 +200,7 @@ def main() -> None:
     parser.add_argument("--max-batch", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 16, 64, 256])
+    parser.add_argument("--fronts", type=int, nargs="+", default=[1])
     parser.add_argument("--out", type=Path, help="where the figures are written; docs/results/gpu-NAME.json by default")
     arguments = parser.parse_args()
     bundle, started_s = Bundle.load(arguments.bundle), time.monotonic()

@@ -111,9 +111,7 @@ class Family:
             try:
                 child.start()
             except OSError as error:  # the machine lacks memory, processes or files, perhaps for a while
-                logger.error(
-                    "a process of the encoder cannot be started", extra={"which": child.name, "how": str(error)}
-                )  # noqa: TRY400
+                logger.warning("%s cannot be started; trying again: %s", child.name, error)
 
     def _ask_forever(self) -> None:
         missed = dict.fromkeys(self._children, 0)
