@@ -7,8 +7,9 @@ from typing import Self, TypeVar, Unpack
 import grpc
 
 from fovea.client import calls
-from fovea.client.calls import Call, SearchOptions
+from fovea.client.calls import LONG_STREAM_S, Call, SearchOptions
 from fovea.client.channels import open_async_channel
+from fovea.client.collections import CollectionInfo, ReindexProgress, ScrubProgress, StoredImage
 from fovea.client.connections import Connections
 from fovea.client.content import ImageContent
 from fovea.client.errors import FoveaError, from_rpc_error
@@ -22,7 +23,7 @@ from fovea.client.ingesting import (
     requests_of,
 )
 from fovea.client.parts import PartLike
-from fovea.client.results import CollectionInfo, Detections, Encoded, Hit, SearchResults, StoredImage
+from fovea.client.results import Detections, Encoded, FacetCounts, Hit, SearchResults
 from fovea.ingest.v1 import ingest_pb2
 from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceStub
 
@@ -70,6 +71,10 @@ class AsyncClient(Connections):
         """Up to 64 queries in one call; one that fails has its error in its position."""
         return await self._send(calls.search_many(collection, queries, options, self._gateway))
 
+    async def count_facets(self, collection: str, *fields: str, filter: str = "") -> FacetCounts:
+        """How many images of a collection, or of those that match, have each value of 1 to 8 fields."""
+        return await self._send(calls.count_facets(collection, fields, filter))
+
     async def encode(
         self, contents: Sequence[str | ImageContent], *, encoder: str = "", sketches: bool = False
     ) -> Encoded:
@@ -103,6 +108,12 @@ class AsyncClient(Connections):
     async def collection(self, name: str) -> CollectionInfo:
         """One collection with its counts."""
         return await self._send(calls.collection(name))
+
+    async def update_collection(
+        self, name: str, *, new_name: str = "", display_name: str | None = None
+    ) -> CollectionInfo:
+        """Give a collection another name, another display name or both; searches and writes go on."""
+        return await self._send(calls.update_collection(name, new_name=new_name, display_name=display_name))
 
     async def delete_collection(self, name: str) -> None:
         """Delete a collection; the image files stay."""
@@ -138,6 +149,31 @@ class AsyncClient(Connections):
     ) -> int:
         """Delete images; how many there were."""
         return await self._send(calls.delete_images(collection, image_ids, uris, filter))
+
+    async def reindex(
+        self,
+        collection: str,
+        encoder: str = "",
+        *,
+        drop_old: bool = False,
+        rollback: bool = False,
+        timeout_s: float = LONG_STREAM_S,
+    ) -> AsyncIterator[ReindexProgress]:
+        """Move a collection to another encoder, by default to the default one, and yield the progress while it is read.
+
+        The last one comes when the new embeddings are served. A call that breaks changes nothing for searches; the next
+        one goes on where it ended. With `rollback` and no encoder the former embeddings are served again.
+        """
+        call = calls.reindex(collection, encoder, drop_old=drop_old, rollback=rollback)
+        async for progress in self._stream(call, timeout_s):
+            yield progress
+
+    async def scrub(
+        self, collection: str, *, repair: bool = False, timeout_s: float = LONG_STREAM_S
+    ) -> AsyncIterator[ScrubProgress]:
+        """Compare the stores of a collection and yield each damage, and the progress, while they are read."""
+        async for progress in self._stream(calls.scrub(collection, repair=repair), timeout_s):
+            yield progress
 
     async def ingest(
         self, collection: str, items: Iterable[ItemLike], *, timeout_s: float = 60.0
@@ -195,3 +231,13 @@ class AsyncClient(Connections):
             return call.read(await self._method(call)(call.request, timeout=self._timeout_s, metadata=self._metadata))
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
+
+    async def _stream(self, call: Call[Answer], timeout_s: float) -> AsyncIterator[Answer]:
+        answers = self._method(call)(call.request, timeout=timeout_s, metadata=self._metadata)
+        try:
+            async for answer in answers:
+                yield call.read(answer)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            answers.cancel()

@@ -1,13 +1,14 @@
-"""Every call but the ingest stream, as a value: whom to ask, what, and how to read the answer. Both clients send them."""
+"""Every call but the ingest stream, as a value: whom to ask, what, and how to read an answer. Both clients send them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypedDict, TypeVar
 
+from fovea.client.collections import CollectionInfo, ReindexProgress, ScrubProgress, StoredImage
 from fovea.client.content import ImageContent, image_bytes
 from fovea.client.errors import FoveaError, from_status
 from fovea.client.parts import PartLike, part_of
-from fovea.client.results import CollectionInfo, Detections, SearchResults, StoredImage
+from fovea.client.results import Detections, FacetCounts, SearchResults
 from fovea.detector.v1 import detector_pb2
 from fovea.detector.v1.detector_pb2_grpc import DetectorServiceStub
 from fovea.encoder.v1 import encoder_pb2
@@ -24,6 +25,8 @@ Outcome = SearchResults | FoveaError
 
 MAX_INPUTS = 64
 MAX_CALL_BYTES = 32 << 20
+# As long as the ingest service keeps a stream open.
+LONG_STREAM_S = 21_600.0
 _MODES = {"whole_image": ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE, "objects": ingest_pb2.COLLECTION_MODE_OBJECTS}
 
 
@@ -45,7 +48,7 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Answer]):
-    """One unary call; `encoder` is the bundle whose process it goes to, where it goes to an encoder or a detector."""
+    """One call with one answer or a stream of them; `encoder` is the bundle whose process it goes to, where it goes to an encoder or a detector."""
 
     stub: type
     method: str
@@ -96,6 +99,12 @@ def search_many(
     )
 
 
+def count_facets(collection: str, fields: Sequence[str], filter: str) -> Call[FacetCounts]:
+    """How often each value of these fields occurs."""
+    request = search_pb2.CountFacetsRequest(collection=collection, fields=fields, filter=filter)
+    return Call(SearchServiceStub, "CountFacets", request, FacetCounts.of)
+
+
 def encode(
     contents: Sequence[str | ImageContent], encoder: str, *, sketches: bool
 ) -> Iterator[Call[encoder_pb2.EncodeResponse]]:
@@ -142,6 +151,12 @@ def collections() -> Call[tuple[CollectionInfo, ...]]:
     )
 
 
+def update_collection(name: str, *, new_name: str, display_name: str | None) -> Call[CollectionInfo]:
+    """Other names."""
+    request = ingest_pb2.UpdateCollectionRequest(name=name, new_name=new_name, display_name=display_name)
+    return Call(IngestServiceStub, "UpdateCollection", request, lambda response: CollectionInfo.of(response.collection))
+
+
 def delete_collection(name: str) -> Call[None]:
     """A collection's end."""
     return Call(IngestServiceStub, "DeleteCollection", ingest_pb2.DeleteCollectionRequest(name=name), lambda _: None)
@@ -185,6 +200,18 @@ def delete_images(
     """The end of images; how many there were."""
     request = ingest_pb2.DeleteImagesRequest(collection=collection, image_ids=image_ids, uris=uris, filter=filter)
     return Call(IngestServiceStub, "DeleteImages", request, lambda response: int(response.deleted_count))
+
+
+def reindex(collection: str, encoder: str, *, drop_old: bool, rollback: bool) -> Call[ReindexProgress]:
+    """A move to another encoder; a stream."""
+    request = ingest_pb2.ReindexRequest(collection=collection, encoder=encoder, drop_old=drop_old, rollback=rollback)
+    return Call(IngestServiceStub, "Reindex", request, ReindexProgress.of)
+
+
+def scrub(collection: str, *, repair: bool) -> Call[ScrubProgress]:
+    """A comparison of the stores; a stream."""
+    request = ingest_pb2.ScrubRequest(collection=collection, repair=repair)
+    return Call(IngestServiceStub, "Scrub", request, ScrubProgress.of)
 
 
 def _encode_call(inputs: Sequence[encoder_pb2.Input], encoder: str) -> Call[encoder_pb2.EncodeResponse]:

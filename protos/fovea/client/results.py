@@ -1,8 +1,7 @@
 """What calls return: dataclasses without protobuf, made from the messages."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Self
 
 import numpy as np
@@ -13,11 +12,8 @@ from fovea.client.errors import FoveaError, from_status
 from fovea.client.gallery import Gallery, Tile
 from fovea.detector.v1 import detector_pb2
 from fovea.encoder.v1 import encoder_pb2
-from fovea.ingest.v1 import ingest_pb2
 from fovea.search.v1 import search_pb2
 from fovea.types.v1 import types_pb2
-
-_MODES = {ingest_pb2.COLLECTION_MODE_WHOLE_IMAGE: "whole_image", ingest_pb2.COLLECTION_MODE_OBJECTS: "objects"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +150,7 @@ class SearchResults(Sequence[Hit]):
     @property
     def facets(self) -> dict[str, dict[Any, int]]:
         """How often each value of the fields asked for occurs among the hits, most frequent first."""
-        return {
-            facet.field: {MessageToDict(value.value): value.count for value in facet.values}
-            for facet in self.message.facets
-        }
+        return _counts(self.message.facets)
 
     def show(self, *, columns: int = 5) -> Gallery:
         """A grid of the images, for the end of a notebook's cell; the gateway or the local file gives what is shown."""
@@ -173,6 +166,34 @@ class SearchResults(Sequence[Hit]):
             for hit in self.hits
         ]
         return Gallery.of(tiles, columns=columns)
+
+
+@dataclass(frozen=True, slots=True)
+class FacetCounts(Mapping[str, Mapping[Any, int]]):
+    """By field, how many images have each value, most frequent first; at most 100 values of a field."""
+
+    counts: Mapping[str, Mapping[Any, int]]
+    other_counts: Mapping[str, int]
+    """By field, how often the values occur that are not listed."""
+    image_count: int
+    """How many images were counted: of larger collections a random sample of about 10,000."""
+    is_complete: bool
+    """Whether these are all images that match."""
+
+    @classmethod
+    def of(cls, message: search_pb2.CountFacetsResponse) -> Self:
+        """From the wire."""
+        others = {facet.field: facet.other_count for facet in message.facets}
+        return cls(_counts(message.facets), others, message.image_count, message.is_complete)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.counts)
+
+    def __getitem__(self, field: str) -> Mapping[Any, int]:
+        return self.counts[field]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,68 +228,11 @@ class Encoded:
         return cls(space, tuple(map(_outcome, results)), warnings)
 
 
-@dataclass(frozen=True, slots=True)
-class CollectionInfo:
-    """A collection with its counts."""
-
-    name: str
-    space: str
-    encoder: str
-    detector: str
-    mode: str
-    """whole_image or objects."""
-    index: str
-    image_count: int
-    region_count: int
-    without_objects_count: int = 0
-    """Of a collection of objects: images in which none was found, which are stored as a whole."""
-
-    @classmethod
-    def of(cls, message: ingest_pb2.Collection) -> Self:
-        """From the wire."""
-        return cls(
-            name=message.name,
-            space=message.space,
-            encoder=message.encoder,
-            detector=message.detector,
-            mode=_MODES.get(message.mode, ""),
-            index=message.index,
-            image_count=message.image_count,
-            region_count=message.region_count,
-            without_objects_count=message.without_objects_count,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """The record of one image; `regions` are read for a single image only, not in listings."""
-
-    image_id: str
-    uri: str
-    metadata: Mapping[str, Any]
-    width_px: int
-    height_px: int
-    sha256: str
-    update_time: datetime
-    regions: tuple[Detection, ...] = ()
-
-    @classmethod
-    def of(cls, message: ingest_pb2.Image | ingest_pb2.GetImageResponse) -> Self:
-        """From the wire."""
-        regions = message.regions if isinstance(message, ingest_pb2.GetImageResponse) else ()
-        return cls(
-            image_id=message.image_id,
-            uri=message.uri,
-            metadata=MessageToDict(message.metadata),
-            width_px=message.width_px,
-            height_px=message.height_px,
-            sha256=message.sha256,
-            update_time=message.update_time.ToDatetime(UTC),
-            regions=tuple(map(Detection.of, regions)),
-        )
-
-
 def _outcome(result: encoder_pb2.Result) -> npt.NDArray[np.float32] | FoveaError:
     if result.WhichOneof("outcome") == "error":
         return from_status(result.error)
     return np.frombuffer(result.embedding, "<f4")
+
+
+def _counts(facets: Iterable[search_pb2.Facet]) -> dict[str, dict[Any, int]]:
+    return {facet.field: {MessageToDict(value.value): value.count for value in facet.values} for facet in facets}

@@ -9,8 +9,9 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 
 from fovea.client import calls
-from fovea.client.calls import Call, SearchOptions
+from fovea.client.calls import LONG_STREAM_S, Call, SearchOptions
 from fovea.client.channels import open_channel
+from fovea.client.collections import CollectionInfo, ReindexProgress, ScrubProgress, StoredImage
 from fovea.client.connections import Connections
 from fovea.client.content import ImageContent
 from fovea.client.errors import FoveaError, from_rpc_error
@@ -24,7 +25,7 @@ from fovea.client.ingesting import (
     requests_of,
 )
 from fovea.client.parts import PartLike
-from fovea.client.results import CollectionInfo, Detections, Encoded, Hit, SearchResults, StoredImage
+from fovea.client.results import Detections, Encoded, FacetCounts, Hit, SearchResults
 from fovea.encoder.v1 import encoder_pb2
 from fovea.ingest.v1 import ingest_pb2
 from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceStub
@@ -74,6 +75,10 @@ class Client(Connections):
         """Up to 64 queries in one call; one that fails has its error in its position."""
         return self._send(calls.search_many(collection, queries, options, self._gateway))
 
+    def count_facets(self, collection: str, *fields: str, filter: str = "") -> FacetCounts:
+        """How many images of a collection, or of those that match, have each value of 1 to 8 fields."""
+        return self._send(calls.count_facets(collection, fields, filter))
+
     def encode(self, contents: Sequence[str | ImageContent], *, encoder: str = "", sketches: bool = False) -> Encoded:
         """Embed any number of words and images; of images, all are sketches or none is."""
         running: deque[Any] = deque()
@@ -113,6 +118,10 @@ class Client(Connections):
         """One collection with its counts."""
         return self._send(calls.collection(name))
 
+    def update_collection(self, name: str, *, new_name: str = "", display_name: str | None = None) -> CollectionInfo:
+        """Give a collection another name, another display name or both; searches and writes go on."""
+        return self._send(calls.update_collection(name, new_name=new_name, display_name=display_name))
+
     def delete_collection(self, name: str) -> None:
         """Delete a collection; the image files stay."""
         self._send(calls.delete_collection(name))
@@ -146,6 +155,29 @@ class Client(Connections):
     ) -> int:
         """Delete images; how many there were."""
         return self._send(calls.delete_images(collection, image_ids, uris, filter))
+
+    def reindex(
+        self,
+        collection: str,
+        encoder: str = "",
+        *,
+        drop_old: bool = False,
+        rollback: bool = False,
+        timeout_s: float = LONG_STREAM_S,
+    ) -> Iterator[ReindexProgress]:
+        """Move a collection to another encoder, by default to the default one, and yield the progress while it is read.
+
+        The last one comes when the new embeddings are served. A call that breaks changes nothing for searches; the next
+        one goes on where it ended. With `rollback` and no encoder the former embeddings are served again.
+        """
+        call = calls.reindex(collection, encoder, drop_old=drop_old, rollback=rollback)
+        yield from self._stream(call, timeout_s)
+
+    def scrub(
+        self, collection: str, *, repair: bool = False, timeout_s: float = LONG_STREAM_S
+    ) -> Iterator[ScrubProgress]:
+        """Compare the stores of a collection and yield each damage, and the progress, while they are read."""
+        yield from self._stream(calls.scrub(collection, repair=repair), timeout_s)
 
     def ingest(self, collection: str, items: Iterable[ItemLike], *, timeout_s: float = 60.0) -> Iterator[IngestResult]:
         """Add images and yield a result for each, in order of completion; nothing is sent unless results are read.
@@ -214,3 +246,12 @@ class Client(Connections):
             return call.read(self._method(call)(call.request, timeout=self._timeout_s, metadata=self._metadata))
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
+
+    def _stream(self, call: Call[Answer], timeout_s: float) -> Iterator[Answer]:
+        answers = self._method(call)(call.request, timeout=timeout_s, metadata=self._metadata)
+        try:
+            yield from map(call.read, answers)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            answers.cancel()
