@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 import grpc
 
 from domain.reasons import IN_FLIGHT_LIMIT, STREAM_LIMIT
+from rpc.awaited_messages import AwaitedMessages
 from rpc.codec import Codec, received
 from rpc.conversation import Conversation
 from rpc.errors import DeadlineExceeded, Internal, InvalidArgument, ServiceError, abort_status, to_status
-from rpc.first_messages import FirstMessages
 from rpc.observer import ObservedCall
 from rpc.permits import IN_FLIGHT, STREAMS, Permits, Tally
 from rpc.settings import ServerSettings
@@ -21,17 +21,20 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
-    """Guards the unary calls of a server on threads; such servers stream nothing of their own."""
+    """Guards unary calls and streams in both directions of a server on threads."""
 
     def __init__(self, settings: ServerSettings, tally: Tally | None = None) -> None:
         self._permits = _unary_permits(settings, tally)
+        self._stream_permits = _stream_permits(settings)
         self._settings = settings
-        self._first_messages = FirstMessages(settings.first_message_s)
+        self._messages = AwaitedMessages(
+            first_s=settings.first_message_s, idle_s=settings.stream_idle_s, stream_s=settings.max_stream_s
+        )
         self._guarded: dict[str, tuple[_Handler, _Handler]] = {}
 
     def end_silent_calls(self) -> None:
         """End the calls that hold a thread and send nothing; call it again and again."""
-        self._first_messages.end_overdue()
+        self._messages.end_overdue()
 
     def intercept_service(
         self,
@@ -53,14 +56,16 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         codec = Codec(method, handler, self._settings.max_message_bytes)
         if is_standard(method):
             return standard_handler(handler, codec, is_async=False)
+        if handler.stream_stream is not None:
+            return self._guard_stream(method, codec, handler.stream_stream)
         behave = handler.unary_unary
-        assert behave is not None, f"{method} streams; a ThreadServer serves unary calls"
+        assert behave is not None, f"{method} has a shape that no Fovea service on threads has"
         logged = self._settings.logged_calls
 
         # All shapes are the same on the wire. Served as a stream of requests, the call is known while its one is awaited.
         def guarded(requests: Any, context: grpc.ServicerContext) -> Any:
             request_id = _request_id_of(context.invocation_metadata())
-            request = self._first_messages.receive(requests, context)
+            request = self._messages.first(requests, context)
             try:
                 with _observed(method, request_id, logged), self._permits.acquire():
                     return codec.encode(behave(received(request), context))
@@ -69,6 +74,19 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
 
         return grpc.stream_unary_rpc_method_handler(guarded, codec.decode)
 
+    def _guard_stream(self, method: str, codec: Codec, behave: Any) -> _Handler:
+        logged = self._settings.logged_calls
+
+        def guarded(requests: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
+            request_id = _request_id_of(context.invocation_metadata())
+            try:
+                with _observed(method, request_id, logged), self._stream_permits.acquire():
+                    yield from map(codec.encode, behave(self._messages.all(requests, context), context))
+            except ServiceError as error:
+                context.abort_with_status(abort_status(error))
+
+        return grpc.stream_stream_rpc_method_handler(guarded, codec.decode)
+
 
 class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Guards unary and streaming calls of a server on an event loop, and ends those that take too long."""
@@ -76,13 +94,7 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._unary_permits = _unary_permits(settings)
-        # Counted apart, so that streams that stay open take no permit from unary calls.
-        self._stream_permits = Permits(
-            settings.max_streams,
-            reason=STREAM_LIMIT,
-            message="too many streams at once; open it again a little later",
-            gauge=STREAMS,
-        )
+        self._stream_permits = _stream_permits(settings)
 
     async def intercept_service(
         self,
@@ -141,6 +153,12 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 def _unary_permits(settings: ServerSettings, tally: Tally | None = None) -> Permits:
     message = "too many calls at once; send again a little later"
     return Permits(settings.max_in_flight, reason=IN_FLIGHT_LIMIT, message=message, gauge=IN_FLIGHT, tally=tally)
+
+
+def _stream_permits(settings: ServerSettings) -> Permits:
+    """Counted apart, so that streams that stay open take no permit from unary calls."""
+    message = "too many streams at once; open it again a little later"
+    return Permits(settings.max_streams, reason=STREAM_LIMIT, message=message, gauge=STREAMS)
 
 
 @contextmanager

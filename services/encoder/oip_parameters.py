@@ -1,11 +1,7 @@
 """The parameters of Open Inference requests: each one is obeyed or refused by name."""
 
-import math
-import time
 from collections.abc import Collection, Mapping
-from typing import Any, cast
-
-import grpc
+from typing import Any
 
 from domain.limits import DEFAULT_DETECTIONS, DEFAULT_MIN_SCORE, MAX_DETECTIONS
 from fovea.oip.v2 import open_inference_pb2 as oip
@@ -16,7 +12,9 @@ Parameters = Mapping[str, oip.InferParameter]
 
 # Of the protocol over HTTP; KServe's client sends them over gRPC too, where they have no meaning.
 _OF_HTTP = frozenset({"binary_data", "binary_data_output", "binary_data_size"})
-_ALL_MODELS = _OF_HTTP | {"priority", "timeout"}
+# Asks streams to mark the last response to a request.
+_FINAL_RESPONSE = "triton_enable_empty_final_response"
+_ALL_MODELS = _OF_HTTP | {"priority", "timeout", _FINAL_RESPONSE}
 _DETECTORS = _ALL_MODELS | {"min_score", "limit"}
 
 
@@ -37,10 +35,9 @@ def priority_of(parameters: Parameters) -> Priority | None:
     return Priority.INTERACTIVE if value == 1 else Priority.BULK
 
 
-def hurried(parameters: Parameters, context: grpc.ServicerContext) -> grpc.ServicerContext:
-    """The context with the deadline that `timeout` sets, in microseconds, where that is sooner than its own."""
-    timeout_us = _whole_number(parameters, "timeout", "it is in microseconds")
-    return cast("grpc.ServicerContext", _HurriedContext(context, timeout_us / 1e6)) if timeout_us else context
+def timeout_s_of(parameters: Parameters) -> float:
+    """`timeout`, which is in microseconds, in seconds; 0 without one."""
+    return _whole_number(parameters, "timeout", "it is in microseconds") / 1e6
 
 
 def min_score_of(parameters: Parameters) -> float:
@@ -58,20 +55,9 @@ def limit_of(parameters: Parameters) -> int:
     return min(_whole_number(parameters, "limit", "0 means 100") or DEFAULT_DETECTIONS, MAX_DETECTIONS)
 
 
-class _HurriedContext:
-    """A call's context with less time; all else is the context's own."""
-
-    def __init__(self, context: grpc.ServicerContext, timeout_s: float) -> None:
-        self._context = context
-        self._until_s = time.monotonic() + timeout_s
-
-    def time_remaining(self) -> float:
-        """Seconds."""
-        own_s = self._context.time_remaining()
-        return min(math.inf if own_s is None else own_s, self._until_s - time.monotonic())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
+def marks_final_response(parameters: Parameters) -> bool:
+    """Whether the last response to a request of a stream has to say so."""
+    return _FINAL_RESPONSE in parameters and bool(_value(parameters[_FINAL_RESPONSE]))
 
 
 def _require_known(field: str, parameters: Parameters, known: Collection[str]) -> None:

@@ -2,7 +2,7 @@
 
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -14,9 +14,10 @@ from encoders.serving.session import Embedding
 from fovea.oip.v2 import open_inference_pb2 as oip
 from fovea.oip.v2 import open_inference_pb2_grpc as oip_grpc
 from rpc.clients import Detected
-from rpc.errors import InvalidArgument, NotFound, ServiceError
+from rpc.errors import Cancelled, InvalidArgument, NotFound, ServiceError
 from services.encoder.call import StageTimings
 from services.encoder.data_plane import DataPlane, EncodedInputs, require_counts
+from services.encoder.oip_contexts import hurried, streamed
 from services.encoder.oip_models import (
     BOXES,
     EMBEDDING,
@@ -27,7 +28,14 @@ from services.encoder.oip_models import (
     metadata_of,
     output_names,
 )
-from services.encoder.oip_parameters import hurried, limit_of, min_score_of, priority_of, require_known
+from services.encoder.oip_parameters import (
+    limit_of,
+    marks_final_response,
+    min_score_of,
+    priority_of,
+    require_known,
+    timeout_s_of,
+)
 from services.encoder.oip_statistics import InferenceStatistics
 from services.encoder.oip_tensors import PIXEL_TYPES, Tensor, byte_elements, only_input, pixel_elements
 from services.encoder.readers import EncoderInput
@@ -107,7 +115,7 @@ class OpenInferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
         statistics, started_s = self._statistics[model.bundle.name], time.perf_counter()
         try:
             tensor, raw = _read(request, model.bundle)
-            context = hurried(request.parameters, context)
+            context = hurried(context, timeout_s_of(request.parameters))
             if model.bundle.is_detector:
                 detected, timings = self._detected(request, model, byte_elements(tensor, raw), context)
                 response, inputs = _detection_response(request, model.bundle, detected), 1
@@ -120,6 +128,28 @@ class OpenInferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
             raise
         statistics.note(timings, inputs)
         return response
+
+    def ModelStreamInfer(
+        self, request_iterator: Iterable[oip.ModelInferRequest], context: grpc.ServicerContext
+    ) -> Iterator[oip.ModelStreamInferResponse]:
+        """Run each request as `ModelInfer` does; the error of one is its response."""
+        with streamed(context) as streaming:
+            for request in request_iterator:
+                yield self._stream_response(request, streaming)
+
+    def _stream_response(
+        self, request: oip.ModelInferRequest, context: grpc.ServicerContext
+    ) -> oip.ModelStreamInferResponse:
+        try:
+            answer = oip.ModelStreamInferResponse(infer_response=self.ModelInfer(request, context))
+        except Cancelled:
+            raise
+        except ServiceError as error:
+            failed = oip.ModelInferResponse(model_name=request.model_name, id=request.id)
+            answer = oip.ModelStreamInferResponse(error_message=error.message, infer_response=failed)
+        if marks_final_response(request.parameters):
+            answer.infer_response.parameters["triton_final_response"].bool_param = True
+        return answer
 
     def _encoded(
         self,

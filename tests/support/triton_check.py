@@ -13,6 +13,7 @@ import numpy as np
 import tritonclient.grpc as triton
 
 IMAGE_PX = 16
+IN_WINDOW = 8
 
 
 def check(address: str) -> dict[str, object]:
@@ -34,6 +35,8 @@ def check(address: str) -> dict[str, object]:
         "floats": _norms(client, "tiny", _tensor("image", pixels.astype(np.float32), "FP32")),
         "words": _norms(client, "tiny_text", words, priority=2, timeout=10_000_000),
         "later": _later(client, words),
+        "streamed": _streamed(client, words),
+        "analyzed": _analyzed(client),
         "objects": _objects(client),
         "counted": _counted(client, words),
         "refused": _refused(client),
@@ -59,6 +62,83 @@ def _later(client: triton.InferenceServerClient, words: triton.InferInput) -> li
     client.async_infer("tiny_text", [words], lambda result, error: answers.put(error or result))
     answer = answers.get(timeout=20)
     return list(answer.as_numpy("embedding").shape)
+
+
+def _streamed(client: triton.InferenceServerClient, words: triton.InferInput) -> list[str]:
+    answers: queue.Queue[triton.InferResult] = queue.Queue()
+    client.start_stream(lambda result, error: answers.put(error or result))
+    for model in ("tiny_text", "nowhere", "tiny_text"):
+        client.async_stream_infer(model, [words], enable_empty_final_response=True)
+    seen = [answers.get(timeout=20) for _ in range(3)]
+    client.stop_stream()
+    return [
+        "failed"
+        if isinstance(answer, triton.InferenceServerException)
+        else str(answer.get_response().parameters["triton_final_response"].bool_param)
+        for answer in seen
+    ]
+
+
+def _analyzed(client: triton.InferenceServerClient) -> list[int]:
+    """What perf_analyzer sends for a model of words: what the server and the model are, then windows of load.
+
+    Its shapes come from the configuration, its rates from the statistics around each window, and with `--streaming` the
+    same requests go through one stream.
+    """
+    assert "statistics" in client.get_server_metadata().extensions
+    metadata = client.get_model_metadata("tiny_text", "")
+    config = client.get_model_config("tiny_text", "").config
+    assert config.max_batch_size > 1
+    assert config.WhichOneof("scheduling_choice") in (None, "dynamic_batching")
+    [given] = config.input
+    assert (metadata.inputs[0].name, metadata.inputs[0].datatype) == (given.name, "BYTES")
+    batch, outputs = 4, [triton.InferRequestedOutput(output.name) for output in metadata.outputs]
+    shape = [batch, *given.dims]
+    tensor = triton.InferInput(given.name, shape, "BYTES")
+    tensor.set_data_from_numpy(np.full(shape, b"red", dtype=object))
+    counted = []
+    for is_streamed in (False, False, True):
+        before = client.get_inference_statistics("tiny_text", "").model_stats[0]
+        shapes = _window(client, tensor, outputs, is_streamed=is_streamed)
+        after = client.get_inference_statistics("tiny_text", "").model_stats[0]
+        assert shapes == {(batch, *config.output[0].dims)}
+        assert after.inference_stats.queue.count - before.inference_stats.queue.count == IN_WINDOW
+        assert after.inference_stats.compute_infer.ns > before.inference_stats.compute_infer.ns
+        assert after.last_inference >= before.last_inference
+        counted.append(after.inference_count - before.inference_count)
+    return counted
+
+
+def _window(
+    client: triton.InferenceServerClient,
+    tensor: triton.InferInput,
+    outputs: list[triton.InferRequestedOutput],
+    *,
+    is_streamed: bool,
+) -> set[tuple[int, ...]]:
+    answers: queue.Queue[triton.InferResult] = queue.Queue()
+
+    def answered(result: triton.InferResult, error: triton.InferenceServerException | None) -> None:
+        answers.put(error or result)
+
+    if is_streamed:
+        client.start_stream(answered)
+    for number in range(IN_WINDOW):
+        options = {"outputs": outputs, "request_id": str(number)}
+        if is_streamed:
+            client.async_stream_infer("tiny_text", [tensor], **options)
+        else:
+            client.async_infer("tiny_text", [tensor], answered, client_timeout=20, **options)
+    shapes = {_shape(answers.get(timeout=20), outputs[0].name()) for _ in range(IN_WINDOW)}
+    if is_streamed:
+        client.stop_stream()
+    return shapes
+
+
+def _shape(answer: triton.InferResult | triton.InferenceServerException, output: str) -> tuple[int, ...]:
+    if isinstance(answer, triton.InferenceServerException):
+        raise answer
+    return tuple(answer.as_numpy(output).shape)
 
 
 def _counted(client: triton.InferenceServerClient, words: triton.InferInput) -> int:

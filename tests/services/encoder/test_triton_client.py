@@ -37,6 +37,8 @@ def test_tritons_client_lists_checks_and_infers(server: ThreadServer) -> None:
         "floats": [1.0, 1.0, 1.0],
         "words": [1.0, 1.0],
         "later": [2, 16],
+        "streamed": ["True", "failed", "True"],
+        "analyzed": [32, 32, 32],
         "objects": ["red"],
         "counted": 2,
         "refused": "StatusCode.NOT_FOUND",

@@ -37,8 +37,8 @@ class GRPCInferenceServiceStub:
     Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
     the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
 
-    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
-    memory, trace and log settings, sequences and streams are not.
+    Of Triton's extensions the model configuration, the statistics, the repository's index and streams are served; loading,
+    shared memory, trace and log settings and sequences are not.
     """
 
     def __init__(self, channel):
@@ -77,6 +77,11 @@ class GRPCInferenceServiceStub:
                 request_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferRequest.SerializeToString,
                 response_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferResponse.FromString,
                 _registered_method=True)
+        self.ModelStreamInfer = channel.stream_stream(
+                '/inference.GRPCInferenceService/ModelStreamInfer',
+                request_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferRequest.SerializeToString,
+                response_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelStreamInferResponse.FromString,
+                _registered_method=True)
         self.ModelConfig = channel.unary_unary(
                 '/inference.GRPCInferenceService/ModelConfig',
                 request_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelConfigRequest.SerializeToString,
@@ -106,8 +111,8 @@ class GRPCInferenceServiceServicer:
     Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
     the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
 
-    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
-    memory, trace and log settings, sequences and streams are not.
+    Of Triton's extensions the model configuration, the statistics, the repository's index and streams are served; loading,
+    shared memory, trace and log settings and sequences are not.
     """
 
     def ServerLive(self, request, context):
@@ -148,6 +153,17 @@ class GRPCInferenceServiceServicer:
     def ModelInfer(self, request, context):
         """Runs one model. NOT_FOUND: unknown model. INVALID_ARGUMENT: a wrong tensor, or an input that cannot be embedded: the
         protocol has no partial failure.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ModelStreamInfer(self, request_iterator, context):
+        """Runs the requests of a stream one after the other, each as `ModelInfer` does. Each gets one response, in order; one that
+        fails does not end the stream. Calls of `ModelInfer` side by side are batched together, those of one stream are not.
+
+        The stream ends when nothing is sent for 300 s. RESOURCE_EXHAUSTED with reason STREAM_LIMIT: 64 streams are open. Both
+        limits are settings of the process.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,6 +224,11 @@ def add_GRPCInferenceServiceServicer_to_server(servicer, server):
                     request_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferRequest.FromString,
                     response_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferResponse.SerializeToString,
             ),
+            'ModelStreamInfer': grpc.stream_stream_rpc_method_handler(
+                    servicer.ModelStreamInfer,
+                    request_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferRequest.FromString,
+                    response_serializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelStreamInferResponse.SerializeToString,
+            ),
             'ModelConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.ModelConfig,
                     request_deserializer=fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelConfigRequest.FromString,
@@ -243,8 +264,8 @@ class GRPCInferenceService:
     Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
     the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
 
-    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
-    memory, trace and log settings, sequences and streams are not.
+    Of Triton's extensions the model configuration, the statistics, the repository's index and streams are served; loading,
+    shared memory, trace and log settings and sequences are not.
     """
 
     @staticmethod
@@ -399,6 +420,33 @@ class GRPCInferenceService:
             '/inference.GRPCInferenceService/ModelInfer',
             fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferRequest.SerializeToString,
             fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ModelStreamInfer(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/inference.GRPCInferenceService/ModelStreamInfer',
+            fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelInferRequest.SerializeToString,
+            fovea_dot_oip_dot_v2_dot_open__inference__pb2.ModelStreamInferResponse.FromString,
             options,
             channel_credentials,
             insecure,

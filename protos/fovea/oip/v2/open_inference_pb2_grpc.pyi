@@ -40,8 +40,8 @@ class GRPCInferenceServiceStub:
     Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
     the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
 
-    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
-    memory, trace and log settings, sequences and streams are not.
+    Of Triton's extensions the model configuration, the statistics, the repository's index and streams are served; loading,
+    shared memory, trace and log settings and sequences are not.
     """
 
     @_typing.overload
@@ -61,6 +61,13 @@ class GRPCInferenceServiceStub:
     ModelInfer: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.ModelInferRequest, _open_inference_pb2.ModelInferResponse]
     """Runs one model. NOT_FOUND: unknown model. INVALID_ARGUMENT: a wrong tensor, or an input that cannot be embedded: the
     protocol has no partial failure.
+    """
+    ModelStreamInfer: _grpc.StreamStreamMultiCallable[_open_inference_pb2.ModelInferRequest, _open_inference_pb2.ModelStreamInferResponse]
+    """Runs the requests of a stream one after the other, each as `ModelInfer` does. Each gets one response, in order; one that
+    fails does not end the stream. Calls of `ModelInfer` side by side are batched together, those of one stream are not.
+
+    The stream ends when nothing is sent for 300 s. RESOURCE_EXHAUSTED with reason STREAM_LIMIT: 64 streams are open. Both
+    limits are settings of the process.
     """
     ModelConfig: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.ModelConfigRequest, _open_inference_pb2.ModelConfigResponse]
     """Returns the configuration of one model, as Triton's clients ask for it. NOT_FOUND: unknown model."""
@@ -84,8 +91,8 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
     the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
 
-    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
-    memory, trace and log settings, sequences and streams are not.
+    Of Triton's extensions the model configuration, the statistics, the repository's index and streams are served; loading,
+    shared memory, trace and log settings and sequences are not.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -102,6 +109,13 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     ModelInfer: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.ModelInferRequest, _open_inference_pb2.ModelInferResponse]  # type: ignore[assignment]
     """Runs one model. NOT_FOUND: unknown model. INVALID_ARGUMENT: a wrong tensor, or an input that cannot be embedded: the
     protocol has no partial failure.
+    """
+    ModelStreamInfer: _aio.StreamStreamMultiCallable[_open_inference_pb2.ModelInferRequest, _open_inference_pb2.ModelStreamInferResponse]  # type: ignore[assignment]
+    """Runs the requests of a stream one after the other, each as `ModelInfer` does. Each gets one response, in order; one that
+    fails does not end the stream. Calls of `ModelInfer` side by side are batched together, those of one stream are not.
+
+    The stream ends when nothing is sent for 300 s. RESOURCE_EXHAUSTED with reason STREAM_LIMIT: 64 streams are open. Both
+    limits are settings of the process.
     """
     ModelConfig: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.ModelConfigRequest, _open_inference_pb2.ModelConfigResponse]  # type: ignore[assignment]
     """Returns the configuration of one model, as Triton's clients ask for it. NOT_FOUND: unknown model."""
@@ -124,8 +138,8 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     Request parameters of all models: `priority` (1 is interactive, 2 and more are bulk) and `timeout` (in microseconds, from
     the arrival of the request). Every other parameter with a value is INVALID_ARGUMENT.
 
-    Of Triton's extensions the model configuration, the statistics and the repository's index are served; loading, shared
-    memory, trace and log settings, sequences and streams are not.
+    Of Triton's extensions the model configuration, the statistics, the repository's index and streams are served; loading,
+    shared memory, trace and log settings and sequences are not.
     """
 
     @_abc_1.abstractmethod
@@ -176,6 +190,19 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_open_inference_pb2.ModelInferResponse, _abc.Awaitable[_open_inference_pb2.ModelInferResponse]]:
         """Runs one model. NOT_FOUND: unknown model. INVALID_ARGUMENT: a wrong tensor, or an input that cannot be embedded: the
         protocol has no partial failure.
+        """
+
+    @_abc_1.abstractmethod
+    def ModelStreamInfer(
+        self,
+        request_iterator: _MaybeAsyncIterator[_open_inference_pb2.ModelInferRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_open_inference_pb2.ModelStreamInferResponse], _abc.AsyncIterator[_open_inference_pb2.ModelStreamInferResponse]]:
+        """Runs the requests of a stream one after the other, each as `ModelInfer` does. Each gets one response, in order; one that
+        fails does not end the stream. Calls of `ModelInfer` side by side are batched together, those of one stream are not.
+
+        The stream ends when nothing is sent for 300 s. RESOURCE_EXHAUSTED with reason STREAM_LIMIT: 64 streams are open. Both
+        limits are settings of the process.
         """
 
     @_abc_1.abstractmethod
