@@ -7,20 +7,30 @@ import grpc
 from rpc.security.process import PLAIN, Security
 from rpc.security.secured_channel import SecuredChannel
 
+# What only reads. Calls to encoders and detectors are retried by rpc/replicas.py, which can go to another target.
+_READS = [
+    {"service": "fovea.search.v1.SearchService"},
+    *(
+        {"service": "fovea.ingest.v1.IngestService", "method": method}
+        for method in ("GetCollection", "ListCollections", "GetImage", "ListImages")
+    ),
+]
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": "readiness"},
-    # A peer that fails often is not asked twice: retries must not become the load that keeps it down.
-    "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
-    # Searches alone: calls to encoders and detectors are retried by rpc/replicas.py, which can go to another target.
+    # Retries must not become the load that keeps a peer down: past a burst, one call in ten is sent again. The burst is the
+    # calls that a peer had when it ended; with too few tokens those fail though another peer would answer them.
+    "retryThrottling": {"maxTokens": 1000, "tokenRatio": 0.1},
     "methodConfig": [
         {
-            "name": [{"service": "fovea.search.v1.SearchService"}],
+            "name": _READS,
+            # The first retry is for calls that lost their peer and goes to another one; the last comes 3 s after the call,
+            # when a name has been resolved again.
             "retryPolicy": {
-                "maxAttempts": 2,
+                "maxAttempts": 5,
                 "initialBackoff": "0.02s",
-                "maxBackoff": "0.2s",
-                "backoffMultiplier": 2,
+                "maxBackoff": "2s",
+                "backoffMultiplier": 6,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
         }
@@ -41,8 +51,12 @@ def channel_options(max_message_bytes: int, *, keepalive_ms: int = 10_000) -> li
         ("grpc.keepalive_time_ms", keepalive_ms),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.max_pings_without_data", 0),
-        # A name is asked again soon after a peer is lost: while others restart too, its new peers may be the only ones.
-        ("grpc.dns_min_time_between_resolutions_ms", 5_000),
+        # A name is resolved again soon after a peer is lost: while others restart too, its new peers may be the only ones.
+        # By default that waits until 30 s after it was resolved last.
+        ("grpc.dns_min_time_between_resolutions_ms", 500),
+        # Channels to one address share its connection otherwise. With health checks that is a race in gRPC 1.85: a second channel
+        # that comes while the first one starts to check ends the process (HealthProducer::AddWatcher before Start).
+        ("grpc.use_local_subchannel_pool", 1),
         # A restarted peer is looked for again soon; the default waits up to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),

@@ -1,6 +1,7 @@
 """Replicas: the processes that serve one bundle, behind one channel that balances, drops the lost and retries once."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,7 +16,9 @@ from rpc.errors import NEVER_RETRY, PUSHBACK, Unavailable
 # A call that takes longer makes its replica suspect: busy ones answer a probe, hung ones do not.
 _SUSPECT_AFTER_S = 1.0
 _PROBE_TIMEOUT_S = 1.0
-_BACKOFF_S = 0.05
+# How long a call waits where no replica is ready: until those that took the places of others are found and connected.
+_NONE_READY_S = 3.0
+_POLL_S = 0.02
 
 _Send: TypeAlias = "Callable[[Replica, float], Awaitable[Any]]"
 
@@ -52,8 +55,10 @@ class ReplicaChannel:
     """What a stub takes for a channel, for calls that are safe to repeat: the replica with the least work gets each.
 
     A call whose replica is lost (UNAVAILABLE, or neither the call nor a probe is answered) is sent once more within its
-    deadline, to another replica where there is one. This is the only owner of retries to encoders and detectors:
-    gRPC's retry policy stays inside one channel, so it could not go elsewhere, and the two would multiply.
+    deadline, to another replica where there is one; once, because it may be the call that ends its replicas. A call that
+    finds none ready waits a moment before it is sent: where replicas are replaced one after the other, the new ones may
+    have to be found first. This is the only owner of retries to encoders and detectors: gRPC's retry policy stays inside
+    one channel, so it could not go elsewhere, and the two would multiply.
     """
 
     def __init__(self, name: str, on_lost: Callable[[], None]) -> None:
@@ -61,6 +66,7 @@ class ReplicaChannel:
         self._name = name
         self._on_lost = on_lost
         self._turn = 0
+        self._ready_count = 0
 
     def unary_unary(
         self,
@@ -81,20 +87,16 @@ class ReplicaChannel:
         return call
 
     async def _call(self, send: _Send, deadline: Deadline) -> Any:
-        replica = self._least_busy(self.replicas)
-        others = [other for other in self.replicas if other is not replica]
+        replica = await self._ready_replica(deadline)
         try:
-            return await self._attempt(replica, send, deadline, may_move=bool(others))
+            return await self._attempt(replica, send, deadline, may_move=len(self.replicas) > 1)
         except _Hung:
             self._lose(replica)
         except grpc.aio.AioRpcError as error:
             if not _may_be_retried(error):
                 raise
             self._lose(replica)
-            if not others:
-                # A name may stand for several processes, and one that restarts needs a moment.
-                await asyncio.sleep(min(_BACKOFF_S, deadline.left_s()))
-        return await self._attempt(self._least_busy(others or [replica]), send, deadline, may_move=False)
+        return await self._attempt(await self._ready_replica(deadline), send, deadline, may_move=False)
 
     async def _attempt(self, replica: Replica, send: _Send, deadline: Deadline, *, may_move: bool) -> Any:
         answer = asyncio.ensure_future(send(replica, deadline.left_s()))
@@ -113,15 +115,28 @@ class ReplicaChannel:
             # A call that moves on would otherwise keep its hung replica, and its request in memory, until the deadline.
             answer.cancel()
 
-    def _least_busy(self, replicas: Sequence[Replica]) -> Replica:
-        """The ready replica with the fewest calls, in turn among equals; any where none is ready."""
-        if not replicas:
-            raise Unavailable(f"no process serves {self._name!r} any more")
+    async def _ready_replica(self, deadline: Deadline) -> Replica:
+        """The ready replica with the fewest calls, in turn among equals; any where none gets ready in time."""
+        give_up_s = time.monotonic() + min(_NONE_READY_S, deadline.left_s() / 2)
+        while not (ready := self._ready()) and time.monotonic() < give_up_s:
+            self._on_lost()
+            await asyncio.sleep(_POLL_S)
         # Quiet callers find all replicas idle: without the turn the first one would get every call.
         self._turn += 1
-        ready = [replica for replica in replicas if replica.is_ready] or replicas
-        start = self._turn % len(ready)
-        return min([*ready[start:], *ready[:start]], key=lambda replica: replica.in_flight)
+        candidates = ready or self.replicas
+        if not candidates:
+            raise Unavailable(f"no process serves {self._name!r} any more")
+        start = self._turn % len(candidates)
+        return min([*candidates[start:], *candidates[:start]], key=lambda replica: replica.in_flight)
+
+    def _ready(self) -> list[Replica]:
+        ready = [replica for replica in self.replicas if replica.is_ready]
+        # One that stops says so before it fails a call. Those that take its place are looked for now: it may be the last
+        # of those that are known.
+        if len(ready) < self._ready_count:
+            self._on_lost()
+        self._ready_count = len(ready)
+        return ready
 
     def _lose(self, replica: Replica) -> None:
         # Until it describes itself again: a channel may look READY while its process hangs.

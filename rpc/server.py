@@ -229,7 +229,7 @@ def _options(settings: ServerSettings, *, reuse_port: bool = False) -> list[tupl
         # An image of 150 KB arrives in one frame instead of ten, which spares a tenth of what gRPC does for such a call.
         ("grpc.http2.max_frame_size", 1 << 20),
         # Old connections end, so that clients look names up again and find new replicas; running calls finish.
-        ("grpc.max_connection_age_ms", 300_000),
+        ("grpc.max_connection_age_ms", round(settings.connection_age_s * 1000)),
         ("grpc.max_connection_idle_ms", 900_000),
         # Go's clients and service meshes ping every 10 s, also on connections without calls.
         ("grpc.http2.min_ping_interval_without_data_ms", round(settings.ping_interval_s * 1000)),

@@ -43,6 +43,12 @@ class ServerSettings(ProcessSettings):
     ping_interval_s: float = Field(
         5.0, ge=0, description="The shortest time between two keepalive pings; callers that ping faster are cut off."
     )
+    connection_age_s: float = Field(
+        60.0,
+        gt=0,
+        description="How long a connection lasts before its caller is asked to connect anew, and so to look the name up and find new "
+        "processes, in seconds; running calls finish.",
+    )
     drain_s: float = Field(5.0, ge=0, description="How long running calls may go on after SIGTERM, in seconds.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of the Prometheus page; 0 switches it off.")
     health_port: int = Field(

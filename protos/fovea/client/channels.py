@@ -22,15 +22,17 @@ _READS = [
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": "readiness"},
-    "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+    # Enough for 100 calls at once that lose their server; past that, one call in ten is sent again.
+    "retryThrottling": {"maxTokens": 200, "tokenRatio": 0.1},
     "methodConfig": [
         {
             "name": _READS,
             "retryPolicy": {
-                "maxAttempts": 4,
+                # After some 0.05, 0.2, 0.8 and 2 s: by the last one a name has been resolved again.
+                "maxAttempts": 5,
                 "initialBackoff": "0.05s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
+                "maxBackoff": "2s",
+                "backoffMultiplier": 4,
                 "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
             },
         }
@@ -45,6 +47,10 @@ CHANNEL_OPTIONS: Options = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # Soon after a server is lost, and not 30 s after the last time: those that took the places of all others may be new.
+    ("grpc.dns_min_time_between_resolutions_ms", 500),
+    # With shared connections gRPC 1.85 may end the process where two channels start to check the health of one server at once.
+    ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]

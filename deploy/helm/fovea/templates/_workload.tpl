@@ -16,6 +16,7 @@ spec:
   {{- end }}
   selector:
     matchLabels: {{- include "fovea.selector" . | nindent 6 }}
+  minReadySeconds: {{ .root.Values.rollout.minReadySeconds }}
   strategy:
     rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
   template:
