@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from testbed.servers import network_namespace
-from tests.support.services import REPOSITORY
+from tests.support.processes import REPOSITORY
 
 
 @pytest.mark.parametrize(

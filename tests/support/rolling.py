@@ -30,7 +30,8 @@ from rpc.channel import open_channel
 from testbed.servers import milvus_lite_server, redis_server
 from tests.support.bundles import tiny_image_bundle
 from tests.support.name_server import NameServer
-from tests.support.services import REPOSITORY, Stores, add, create, ingest_stub, item
+from tests.support.processes import REPOSITORY
+from tests.support.services import Stores, add, create, ingest_stub, item
 from tests.support.traffic import drawn
 
 COLLECTION = "rolling"

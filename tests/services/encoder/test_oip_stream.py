@@ -11,8 +11,8 @@ from fovea.oip.v2 import open_inference_pb2 as oip
 from fovea.oip.v2 import open_inference_pb2_grpc as oip_grpc
 from rpc.channel import open_channel
 from rpc.server import ThreadServer
-from services.encoder.__main__ import SERVICES, offering
 from services.encoder.models import Models
+from services.encoder.offering import SERVICES, offering
 from services.encoder.settings import EncoderSettings
 
 
