@@ -38,6 +38,8 @@ def list_all(*, wide: Wide = False, data: Data = None, ingest: IngestAddress = "
     )
     if not as_json:
         _suggest(response.collections)
+        for warning in response.warnings:
+            note(warning)
 
 
 @app.command(epilog="Example: fovea collections create holidays --encoder general --mode objects")

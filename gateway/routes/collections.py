@@ -54,7 +54,8 @@ class CollectionChange(BaseModel):
 async def list_collections(call: CallOf) -> dict[str, Any]:
     """List all collections with their counts."""
     response = await call.unary("ingest", call.backends.ingest.ListCollections, ingest_pb2.ListCollectionsRequest())
-    return {"collections": [to_json(collection) for collection in response.collections]}
+    collections = [to_json(collection) for collection in response.collections]
+    return {"collections": collections, "warnings": list(response.warnings)}
 
 
 @router.post(

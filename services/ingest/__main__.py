@@ -17,6 +17,7 @@ from rpc.tasks import end
 from services.ingest.admission import ItemAdmission
 from services.ingest.collections import Collections
 from services.ingest.decoding import SERVICE, register
+from services.ingest.growing import IndexGrowth
 from services.ingest.jobs.folder import FolderJobs
 from services.ingest.jobs.job import WorkKind
 from services.ingest.jobs.jobs import Jobs
@@ -72,7 +73,9 @@ async def ingest_server(settings: IngestSettings, security: Security = PLAIN) ->
             jobs=jobs,
             max_time_s=settings.max_time_s,
         )
-        for name, work in (("maintenance", maintenance.run()), ("jobs", runner.run())):
+        growth = IndexGrowth(store, period_s=settings.sweep_period_s)
+        works = {"maintenance": maintenance.run(), "jobs": runner.run(), "index growth": growth.run()}
+        for name, work in works.items():
             stack.push_async_callback(end, asyncio.create_task(work, name=name))
 
         async def is_ready() -> bool:

@@ -1,6 +1,7 @@
 """Reindexing: embeds the images of a collection with another encoder, beside it, until the new embeddings can be served."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ DRAIN_WAIT_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class ReindexProgress:
-    """How many images of how many have their new embedding, and how many cannot get one."""
+    """How many images of how many are copied, and how many cannot be."""
 
     done_count: int
     total_count: int
@@ -92,24 +93,17 @@ class Reindexer:
         return await image_encoder(self._directory, encoder, field="encoder")
 
 
-class Copier:
-    """Embeds the images of one move; an async context manager."""
+class MoveRun(ABC):
+    """One run of a move: what it copies is made by `_images`."""
 
-    def __init__(self, move: Move, encoder: EncoderEntry, admission: ItemAdmission, settings: IngestSettings) -> None:
+    def __init__(self, move: Move) -> None:
         self._move = move
-        self._admission = admission
-        self._settings = settings
-        self._encodings = Encodings(encoder, move.target.space, settings)
-        self._failed: dict[str, str] = {}  # by image_id why an image cannot be embedded
+        self._failed: dict[str, str] = {}  # by image_id why an image cannot be copied
         self._total = self._done = 0
-        self._batchers = AsyncExitStack()
 
-    async def __aenter__(self) -> Self:
-        await self._batchers.enter_async_context(self._encodings)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._batchers.aclose()
+    @abstractmethod
+    async def _images(self, records: Sequence[ImageRecord]) -> list[StoredImage]:
+        """These images as the target needs them; those that changed meanwhile, or are among the failed, are left out."""
 
     async def run(self) -> AsyncGenerator[ReindexProgress, None]:
         """Copy until both sides are the same and the new one is served."""
@@ -120,6 +114,7 @@ class Copier:
             for start in range(0, len(missing), CHUNK):
                 self._done += await self._copy(missing[start : start + CHUNK])
                 yield self._progress()
+        await self._move.index_target()
         catching_up = Deadline.after(CATCH_UP_S)
         while (changed := await self._move.changes(CHUNK)) is not None:
             await self._copy(changed)
@@ -153,11 +148,50 @@ class Copier:
         return False
 
     async def _copy(self, records: Sequence[ImageRecord]) -> int:
-        """How many of these images are embedded and written; the others are kept among the failed."""
+        """How many of these images are copied; the others may be among the failed."""
         batches = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
         return sum(await gather(*map(self._copy_batch, batches)))
 
     async def _copy_batch(self, records: Sequence[ImageRecord]) -> int:
+        if made := await self._images(records):
+            await self._move.adopt(made)
+        return len(made)
+
+    async def _require_all(self) -> None:
+        """FailedPrecondition if an image cannot be copied and is still stored."""
+        image_ids = list(self._failed)
+        self._failed.clear()
+        self._done += await self._copy(await self._move.missing(image_ids))
+        if self._failed:
+            first, count = next(iter(self._failed.values())), len(self._failed)
+            raise FailedPrecondition(
+                f"{count} of the images cannot be embedded, the first is {first}. Nothing has changed. Make them readable "
+                "(`fovea ingest FOLDER --copy` copies those outside the image roots) or delete them (`--prune` deletes those "
+                "whose files are gone), then call again"
+            )
+
+    def _progress(self) -> ReindexProgress:
+        return ReindexProgress(self._done, max(self._total, self._done), len(self._failed))
+
+
+class Copier(MoveRun):
+    """Embeds the images of one move with another encoder; an async context manager."""
+
+    def __init__(self, move: Move, encoder: EncoderEntry, admission: ItemAdmission, settings: IngestSettings) -> None:
+        super().__init__(move)
+        self._admission = admission
+        self._encodings = Encodings(encoder, move.target.space, settings)
+        self._batchers = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._batchers.enter_async_context(self._encodings)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._batchers.aclose()
+
+    async def _images(self, records: Sequence[ImageRecord]) -> list[StoredImage]:
+        """Those of these images that are still there and can be embedded."""
         regions, embedded = await self._regions(records), await self._move.embedded(records)
 
         async def image_of(record: ImageRecord) -> StoredImage | None:
@@ -169,10 +203,7 @@ class Copier:
 
         # What has no regions any more was changed meanwhile, and is among the changes.
         outcomes = await gather(*(image_of(record) for record in records if record.image_id in regions))
-        copied = [image for image in outcomes if image is not None]
-        if copied:
-            await self._move.adopt(copied)
-        return len(copied)
+        return [image for image in outcomes if image is not None]
 
     async def _regions(self, records: Sequence[ImageRecord]) -> dict[str, tuple[Detection, ...]]:
         """The stored regions by image_id, so that nothing is detected again."""
@@ -191,19 +222,3 @@ class Copier:
             return None
         embeddings = np.stack([one.embedding for one in embedded])
         return StoredImage(replace(record, decoder_revision=DECODER_REVISION), regions, embeddings)
-
-    async def _require_all(self) -> None:
-        """FailedPrecondition if an image cannot be embedded and is still stored."""
-        image_ids = list(self._failed)
-        self._failed.clear()
-        self._done += await self._copy(await self._move.missing(image_ids))
-        if self._failed:
-            first, count = next(iter(self._failed.values())), len(self._failed)
-            raise FailedPrecondition(
-                f"{count} of the images cannot be embedded, the first is {first}. Nothing has changed. Make them readable "
-                "(`fovea ingest FOLDER --copy` copies those outside the image roots) or delete them (`--prune` deletes those "
-                "whose files are gone), then call again"
-            )
-
-    def _progress(self) -> ReindexProgress:
-        return ReindexProgress(self._done, max(self._total, self._done), len(self._failed))

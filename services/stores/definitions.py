@@ -186,8 +186,9 @@ class Definitions:
     async def _complete(self, requested: Collection, deadline: Deadline) -> Collection:
         """Finish an attempt that crashed between the stores; AlreadyExists where it is another collection, or has rows."""
         found = await self._rows.collection(requested.name)
+        # An earlier release left a collection whose index is not chosen by size; the request is the same.
         same = replace(requested, index=requested.index or found.index, generation="", create_time_s=0.0)
-        if replace(found, generation="", create_time_s=0.0) == same:
+        if replace(found, generation="", create_time_s=0.0, index_by_size=False) == same:
             try:
                 await self._catalog.counts(found, deadline)
             except CatalogLost:

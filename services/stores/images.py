@@ -12,7 +12,7 @@ from rpc.errors import DeadlineExceeded, InvalidArgument, NotFound, ServiceError
 from services.stores.causes import cause_of
 from services.stores.definitions import Definitions, Superseded, check_space
 from services.stores.drafts import Change
-from services.stores.filters.expression import Engine, expression_of
+from services.stores.filters.expression import expression_of
 from services.stores.filters.grammar import parse_filter
 from services.stores.finding import Finder
 from services.stores.milvus.rows import EMBEDDING, RowKey, listed
@@ -36,6 +36,7 @@ from services.stores.redis.catalog import RedisCatalog
 from services.stores.redis.shards import CatalogLost
 from services.stores.scrubbing import Scrub
 from services.stores.serving import Serving
+from services.stores.sizes import Sizes
 from services.stores.writing import Writer
 
 READ_TIMEOUT_S = 10.0
@@ -58,6 +59,7 @@ class ImageStore:
         self.kept_queries = catalog.kept_queries()
         self.jobs = catalog.jobs()
         self.serving = Serving(rows, catalog, self._definitions)
+        self.sizes = Sizes(rows, catalog, self._definitions)
         self.moves = Moves(
             rows=rows,
             catalog=catalog,
@@ -255,9 +257,8 @@ class ImageStore:
         await self._definitions.with_rebuild(name, self._recovery.sweep, Deadline.after(SWEEP_TIMEOUT_S))
 
     async def flush(self, name: str) -> None:
-        """Let Milvus index what was written, for when an ingest went quiet; Milvus Lite needs nothing."""
-        if self._rows.engine is Engine.SERVER:
-            await self._rows.flush((await self.get(name)).store_name, Deadline.after(SWEEP_TIMEOUT_S))
+        """Let Milvus index what was written, for when an ingest went quiet."""
+        await self._rows.flush((await self.get(name)).store_name, Deadline.after(SWEEP_TIMEOUT_S))
 
     async def _used_in(self, collection: Collection, sha256s: set[str], deadline: Deadline) -> set[str]:
         # Pending first: what becomes live between the two questions is seen by one of them.

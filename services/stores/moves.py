@@ -34,6 +34,7 @@ from services.stores.redis.shards import CatalogLost
 from services.stores.serving import Serving
 
 STEP_TIMEOUT_S = 30.0
+INDEX_TIMEOUT_S = 4 * 3600.0
 PAGE_SIZE = 1000
 SAMPLE_SIZE = 16
 FOUND_SCORE = 0.99
@@ -68,15 +69,20 @@ class Moves:
         self.serving = serving
 
     @asynccontextmanager
-    async def open(self, name: str, *, space: str, encoder: str, dimension: int) -> "AsyncIterator[Move]":
-        """A move into a space, which goes on where an earlier one ended; Aborted while another one runs."""
+    async def open(
+        self, name: str, *, space: str, encoder: str, dimension: int, index: str = ""
+    ) -> "AsyncIterator[Move]":
+        """A move into a space, or into another index, which goes on where an earlier one ended; Aborted while one runs."""
         identity = identity_of((await self.definitions.fresh(name)).store_name)
         async with self.locks.hold(identity) as token:
             move: Move | None = None
             try:
                 await self.serving.reopen(name)
                 source = await self.definitions.fresh(name)
-                target = await self._target(source, space=space, encoder=encoder, dimension=dimension)
+                definition = replace(
+                    source, space=space, encoder=encoder, dimension=dimension, index=index or source.index
+                )
+                target = await self._target(source, definition)
                 move = Move(self, source, target, token)
                 await move.begin()
                 yield move
@@ -84,19 +90,19 @@ class Moves:
                 # Shielded, because it has to run also where the caller left; after a crash `Serving.tidy` does it.
                 await asyncio.shield(asyncio.create_task(self._close(name, move)))
 
-    async def _target(self, source: Collection, *, space: str, encoder: str, dimension: int) -> Collection:
-        """What is stored of the collection in this space already, or a new and empty one."""
+    async def _target(self, source: Collection, definition: Collection) -> Collection:
+        """What is stored of the collection in this space, or with this index, already, or a new and empty one."""
         for store in (await self.serving.stored(source)).stores:
             if store != source.store_name:
                 with contextlib.suppress(NotFound):  # dropped meanwhile
-                    if (known := await self.rows.definition(store)).space == space:
+                    known = await self.rows.definition(store)
+                    if known.space == definition.space and (
+                        definition.space != source.space or known.index == definition.index
+                    ):
                         return known
         generation = secrets.token_hex(8)
         target = replace(
-            source,
-            space=space,
-            encoder=encoder,
-            dimension=dimension,
+            definition,
             generation=generation,
             stored_as=hidden_name(identity_of(source.store_name), generation),
         )
@@ -176,6 +182,10 @@ class Move:
         rows = [row for image in images for row in rows_of(image.record, image)]
         await self._moves.rows.write(self.target.store_name, rows, _soon())
         await self._set({image.record.image_id: image.record for image in images})
+
+    async def index_target(self) -> None:
+        """Wait until what was copied is in the target's index, so that searches are fast from the switch on."""
+        await self._moves.rows.index_rows(self.target, Deadline.after(INDEX_TIMEOUT_S))
 
     async def changes(self, count: int) -> list[ImageRecord] | None:
         """Of about `count` images that changed in the source those that are to be embedded; None where none changed."""

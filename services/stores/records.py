@@ -36,7 +36,8 @@ class CollectionMode(StrEnum):
 class Collection:
     """A set of images that is searched together; a move to another encoder and a new name change its definition.
 
-    `index` is a Milvus index type; empty on creation: chosen for the engine. `generation` is new on each creation, so
+    `index` is a Milvus index type; empty on creation: chosen by size, from then on too, and then `index_by_size` says so.
+    `generation` is new on each creation, so
     that what is left of a collection of the same name is never taken for this one. `stored_as` is its name in both stores
     where it is not `name`, since it was moved or is called otherwise by now. `display_name` is for people, empty for none.
     """
@@ -52,6 +53,7 @@ class Collection:
     generation: str = ""
     stored_as: str = ""
     display_name: str = ""
+    index_by_size: bool = False
 
     @property
     def store_name(self) -> str:

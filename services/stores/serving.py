@@ -49,8 +49,18 @@ class Serving:
         served = await self._definitions.fresh(name)
         for store in (await self.stored(served)).stores:
             if store != served.store_name and store not in but:
-                await self._rows.drop_store(store)
-                await self._catalog.drop(store, _soon())
+                await self._drop(store)
+
+    async def drop_copies(self, name: str) -> None:
+        """Delete what was built with another index and is not served, or not any more; Aborted while a move goes on."""
+        served = await self._definitions.fresh(name)
+        if len((await self.stored(served)).stores) == 1:
+            return
+        async with self._locks.hold(identity_of(served.store_name)):
+            served = await self._definitions.fresh(name)
+            for store in (await self.stored(served)).stores:
+                if store != served.store_name and (await self._rows.definition(store)).space == served.space:
+                    await self._drop(store)
 
     async def tidy(self, name: str) -> None:
         """Open a collection that a run left sealed, and end its log; nothing where a run goes on."""
@@ -91,6 +101,10 @@ class Serving:
             await self._rows.switches.decide(stored.identity, stored.last_switch + 1, served_now)
             await self._open(name, token)
             _logger.warning("%s: a move that was cut off left it sealed; it is open again", name)
+
+    async def _drop(self, store: str) -> None:
+        await self._rows.drop_store(store)
+        await self._catalog.drop(store, _soon())
 
     async def _open(self, name: str, token: str) -> None:
         """Let what is served take writes, and nothing else: Redis sends those who know another to it."""

@@ -15,6 +15,7 @@ from rpc.errors import AlreadyExists, DeadlineExceeded, Internal, NotFound, Serv
 from services.stores.causes import StoreLog
 from services.stores.filters.expression import Engine
 from services.stores.milvus.addresses import client_options
+from services.stores.milvus.machine import Machine, machine_of
 
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_S = 0.05
@@ -45,10 +46,10 @@ class Disconnected(Unavailable):
 class MilvusConnection:
     """A client of Milvus, and what runs at the other end."""
 
-    def __init__(self, client: AsyncMilvusClient, engine: Engine) -> None:
+    def __init__(self, client: AsyncMilvusClient, machine: Machine) -> None:
         self.client = client
-        self.engine = engine
-        self._permits = asyncio.Semaphore(CALLS_AT_ONCE[engine])
+        self.machine = machine
+        self._permits = asyncio.Semaphore(CALLS_AT_ONCE[machine.engine])
         self._log = StoreLog("Milvus")
 
     @classmethod
@@ -64,13 +65,13 @@ class MilvusConnection:
         except (ValueError, OSError, MilvusException) as error:
             raise Unavailable(_AWAY) from error
         try:
-            engine = await _attempt(Deadline.after(CONNECT_TIMEOUT_S), partial(_engine_of, client))
+            machine = await _attempt(Deadline.after(CONNECT_TIMEOUT_S), partial(machine_of, client))
         except BaseException:
             await client.close()
             raise
         # pymilvus would make callers queue for a reconnect of its own; the channel reconnects by itself.
         client._handler._on_rpc_error = _leave_to_the_channel  # noqa: SLF001 - there is no public switch
-        return cls(client, engine)
+        return cls(client, machine)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -106,17 +107,6 @@ async def _attempt(deadline: Deadline, call: Callable[[], Awaitable[_T]], collec
         raise DeadlineExceeded(LATE) from error
     except (grpc.RpcError, MilvusException) as error:
         raise _translated(error, collection) from error
-
-
-async def _engine_of(client: AsyncMilvusClient) -> Engine:
-    """Milvus Lite's C++ engine is the one that cannot tell its version."""
-    try:
-        await client.get_server_version(retry_times=0)
-    except grpc.RpcError as error:
-        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-            return Engine.LITE
-        raise
-    return Engine.SERVER
 
 
 async def _leave_to_the_channel(_error: Exception) -> bool:

@@ -1,7 +1,7 @@
 """A row of Milvus: one region of one version of an image, with all that it takes to rebuild Redis."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -29,6 +29,9 @@ _EDGES = ("x_min", "y_min", "x_max", "y_max")
 REGION_FIELDS = ("label", "score", "class_id", *_EDGES)
 RECORD_FIELDS = ("uri", "sha256", "region_count", "width_px", "height_px", "metadata", "kinds", "update_time_s")
 
+# The description of the embeddings' field where the index is chosen by size. Not a part of the definition, because earlier
+# releases do not know a definition with more in it; they keep the index that they find.
+_BY_SIZE = "index by size"
 _DECODER_REVISION, _LACKS_OBJECTS = "decoder", "lacks_objects"
 
 Row = dict[str, Any]
@@ -84,11 +87,6 @@ def distinct(rows: Iterable[Row]) -> list[Row]:
     return list({row["key"]: row for row in rows}.values())
 
 
-def neighbor_of(hit: Any) -> Neighbor:
-    """A hit of pymilvus; rounding may carry a cosine just beyond 1."""
-    return Neighbor(RowKey.parse(hit["id"]), min(1.0, max(-1.0, hit["distance"])), hit["entity"])
-
-
 def schema_of(collection: Collection) -> CollectionSchema:
     """The fields of a collection, and its definition as description. Numbers are doubles where a filter compares them."""
     lengths = {"image_id": 32, "uri": MAX_URI_BYTES, "sha256": 64, "label": MAX_LABEL_BYTES}
@@ -98,20 +96,27 @@ def schema_of(collection: Collection) -> CollectionSchema:
         *(FieldSchema(name, DataType.INT64) for name in ("version", "region", "region_count", "class_id")),
         *(FieldSchema(name, DataType.DOUBLE) for name in ("score", *_EDGES, "width_px", "height_px", "update_time_s")),
         *(FieldSchema(name, DataType.JSON) for name in ("metadata", "kinds")),
-        FieldSchema(EMBEDDING, DataType.FLOAT_VECTOR, dim=collection.dimension),
+        FieldSchema(
+            EMBEDDING,
+            DataType.FLOAT_VECTOR,
+            dim=collection.dimension,
+            description=_BY_SIZE if collection.index_by_size else "",
+        ),
     ]
     definition = asdict(collection)
     del definition["display_name"]  # a label has it, see names.py
+    del definition["index_by_size"]
     if not collection.stored_as:
         del definition["stored_as"]  # as earlier releases wrote and read it
     return CollectionSchema(fields, description=orjson.dumps(definition).decode(), enable_dynamic_field=False)
 
 
-def definition_in(description: str) -> Collection | None:
-    """The collection that a description defines, None for that of another application."""
+def definition_in(described: Mapping[str, Any]) -> Collection | None:
+    """The collection that Milvus describes, None for that of another application."""
     with contextlib.suppress(TypeError, KeyError, ValueError):
-        fields = orjson.loads(description)
-        return Collection(**{**fields, "mode": CollectionMode(fields["mode"])})
+        fields = orjson.loads(described["description"])
+        by_size = any(field["description"] == _BY_SIZE for field in described["fields"])
+        return Collection(**{**fields, "mode": CollectionMode(fields["mode"]), "index_by_size": by_size})
     return None
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from rpc.deadline import Deadline
 from rpc.errors import AlreadyExists, NotFound
@@ -14,7 +14,8 @@ from rpc.tasks import gather
 from services.stores.filters.expression import Engine
 from services.stores.milvus.connection import MilvusConnection, NotLoaded
 from services.stores.milvus.exact import nearest_of_all
-from services.stores.milvus.indexes import METRIC, build_params, chosen_index, search_params
+from services.stores.milvus.indexes import METRIC, build_params, with_index
+from services.stores.milvus.machine import Machine, memory_of
 from services.stores.milvus.merging import MergedWrites
 from services.stores.milvus.names import PREFIX, NameTable, StoredNames, identity_of
 from services.stores.milvus.rows import (
@@ -27,12 +28,12 @@ from services.stores.milvus.rows import (
     definition_in,
     distinct,
     listed,
-    neighbor_of,
     row_keys,
     schema_of,
     stored_image,
 )
 from services.stores.milvus.scanning import MAX_ROWS, scan
+from services.stores.milvus.searching import nearest_rows
 from services.stores.milvus.switches import Switches
 from services.stores.records import (
     Collection,
@@ -45,6 +46,8 @@ from services.stores.records import (
 
 MERGED_ROWS = 64
 MANAGE_TIMEOUT_S = 60.0
+
+_T = TypeVar("_T")
 
 _logger = logging.getLogger(__name__)
 
@@ -64,7 +67,7 @@ class RowStore:
         self._inserts = MergedWrites(self._call, insert, again=upsert, most_items=MERGED_ROWS)
         self._upserts = MergedWrites(self._call, upsert, most_items=MERGED_ROWS)
         self._deletions = MergedWrites(self._call, self._client.delete, most_items=MAX_ROWS)
-        self.engine = connection.engine
+        self.engine = connection.machine.engine
 
     @classmethod
     async def open(cls, uri: str) -> "RowStore":
@@ -93,7 +96,7 @@ class RowStore:
         """Create and load a collection with its index; AlreadyExists where the name is taken."""
         check_collection_name(collection.name)
         deadline = Deadline.after(MANAGE_TIMEOUT_S)
-        chosen = await self._placed(replace(collection, index=chosen_index(collection.index, self.engine)))
+        chosen = await self._placed(with_index(collection, self._connection.machine))
         create, schema = self._client.create_collection, schema_of(chosen)
         await self._call(chosen.store_name, deadline, create, schema=schema, consistency_level="Bounded")
         await self._load(chosen, deadline)
@@ -110,7 +113,7 @@ class RowStore:
     async def definition(self, name: str) -> Collection:
         """The definition of what is stored under a name; NotFound where there is none."""
         described = await self._call(name, Deadline.after(MANAGE_TIMEOUT_S), self._client.describe_collection)
-        definition = definition_in(described["description"])
+        definition = definition_in(described)
         if definition is None:
             raise NotFound(f"there is no collection {name}")
         return definition
@@ -141,8 +144,18 @@ class RowStore:
             await self._call(name, Deadline.after(MANAGE_TIMEOUT_S), self._client.drop_collection)
 
     async def flush(self, name: str, deadline: Deadline) -> None:
-        """Seal what was written, so that its index is built."""
-        await self._call(name, deadline, self._client.flush)
+        """Seal what was written, so that its index is built; Milvus Lite needs nothing."""
+        if self.engine is Engine.SERVER:
+            await self._call(name, deadline, self._client.flush)
+
+    async def index_rows(self, collection: Collection, deadline: Deadline) -> None:
+        """Wait until all that was written is in the index."""
+        await self.flush(collection.store_name, deadline)
+        await self._load(collection, deadline)  # the index is there already, and pymilvus waits until it is built
+
+    async def machine(self, deadline: Deadline) -> Machine:
+        """What stands behind Milvus's URI, with the memory that it has."""
+        return replace(self._connection.machine, memory_bytes=await memory_of(self._client, deadline.left_s()))
 
     async def add(self, name: str, rows: Sequence[Row], deadline: Deadline) -> None:
         """Add rows under keys that were never used, and wait until every reader sees them."""
@@ -205,16 +218,9 @@ class RowStore:
             compared = [*fields, EMBEDDING]
             rows = scan(self.query, collection, expression=search.expression, fields=compared, deadline=deadline)
             return await nearest_of_all(rows, embeddings, search.limit)
-        answers = await self._call(
-            *(collection.store_name, deadline, self._client.search, list(embeddings)),
-            filter=search.expression,
-            limit=search.limit,
-            output_fields=fields,
-            anns_field=EMBEDDING,
-            search_params={"metric_type": METRIC, "params": search_params(collection.index, search.limit)},
-            consistency_level="Bounded",
-        )
-        return [list(map(neighbor_of, answer)) for answer in answers]
+        ask = partial(nearest_rows, self._client, PREFIX + collection.store_name, embeddings, search)
+        call = partial(ask, index=collection.index, fields=fields)
+        return await self._on_loaded(collection.store_name, deadline, call)
 
     async def query(
         self,
@@ -251,8 +257,11 @@ class RowStore:
     async def _call(
         self, name: str, deadline: Deadline, method: Callable[..., Awaitable[Any]], *args: Any, **options: Any
     ) -> Any:
-        """A method of the client on a collection, which is loaded first where a restart left it unloaded."""
-        call = partial(method, PREFIX + name, *args, retry_times=0, **options)
+        """A method of the client on a collection."""
+        return await self._on_loaded(name, deadline, partial(method, PREFIX + name, *args, retry_times=0, **options))
+
+    async def _on_loaded(self, name: str, deadline: Deadline, call: Callable[[], Awaitable[_T]]) -> _T:
+        """A call on a collection, which is loaded first where a restart left it unloaded."""
         try:
             return await self._connection.call(deadline, call, name)
         except NotLoaded:

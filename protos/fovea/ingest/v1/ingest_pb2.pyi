@@ -116,8 +116,10 @@ class Collection(_message.Message):
     mode: Global___CollectionMode.ValueType
     """What one row represents. Default: COLLECTION_MODE_WHOLE_IMAGE."""
     index: _builtins.str
-    """The Milvus index type: FLAT, HNSW, IVF_FLAT, IVF_SQ8, IVF_PQ, SCANN, DISKANN or AUTOINDEX; embedded Milvus Lite has
-    FLAT, IVF_FLAT and AUTOINDEX. Default on creation: HNSW on a Milvus server, FLAT on embedded Milvus Lite.
+    """The Milvus index type: FLAT, HNSW, IVF_FLAT, IVF_SQ8, IVF_PQ, IVF_RABITQ (from Milvus 2.6), SCANN, DISKANN or AUTOINDEX;
+    embedded Milvus Lite has FLAT, IVF_FLAT and AUTOINDEX. Default on creation: chosen by size, and again when the collection
+    outgrows it, while it is searched: FLAT up to 10,000 embeddings and on Milvus Lite; beyond, the first of HNSW, IVF_SQ8 and
+    DISKANN that fits into the memory of the server. An index that was asked for stays.
     """
     image_count: _builtins.int
     """Number of images that can be found."""
@@ -277,18 +279,24 @@ class ListCollectionsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COLLECTIONS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def collections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Collection]:
         """All collections, sorted by name."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What an operator should know, for example that the embedded Milvus holds more than it is made for. Default: none."""
 
     def __init__(
         self,
         *,
         collections: _abc.Iterable[Global___Collection] | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

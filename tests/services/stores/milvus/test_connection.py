@@ -23,7 +23,7 @@ async def test_few_calls_are_at_the_engine_at_once(milvus_uri: str) -> None:
 
     try:
         await asyncio.gather(*(connection.call(Deadline.after(10), call) for _ in range(100)))
-        assert most == CALLS_AT_ONCE[connection.engine]
+        assert most == CALLS_AT_ONCE[connection.machine.engine]
     finally:
         await connection.close()
 
@@ -35,7 +35,7 @@ async def test_the_deadline_bounds_the_wait_for_the_engine(milvus_uri: str) -> N
     try:
         holders = [
             asyncio.create_task(connection.call(Deadline.after(10), blocked.wait))
-            for _ in range(CALLS_AT_ONCE[connection.engine])
+            for _ in range(CALLS_AT_ONCE[connection.machine.engine])
         ]
         await asyncio.sleep(0)
         with pytest.raises(DeadlineExceeded):
