@@ -74,9 +74,9 @@ async def ingest_server(settings: IngestSettings, security: Security = PLAIN) ->
             max_time_s=settings.max_time_s,
         )
         growth = IndexGrowth(store, period_s=settings.sweep_period_s)
-        works = {"maintenance": maintenance.run(), "jobs": runner.run(), "index growth": growth.run()}
-        for name, work in works.items():
-            stack.push_async_callback(end, asyncio.create_task(work, name=name))
+        running = {"maintenance": maintenance.run(), "jobs": runner.run(), "index growth": growth.run()}
+        for name, coroutine in running.items():
+            stack.push_async_callback(end, asyncio.create_task(coroutine, name=name))
 
         async def is_ready() -> bool:
             await store.ping()
