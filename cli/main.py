@@ -20,6 +20,7 @@ _COMMANDS = {
     "doctor": "Check this machine: Python, packages, processors, models, stores, ports, disk and memory.",
     "collections": "List, create, show, rename and delete collections.",
     "models": "List, check and import models.",
+    "token": "Create, list and revoke tokens of callers.",
 }
 
 

@@ -20,6 +20,13 @@ from rpc.security.process import Security
 def main() -> None:
     """Serves until SIGTERM or SIGINT."""
     settings, security = read_settings(GatewaySettings), Security.read()
+    https = _https(settings, security)
+    security.require_protection(
+        "FOVEA_GATEWAY_HOST",
+        settings.host,
+        serves_tls=https is not None,
+        knows_callers=security.access.needs_tokens or settings.https == "mutual",
+    )
     configure_logging(settings.log_level)
     silence_libtiff()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -31,7 +38,7 @@ def main() -> None:
         http=partial(  # type: ignore[arg-type]  # uvicorn calls it as it would call the class
             TimedProtocol, head_timeout_s=settings.head_timeout_s, write_timeout_s=settings.write_timeout_s
         ),
-        ssl_context_factory=_https(settings, security),
+        ssl_context_factory=https,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -18,6 +18,7 @@ from gateway.middleware.head import HeadAsGet
 from gateway.middleware.limits import BodyLimit, InFlightLimit
 from gateway.middleware.security import OriginCheck, SecurityHeaders
 from gateway.middleware.telemetry import RequestTelemetry
+from gateway.middleware.tokens import TokenCheck
 from gateway.openapi import ANY_STATUSES, DocumentedApp, problem_responses
 from gateway.problems import EXCEPTION_HANDLERS
 from gateway.routes import (
@@ -53,7 +54,7 @@ def create_app(settings: GatewaySettings, security: Security = PLAIN) -> FastAPI
         # Generated clients then have `search()` instead of `search_api_v1_collections…`.
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
-        middleware=_middleware(settings),
+        middleware=_middleware(settings, security),
         exception_handlers=EXCEPTION_HANDLERS,
     )
     app.state.settings = settings
@@ -83,7 +84,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.image_files.close()
 
 
-def _middleware(settings: GatewaySettings) -> list[Middleware]:
+def _middleware(settings: GatewaySettings, security: Security) -> list[Middleware]:
     """From the outside in."""
     cors = [Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"])]
     return [
@@ -91,9 +92,10 @@ def _middleware(settings: GatewaySettings) -> list[Middleware]:
         Middleware(SecurityHeaders),
         Middleware(RequestTelemetry),
         *(cors if settings.cors_origins else []),
-        # What the next three raise is answered here; FastAPI answers what the routes raise.
+        # What the next four raise is answered here; FastAPI answers what the routes raise.
         Middleware(ExceptionMiddleware, handlers=EXCEPTION_HANDLERS),
         Middleware(OriginCheck, hosts=settings.hosts, origins=settings.cors_origins),
+        Middleware(TokenCheck, access=security.access, always=[*_PROBES, *pages.OPEN]),
         # A body arrives before its request counts as in flight, so that slow senders do not use the limit up.
         Middleware(
             BodyLimit,

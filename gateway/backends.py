@@ -16,6 +16,7 @@ from rpc.channel import open_channel
 from rpc.deadline import Deadline
 from rpc.directory import EncoderDirectory
 from rpc.errors import service_errors
+from rpc.security.access import AUTHORIZATION
 from rpc.security.process import Security
 
 if TYPE_CHECKING:
@@ -38,16 +39,17 @@ class Backends:
 
 @dataclass(frozen=True, slots=True)
 class BackendCall:
-    """What the gRPC calls for one HTTP request share: the stubs, a deadline, and the request's id as metadata."""
+    """What the gRPC calls for one HTTP request share: the stubs, a deadline, the request's id, and who sent it."""
 
     backends: Backends
     deadline: Deadline
     request_id: str
+    authorization: str
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The gRPC metadata; the services log this id too."""
-        return (("x-request-id", self.request_id),)
+        """The gRPC metadata: the services log the id too, and check the caller's token, never the gateway's own."""
+        return (("x-request-id", self.request_id), (AUTHORIZATION, self.authorization))
 
     async def unary(
         self, peer: str, method: UnaryUnaryMultiCallable[_Request, _Response], request: _Request
@@ -97,7 +99,8 @@ async def open_backends(settings: GatewaySettings, security: Security) -> AsyncI
 def _call(request: Request) -> BackendCall:
     settings = cast("GatewaySettings", request.app.state.settings)
     deadline = Deadline.after(settings.request_timeout_s)
-    return BackendCall(request.app.state.backends, deadline, request.state.request_id)
+    authorization = request.headers.get(AUTHORIZATION, "")
+    return BackendCall(request.app.state.backends, deadline, request.state.request_id, authorization)
 
 
 CallOf = Annotated[BackendCall, Depends(_call)]

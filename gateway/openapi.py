@@ -10,8 +10,8 @@ from gateway.bodies.messages import WELL_KNOWN
 from gateway.problems import MEDIA_TYPE
 
 # The problems that any route may answer, and those of routes that read a body besides.
-ANY_STATUSES = (421, 429, 500, 503, 504)
-BODY_STATUSES = (400, 403, 408, 413, 415)
+ANY_STATUSES = (401, 403, 421, 429, 500, 503, 504)
+BODY_STATUSES = (400, 408, 413, 415)
 
 _PROBLEM_SCHEMA = {
     "type": "object",
@@ -56,6 +56,9 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = _PROBLEM_SCHEMA
+    # Tokens are optional for the contract: whether callers need one is the operator's choice.
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{}, {"token": []}]
     return document
 
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from domain.reasons import CHANGED_SINCE_INGEST, UNSUPPORTED_PICTURE
-from rpc.errors import ServiceError
+from rpc.errors import ServiceError, Unauthenticated
 
 MEDIA_TYPE = "application/problem+json"
 INFERENCE = "/v2"
@@ -79,6 +79,8 @@ def error_response(error: ServiceError, /, **extensions: Any) -> JSONResponse:
     if error.retry_after_s is not None:
         # Whole seconds; 0 would mean at once.
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
     return problem_response(problem_of(error), headers=headers, **extensions)
 
 

@@ -4,6 +4,7 @@ import json
 
 import grpc
 
+from rpc.security.certificates import Certificates
 from rpc.security.process import PLAIN, Security
 from rpc.security.secured_channel import SecuredChannel
 
@@ -73,9 +74,12 @@ def open_channel(
     options = channel_options(max_message_bytes)
     if authority:
         options.append(("grpc.default_authority", authority))
-    if security.channel_certificates is None:
-        return grpc.aio.insecure_channel(target, options=options)
-    return SecuredChannel(
-        security.channel_certificates,
-        lambda certificates: grpc.aio.secure_channel(target, certificates.for_channels(), options=options),
-    )
+
+    def open_with(certificates: Certificates | None) -> grpc.aio.Channel:
+        if certificates is None:
+            return grpc.aio.insecure_channel(target, options=options)
+        return grpc.aio.secure_channel(target, certificates.for_channels(), options=options)
+
+    if security.channel_certificates is None and security.own_token is None:
+        return open_with(None)
+    return SecuredChannel(security.channel_certificates, security.own_token, open_with)

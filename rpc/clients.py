@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
@@ -19,6 +19,8 @@ from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition, Internal, ServiceError, from_status, service_errors
 from rpc.messages import box_message, detection_of, modalities_of
 from rpc.priority import Priority
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,20 @@ class EncoderClient:
         self._stub = encoder_pb2_grpc.EncoderServiceStub(channel)
 
     async def encode(
-        self, inputs: Sequence[Input], *, encoder: str, deadline: Deadline, priority: Priority = Priority.INTERACTIVE
+        self,
+        inputs: Sequence[Input],
+        *,
+        encoder: str,
+        deadline: Deadline,
+        priority: Priority = Priority.INTERACTIVE,
+        metadata: Metadata = (),
     ) -> Encoded:
         """Embeds 1..64 inputs with at most 256 outcomes; one that fails leaves its error among them."""
         request = encoder_pb2.EncodeRequest(encoder=encoder, inputs=[_input_message(item) for item in inputs])
         with service_errors(f"{encoder} encoder"):
-            response = await self._stub.Encode(request, timeout=deadline.left_s(), metadata=priority.metadata)
+            response = await self._stub.Encode(
+                request, timeout=deadline.left_s(), metadata=(*priority.metadata, *metadata)
+            )
         expected = sum(item.result_count for item in inputs)
         if len(response.results) != expected:
             raise Internal(f"the {encoder} encoder gave {len(response.results)} of {expected} results")
@@ -168,11 +178,14 @@ class DetectorClient:
         min_score: float | None = None,
         limit: int = 0,
         priority: Priority = Priority.INTERACTIVE,
+        metadata: Metadata = (),
     ) -> Detected:
         """Finds the objects of one encoded image; None and 0 stand for the server's defaults (0.5 and 100)."""
         request = detector_pb2.DetectRequest(detector=detector, image=image, min_score=min_score, limit=limit)
         with service_errors(f"{detector} detector"):
-            response = await self._stub.Detect(request, timeout=deadline.left_s(), metadata=priority.metadata)
+            response = await self._stub.Detect(
+                request, timeout=deadline.left_s(), metadata=(*priority.metadata, *metadata)
+            )
         detections = tuple(map(detection_of, response.detections))
         return Detected(detections, response.width_px, response.height_px, tuple(response.warnings))
 

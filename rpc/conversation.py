@@ -27,6 +27,11 @@ class Conversation:
         self._is_writing = False
         self._active_s = 0.0
 
+    @property
+    def method(self) -> str:
+        """The full name of the method."""
+        return self._codec.method
+
     async def first(self) -> Any:
         """The first message; None where the caller sends none, DeadlineExceeded where nothing arrives."""
         wait_s = self._settings.first_message_s

@@ -14,6 +14,7 @@ from rpc.conversation import Conversation
 from rpc.errors import DeadlineExceeded, Internal, InvalidArgument, ServiceError, abort_status, to_status
 from rpc.observer import ObservedCall
 from rpc.permits import IN_FLIGHT, STREAMS, Permits, Tally
+from rpc.security.access import CALLER, EVERYBODY, Access, Caller
 from rpc.settings import ServerSettings
 from rpc.standard import is_standard, standard_handler
 
@@ -23,7 +24,8 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
     """Guards unary calls and streams in both directions of a server on threads."""
 
-    def __init__(self, settings: ServerSettings, tally: Tally | None = None) -> None:
+    def __init__(self, settings: ServerSettings, access: Access = EVERYBODY, tally: Tally | None = None) -> None:
+        self._access = access
         self._permits = _unary_permits(settings, tally)
         self._stream_permits = _stream_permits(settings)
         self._settings = settings
@@ -65,10 +67,15 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         # All shapes are the same on the wire. Served as a stream of requests, the call is known while its one is awaited.
         def guarded(requests: Any, context: grpc.ServicerContext) -> Any:
             request_id = _request_id_of(context.invocation_metadata())
-            request = self._messages.first(requests, context)
+            caller = self._access.caller_or_error(context.invocation_metadata())
+            # Of a caller that is not known no message is read.
+            request = caller if isinstance(caller, ServiceError) else self._messages.first(requests, context)
             try:
-                with _observed(method, request_id, logged), self._permits.acquire():
-                    return codec.encode(behave(received(request), context))
+                with _observed(method, request_id, logged):
+                    known, message = received(caller), received(request)
+                    known.check(method, message)
+                    with known.acquire(), self._permits.acquire():
+                        return codec.encode(behave(message, context))
             except ServiceError as error:
                 context.abort_with_status(abort_status(error))
 
@@ -80,8 +87,11 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         def guarded(requests: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
             request_id = _request_id_of(context.invocation_metadata())
             try:
-                with _observed(method, request_id, logged), self._stream_permits.acquire():
-                    yield from map(codec.encode, behave(self._messages.all(requests, context), context))
+                with _observed(method, request_id, logged):
+                    caller: Caller = received(self._access.caller_or_error(context.invocation_metadata()))
+                    messages = caller.checked_in_thread(method, self._messages.all(requests, context))
+                    with caller.acquire(), self._stream_permits.acquire():
+                        yield from map(codec.encode, behave(messages, context))
             except ServiceError as error:
                 context.abort_with_status(abort_status(error))
 
@@ -91,7 +101,8 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
 class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Guards unary and streaming calls of a server on an event loop, and ends those that take too long."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, access: Access = EVERYBODY) -> None:
+        self._access = access
         self._settings = settings
         self._unary_permits = _unary_permits(settings)
         self._stream_permits = _stream_permits(settings)
@@ -109,7 +120,8 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         codec = Codec(method, handler, self._settings.max_message_bytes)
         if is_standard(method):
             return standard_handler(handler, codec, is_async=True)
-        request_id = _request_id_of(handler_call_details.invocation_metadata)
+        metadata = handler_call_details.invocation_metadata
+        request_id = _request_id_of(metadata)
 
         # All shapes are the same on the wire. Served as a stream, a unary call whose request never comes ends too, and
         # a coroutine that writes is closed in time when its caller leaves, which a generator that yields is not.
@@ -117,7 +129,9 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             conversation = Conversation(context, codec, self._settings)
             try:
                 with _observed(method, request_id, self._settings.logged_calls):
-                    await self._answer(handler, conversation, context)
+                    caller = received(self._access.caller_or_error(metadata))
+                    CALLER.set(caller)
+                    await self._answer(handler, conversation, context, caller)
             except ServiceError as error:
                 await conversation.refuse(error)
             finally:
@@ -125,29 +139,45 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return grpc.stream_stream_rpc_method_handler(guarded, codec.decode)
 
-    async def _answer(self, handler: Any, conversation: Conversation, context: Any) -> None:
+    async def _answer(self, handler: Any, conversation: Conversation, context: Any, caller: Caller) -> None:
         # The first message is passed on without a name here: it may hold a whole image, and a stream may last for hours.
         if handler.unary_unary is not None:
-            await self._answer_once(handler.unary_unary, _required(await conversation.first()), conversation, context)
+            await self._answer_once(
+                handler.unary_unary, await _first(conversation, caller), conversation, context, caller
+            )
         elif handler.unary_stream is not None:
-            await self._stream(handler.unary_stream(_required(await conversation.first()), context), conversation)
+            answers = handler.unary_stream(await _first(conversation, caller), context)
+            await self._stream(answers, conversation, caller)
         else:
             assert handler.stream_stream is not None, "no Fovea service has this shape"
-            requests = conversation.requests(await conversation.first())
-            await self._stream(handler.stream_stream(requests, context), conversation)
+            requests = conversation.requests(await _first(conversation, caller, required=False))
+            requests = caller.checked(conversation.method, requests)
+            await self._stream(handler.stream_stream(requests, context), conversation, caller)
 
-    async def _answer_once(self, behave: Any, request: Any, conversation: Conversation, context: Any) -> None:
-        # The permit is held for the work alone: slow senders and readers cannot shut others out.
-        with self._unary_permits.acquire():
+    async def _answer_once(
+        self, behave: Any, request: Any, conversation: Conversation, context: Any, caller: Caller
+    ) -> None:
+        # The permits are held for the work alone: slow senders and readers cannot shut others out.
+        with caller.acquire(), self._unary_permits.acquire():
             async with _within(self._settings.max_time_s):
                 response = await behave(request, context)
-        await conversation.write(response)
+        await conversation.write(caller.shown(conversation.method, response))
 
-    async def _stream(self, answers: Any, conversation: Conversation) -> None:
-        with self._stream_permits.acquire():
+    async def _stream(self, answers: Any, conversation: Conversation, caller: Caller) -> None:
+        with caller.acquire(), self._stream_permits.acquire():
             async with _within(self._settings.max_stream_s), aclosing(answers) as responses:
                 async for response in responses:
                     await conversation.write(response)
+
+
+async def _first(conversation: Conversation, caller: Caller, *, required: bool = True) -> Any:
+    """The first message, which its caller may send; None where there is none and none is required."""
+    request = await conversation.first()
+    if request is not None:
+        caller.check(conversation.method, request)
+    elif required:
+        raise InvalidArgument("the call ended before its request was sent")
+    return request
 
 
 def _unary_permits(settings: ServerSettings, tally: Tally | None = None) -> Permits:
@@ -195,9 +225,3 @@ async def _within(max_s: float) -> AsyncIterator[None]:
         if not timeout.expired():
             raise
         raise DeadlineExceeded(f"the call took longer than this server's limit of {max_s:g} s") from error
-
-
-def _required(request: Any) -> Any:
-    if request is None:
-        raise InvalidArgument("the call ended before its request was sent")
-    return request

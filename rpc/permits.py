@@ -13,10 +13,10 @@ STREAMS = Gauge("fovea_streams", "Streams that are open.")
 REJECTED = Counter("fovea_rejected_total", "Calls and inputs refused to protect the others.", ["reason"])
 
 
-def refusal(reason: str, message: str) -> Overloaded:
+def refusal(reason: str, message: str, *, retry_after_s: float = 0.1) -> Overloaded:
     """The error of a caller that finds a bound reached; counted under its reason."""
     REJECTED.labels(reason).inc()
-    return Overloaded(message, reason=reason)
+    return Overloaded(message, reason=reason, retry_after_s=retry_after_s)
 
 
 class Permit:

@@ -56,7 +56,7 @@ class ThreadServer:
         self._services = services
         self._offered = OfferedServices(services)
         self._health = health.ThreadHealth(services)
-        self._interceptor = ThreadInterceptor(settings, tally)
+        self._interceptor = ThreadInterceptor(settings, security.access, tally)
         self._stopping = threading.Event()
         self._server: grpc.Server | None = None
         self._probes: grpc.Server | None = None
@@ -135,7 +135,7 @@ class AsyncServer:
         """Open the port, with health alone; OSError when it is taken. Such a process has started: it waits for others."""
         settings = self._settings
         self._server = grpc.aio.server(
-            interceptors=[AsyncInterceptor(settings)],
+            interceptors=[AsyncInterceptor(settings, self._security.access)],
             options=_options(settings),
             maximum_concurrent_rpcs=settings.max_in_flight + settings.max_streams + _WAITING_CALLS,
         )

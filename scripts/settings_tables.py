@@ -20,11 +20,11 @@ from services.search.settings import SearchSettings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 PROCESSES: tuple[type[BaseSettings], ...] = (
-    SecuritySettings,
     EncoderSettings,
     SearchSettings,
     IngestSettings,
     GatewaySettings,
+    SecuritySettings,
 )
 
 _SHARED_PREFIX = "FOVEA_<process>_"

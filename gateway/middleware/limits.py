@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from contextlib import ExitStack
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -66,9 +67,9 @@ class BodyLimit:
 
 
 class InFlightLimit:
-    """Raises Overloaded while too many requests are in flight; the paths in `always` are exempt.
+    """Raises Overloaded while too many requests are in flight, or too many of one caller; paths in `always` are exempt.
 
-    `request.state.permit` is what a request holds; a route that only waits for events closes it early.
+    `request.state.permits` is what a request holds; a route that only waits for events closes it early.
     """
 
     def __init__(self, app: ASGIApp, *, max_in_flight: int, always: Collection[str] = ()) -> None:
@@ -82,8 +83,10 @@ class InFlightLimit:
         if scope["type"] != "http" or scope["path"] in self._always:
             await self._app(scope, receive, send)
             return
-        with self._permits.acquire() as permit:
-            scope.setdefault("state", {})["permit"] = permit
+        with ExitStack() as permits:
+            permits.enter_context(scope["state"]["caller"].acquire())
+            permits.enter_context(self._permits.acquire())
+            scope["state"]["permits"] = permits
             await self._app(scope, receive, send)
 
 

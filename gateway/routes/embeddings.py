@@ -96,7 +96,9 @@ async def _embedded(inputs: list[Input], entry: EncoderEntry, call: BackendCall)
         known_as = modality if modality in reader.info.modalities else "sketch"
         waiting = iter(of_modality)
         for some in calls_of([Input(inputs[position].content, known_as) for position in of_modality]):
-            encoded = await reader.client.encode(some, encoder=reader.info.name, deadline=call.deadline)
+            encoded = await reader.client.encode(
+                some, encoder=reader.info.name, deadline=call.deadline, metadata=call.metadata
+            )
             for outcome in encoded.outcomes_in(entry.info.space, encoder=reader.info.name):
                 position = next(waiting)
                 if isinstance(outcome, ServiceError):

@@ -73,7 +73,7 @@ async def encode(name: str, request: Request, call: CallOf) -> dict[str, Any]:
     """Embed up to 64 images, sketches and texts with one encoder."""
     inputs = await _read_inputs(request, name)
     entry = await call.backends.directory.encoder(name)
-    encoded = await entry.client.encode(inputs, encoder=entry.info.name, deadline=call.deadline)
+    encoded = await entry.client.encode(inputs, encoder=entry.info.name, deadline=call.deadline, metadata=call.metadata)
     return {
         "encoder": entry.info.name,
         "space": encoded.space,

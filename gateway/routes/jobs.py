@@ -76,7 +76,7 @@ async def _follower(request: Request) -> AsyncIterator[None]:
     """Counts a request that stays as long as its job among the followers, and no longer as one in flight."""
     followers = cast("Permits", request.app.state.followers)
     with followers.acquire():
-        request.state.permit.close()
+        request.state.permits.close()
         yield
 
 

@@ -84,7 +84,12 @@ async def detect(request: Request, call: CallOf) -> dict[str, Any]:
     fields = validated(DetectForm, form.fields)
     entry = await call.backends.directory.detector(fields.detector)
     found = await entry.client.detect(
-        image, detector=entry.info.name, deadline=call.deadline, min_score=fields.min_score, limit=fields.limit
+        image,
+        detector=entry.info.name,
+        deadline=call.deadline,
+        min_score=fields.min_score,
+        limit=fields.limit,
+        metadata=call.metadata,
     )
     response = detector_pb2.DetectResponse(
         detections=map(detection_message, found.detections),

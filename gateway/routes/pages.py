@@ -18,6 +18,9 @@ from starlette.types import Receive, Scope, Send
 
 router = APIRouter(include_in_schema=False)
 
+# What browsers fetch before they can send a token; it holds no data.
+OPEN = ("/", "/docs", "/openapi.json", "/api/v1/docs", "/api/v1/openapi.json", "/page/", "/swagger-ui/")
+
 _PAGE = Path(__file__).parents[1] / "page"
 _SWAGGER_UI = Path(str(files("fastapi_offline") / "static"))
 _UNCHANGING = "public, max-age=31536000, immutable"

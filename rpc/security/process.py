@@ -2,23 +2,32 @@
 
 import sys
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Self
 
 import grpc
 
 from rpc.environment import read_settings
+from rpc.security.access import EVERYBODY, Access
 from rpc.security.certificates import NO_FILES, CertificateFiles, Certificates, server_credentials
 from rpc.security.settings import SecuritySettings
+from rpc.security.tokens import watched_token, watched_tokens
 from rpc.security.watched_files import UnusableFile, WatchedFiles
 
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """The certificates of a process; without any it speaks in the clear."""
+    """Certificates and tokens of a process; without any it speaks in the clear, with everybody.
+
+    `access` says what its callers may; `own_token` is what it sends itself.
+    """
 
     files: CertificateFiles = NO_FILES
     certificates: WatchedFiles[Certificates] | None = None
     requires_client_certificates: bool = False
+    access: Access = EVERYBODY
+    own_token: WatchedFiles[str] | None = None
+    trusts_network: bool = False
 
     @classmethod
     def read(cls) -> Self:
@@ -27,6 +36,28 @@ class Security:
             return cls.of(read_settings(SecuritySettings))
         except UnusableFile as error:
             sys.exit(str(error))
+
+    def require_protection(self, variable: str, host: str, *, serves_tls: bool, knows_callers: bool) -> None:
+        """Ends a process that other machines could call at `host`, which `variable` names, unless it is protected."""
+        missing = [
+            name
+            for name, is_there in (("TLS", serves_tls), ("tokens or client certificates", knows_callers))
+            if not is_there
+        ]
+        if missing and not self.trusts_network and not _is_of_this_machine(host):
+            sys.exit(
+                f"{variable}: other machines can call {host or 'this address'} without {' and without '.join(missing)}; "
+                "set up both as docs/security.md says, or set FOVEA_TRUSTED_NETWORK=true where only trusted machines reach it"
+            )
+
+    def require_protected_server(self, variable: str, address: str) -> None:
+        """The same for a gRPC server that listens at `address`."""
+        host = address.rpartition(":")[0].strip("[]")
+        is_socket = address.startswith("unix:")
+        knows_callers = self.access.needs_tokens or self.requires_client_certificates
+        self.require_protection(
+            variable, "localhost" if is_socket else host, serves_tls=self.serves_tls, knows_callers=knows_callers
+        )
 
     @classmethod
     def of(cls, settings: SecuritySettings) -> Self:
@@ -38,7 +69,14 @@ class Security:
                 "FOVEA_TLS_CLIENT_CERTIFICATES needs FOVEA_TLS_CERTIFICATE, FOVEA_TLS_KEY and FOVEA_TLS_CA"
             )
         files = CertificateFiles(settings.tls_certificate, settings.tls_key, settings.tls_ca)
-        return cls(files, files.watched() if files.paths else None, settings.tls_client_certificates)
+        return cls(
+            files,
+            files.watched() if files.paths else None,
+            settings.tls_client_certificates,
+            Access(watched_tokens(settings.tokens)) if settings.tokens else EVERYBODY,
+            watched_token(settings.token_file) if settings.token_file else None,
+            settings.trusted_network,
+        )
 
     @property
     def serves_tls(self) -> bool:
@@ -52,8 +90,14 @@ class Security:
 
     def environment(self) -> dict[str, str]:
         """The variables that give a process of another working folder the same files."""
-        named = {"CERTIFICATE": self.files.certificate, "KEY": self.files.key, "CA": self.files.authorities}
-        return {f"FOVEA_TLS_{name}": str(path.absolute()) for name, path in named.items() if path is not None}
+        named = {
+            "TLS_CERTIFICATE": self.files.certificate,
+            "TLS_KEY": self.files.key,
+            "TLS_CA": self.files.authorities,
+            "TOKENS": self.access.path,
+            "TOKEN_FILE": self.own_token.paths[0] if self.own_token else None,
+        }
+        return {f"FOVEA_{name}": str(path.absolute()) for name, path in named.items() if path is not None}
 
     def server_credentials(self) -> grpc.ServerCredentials | None:
         """What a gRPC port needs to speak TLS; None where it speaks in the clear."""
@@ -68,3 +112,11 @@ class Security:
 
 
 PLAIN = Security()
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """Whether an address can be called from this machine alone."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,11 +1,12 @@
-"""A channel that follows the files of its certificates."""
+"""A channel that follows the files of its certificates and of its token."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import grpc
 
+from rpc.security.access import AUTHORIZATION
 from rpc.security.certificates import Certificates
 from rpc.security.watched_files import WatchedFiles
 from rpc.tasks import end
@@ -15,14 +16,21 @@ _LONGEST_CALL_S = 7 * 86_400.0
 
 
 class SecuredChannel(grpc.aio.Channel):
-    """Calls over TLS; opened anew when the certificates change, while calls under way end on the old connection."""
+    """Opened anew when its certificates change, while calls under way end on the old connection.
+
+    Without certificates it speaks in the clear. Calls that name no caller of their own carry the token.
+    """
 
     def __init__(
-        self, certificates: WatchedFiles[Certificates], open_with: Callable[[Certificates], grpc.aio.Channel]
+        self,
+        certificates: WatchedFiles[Certificates] | None,
+        token: WatchedFiles[str] | None,
+        open_with: Callable[[Certificates | None], grpc.aio.Channel],
     ) -> None:
         self._files = certificates
+        self._token = token
         self._open = open_with
-        self._certificates = certificates.get()
+        self._certificates = certificates.get() if certificates else None
         self._channel = open_with(self._certificates)
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -67,14 +75,21 @@ class SecuredChannel(grpc.aio.Channel):
         return self._caller("stream_stream", method, options)
 
     def _caller(self, shape: str, method: tuple[Any, ...], options: dict[str, Any]) -> Callable[..., Any]:
-        def call(*request: Any, **call_options: Any) -> Any:
+        def call(*request: Any, metadata: Any = None, **call_options: Any) -> Any:
             # Stubs make their callables once, so the channel is chosen for each call.
-            return getattr(self._current(), shape)(*method, **options)(*request, **call_options)
+            send = getattr(self._current(), shape)(*method, **options)
+            return send(*request, metadata=self._with_token(metadata), **call_options)
 
         return call
 
+    def _with_token(self, metadata: Iterable[tuple[str, str]] | None) -> Any:
+        sent = tuple(metadata or ())
+        if self._token is None or any(key == AUTHORIZATION for key, _ in sent):
+            return sent
+        return (*sent, (AUTHORIZATION, f"Bearer {self._token.get()}"))
+
     def _current(self) -> grpc.aio.Channel:
-        certificates = self._files.get()
+        certificates = self._files.get() if self._files else None
         if certificates is not self._certificates:
             closing = asyncio.create_task(self._channel.close(_LONGEST_CALL_S), name="former-channel")
             self._closing.add(closing)

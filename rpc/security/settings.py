@@ -26,3 +26,16 @@ class SecuritySettings(ProcessSettings):
     tls_client_certificates: bool = Field(
         False, description="Refuse callers over gRPC that have no certificate of these authorities (mTLS)."
     )
+    tokens: Path | None = Field(
+        None,
+        description="JSON file with the tokens of callers, as `fovea token create` writes it; without one no caller needs a "
+        "token.",
+    )
+    token_file: Path | None = Field(
+        None, description="File with the one token that this process or command itself sends."
+    )
+    trusted_network: bool = Field(
+        False,
+        description="Listen on addresses that other machines reach without TLS, or without asking who calls: only trusted ones "
+        "reach them.",
+    )

@@ -27,7 +27,7 @@ class WatchedFiles(Generic[_Content]):
     """
 
     def __init__(self, paths: Sequence[Path], read: Callable[[], _Content]) -> None:
-        self._paths = paths
+        self.paths = paths
         self._read = read
         self._stamp = self._stamp_now()
         self._content = read()
@@ -48,7 +48,7 @@ class WatchedFiles(Generic[_Content]):
         stamp = self._stamp_now()
         if stamp == self._stamp:
             return
-        names = ", ".join(str(path) for path in self._paths)
+        names = ", ".join(str(path) for path in self.paths)
         try:
             content = self._read()
         except UnusableFile as error:
@@ -61,7 +61,7 @@ class WatchedFiles(Generic[_Content]):
             logger.info("files were read again", extra={"files": names})
 
     def _stamp_now(self) -> _Stamp:
-        return tuple(map(_stamp_of, self._paths))
+        return tuple(map(_stamp_of, self.paths))
 
 
 def read_file(path: Path) -> bytes:

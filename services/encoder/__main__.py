@@ -46,7 +46,8 @@ def become_parent(fronts: int) -> None:
 
 
 if __name__ == "__main__":
-    _settings = read_settings(EncoderSettings)
+    _settings, _security = read_settings(EncoderSettings), Security.read()
+    _security.require_protected_server("FOVEA_ENCODER_ADDRESS", _settings.address)
     if (_fronts := front_count(_settings)) > 1:
         become_parent(_fronts)
-    sys.exit(main(_settings, Security.read()))
+    sys.exit(main(_settings, _security))

@@ -107,6 +107,7 @@ def _admission(settings: IngestSettings, roots: ImageRoots, uploads: Uploads | N
 
 if __name__ == "__main__":
     settings, security = read_settings(IngestSettings), Security.read()
+    security.require_protected_server("FOVEA_INGEST_ADDRESS", settings.address)
     configure_logging(settings.log_level)
     silence_libtiff()
     start_metrics(settings.address, settings.metrics_port)

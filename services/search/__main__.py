@@ -55,6 +55,7 @@ async def search_server(settings: SearchSettings, security: Security = PLAIN) ->
 
 if __name__ == "__main__":
     settings, security = read_settings(SearchSettings), Security.read()
+    security.require_protected_server("FOVEA_SEARCH_ADDRESS", settings.address)
     configure_logging(settings.log_level)
     start_metrics(settings.address, settings.metrics_port)
     asyncio.run(serve_until_signal(search_server(settings, security)))

@@ -45,5 +45,6 @@ def test_the_contracts_commands_are_there() -> None:
     single = {"up", "demo", "ingest", "search", "encode", "doctor", "reindex", "scrub"}
     collections = {f"collections {verb}" for verb in ("list", "create", "show", "update", "delete")}
     models = {f"models {verb}" for verb in ("list", "pull", "import", "show", "verify")}
+    tokens = {f"token {verb}" for verb in ("create", "list", "revoke")}
 
-    assert {" ".join(path) for path in COMMANDS} == single | collections | models
+    assert {" ".join(path) for path in COMMANDS} == single | collections | models | tokens

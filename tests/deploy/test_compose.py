@@ -17,6 +17,7 @@ import services.encoder.__main__
 import services.ingest.__main__
 import services.search.__main__  # noqa: F401 - these register the metrics of their processes
 from gateway.settings import GatewaySettings
+from rpc.security.settings import SecuritySettings
 from services.encoder.settings import EncoderSettings
 from services.ingest.settings import IngestSettings
 from services.search.settings import SearchSettings
@@ -27,7 +28,13 @@ pytestmark = pytest.mark.timeout(900)
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
 COMPOSE_GO = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
-SETTINGS: tuple[type[BaseSettings], ...] = (EncoderSettings, IngestSettings, SearchSettings, GatewaySettings)
+SETTINGS: tuple[type[BaseSettings], ...] = (
+    SecuritySettings,
+    EncoderSettings,
+    IngestSettings,
+    SearchSettings,
+    GatewaySettings,
+)
 
 
 @pytest.fixture(scope="module")

@@ -37,8 +37,9 @@ _BUNDLE = next(
 @contextmanager
 def _encoder(podman: Podman) -> Iterator[tuple[str, str]]:
     """The name of a container that encodes, and where it listens."""
-    mount, variable = f"{_BUNDLE}:/bundle:ro", 'FOVEA_ENCODER_BUNDLES=["/bundle"]'
-    name = podman.run("run", "--detach", *_HARDENED, "--volume", mount, "--env", variable, "fovea/encoder-cpu")
+    settings = "--env", 'FOVEA_ENCODER_BUNDLES=["/bundle"]', "--env", "FOVEA_TRUSTED_NETWORK=true"
+    mount = "--volume", f"{_BUNDLE}:/bundle:ro"
+    name = podman.run("run", "--detach", *_HARDENED, *mount, *settings, "fovea/encoder-cpu")
     try:
         eventually_in(podman, name, '"model ready"')
         yield name, f"{podman.address(name)}:50061"

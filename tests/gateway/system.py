@@ -16,10 +16,11 @@ from tests.support.processes import START_TIMEOUT_S, server_process
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Where the gateway, the ingest service and the encoder answer, and the only folder that images are read from."""
+    """Where each process answers, and the only folder that images are read from."""
 
     url: str
     root: Path
+    search: str
     ingest: str
     encoder: str
 
@@ -52,7 +53,7 @@ def running_system(folder: Path, *, milvus_uri: str, redis_url: str) -> Iterator
         stores = {"encoders": [encoder], "milvus_uri": milvus_uri, "redis_url": redis_url}
         search, ingest = start("search", **stores), start("ingest", **stores, **folders)
         gateway = start("gateway", port=0, search=search, ingest=ingest, encoders=[encoder], **folders)
-        system = System(f"http://{gateway}", root, ingest, encoder)
+        system = System(f"http://{gateway}", root, search, ingest, encoder)
         _wait_until_ready(system)
         yield system
 

@@ -14,15 +14,17 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.middleware.limits import BodyLimit, InFlightLimit
 from gateway.middleware.security import OriginCheck, SecurityHeaders
 from gateway.middleware.telemetry import RequestTelemetry
+from gateway.middleware.tokens import TokenCheck
 from gateway.problems import EXCEPTION_HANDLERS
+from rpc.security.access import EVERYBODY
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 ERRORS = Middleware(ExceptionMiddleware, handlers=EXCEPTION_HANDLERS)
 
 
-def _client(middleware: Middleware, endpoint: Endpoint) -> httpx.AsyncClient:
+def _client(middleware: Middleware, endpoint: Endpoint, *more: Middleware) -> httpx.AsyncClient:
     routes = [Route("/", endpoint, methods=["GET", "POST"])]
-    app = Starlette(routes=routes, middleware=[ERRORS, middleware])
+    app = Starlette(routes=routes, middleware=[ERRORS, *more, middleware])
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8080")
 
 
@@ -154,7 +156,8 @@ async def test_too_many_at_once_are_refused_at_once() -> None:
         await leave.wait()
         return PlainTextResponse("ok")
 
-    async with _client(Middleware(InFlightLimit, max_in_flight=1), wait) as client:
+    everybody = Middleware(TokenCheck, access=EVERYBODY, always=())
+    async with _client(Middleware(InFlightLimit, max_in_flight=1), wait, everybody) as client:
         first = asyncio.create_task(client.get("/"))
         await entered.wait()
         refused = await client.get("/")

@@ -10,6 +10,8 @@ from dataclasses import replace
 from domain.reasons import SHUTTING_DOWN
 from rpc.deadline import Deadline
 from rpc.errors import InvalidArgument, NotFound, Overloaded, Unavailable
+from rpc.security.access import CALLER
+from rpc.security.tokens import Right
 from services.ingest.jobs.folder import FolderJobs
 from services.ingest.jobs.job import FIRST_PHASES, Job, JobOrder, WorkKind, job_of
 from services.ingest.jobs.runner import STEP_TIMEOUT_S, JobRunner
@@ -55,16 +57,17 @@ class Jobs:
         return job
 
     async def get(self, job_id: str) -> Job:
-        """The job as it was kept last, at most a third of a second ago; NotFound."""
+        """The job as it was kept last, at most a third of a second ago; NotFound, also where the caller may not read it."""
         data = await self._catalog.read(job_id, _soon())
-        if data is None:
+        job = None if data is None else job_of(data)
+        if job is None or not _is_readable(job):
             raise NotFound(f"there is no job {job_id[:64]!r}; only the last {MAX_KEPT} are remembered")
-        return job_of(data)
+        return job
 
     async def all(self, collection: str = "") -> list[Job]:
-        """All jobs that are remembered, or those of a collection, the newest first."""
+        """All jobs that are remembered and that the caller may read, or those of a collection, the newest first."""
         jobs = [job_of(data) for data in await self._catalog.all(_soon())]
-        return [job for job in jobs if collection in ("", job.order.collection)]
+        return [job for job in jobs if collection in ("", job.order.collection) and _is_readable(job)]
 
     async def watch(self, job_id: str) -> AsyncGenerator[Job, None]:
         """The job at once and after each change, to its final state."""
@@ -82,6 +85,7 @@ class Jobs:
     async def cancel(self, job_id: str) -> Job:
         """End a job and wait for its final state; a final one stays as it is."""
         job = await self.get(job_id)
+        CALLER.get().require(Right.WRITE if job.order.kind is WorkKind.INGEST else Right.ADMIN, job.order.collection)
         if not job.is_final:
             await self._catalog.ask_to_cancel(job_id, _soon())
             async with aclosing(self.watch(job_id)) as states:
@@ -102,6 +106,10 @@ class Jobs:
         )
         async with aclosing(moving) as progress:
             await anext(progress)
+
+
+def _is_readable(job: Job) -> bool:
+    return CALLER.get().has(Right.READ, job.order.collection)
 
 
 def _soon() -> Deadline:

@@ -75,6 +75,8 @@ spec:
           securityContext: {{- include "fovea.containerSecurity" . | nindent 12 }}
           ports: {{- toYaml .ports | nindent 12 }}
           env:
+            - name: FOVEA_TRUSTED_NETWORK
+              value: {{ .root.Values.security.trustedNetwork | quote }}
             {{- range .env }}
             - {{ toYaml . | nindent 14 | trim }}
             {{- end }}
