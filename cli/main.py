@@ -12,7 +12,7 @@ from cli.lazy_commands import LazyCommand
 _COMMANDS = {
     "up": "Start everything on this machine and say where; Ctrl-C stops it.",
     "demo": "Start everything, fill it with photos and drawn scenes, search them in a few ways and show the answers.",
-    "ingest": "Ingest a folder of images into a collection; unchanged images cost little.",
+    "ingest": "Ingest folders and files of images into a collection; unchanged images cost little, so it may be run again.",
     "search": "Find images.",
     "reindex": "Embed a collection's images with another encoder; searches use the old embeddings until all is done.",
     "scrub": "Compare what Redis, Milvus and the kept files hold of a collection; exit code 1 if damage is left.",
