@@ -31,6 +31,7 @@ TESTED_PAGES = (
     "docs/client.md",
     "docs/grpc.md",
     "docs/http.md",
+    "docs/jobs.md",
     "docs/operations.md",
     "docs/security.md",
 )
@@ -42,6 +43,7 @@ _OUTPUT: Mapping[str, str] = {
     "python": "cat",
     "curl": '"hits"',
     "encode": '"embedding"',
+    "jobs": '"state"',
     "grpcurl": '"image_?[iI]d"',
     "ghz": r"\[OK\]\s+\d+ resp",
 }
@@ -114,7 +116,7 @@ def filled(up: Up) -> Up:
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.tool in _OUTPUT], ids=str)
 def test_commands_of_the_pages_work(filled: Up, block: Block) -> None:
     """What a page tells readers to run does what the page says, where they have the tool."""
-    program = "curl" if block.tool == "encode" else block.tool
+    program = "curl" if block.tool in ("encode", "jobs") else block.tool
     if program != "python" and not shutil.which(program, path=PATH):
         pytest.skip(f"{program} is not installed")
 

@@ -1,9 +1,9 @@
 """One space for photos, words and drawings, made of published networks: the encoders `general`, `general-text`, `general-sketch`.
 
-    python -m training.joint_space export evaluate
+    python -m training.joint_space export evaluate calibrate
 
 `export` fits the head to openly licensed photos and writes the three bundles, `evaluate` measures them on photos never
-learnt from, beside MobileNetV2 and a random order. Nothing is trained: the config says how the networks' answers are put
+learnt from, beside MobileNetV2 and a random order, and `calibrate` writes into them what their scores say. Nothing is trained: the config says how the networks' answers are put
 together.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from encoders.bundle import Bundle
 from training.config import read_config
+from training.joint_space.calibrate import calibrate, write_calibrations
 from training.joint_space.config import JointSpaceConfig
 from training.joint_space.domains import held_out_domains
 from training.joint_space.evaluate import InProcessAnswers, JointSpaceEvaluation, compared
@@ -28,7 +29,7 @@ from training.runner import CONFIGS, REALDATA, one_line
 def main() -> None:
     """Read the command line and take the steps that it names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("steps", nargs="+", choices=["export", "evaluate"], help="what to do, in order")
+    parser.add_argument("steps", nargs="+", choices=["export", "evaluate", "calibrate"], help="what to do, in order")
     parser.add_argument("--config", type=Path, default=CONFIGS / "joint_space.toml")
     parser.add_argument(
         "--content", type=Path, default=Path("models/general-2"), help="the bundle of the content network"
@@ -48,6 +49,8 @@ def main() -> None:
                     config, Parts(weights, backbones, content, fitted), domains[0], options.realdata, options.out
                 ):
                     print(f"{bundle.folder}: {dict(bundle.gate)}")
+            elif step == "calibrate":
+                _calibrate(options.out, options.realdata)
             else:
                 evaluation = JointSpaceEvaluation(options.realdata)
                 answers = InProcessAnswers(options.out)
@@ -59,6 +62,20 @@ def main() -> None:
                     print(f"{name:34} {share:.3f}")
                 for query, (is_first, precision) in evaluation.each(answers).items():
                     print(f"{query:34} {'first' if is_first else '':6} AP {precision:.2f}")
+
+
+def _calibrate(models: Path, realdata: Path) -> None:
+    """Calibrate the bundles, and print how that does on each kind of photos."""
+    found = calibrate(JointSpaceEvaluation(realdata), InProcessAnswers(models))
+    write_calibrations(models, {name: calibration for name, (calibration, _) in found.items()})
+    for name, (calibration, checks) in found.items():
+        print(f"{name}: {calibration}")
+        for gallery, check in checks.items():
+            print(
+                f"  {gallery:10} kept {check.kept:.2f}, silent for strangers {check.strangers_silent:.2f}, for near kinds "
+                f"{check.near_silent:.2f}, calibration error {check.error:.3f}"
+            )
+            print(" " * 12, " ".join(f"{count}:{sure:.2f}/{share:.2f}" for count, sure, share in check.bins if count))
 
 
 if __name__ == "__main__":

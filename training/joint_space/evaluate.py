@@ -50,7 +50,7 @@ class JointSpaceEvaluation:
     def __init__(self, realdata: Path) -> None:
         own = own_classes(realdata)
         self.domains = held_out_domains(realdata, own)
-        everything = named(self.domains, own, realdata / "demo")
+        self.everything = everything = named(self.domains, own, realdata / "demo")
         self.plain = plain(everything)
         self.questions = [
             *(likeness(domain) for domain in self.domains),
