@@ -69,7 +69,7 @@ Redis = Annotated[
 
 def parse_fronts(text: str) -> str:
     """The number of an encoder's fronts, as its setting takes it."""
-    if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= MAX_FRONTS):
+    if text not in ("", "auto") and not (text.isdecimal() and 1 <= int(text) <= MAX_FRONTS):
         raise typer.BadParameter(f"say 1 to {MAX_FRONTS}, or auto")
     return text
 

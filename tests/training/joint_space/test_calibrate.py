@@ -16,6 +16,7 @@ def gallery(seed: int) -> Asked:
         scores = np.sort(rng.uniform(0.3, 0.9, 20))[::-1]
         right = rng.random(20) < 1 / (1 + np.exp(12 - 20 * scores))
         hits += [FirstHits(scores, right, is_there=True)]
+    hits.append(FirstHits(np.full(20, 0.2), np.zeros(20, bool), is_there=False))
     return Asked(hits, rng.uniform(0.2, 0.6, 1000))
 
 
@@ -29,7 +30,7 @@ def test_a_fit_finds_what_it_is_given() -> None:
     assert calibration.lowest_score == pytest.approx(0.2 + 0.4 * STRANGERS_SILENT, abs=0.02)
     assert check.strangers_silent == pytest.approx(STRANGERS_SILENT, abs=0.03)
     assert check.error < 0.05
-    assert sum(count for count, _, _ in check.bins) == 2000
+    assert sum(count for count, _, _ in check.bins) == 2010
 
 
 def test_a_calibration_is_written_into_the_bundle(tmp_path: Path) -> None:
