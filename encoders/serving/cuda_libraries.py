@@ -12,13 +12,20 @@ _CUDA = "libonnxruntime_providers_cuda.so"
 
 
 def has_gpu() -> bool:
-    """Ask the driver, because the CUDA build of ONNX Runtime lists its provider on machines without a GPU too."""
+    """Whether the driver shows one: the CUDA build of ONNX Runtime lists its provider on machines without a GPU too."""
+    return not missing_gpu()
+
+
+def missing_gpu() -> str:
+    """Why there is no GPU to compute on, or nothing."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return False
+        return "NVIDIA's driver (libcuda.so.1) is missing"
     count = ctypes.c_int(0)
-    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0:
+        return ""
+    return "NVIDIA's driver shows no GPU"
 
 
 def preload() -> None:
