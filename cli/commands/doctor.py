@@ -28,7 +28,7 @@ from cli.programs import embedded_milvus, embedded_redis
 from cli.supervisor import Supervisor
 from domain.cores import usable_cores
 from encoders.errors import BundleError
-from encoders.serving.cuda_libraries import has_gpu, missing_library, preload
+from encoders.serving.cuda_libraries import has_gpu, missing_gpu, missing_library, preload
 from encoders.serving.providers import CPU, CUDA, TENSORRT
 
 app = typer.Typer(add_completion=False)
@@ -95,6 +95,10 @@ def _providers() -> Diagnosis:
     onnxruntime.set_default_logger_severity(2)
     cores = f"{usable_cores()} cores"
     names = ", ".join(name.removesuffix("ExecutionProvider") for name in usable)
+    if CUDA in built_in and (absent := missing_gpu()):
+        return Diagnosis(
+            "ONNX Runtime", "look", f"{names}; {cores}; it is the one for GPUs, and {absent}", "install it"
+        )
     if has_gpu() and CUDA not in usable:
         missing = missing_library() if CUDA in built_in else "ONNX Runtime for GPUs"
         cause = f"{missing} is missing" if missing else "CUDA does not start"
