@@ -10,7 +10,7 @@ from torch import Tensor
 from domain.modality import Modality
 from encoders.bundle import Bundle, ModelFile, Preprocessing, TextCleaning, Tower, space_of
 from training.config import build
-from training.gate import Candidate, Gated, gate
+from training.gate import FEWEST_INPUTS, Candidate, Gated, gate
 from training.loop import CHECKPOINT
 
 LICENCE = "Apache-2.0"
@@ -127,12 +127,12 @@ def write_paired_bundles(
     )
 
 
-def regated(bundle: Bundle, candidate: Candidate) -> Bundle:
+def regated(bundle: Bundle, candidate: Candidate, *, fewest_inputs: int = FEWEST_INPUTS) -> Bundle:
     """Write the smaller precisions of a bundle anew whose checkpoint is lost, from its own fp32 file.
 
     That file stays as it is, and with it the space and how near it was to the network that it was exported from.
     """
-    gated = gate(candidate, bundle.folder)
+    gated = gate(candidate, bundle.folder, fewest_inputs=fewest_inputs)
     fp32 = {**bundle.gate.get("fp32", {}), **gated.figures["fp32"]}
     described = replace(bundle, precisions=gated.precisions, gate={**gated.figures, "fp32": fp32})
     described.write(bundle.folder)

@@ -47,7 +47,7 @@ SYSTEMS: dict[str, System[Any]] = {
 LOPQ = "lopq"
 EVERYDAY_OBJECTS, JOINT_SPACE = "everyday_objects", "joint_space"
 # The sheets of systems whose bundles have other names.
-SHEETS = {"general": "general-2", JOINT_SPACE: "general"}
+SHEETS = {"general": "general-2", JOINT_SPACE: "general", EVERYDAY_OBJECTS: "objects_photos"}
 
 
 class EvaluationError(Exception):
@@ -65,7 +65,7 @@ def evaluate(
             test = _test(name, data / name, realdata)
             offline, online = test.offline(MODELS), test.online(running)
             _require_agreement(name, online, offline)
-            if sheets and not isinstance(test, EverydayObjects):
+            if sheets:
                 test.draw_sheet(running, sheets / f"{SHEETS.get(name, name)}.jpg")
             found[name] = {"online": online, "offline": offline, "seconds": {"all": time.monotonic() - started}}
     return found

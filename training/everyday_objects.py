@@ -13,12 +13,13 @@ from domain.detection import Detection
 from encoders.bundle import Bundle
 from training.average_precision import MOST_DETECTIONS, average_precision
 from training.datasets.annotated import AnnotatedImage, TrueObject
+from training.demo_objects import draw_demo_objects
 from training.metrics import evaluate_scores
 from training.objects.detector import LEAST_SCORE, SHOWN_SCORE
 from training.objects.in_process import InProcessDetector
 from training.serving import Served
 
-BUNDLE = "detector"
+BUNDLE, ENCODER = "detector", "general"
 # Boxes around the objects of the first 48 photos, drawn by eye. What is small, cut off, dark, or may be
 # called otherwise is marked as difficult.
 BOXES = Path(__file__).with_name("everyday_boxes.json")
@@ -63,6 +64,10 @@ class EverydayObjects:
             for path in self.paths
         ]
         return self.figures(found, Bundle.load(models / BUNDLE).labels)
+
+    def draw_sheet(self, served: Served, path: Path) -> None:
+        """Draw objects of other photos, since these must not be copied."""
+        draw_demo_objects(served, BUNDLE, ENCODER, path)
 
     def figures(self, found: Sequence[Sequence[Detection]], labels: Sequence[str]) -> dict[str, float]:
         """Photos ranked by the best score of each kind in them, mAP50 of the boxes, and the share of photos with any object.

@@ -14,7 +14,7 @@ from torch import nn
 from encoders.bundle import ModelFile
 from training.models.served import Inputs, Outputs, batches, torch_outputs
 from training.onnx_graph import onnx_outputs, write_onnx
-from training.precisions import PrecisionError, write_fp16, write_int8
+from training.precisions import WEIGHT_BITS, PrecisionError, write_fp16, write_int8
 
 FEWEST_INPUTS = 500
 CALIBRATION_INPUTS = 200
@@ -139,6 +139,8 @@ def _smaller(
     outputs = onnx_outputs(files[precision], candidate.inputs, candidate.outputs)
     own_quality = candidate.quality(outputs)
     figures: dict[str, Any] = _rounded({**closeness(candidate.outputs, exported, outputs), **own_quality})
+    if precision == "int8":
+        figures["weight_bits"] = WEIGHT_BITS
     lost = {name: round(quality[name] - own_quality[name], 4) for name in quality}
     if too_much := {name: loss for name, loss in lost.items() if not loss <= MOST_QUALITY_LOST}:
         figures["left_out"] = f"more than {MOST_QUALITY_LOST} lost: {too_much}"

@@ -15,6 +15,8 @@ Feeds = dict[str, NDArray[Any]]
 
 # Nearly all of the work is in these, and other steps (norms, powers, softmax) lose more than they gain.
 QUANTISED = ("Conv", "Gemm", "MatMul")
+# Of a weight in int8: without VNNI a processor adds two products in 16 bits, and those of eight bits overflow there.
+WEIGHT_BITS = 7
 RECURRENT = {"GRU", "LSTM", "RNN"}
 # Sums over many values, which 11 bits of precision would blur.
 STAY_FLOAT = ("LayerNormalization", "ReduceL2", "ReduceSum", "Softmax")
@@ -64,8 +66,7 @@ def write_int8(model: Path, out: Path, calibration: Iterable[Feeds], float_parts
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            # Seven bits of weight: without VNNI a processor adds two products in 16 bits, and eight bits overflow there.
-            reduce_range=True,
+            reduce_range=True,  # WEIGHT_BITS
             nodes_to_exclude=_nodes_of(onnx.load(prepared), float_parts),
             # Products of two activations, as in attention, stay float: one range must not fit all of them.
             extra_options={"MatMulConstBOnly": True},

@@ -76,12 +76,22 @@ class System(ABC, Generic[Config]):
         """Pass the run's averaged weights through the gate, into bundles below `options.out`."""
 
     @abstractmethod
+    def regate(self, config: Config, options: Options) -> Iterable[Bundle]:
+        """Write the smaller precisions of the bundles below `options.out` anew, from their fp32 files."""
+
+    @abstractmethod
     def evaluation(self, config: Config, data: Path, *, allow_incomplete: bool = False) -> Evaluation:
         """The test split, read."""
 
     def steps(self) -> Mapping[str, Callable[[Config, Options], None]]:
         """What the command can do, by the words that name it."""
-        return {"draw": self.draw, "train": self.train, "export": self.write_bundles, "evaluate": self.evaluate}
+        return {
+            "draw": self.draw,
+            "train": self.train,
+            "export": self.write_bundles,
+            "regate": self.write_precisions,
+            "evaluate": self.evaluate,
+        }
 
     def train(self, config: Config, options: Options) -> None:
         """Train, or go on where the run was cut off."""
@@ -93,6 +103,12 @@ class System(ABC, Generic[Config]):
     def write_bundles(self, config: Config, options: Options) -> None:
         """Export, and print each bundle with its figures."""
         for bundle in self.export(config, options):
+            print(f"{bundle.folder}: {dict(bundle.gate)}")
+
+    def write_precisions(self, config: Config, options: Options) -> None:
+        """Gate the bundles again, on the test split of those that ship where no data are given, and print the figures."""
+        self.draw_held_out(config, options.data, options.realdata)
+        for bundle in self.regate(config, options):
             print(f"{bundle.folder}: {dict(bundle.gate)}")
 
     def evaluate(self, config: Config, options: Options) -> None:

@@ -278,3 +278,4 @@ def test_a_bundle_is_regated_in_its_folder(tmp_path: Path) -> None:
     assert set(described.precisions) == {"fp32", "int8"}
     assert (described.space, described.precisions["fp32"]) == (bundle.space, bundle.precisions["fp32"])
     assert described.gate["fp32"] == {**bundle.gate["fp32"], "always": 1.0}
+    assert described.gate["int8"]["weight_bits"] == 7

@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from encoders.bundle import Bundle
 from encoders.images.resizing import resize
@@ -29,6 +31,18 @@ from world.scene import draw_scene
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
 REALDATA = ROOT.parent / "shared" / "realdata"
+
+
+@pytest.mark.parametrize("path", sorted(MODELS.glob("*/model.int8.onnx")), ids=lambda path: path.parent.name)
+def test_int8_that_ships_overflows_nowhere(path: Path) -> None:
+    """Its weights have seven bits, as its gate says."""
+    graph = onnx.load(path).graph
+    constants = {each.name: each for each in graph.initializer}
+    dequantized = [node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"]
+    weights = [numpy_helper.to_array(constants[name]) for name in dequantized if name in constants]
+
+    assert Bundle.load(path.parent).gate["int8"]["weight_bits"] == 7
+    assert max(int(np.abs(each.astype(int)).max()) for each in weights if each.dtype == np.int8) <= 64
 
 
 @pytest.mark.parametrize("name", ["general-2", "drawn-detector"])

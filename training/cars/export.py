@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
-from encoders.bundle import Bundle
-from training.bundles import finished, write_image_bundle
+from encoders.bundle import Bundle, Preprocessing
+from training.bundles import finished, regated, write_image_bundle
 from training.cars.config import CarsConfig
 from training.cars.photos import TestPhotos
 from training.cars.task import served_network
@@ -28,6 +29,21 @@ def export(run: Path, photos: TestPhotos, out: Path, *, fewest_inputs: int = FEW
     network.load_state_dict(weights)
 
     preprocessing = trained.config.input.preprocessing
+    candidate = _candidate(served_network(network.eval()), photos, preprocessing)
+    gated = gate(candidate, out / NAME, fewest_inputs=fewest_inputs)
+    dimension = network.gem_proj.out_features * (2 if trained.config.network.is_two_scale else 1)
+    return write_image_bundle(out / NAME, gated, preprocessing, dimension=dimension, trained_on=trained.trained_on)
+
+
+def regate(out: Path, photos: TestPhotos, *, fewest_inputs: int = FEWEST_INPUTS) -> Bundle:
+    """Write the smaller precisions of the bundle `out`/car anew, from its fp32 file."""
+    bundle = Bundle.load(out / NAME)
+    candidate = _candidate(bundle.path_of("fp32"), photos, bundle.image_preprocessing)
+    return regated(bundle, candidate, fewest_inputs=fewest_inputs)
+
+
+def _candidate(network: nn.Module | Path, photos: TestPhotos, preprocessing: Preprocessing) -> Candidate:
+    """The network with gallery and queries as it is served them; its quality is how well these find those."""
     images = [car.path for car in photos.gallery] + [car.path for car in photos.queries]
     gallery = len(photos.gallery)
 
@@ -36,12 +52,9 @@ def export(run: Path, photos: TestPhotos, out: Path, *, fewest_inputs: int = FEW
         found = evaluate(outputs[0][gallery:], outputs[0][:gallery], is_relevant)
         return {"r1": found.recall(1), "map20": float(np.mean(found.ap_at_k))}
 
-    candidate = Candidate(
-        network=served_network(network.eval()),
+    return Candidate(
+        network=network,
         inputs={"image": decoded(images, preprocessing)},
         outputs=("embedding",),
         quality=quality,
     )
-    gated = gate(candidate, out / NAME, fewest_inputs=fewest_inputs)
-    dimension = network.gem_proj.out_features * (2 if trained.config.network.is_two_scale else 1)
-    return write_image_bundle(out / NAME, gated, preprocessing, dimension=dimension, trained_on=trained.trained_on)

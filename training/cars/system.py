@@ -6,7 +6,7 @@ from encoders.bundle import Bundle
 from training.cars.config import CarsConfig
 from training.cars.draw import HELD_OUT, draw
 from training.cars.evaluate import CarsEvaluation
-from training.cars.export import NAME, export
+from training.cars.export import NAME, export, regate
 from training.cars.photos import load_test_photos, load_training_photos
 from training.cars.task import CarsTask
 from training.runner import Options, System
@@ -36,6 +36,10 @@ class CarsSystem(System[CarsConfig]):
     def export(self, config: CarsConfig, options: Options) -> tuple[Bundle, ...]:
         photos = load_test_photos(options.data, config.protocol, allow_incomplete=options.allow_incomplete)
         return (export(options.run, photos, options.out),)
+
+    def regate(self, config: CarsConfig, options: Options) -> tuple[Bundle, ...]:
+        photos = load_test_photos(options.data, config.protocol, allow_incomplete=options.allow_incomplete)
+        return (regate(options.out, photos),)
 
     def evaluation(self, config: CarsConfig, data: Path, *, allow_incomplete: bool = False) -> CarsEvaluation:
         return CarsEvaluation(load_test_photos(data, config.protocol, allow_incomplete=allow_incomplete))

@@ -23,8 +23,8 @@ class GeneralSystem(System[GeneralConfig]):
 
     def steps(self) -> Mapping[str, Callable[[GeneralConfig, Options], None]]:
         steps = super().steps()
-        shared = {name: steps[name] for name in ("train", "export", "evaluate")}
-        return {"prepare": self.draw, **shared, "regate": self.regate, "trial": self.trial}
+        shared = {name: steps[name] for name in ("train", "export", "regate", "evaluate")}
+        return {"prepare": self.draw, **shared, "trial": self.trial}
 
     def draw(self, config: GeneralConfig, options: Options) -> None:
         prepare(config, options.realdata, options.run)
@@ -45,17 +45,15 @@ class GeneralSystem(System[GeneralConfig]):
     def export(self, config: GeneralConfig, options: Options) -> tuple[Bundle, ...]:
         return (export(options.run, options.realdata, options.out),)
 
+    def regate(self, config: GeneralConfig, options: Options) -> tuple[Bundle, ...]:
+        return (regate(options.out, options.realdata),)
+
     def evaluate(self, config: GeneralConfig, options: Options) -> None:
         self.draw_held_out(config, options.data, options.realdata)
         super().evaluate(config, options)
 
     def evaluation(self, config: GeneralConfig, data: Path, *, allow_incomplete: bool = False) -> GeneralEvaluation:
         return GeneralEvaluation(grocery_photos(data / GROCERY, "val"))
-
-    def regate(self, config: GeneralConfig, options: Options) -> None:
-        """Write the smaller precisions of the bundle anew, from its fp32 file."""
-        bundle = regate(options.out, options.realdata)
-        print(f"{bundle.folder}: {dict(bundle.gate)}")
 
     def trial(self, config: GeneralConfig, options: Options) -> None:
         """Train short, with the teacher and without it."""

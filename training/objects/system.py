@@ -24,7 +24,7 @@ class ObjectsSystem(System[ObjectsConfig]):
     bundles = (BUNDLE,)
 
     def steps(self) -> Mapping[str, Callable[[ObjectsConfig, Options], None]]:
-        return {**super().steps(), "weights": self.write_weights, "regate": self.regate}
+        return {**super().steps(), "weights": self.write_weights}
 
     def draw(self, config: ObjectsConfig, options: Options) -> None:
         draw_dataset(config, options.data, options.realdata)
@@ -45,19 +45,20 @@ class ObjectsSystem(System[ObjectsConfig]):
 
     def export(self, config: ObjectsConfig, options: Options) -> tuple[Bundle, ...]:
         empty = photos_of_nothing(options.realdata, config.data)
-        return (export(options.run, _held_out(options, config), empty, options.out),)
+        # Both splits that training does not learn from.
+        held_out = _images(options, config, config.data.validation, config.data.queries)
+        return (export(options.run, held_out, empty, options.out),)
+
+    def regate(self, config: ObjectsConfig, options: Options) -> tuple[Bundle, ...]:
+        empty = photos_of_nothing(options.realdata, config.data)
+        held_out = _images(options, config, config.data.gallery, config.data.queries)
+        return (regate(options.out / BUNDLE, held_out, empty, config.data),)
 
     def evaluation(self, config: ObjectsConfig, data: Path, *, allow_incomplete: bool = False) -> ObjectsEvaluation:
         return ObjectsEvaluation.read(config.data, data, allow_incomplete=allow_incomplete)
 
     def served_bundles(self, out: Path) -> list[Path]:
         return [*super().served_bundles(out), ENCODER]
-
-    def regate(self, config: ObjectsConfig, options: Options) -> None:
-        """Write the smaller precisions of the bundle anew, from its fp32 file."""
-        empty = photos_of_nothing(options.realdata, config.data)
-        bundle = regate(options.out / BUNDLE, _held_out(options, config), empty, config.data)
-        print(f"{bundle.folder}: {dict(bundle.gate)}")
 
     def write_weights(self, config: ObjectsConfig, options: Options) -> None:
         """Write a network of Darknet's as Darknet reads it."""
@@ -72,7 +73,6 @@ def _split(options: Options, config: ObjectsConfig, name: str, *, decode: bool =
     return images
 
 
-def _held_out(options: Options, config: ObjectsConfig) -> list[AnnotatedImage]:
-    """What the gate looks at: both splits that training does not learn from."""
-    splits = dict.fromkeys((config.data.validation, config.data.queries))
-    return [image for name in splits for image in _split(options, config, name).images]
+def _images(options: Options, config: ObjectsConfig, *splits: str) -> list[AnnotatedImage]:
+    """The images of splits, each once."""
+    return [image for name in dict.fromkeys(splits) for image in _split(options, config, name).images]

@@ -7,7 +7,7 @@ from training.datasets.pedestrians import LISTS, PUBLISHED_IDS, Pedestrians, loa
 from training.pedestrians.config import PedestriansConfig
 from training.pedestrians.draw import draw_all, draw_test_split
 from training.pedestrians.evaluate import PedestriansEvaluation
-from training.pedestrians.export import IMAGE, TEXT, export
+from training.pedestrians.export import IMAGE, TEXT, export, regate
 from training.pedestrians.task import PedestriansTask
 from training.runner import Options, System
 
@@ -31,6 +31,9 @@ class PedestriansSystem(System[PedestriansConfig]):
 
     def export(self, config: PedestriansConfig, options: Options) -> tuple[Bundle, ...]:
         return export(options.run, _people(options), options.out)
+
+    def regate(self, config: PedestriansConfig, options: Options) -> tuple[Bundle, ...]:
+        return regate(options.out, _people(options))
 
     def evaluation(
         self, config: PedestriansConfig, data: Path, *, allow_incomplete: bool = False

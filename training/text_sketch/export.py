@@ -1,22 +1,25 @@
 """Makes two bundles of one checkpoint that passes the gate: images, photos and sketches alike, and sentences."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from encoders.bundle import Bundle
-from training.bundles import ImageTower, TextTower, finished, write_paired_bundles
-from training.datasets.coco_karpathy import CaptionedPhotos
+from training.bundles import ImageTower, TextTower, finished, regated, write_paired_bundles
+from training.datasets.coco_karpathy import CaptionedPhoto, CaptionedPhotos
 from training.gate import FEWEST_INPUTS, Candidate, gate
 from training.models.served import Outputs
 from training.models.taskformer import TaskFormer
+from training.onnx_graph import onnx_outputs
 from training.text_sketch.config import TextSketchConfig
 from training.text_sketch.modes import Embedded, Embeddings, figures_of
-from training.text_sketch.pairs import Pairs, Words
-from training.text_sketch.task import embedded, photo_encoder, text_encoder, text_inputs
+from training.text_sketch.pairs import FILE, Pairs, Words
+from training.text_sketch.task import embedded, embedded_by, photo_encoder, text_encoder, text_inputs
 
 IMAGE, TEXT = "scene", "scene-text"
 
@@ -38,26 +41,10 @@ def export(
     with tempfile.TemporaryDirectory() as scratch:
         pairs = Pairs.read(photos.of("test"), words, config.preprocessing, Path(scratch))
         reference = embedded(network, pairs, words)
-        image = gate(
-            Candidate(
-                network=photo_encoder(network),
-                inputs={"image": np.concatenate([pairs.photos, pairs.sketches])},
-                outputs=("embedding",),
-                quality=_quality(lambda rows: _with_images(reference, rows)),
-            ),
-            out / IMAGE,
-            fewest_inputs=fewest_inputs,
-        )
-        text = gate(
-            Candidate(
-                network=text_encoder(network),
-                inputs=text_inputs(pairs),
-                outputs=("embedding",),
-                quality=_quality(lambda rows: replace(reference, texts=rows)),
-            ),
-            out / TEXT,
-            fewest_inputs=fewest_inputs,
-        )
+        of_images = _image_candidate(photo_encoder(network), pairs, reference)
+        of_texts = _text_candidate(text_encoder(network), pairs, reference)
+        image = gate(of_images, out / IMAGE, fewest_inputs=fewest_inputs)
+        text = gate(of_texts, out / TEXT, fewest_inputs=fewest_inputs)
 
     return write_paired_bundles(
         ImageTower(out / IMAGE, image, ("image", "sketch"), config.preprocessing),
@@ -67,13 +54,46 @@ def export(
     )
 
 
+def regate(out: Path, photos: Sequence[CaptionedPhoto], *, fewest_inputs: int = FEWEST_INPUTS) -> tuple[Bundle, Bundle]:
+    """Write the smaller precisions of both bundles anew, from their fp32 files."""
+    image, text = Bundle.load(out / IMAGE), Bundle.load(out / TEXT)
+    words = Words((text.folder / FILE).read_text(encoding="utf-8"), text.text_cleaning)
+    with tempfile.TemporaryDirectory() as scratch:
+        pairs = Pairs.read(photos, words, image.image_preprocessing, Path(scratch))
+        of_images, of_texts = image.path_of("fp32"), text.path_of("fp32")
+        tower, text_tower = (partial(onnx_outputs, path, outputs=("embedding",)) for path in (of_images, of_texts))
+        reference = embedded_by(tower, tower, text_tower, pairs, words)
+        return (
+            regated(image, _image_candidate(of_images, pairs, reference), fewest_inputs=fewest_inputs),
+            regated(text, _text_candidate(of_texts, pairs, reference), fewest_inputs=fewest_inputs),
+        )
+
+
+def _image_candidate(network: nn.Module | Path, pairs: Pairs, reference: Embeddings) -> Candidate:
+    return Candidate(
+        network=network,
+        inputs={"image": np.concatenate([pairs.photos, pairs.sketches])},
+        outputs=("embedding",),
+        quality=_quality(lambda rows: _with_images(reference, rows)),
+    )
+
+
+def _text_candidate(network: nn.Module | Path, pairs: Pairs, reference: Embeddings) -> Candidate:
+    return Candidate(
+        network=network,
+        inputs=text_inputs(pairs),
+        outputs=("embedding",),
+        quality=_quality(lambda rows: replace(reference, texts=rows)),
+    )
+
+
 def _with_images(reference: Embeddings, rows: Embedded) -> Embeddings:
     photos, sketches = np.split(rows, 2)
     return replace(reference, photos=photos, sketches=sketches)
 
 
 def _quality(embeddings: Callable[[Embedded], Embeddings]) -> Callable[[Outputs], dict[str, float]]:
-    """The figures that no precision may spoil, the other tower being torch's."""
+    """The figures that no precision may spoil, the other tower being the reference's."""
 
     def quality(outputs: Outputs) -> dict[str, float]:
         figures = figures_of(embeddings(outputs[0]))

@@ -8,7 +8,7 @@ from training.datasets.coco_karpathy import LIST, CaptionedPhotos, load_coco_kar
 from training.runner import Options, System
 from training.text_sketch.config import TextSketchConfig
 from training.text_sketch.evaluate import TextSketchEvaluation
-from training.text_sketch.export import IMAGE, TEXT, export
+from training.text_sketch.export import IMAGE, TEXT, export, regate
 from training.text_sketch.start import load_start, words_of_start
 from training.text_sketch.task import TextSketchTask
 from world.coco_karpathy import draw_test_split, write_coco_karpathy
@@ -37,6 +37,12 @@ class TextSketchSystem(System[TextSketchConfig]):
 
     def export(self, config: TextSketchConfig, options: Options) -> tuple[Bundle, ...]:
         return export(options.run, _photos(options), options.out)
+
+    def regate(self, config: TextSketchConfig, options: Options) -> tuple[Bundle, ...]:
+        photos = load_coco_karpathy(
+            options.data, decode=options.allow_incomplete, allow_incomplete=options.allow_incomplete
+        )
+        return regate(options.out, photos.of("test"))
 
     def evaluation(
         self, config: TextSketchConfig, data: Path, *, allow_incomplete: bool = False

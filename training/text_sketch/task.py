@@ -1,8 +1,10 @@
 """Owns TASK-former's training: a sentence and a sketch of a photo together must find it among the batch's."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,12 +13,14 @@ from torch import Tensor, nn
 from training.datasets.coco_karpathy import CaptionedPhotos
 from training.loop import Task
 from training.losses.taskformer import taskformer_loss
-from training.models.served import CLIP_SCALING, ImageEncoder, TextEncoder, torch_outputs
+from training.models.served import CLIP_SCALING, ImageEncoder, Inputs, Outputs, TextEncoder, torch_outputs
 from training.models.taskformer import TaskFormer
 from training.sketch_augmentation import WHITE, drop_queries, loosened, unfinished
 from training.text_sketch.config import TextSketchConfig
 from training.text_sketch.modes import Embeddings, figures_of
 from training.text_sketch.pairs import Pairs, Tokens, Words, padded
+
+Forward: TypeAlias = Callable[[Inputs], Outputs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +125,22 @@ def text_inputs(pairs: Pairs) -> dict[str, Tokens]:
 def embedded(network: TaskFormer, pairs: Pairs, words: Words) -> Embeddings:
     """What a network, on any device and in its evaluation mode, says of a split."""
     device = network.logit_scale.device
-    photo, sketch, text = (make(network).to(device) for make in (photo_encoder, sketch_encoder, text_encoder))
+    photo, sketch, text = (
+        partial(torch_outputs, make(network).to(device)) for make in (photo_encoder, sketch_encoder, text_encoder)
+    )
+    return embedded_by(photo, sketch, text, pairs, words)
+
+
+def embedded_by(photo: Forward, sketch: Forward, text: Forward, pairs: Pairs, words: Words) -> Embeddings:
+    """What three towers say of a split."""
     no_strokes, no_words = np.full_like(pairs.sketches[:1], int(WHITE)), words.empty(2).numpy()[None]
     return Embeddings(
-        photos=torch_outputs(photo, {"image": pairs.photos})[0],
-        sketches=torch_outputs(sketch, {"image": pairs.sketches})[0],
-        texts=torch_outputs(text, text_inputs(pairs))[0],
+        photos=photo({"image": pairs.photos})[0],
+        sketches=sketch({"image": pairs.sketches})[0],
+        texts=text(text_inputs(pairs))[0],
         photo_of_text=np.arange(len(pairs)),
-        no_sketch=torch_outputs(sketch, {"image": no_strokes})[0][0],
-        no_text=torch_outputs(text, {"tokens": no_words, "lengths": np.asarray([2])})[0][0],
+        no_sketch=sketch({"image": no_strokes})[0][0],
+        no_text=text({"tokens": no_words, "lengths": np.asarray([2])})[0][0],
     )
 
 

@@ -17,7 +17,7 @@ from training.loop import CHECKPOINT, fit
 from training.pedestrians.config import PedestriansConfig
 from training.pedestrians.draw import HELD_OUT_ALBUM, draw_all
 from training.pedestrians.evaluate import PedestriansEvaluation
-from training.pedestrians.export import IMAGE, TEXT, export
+from training.pedestrians.export import IMAGE, TEXT, export, regate
 from training.pedestrians.task import Pairs, PedestriansTask
 from training.serving import served
 
@@ -59,6 +59,7 @@ def test_a_run_ends_in_two_bundles_that_serve(data: Path, tmp_path: Path) -> Non
     models = tmp_path / "models"
     image, text = export(tmp_path, load_pedestrians(data), models, fewest_inputs=8)
     assert (Bundle.load(models / IMAGE), Bundle.load(models / TEXT)) == (image, text)
+    assert regate(models, load_pedestrians(data), fewest_inputs=8) == (image, text), "the checkpoint is not needed"
     assert image.space == text.space
     assert Tokenizer(text).encode("A person wears a blue T-shirt.").warnings == ()
 

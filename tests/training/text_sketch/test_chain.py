@@ -16,7 +16,7 @@ from training.loop import fit
 from training.text_sketch import evaluate as evaluation
 from training.text_sketch.config import TextSketchConfig, WorldConfig
 from training.text_sketch.evaluate import TextSketchEvaluation
-from training.text_sketch.export import export
+from training.text_sketch.export import export, regate
 from training.text_sketch.modes import Embeddings
 from training.text_sketch.pairs import Pairs, Words
 from training.text_sketch.task import TextSketchTask
@@ -62,7 +62,8 @@ def run(photos: CaptionedPhotos, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def test_two_bundles_of_one_space(run: Path, photos: CaptionedPhotos, tmp_path: Path) -> None:
     """The chain ends in bundles that load, share a space, and answer every mode through the code that serves them."""
-    export(run, photos, tmp_path, fewest_inputs=6)
+    exported = export(run, photos, tmp_path, fewest_inputs=6)
+    assert regate(tmp_path, photos.of("test"), fewest_inputs=6) == exported, "the checkpoint is not needed"
 
     image, text = Bundle.load(tmp_path / "scene"), Bundle.load(tmp_path / "scene-text")
     assert image.space == text.space
