@@ -26,6 +26,7 @@ from gateway.routes import (
     embeddings,
     encoding,
     facets,
+    folders,
     health,
     images,
     inference,
@@ -63,7 +64,7 @@ def create_app(settings: GatewaySettings, security: Security = PLAIN) -> FastAPI
     app.state.is_closing = asyncio.Event()
     app.state.followers = Permits(settings.max_followers, reason=FOLLOWER_LIMIT, message=message)
     app.include_router(health.router, prefix=API, responses=problem_responses(HTTPStatus.MISDIRECTED_REQUEST))
-    for part in (models, encoding, collections, search, facets, uploads, images, jobs):
+    for part in (models, encoding, collections, search, facets, uploads, images, folders, jobs):
         app.include_router(part.router, prefix=API, responses=problem_responses(*ANY_STATUSES))
     # Under the addresses that clients of OpenAI's API and of the Open Inference Protocol append to their base URL.
     for part in (embeddings, inference):

@@ -165,6 +165,11 @@ class EncoderDirectory:
                 bundles.forget(gone)
                 bundles.update(self._targets.replicas)
 
+    @property
+    def answering(self) -> dict[str, bool]:
+        """Whether each process answered when it was last asked, by its address."""
+        return {replica.target: replica.answers for replica in self._targets.replicas}
+
     async def encoder(self, name: str) -> EncoderEntry:
         """The encoder called `name`; NotFound, Unavailable while a process is away, FailedPrecondition on a conflict."""
         return await self._entry(self._encoders, name, f"no encoder {name!r} is served")

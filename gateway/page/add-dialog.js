@@ -2,6 +2,8 @@
 
 import * as api from "./api.js";
 import { byId, closable, count, droppable } from "./elements.js";
+import { imagesIn, isImage } from "./dropped-files.js";
+import { listFolders } from "./folder-choice.js";
 import { followed, ProgressCard } from "./progress.js";
 
 const UPLOADS_AT_ONCE = 3;
@@ -16,18 +18,26 @@ export class AddDialog {
       event.preventDefault();
       this.#ingest(byId("folder").value.trim());
     });
-    const input = byId("upload");
-    input.addEventListener("change", () => {
-      this.#upload([...input.files]);
-      input.value = "";
+    for (const id of ["upload", "upload-folder"]) {
+      byId(id).addEventListener("change", ({ target }) => {
+        this.#upload([...target.files].filter(isImage));
+        target.value = "";
+      });
+    }
+    droppable(byId("upload-drop"), async (_, transfer) => this.#upload(await imagesIn(transfer)));
+    byId("folder").addEventListener("change", () => listFolders(byId("folder").value.trim()));
+    byId("folder-up").addEventListener("click", () => {
+      const above = byId("folder").value.trim().replace(/\/?[^/]*\/?$/, "");
+      byId("folder").value = above;
+      listFolders(above);
     });
-    droppable(byId("upload-drop"), (files) => this.#upload(files));
   }
 
   open(collection) {
     this.collection = collection;
     byId("add-title").textContent = `Add images to ${collection}`;
     byId("folder-error").textContent = "";
+    listFolders(byId("folder").value.trim());
     this.dialog.showModal();
   }
 
@@ -35,7 +45,7 @@ export class AddDialog {
     byId("folder-error").textContent = folder ? "" : "Enter the path of a folder on the server.";
     if (!folder) return;
     try {
-      followed(await api.ingestFolder(this.collection, folder), this.onAdded);
+      followed(await api.ingestFolder(this.collection, { folder, prune: byId("folder-prune").checked }), this.onAdded);
       this.dialog.close();
     } catch (error) {
       byId("folder-error").textContent = error.message;
@@ -44,7 +54,10 @@ export class AddDialog {
 
   /** Uploads a few at a time, each in its own request, so that one bad image fails alone. */
   async #upload(files) {
-    if (!files.length) return;
+    if (!files.length) {
+      byId("folder-error").textContent = "There is no image in it.";
+      return;
+    }
     this.dialog.close();
     const { collection } = this;
     const stop = new AbortController();

@@ -106,10 +106,18 @@ export async function upload(collection, file, signal) {
   return (await request(`/collections/${collection}/images`, { method: "POST", body: form, signal })).results[0];
 }
 
-export const ingestFolder = (collection, folder) => request(`/collections/${collection}/ingest`, json({ folder }));
-export const reindex = (collection, encoder) => request(`/collections/${collection}/reindex`, json({ encoder }));
+export const folders = async (path) => (await request(`/folders?${new URLSearchParams({ path })}`)).folders;
+export const ingestFolder = (collection, options) => request(`/collections/${collection}/ingest`, json(options));
+export const reindex = (collection, options) => request(`/collections/${collection}/reindex`, json(options));
+export const updateCollection = (name, changes) => request(`/collections/${name}`, { ...json(changes), method: "PATCH" });
 export const jobs = async () => (await request("/jobs")).jobs;
 export const cancelJob = (id) => request(`/jobs/${id}`, { method: "DELETE" });
+
+/** The state of each service and encoder process; also where some are not ready. */
+export async function readiness() {
+  const response = await reach("/readyz", {});
+  return response.json();
+}
 
 /** Calls back with the job after each change, and at last in its final state. */
 export function followJob(id, onChange) {

@@ -66,7 +66,7 @@ export function droppable(node, onFiles) {
     node.classList.remove("over");
     if (event.defaultPrevented) return; // A node inside this one has accepted them.
     event.preventDefault();
-    if (event.dataTransfer.files.length) onFiles([...event.dataTransfer.files]);
+    if (event.dataTransfer.files.length) onFiles([...event.dataTransfer.files], event.dataTransfer);
   });
 }
 

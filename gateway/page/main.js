@@ -80,7 +80,8 @@ class Page {
     addEventListener("popstate", () => this.#readAddress());
     byId("new-collection").addEventListener("click", () => this.#create());
     byId("add").addEventListener("click", () => this.#openAdd());
-    byId("delete-collection").addEventListener("click", () => this.#deleteCollection());
+    byId("change-collection").addEventListener("click", () => this.#change());
+    byId("system").addEventListener("click", async () => (await import("./system-dialog.js")).showSystem());
     byId("copy-query").addEventListener("click", async () => {
       const { showCommand } = await import("./copy-dialog.js");
       showCommand(this.current, this.composer.query);
@@ -193,22 +194,17 @@ class Page {
     dialog.open(this.served);
   }
 
-  async #deleteCollection() {
-    const { name, image_count: imageCount } = this.current;
-    const { confirmed } = await import("./confirm-dialog.js");
-    const isSure = await confirmed({
-      title: `Delete ${name}?`,
-      text: `The collection and everything stored about its ${count(imageCount, "image")} will be deleted. The image files stay where they are.`,
-      yes: "Delete collection",
-    });
-    if (!isSure) return;
-    try {
-      await api.deleteCollection(name);
-      announce(`${name} was deleted`);
-      await this.#refresh(null);
-    } catch (error) {
-      this.#showProblem(error, () => this.#refresh());
-    }
+  async #change() {
+    const handlers = {
+      onChanged: (name) => this.#refresh(name),
+      onMoving: (job) => this.#follow(job),
+      onDeleted: (name) => {
+        announce(`${name} was deleted`);
+        this.#refresh(null);
+      },
+    };
+    const dialog = await this.#dialog("./collection-dialog.js", ({ CollectionDialog }) => new CollectionDialog(handlers));
+    dialog.open(this.current, this.served.encoders);
   }
 
   /** Shows new images at the end, and the first ones as soon as there are some. */

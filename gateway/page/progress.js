@@ -7,9 +7,8 @@ const NAMES_SHOWN = 5;
 const STATES = { done: "Done", failed: "Stopped", cancelled: "Cancelled" };
 
 /** Shows a job with its card until it ends; `onChanged(collection, isAtEnd)` is called with each change. */
-export function followed(job, onChanged) {
-  const title = job.kind === "reindex" ? `${job.collection} → ${job.encoder || "another encoder"}` : `${lastPart(job.folder)} → ${job.collection}`;
-  const card = new ProgressCard(title, job.folder, () => api.cancelJob(job.id).catch(() => null));
+export function followed(job, onChanged, parent = byId("progress")) {
+  const card = cardOf(job, parent);
   let latest = job;
   card.show(job);
   api.followJob(job.id, (change) => {
@@ -19,11 +18,17 @@ export function followed(job, onChanged) {
   });
 }
 
+/** The card of a job, in front of those that are there. */
+export function cardOf(job, parent) {
+  const title = job.kind === "reindex" ? `${job.collection} → ${job.encoder || "another encoder"}` : `${lastPart(job.folder)} → ${job.collection}`;
+  return new ProgressCard(title, job.folder, () => api.cancelJob(job.id).catch(() => null), parent);
+}
+
 const lastPart = (path) => path.split("/").filter(Boolean).pop() ?? path;
 
 export class ProgressCard {
   /** `explanation` is the tooltip of the title; `onCancel` stops the work; a card whose work has ended can be dismissed. */
-  constructor(title, explanation, onCancel) {
+  constructor(title, explanation, onCancel, parent = byId("progress")) {
     this.isAtEnd = false;
     this.bar = el("progress", { "aria-label": title });
     this.line = el("p", { className: "progress-line", role: "status" });
@@ -33,7 +38,7 @@ export class ProgressCard {
     this.button = el("button", { type: "button", className: "quiet", onclick: () => this.#press(onCancel) }, "Cancel");
     this.node = el("article", { className: "progress" },
       el("div", { className: "progress-head" }, el("h3", { title: explanation }, title), this.button), this.bar, this.line, this.failures, this.warnings, this.leftOut);
-    byId("progress").prepend(this.node);
+    parent.prepend(this.node);
   }
 
   /** Shows a job as the gateway reports it. */
@@ -90,7 +95,15 @@ function underWay(job, answered) {
   if (job.phase === "pruning") return "Looking for images whose files are gone…";
   if (job.phase === "scanning") return `Looking for images… ${job.total} so far`;
   const failed = job.failed ? ` · ${job.failed} failed` : "";
-  return `${answered} of ${count(job.total, "image")} · ${job.rate.toFixed(job.rate < 10 ? 1 : 0)} a second${failed}`;
+  return `${answered} of ${count(job.total, "image")} · ${job.rate.toFixed(job.rate < 10 ? 1 : 0)} a second${timeLeft(job, answered)}${failed}`;
+}
+
+/** How long the rest takes at the rate so far. */
+function timeLeft(job, answered) {
+  if (!job.rate || answered >= job.total) return "";
+  const left = (job.total - answered) / job.rate;
+  if (left < 90) return ` · about ${Math.ceil(left)} s left`;
+  return left < 5400 ? ` · about ${Math.ceil(left / 60)} min left` : ` · about ${(left / 3600).toFixed(1)} h left`;
 }
 
 function summary(job) {

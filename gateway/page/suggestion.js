@@ -41,7 +41,7 @@ export class Suggestion {
   async #move() {
     const { name, suggested_encoder: encoder } = this.collection;
     try {
-      this.onStarted(await api.reindex(name, encoder));
+      this.onStarted(await api.reindex(name, { encoder }));
     } catch (error) {
       byId("suggestion-error").textContent = error.message;
     }

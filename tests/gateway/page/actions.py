@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +70,11 @@ def sent_parts(response: Response) -> list[dict[str, Any]]:
     """The parts of the query that was answered."""
     body: dict[str, Any] = json.loads(response.request.post_data or "{}")
     return list(body["parts"])
+
+
+@contextmanager
+def next_search(page: Page) -> Iterator[Any]:
+    """The answer of the search that the block starts, once those before it have been shown."""
+    expect(page.locator("#results[aria-busy]")).to_have_count(0)
+    with page.expect_response("**/search") as answered:
+        yield answered

@@ -10,6 +10,7 @@ from tests.gateway.page.actions import (
     SCENES,
     check_layout,
     create_collection,
+    next_search,
     open_collection,
     sent_parts,
     tile_names,
@@ -58,7 +59,7 @@ def test_two_images_one_of_them_pushes_away(page: Page, colours: str) -> None:
     check_layout(page, "parts")
 
     slider = page.get_by_label("Weight of red.png")
-    with page.expect_response("**/search") as answered:
+    with next_search(page) as answered:
         slider.press("Home")
     expect(slider).to_be_focused()
     assert [part.get("weight", 1) for part in sent_parts(answered.value)] == [1, -0.1]
@@ -80,7 +81,7 @@ def test_several_objects_any_or_all(page: Page, objects: str) -> None:
     expect(page.locator(".tile").first).to_have_attribute("title", _uri_of(page, objects, "red_and_blue.png"))
     hits = answered.value.json()["hits"]
     assert len(hits[0]["matches"]) == 2
-    with page.expect_response("**/search") as answered:
+    with next_search(page) as answered:
         page.get_by_label("any of them").check()
     assert answered.value.json()["hits"][0]["score"] >= hits[0]["score"]
 
@@ -98,10 +99,10 @@ def test_box_by_keys(page: Page, objects: str) -> None:
     page.get_by_role("button", name="Add a box").press("Enter")
     box = page.locator(".box.custom")
     expect(box).to_be_focused()
-    with page.expect_response("**/search") as answered:
+    with next_search(page) as answered:
         box.press("ArrowLeft")
     assert sent_parts(answered.value)[0]["regions"][0]["x_min"] == pytest.approx(0.28)
-    with page.expect_response("**/search") as answered:
+    with next_search(page) as answered:
         page.keyboard.press("Shift+ArrowDown")
     assert sent_parts(answered.value)[0]["regions"][0]["y_max"] == pytest.approx(0.72)
     page.keyboard.press("Delete")
@@ -119,7 +120,7 @@ def test_box_is_moved_and_resized_by_pointer(page: Page, objects: str) -> None:
     def drag(start: tuple[float, float], end: tuple[float, float]) -> dict[str, float]:
         frame = page.locator("#boxes").bounding_box()
         assert frame is not None
-        with page.expect_response("**/search") as answered:
+        with next_search(page) as answered:
             page.mouse.move(frame["x"] + start[0] * frame["width"], frame["y"] + start[1] * frame["height"])
             page.mouse.down()
             page.mouse.move(frame["x"] + end[0] * frame["width"], frame["y"] + end[1] * frame["height"], steps=4)

@@ -6,7 +6,15 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.gateway.page.actions import SCENES, check_layout, create_collection, open_collection, stroke, upload_of
+from tests.gateway.page.actions import (
+    SCENES,
+    check_layout,
+    create_collection,
+    next_search,
+    open_collection,
+    stroke,
+    upload_of,
+)
 from tests.support.images import blocks, encoded, heic, plain
 
 pytestmark = pytest.mark.browser
@@ -83,7 +91,7 @@ def test_dragged_box_is_looked_for(page: Page, objects: str) -> None:
     expect(page.locator("#boxes .box")).to_have_count(2)
     frame = page.locator("#boxes").bounding_box()
     assert frame is not None
-    with page.expect_response("**/search"):
+    with next_search(page):
         page.mouse.move(frame["x"] + 0.05 * frame["width"], frame["y"] + 0.05 * frame["height"])
         page.mouse.down()
         page.mouse.move(frame["x"] + 0.45 * frame["width"], frame["y"] + 0.55 * frame["height"], steps=5)
@@ -108,7 +116,7 @@ def test_drawn_sketch_is_looked_for(page: Page, objects: str) -> None:
     open_collection(page, objects)
     page.get_by_role("button", name="Draw").click()
     expect(page.locator("#board")).to_be_visible()
-    with page.expect_response("**/search") as answered:
+    with next_search(page) as answered:
         stroke(page, (0.2, 0.7), (0.8, 0.7))
     assert answered.value.ok
     expect(page.locator("#results-title")).to_have_text("Best matches")
