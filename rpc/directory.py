@@ -128,7 +128,7 @@ class EncoderDirectory:
     """
 
     def __init__(self, targets: Sequence[str], security: Security = PLAIN) -> None:
-        self._targets = Targets(targets, security)
+        self.targets = Targets(targets, security)
         self._lost = asyncio.Event()
         self._encoders = _Bundles[EncoderClient, EncoderInfo](
             "encoder", EncoderClient, identity=lambda info: info.space, on_lost=self._lost.set
@@ -149,7 +149,7 @@ class EncoderDirectory:
         """Ends the asking and closes the channels."""
         if self._refresher is not None:
             await end(self._refresher)
-        await self._targets.close()
+        await self.targets.close()
 
     async def refresh(self) -> None:
         """Asks every process what it serves; one that is away keeps what it had. Callers at one time share a round."""
@@ -159,16 +159,11 @@ class EncoderDirectory:
             if self._refreshed_s > asked_s:
                 return
             self._refreshed_s = asyncio.get_running_loop().time()
-            gone = await self._targets.resolve()
-            await gather(*map(self._ask, self._targets.replicas))
+            gone = await self.targets.resolve()
+            await gather(*map(self._ask, self.targets.replicas))
             for bundles in (self._encoders, self._detectors):
                 bundles.forget(gone)
-                bundles.update(self._targets.replicas)
-
-    @property
-    def answering(self) -> dict[str, bool]:
-        """Whether each process answered when it was last asked, by its address."""
-        return {replica.target: replica.answers for replica in self._targets.replicas}
+                bundles.update(self.targets.replicas)
 
     async def encoder(self, name: str) -> EncoderEntry:
         """The encoder called `name`; NotFound, Unavailable while a process is away, FailedPrecondition on a conflict."""
@@ -275,7 +270,7 @@ class EncoderDirectory:
         return [entry for entry in self._encoders.entries.values() if entry.info.space == space]
 
     def _away(self) -> list[str]:
-        return sorted(replica.target for replica in self._targets.replicas if not replica.answers)
+        return sorted(replica.target for replica in self.targets.replicas if not replica.answers)
 
     async def _refresh_forever(self) -> None:
         while True:

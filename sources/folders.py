@@ -18,7 +18,9 @@ def subfolders(roots: ImageRoots, path: str) -> list[Path]:
         return list(roots.folders)
     try:
         with os.scandir(roots.resolve(path)) as entries:
-            names = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != ".")
+            names = sorted(
+                entry.path for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."
+            )
     except NotADirectoryError as error:
         raise SourceError("the path is a file; name the folder that holds it") from error
     except OSError as error:

@@ -58,7 +58,7 @@ export class Stage {
     if (!isStoredWhole) chips.push(chip("Whole image", !part.boxes.length && !part.every, () => this.#change({ boxes: [], every: false })));
     for (const found of detections) chips.push(this.#detectionChip(found));
     const drawn = part.boxes.filter((box) => !detections.some((found) => isSame(found.box, box)));
-    chips.push(...drawn.map((box, order) => chip(`Box ${order + 1} ×`, true, () => this.#remove(box), `Remove box ${order + 1}`)));
+    chips.push(...drawn.map((box, order) => chip(`Box ${order + 1} ×`, true, () => this.#remove(box), "Remove this box")));
     this.chips.replaceChildren(...chips);
     // The largest first, so that a small box inside a large one can still be clicked.
     const found = detections.toSorted((one, other) => area(other.box) - area(one.box));
@@ -179,5 +179,5 @@ export class Stage {
 
 const keyOf = (box) => [box.x_min, box.y_min, box.x_max, box.y_max].map((edge) => edge.toFixed(4)).join(" ");
 
-const chip = (title, isPressed, onclick, label) =>
-  el("button", { type: "button", className: "chip", "aria-pressed": String(isPressed), onclick, ...(label ? { "aria-label": label } : {}) }, title);
+const chip = (text, isPressed, onclick, title = "") =>
+  el("button", { type: "button", className: "chip", "aria-pressed": String(isPressed), onclick, title }, text);

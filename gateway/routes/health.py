@@ -31,8 +31,8 @@ async def readyz(call: CallOf) -> JSONResponse:
     statuses = await asyncio.gather(*map(_status_of, call.backends.health.values()))
     services = dict(zip(call.backends.health, statuses, strict=True))
     # The services decide themselves whether they can do without an encoder that is away.
-    seen = call.backends.directory.answering
-    encoders = {target: "SERVING" if answers else "UNAVAILABLE" for target, answers in seen.items()}
+    replicas = call.backends.directory.targets.replicas
+    encoders = {replica.target: "SERVING" if replica.answers else "UNAVAILABLE" for replica in replicas}
     is_ready = all(status == "SERVING" for status in statuses)
     return JSONResponse(
         {"status": "ready" if is_ready else "not ready", "services": services, "encoders": encoders},

@@ -21,6 +21,12 @@ async def test_other_folders_are_refused(http: httpx.AsyncClient, system: System
     folder = system.root / name
     folder.mkdir()
     (folder / "file.png").write_bytes(b"")
-    for path, status in (("/etc", 403), ("/nowhere", 403), (f"{folder}/..", 403), (f"{folder}/gone", 404), (f"{folder}/file.png", 400)):
+    for path, status in (
+        ("/etc", 403),
+        ("/nowhere", 403),
+        (f"{folder}/..", 403),
+        (f"{folder}/gone", 404),
+        (f"{folder}/file.png", 400),
+    ):
         answer = await http.get("/folders", params={"path": path})
         assert (path, answer.status_code) == (path, status)

@@ -2,11 +2,12 @@
 
 from typing import Literal
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.gateway.page.actions import SCENES, open_collection, upload_of
+from tests.gateway.page.actions import SCENES, check_layout, create_collection, open_collection, upload_of
 from tests.support.images import blocks, encoded
 
 pytestmark = pytest.mark.browser
@@ -37,10 +38,52 @@ def test_nothing_violates_accessibility_rules(page: Page, objects: str, scheme: 
     expect(page.locator("#results-title")).to_have_text("Best matches")
     expect(page.locator(".frame .match").first).to_be_visible()
     _require_accessible(page)
-    for opener in (".tile >> nth=0", "#add", "#new-collection"):
+    page.get_by_role("button", name="Look for this red").click()
+    page.get_by_role("button", name="Look for this blue").click()
+    page.get_by_role("button", name="Add a box").click()
+    page.locator("#options summary").click()
+    page.locator(".grid li").first.hover()
+    page.locator(".tile-select input").first.check()
+    _require_accessible(page)
+    page.get_by_role("button", name="Draw").click()
+    expect(page.locator("#board")).to_be_visible()
+    page.get_by_label("Words", exact=True).fill("green")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Less like green").click()
+    expect(page.locator(".part.pushes")).to_be_visible()
+    _require_accessible(page)
+    for opener in (".tile >> nth=0", "#add", "#new-collection", "#change-collection", "#system", "#copy-query"):
         page.locator(opener).click()
+        expect(page.locator("dialog[open]")).to_be_visible()
         _require_accessible(page)
         page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_violates_accessibility_rules_where_there_is_nothing(
+    page: Page, api: httpx.Client, name: str, scheme: Literal["light", "dark"], complaints: list[str]
+) -> None:
+    """Axe finds nothing in an empty collection, while results load, beside an error, and where the page itself fails."""
+    create_collection(api, name)
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"/#{name}")
+    expect(page.locator(".empty")).to_be_visible()
+    _require_accessible(page)
+    check_layout(page, "empty")
+    page.route("**/search", lambda _: None)
+    page.get_by_label("Words", exact=True).fill("green")
+    expect(page.locator(".skeleton").first).to_be_visible()
+    _require_accessible(page)
+    page.unroute("**/search")
+    page.route("**/search", lambda route: route.abort())
+    page.get_by_label("Words", exact=True).fill("red")
+    expect(page.locator(".is-error")).to_be_visible()
+    _require_accessible(page)
+    page.evaluate("setTimeout(() => { throw new Error('planned') })")
+    expect(page.locator("#broken")).to_be_visible()
+    _require_accessible(page)
+    check_layout(page, "broken")
+    complaints.clear()
 
 
 def _require_accessible(page: Page) -> None:

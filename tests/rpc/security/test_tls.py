@@ -65,7 +65,7 @@ async def test_replicas_behind_a_name_show_a_certificate_of_that_name(
     async with serve(security) as port:
         directory = EncoderDirectory([f"dns:///encoder.example:{port}"], security)
         await directory.start()
-        [replica] = directory._targets.replicas
+        [replica] = directory.targets.replicas
         await directory.close()
 
     assert replica.target == f"ipv4:127.0.0.1:{port}"
