@@ -20,6 +20,7 @@ export function addressOf(collection, query) {
     for (const value of values) fields.append("only", JSON.stringify([field, value]));
   }
   if (query.grouped) fields.append("group", "duplicates");
+  if (query.relevant) fields.append("relevance", "true");
   if (query.diversity) fields.append("diversity", query.diversity);
   const text = fields.toString();
   return text ? `#${collection}?${text}` : `#${collection}`;
@@ -52,6 +53,7 @@ const READERS = {
   match: (_, value, part) => part && (part.match = value === "all" ? "all" : "any"),
   filter: (query, value) => (query.filter = value),
   group: (query) => (query.grouped = true),
+  relevance: (query) => (query.relevant = true),
   diversity: (query, value) => (query.diversity = Math.min(1, Math.max(0, Number(value) || 0))),
   only(query, text) {
     try {

@@ -109,6 +109,7 @@ export async function upload(collection, file, signal) {
 export const folders = async (path) => (await request(`/folders?${new URLSearchParams({ path })}`)).folders;
 export const ingestFolder = (collection, options) => request(`/collections/${collection}/ingest`, json(options));
 export const reindex = (collection, options) => request(`/collections/${collection}/reindex`, json(options));
+export const scrub = (collection, options) => request(`/collections/${collection}/scrub`, json(options));
 export const updateCollection = (name, changes) => request(`/collections/${name}`, { ...json(changes), method: "PATCH" });
 export const jobs = async () => (await request("/jobs")).jobs;
 export const cancelJob = (id) => request(`/jobs/${id}`, { method: "DELETE" });

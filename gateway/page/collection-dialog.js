@@ -8,17 +8,18 @@ import { titleOf } from "./listing.js";
 const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
 export class CollectionDialog {
-  /** `onChanged(name)` follows a change of names, `onMoving(job)` the start of a move, `onDeleted()` a deletion. */
-  constructor({ onChanged, onMoving, onDeleted }) {
-    Object.assign(this, { onChanged, onMoving, onDeleted });
+  /** `onChanged(name)` follows a change of names, `onStarted(job)` the start of a job, `onDeleted(name)` a deletion. */
+  constructor({ onChanged, onStarted, onDeleted }) {
+    Object.assign(this, { onChanged, onStarted, onDeleted });
     this.dialog = byId("collection-dialog");
     closable(this.dialog);
     byId("collection-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#attempt(() => this.#save());
     });
-    byId("move").addEventListener("click", () => this.#attempt(() => this.#move({ encoder: byId("move-encoder").value })));
-    byId("move-back").addEventListener("click", () => this.#attempt(() => this.#move({ rollback: true })));
+    byId("move").addEventListener("click", () => this.#attempt(() => this.#start(api.reindex, { encoder: byId("move-encoder").value })));
+    byId("move-back").addEventListener("click", () => this.#attempt(() => this.#start(api.reindex, { rollback: true })));
+    byId("scrub").addEventListener("click", () => this.#attempt(() => this.#start(api.scrub, { repair: byId("scrub-repair").checked })));
     byId("delete-collection").addEventListener("click", () => this.#attempt(() => this.#delete()));
   }
 
@@ -55,8 +56,8 @@ export class CollectionDialog {
     this.onChanged(changed.name);
   }
 
-  async #move(options) {
-    this.onMoving(await api.reindex(this.collection.name, options));
+  async #start(job, options) {
+    this.onStarted(await job(this.collection.name, options));
     this.dialog.close();
   }
 

@@ -43,8 +43,9 @@ export class Composer {
     byId("words").value = "";
     byId("filter").value = query.filter;
     byId("grouped").checked = query.grouped;
+    byId("relevant").checked = query.relevant;
     byId("diversity").value = query.diversity;
-    if (query.filter || query.grouped || query.diversity) byId("options").open = true;
+    if (query.filter || query.grouped || query.relevant || query.diversity) byId("options").open = true;
     this.opened = this.query.parts.findLast((part) => part.boxes.length || part.every) ?? null;
     this.#hideBoard();
     this.#paint();
@@ -98,6 +99,13 @@ export class Composer {
     this.#changed();
   }
 
+  /** Shows hits that do not stand out too. */
+  showAll() {
+    byId("relevant").checked = false;
+    this.query.relevant = false;
+    this.#changed();
+  }
+
   /** Boxes of the objects that a search found in the query. */
   showRegions(regions) {
     const part = this.query.parts.find((each) => isWide(each, this.comparesObjects) && !each.boxes.length);
@@ -138,10 +146,11 @@ export class Composer {
     });
     this.#listenToWords();
     byId("options-form").addEventListener("submit", (event) => event.preventDefault());
-    for (const id of ["filter", "grouped", "diversity"]) {
+    for (const id of ["filter", "grouped", "relevant", "diversity"]) {
       byId(id).addEventListener("change", () => {
         this.query.filter = byId("filter").value.trim();
         this.query.grouped = byId("grouped").checked;
+        this.query.relevant = byId("relevant").checked;
         this.query.diversity = Number(byId("diversity").value);
         this.#changed();
       });

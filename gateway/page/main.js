@@ -62,9 +62,9 @@ class Page {
     const isMove = job.kind === "reindex";
     if (isMove) this.suggestion.setMoving(job.collection, true);
     followed(job, (collection, isAtEnd) => {
-      if (!isMove) this.#added(collection, isAtEnd);
+      if (job.kind === "ingest") this.#added(collection, isAtEnd);
       else if (isAtEnd) {
-        this.suggestion.setMoving(collection, false);
+        if (isMove) this.suggestion.setMoving(collection, false);
         this.#refresh(undefined, { isQuiet: true });
       }
     });
@@ -197,7 +197,7 @@ class Page {
   async #change() {
     const handlers = {
       onChanged: (name) => this.#refresh(name),
-      onMoving: (job) => this.#follow(job),
+      onStarted: (job) => this.#follow(job),
       onDeleted: (name) => {
         announce(`${name} was deleted`);
         this.#refresh(null);
@@ -231,7 +231,7 @@ class Page {
       const listing = listingOf(current, query);
       const page = await listing.load("", signal);
       if (signal.aborted) return;
-      const empty = current.image_count || query.filter ? nothingFound(query) : this.#emptyCollection();
+      const empty = current.image_count || query.filter ? this.#nothingFound(query) : this.#emptyCollection();
       this.results.show({ ...listing, collection: current.name, empty, signal }, page);
       this.composer.showRegions(page.regions);
       this.facets.show(current.name, query, page.hits);
@@ -266,6 +266,17 @@ class Page {
     };
   }
 
+  #nothingFound(query) {
+    if (query.relevant && !isEmpty(query)) {
+      return {
+        title: "Nothing here looks like that",
+        text: "No image stands out from the others.",
+        actions: [["Show the nearest", () => this.composer.showAll()]],
+      };
+    }
+    return { title: "Nothing found", text: isEmpty(query) ? "No image matches this filter." : "Try another image, another part of it, or a wider filter." };
+  }
+
   #showProblem(error, retry) {
     this.results.showState({
       title: error.status === 415 ? "This image cannot be read" : "That did not work",
@@ -275,11 +286,6 @@ class Page {
     });
   }
 }
-
-const nothingFound = (query) => ({
-  title: "Nothing found",
-  text: isEmpty(query) ? "No image matches this filter." : "Try another image, another part of it, or a wider filter.",
-});
 
 /** Whether the same request may succeed later: not where the request itself is wrong. */
 const isRetryable = ({ status }) => status === 0 || status === 429 || status >= 500;

@@ -20,8 +20,12 @@ export function followed(job, onChanged, parent = byId("progress")) {
 
 /** The card of a job, in front of those that are there. */
 export function cardOf(job, parent) {
-  const title = job.kind === "reindex" ? `${job.collection} → ${job.encoder || "another encoder"}` : `${lastPart(job.folder)} → ${job.collection}`;
-  return new ProgressCard(title, job.folder, () => api.cancelJob(job.id).catch(() => null), parent);
+  return new ProgressCard(titleOf(job), job.folder, () => api.cancelJob(job.id).catch(() => null), parent);
+}
+
+function titleOf({ kind, collection, encoder, folder }) {
+  if (kind === "scrub") return `${collection}: damage`;
+  return kind === "reindex" ? `${collection} → ${encoder || "the embeddings before"}` : `${lastPart(folder)} → ${collection}`;
 }
 
 const lastPart = (path) => path.split("/").filter(Boolean).pop() ?? path;
@@ -52,9 +56,10 @@ export class ProgressCard {
     const unlisted = job.failed - job.failures.length;
     const failures = job.failures.map(failureLine);
     if (unlisted > 0) failures.push(el("li", {}, `and ${unlisted} more`));
-    fill(this.failures, job.kind === "reindex" ? 0 : job.failed, "image", "not taken", failures);
-    fill(this.warnings, total(job.warnings), "image", "with a remark", job.warnings?.map(findingLine));
-    fill(this.leftOut, total(job.left_out), "file", "left out", job.left_out?.map(findingLine));
+    if (job.kind === "scrub") fill(this.failures, job.damaged, "image", "damaged", job.findings.map(findingOf));
+    else fill(this.failures, job.kind === "reindex" ? 0 : job.failed, "image", "not taken", failures);
+    fill(this.warnings, total(job.warnings), "image", "with a remark", job.warnings?.map(reasonLine));
+    fill(this.leftOut, total(job.left_out), "file", "left out", job.left_out?.map(reasonLine));
     if (isRunning) return;
     this.isAtEnd = true;
     this.bar.hidden = true;
@@ -84,8 +89,11 @@ function fill(node, number, word, what, lines = []) {
   node.querySelector("ul").replaceChildren(...lines);
 }
 
+const findingOf = ({ image_id: imageId, damage, repaired, detail }) =>
+  el("li", {}, el("strong", {}, damage), ` ${api.sentence(detail || imageId)}${repaired ? " Repaired." : ""}`);
+
 /** One reason with the first of its files. */
-function findingLine({ reason, count: number, uris }) {
+function reasonLine({ reason, count: number, uris }) {
   const names = uris.slice(0, NAMES_SHOWN).flatMap((uri, position) => [position ? ", " : " ", fileName(uri)]);
   const more = number > NAMES_SHOWN ? ` and ${number - NAMES_SHOWN} more` : "";
   return el("li", {}, `${number} × ${api.sentence(reason)}`, names, more);
@@ -107,6 +115,7 @@ function timeLeft(job, answered) {
 }
 
 function summary(job) {
+  if (job.kind === "scrub") return scrubSummary(job);
   if (job.kind === "reindex") return moveSummary(job);
   if (job.state === "done" && !job.total && !job.pruned) return "There is no image in this folder.";
   const kinds = ["added", "updated", "unchanged"].filter((kind) => job[kind]).map((kind) => `${job[kind]} ${kind}`);
@@ -116,6 +125,11 @@ function summary(job) {
   const without = searched ? ` No object in ${job.without_objects} of ${count(searched, "image")}.` : "";
   const detail = job.detail ? ` ${api.sentence(job.detail)}` : "";
   return `${STATES[job.state]}: ${kinds.join(", ") || "nothing was taken"} in ${job.elapsed_s.toFixed(1)} s.${without}${detail}`;
+}
+
+function scrubSummary({ state, detail, done, damaged, repaired, elapsed_s: elapsed }) {
+  const repairs = repaired ? `, ${repaired} of them repaired` : "";
+  return `${STATES[state]}: ${count(done, "image")} checked, ${damaged || "none"} damaged${repairs} in ${elapsed.toFixed(1)} s.${detail ? ` ${api.sentence(detail)}` : ""}`;
 }
 
 function moveSummary(job) {

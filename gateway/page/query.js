@@ -14,7 +14,7 @@ const SENT_SIZE_PX = 1024;
  */
 export const newPart = (kind, content) => ({ kind, weight: 1, boxes: [], every: false, match: "any", ...content });
 
-export const emptyQuery = () => ({ parts: [], filter: "", facets: {}, grouped: false, diversity: 0 });
+export const emptyQuery = () => ({ parts: [], filter: "", facets: {}, grouped: false, diversity: 0, relevant: false });
 
 export const isEmpty = ({ parts }) => !parts.length;
 
@@ -40,6 +40,7 @@ export async function requestOf(query, collection, contentOf = sentContent) {
   const request = { parts };
   if (filterOf(query)) request.filter = filterOf(query);
   if (query.grouped) request.group_near_duplicates = true;
+  if (query.relevant) request.relevance = true;
   if (query.diversity) request.diversity = query.diversity;
   return request;
 }

@@ -11,7 +11,7 @@ export function showSystem() {
   const dialog = byId("system-dialog");
   if (!isReady) closable(dialog);
   isReady = true;
-  for (const id of ["system-health", "system-models", "system-jobs"]) byId(id).replaceChildren(el("p", { className: "hint" }, "Loading…"));
+  for (const id of ["system-health", "system-models", "system-jobs"]) byId(id).replaceChildren(el(id === "system-health" ? "li" : "p", { className: "hint" }, "Loading…"));
   byId("system-error").textContent = "";
   dialog.showModal();
   for (const show of [showHealth, showModels, showJobs]) show().catch((error) => (byId("system-error").textContent = error.message));

@@ -88,6 +88,14 @@ def test_collection_gets_other_names(page: Page, objects: str, name: str) -> Non
     expect(page.locator("#results-title")).to_have_text("All of Coloured blocks")
 
 
+def test_collection_is_checked_for_damage(page: Page, objects: str) -> None:
+    """A scrub is started in the dialog of a collection, and its end says what was found."""
+    open_collection(page, objects)
+    page.get_by_role("button", name="Change this collection").click()
+    page.get_by_role("button", name="Look for damage").click()
+    expect(page.locator(".progress")).to_contain_text("Done: 4 images checked, none damaged")
+
+
 def test_collection_is_deleted_after_a_question(page: Page, api: httpx.Client, objects: str) -> None:
     """The dialog of a collection ends it."""
     open_collection(page, objects)

@@ -182,3 +182,23 @@ def test_all_copies_are_counted(page: Page, objects: str) -> None:
     page.get_by_label("Words", exact=True).fill("green")
 
     expect(page.locator(".tile .copies")).to_have_text("+1,200 copies")
+
+
+def test_what_stands_out_may_be_nothing(page: Page, objects: str) -> None:
+    """Confidence stands on the tiles where the answer has it; where nothing stands out, the page says so and leads on."""
+    open_collection(page, objects)
+
+    def answer(route: Route) -> None:
+        hit = {"image_id": "0" * 32, "uri": "a.png", "score": 0.31, "confidence": 0.974}
+        hits = [] if (route.request.post_data_json or {}).get("relevance") else [hit]
+        route.fulfill(json={"hits": hits, "warnings": [], "query_regions": [], "timings": {"total_ms": 1}})
+
+    page.route("**/search", answer)
+    page.route("**/images/000*/**", lambda route: route.fulfill(body=encoded(plain("red"))))
+    page.get_by_text("Options").click()
+    page.get_by_label("Show only what stands out").check()
+    page.get_by_label("Words", exact=True).fill("green")
+    expect(page.locator(".empty")).to_contain_text("Nothing here looks like that")
+    page.get_by_role("button", name="Show the nearest").click()
+    expect(page.locator(".tile .score")).to_have_text("97 %")
+    assert "relevance" not in page.url
