@@ -22,6 +22,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from cli.embedded import EmbeddedCommand, milvus_command, redis_command
+from cli.milvus_file import prepare_milvus_file
 
 START_TIMEOUT_S = 60.0
 STANDALONE_START_TIMEOUT_S = 180.0
@@ -64,6 +65,18 @@ class EmbeddedServer:
             self._process.wait()
             self._process = None
 
+    def memory_bytes(self) -> int:
+        """What it and all that it started hold in memory, what they share counted once."""
+        total = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if self._process is not None and os.getsid(int(process.name)) == self._process.pid:
+                    rollup = (process / "smaps_rollup").read_text().splitlines()
+                    total += sum(int(line.split()[1]) << 10 for line in rollup if line.startswith("Pss:"))
+            except OSError:
+                pass  # it ended meanwhile
+        return total
+
     def _is_answering(self) -> bool:
         try:
             self._answers(self.url)
@@ -80,9 +93,11 @@ def embedded_redis(folder: Path) -> EmbeddedServer:
     return EmbeddedServer(on_port, f"redis://127.0.0.1:{port}/0", _ask_redis)
 
 
-def embedded_milvus(folder: Path) -> EmbeddedServer:
-    """Milvus Lite as `fovea up` starts it, not started yet."""
+def embedded_milvus(folder: Path, *, prepared: bool = True) -> EmbeddedServer:
+    """Milvus Lite as `fovea up` starts it, on a file that is prepared as there, not started yet."""
     port = free_port()
+    if prepared:
+        prepare_milvus_file(folder / "milvus.db", print)
     return EmbeddedServer(milvus_command(folder, port), f"http://127.0.0.1:{port}", _ask_milvus)
 
 

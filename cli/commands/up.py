@@ -16,6 +16,7 @@ from cli.child_process import end_left_behind
 from cli.connections import own_security
 from cli.data_folder import DataFolder, RunningSystem
 from cli.errors import CommandFailed, cancelled_by_signals
+from cli.milvus_file import prepare_milvus_file
 from cli.options import Json, Port, SystemOptions, expand_options
 from cli.output import console, note, show, show_json
 from cli.probes import accepts_connections, answers_redis
@@ -84,6 +85,8 @@ async def started(
             note(f"note: {root} is not a folder now: no image below it can be read or shown (--root)")
         await _clean_up_after_former(data)
         await _require_stores(options)
+        if not options.milvus:
+            await asyncio.to_thread(prepare_milvus_file, data.milvus / "milvus.db", note)
         processes = encoder_processes(options, bundles)
         security = own_security()
         if security.serves_tls and not security.calls_over_tls:

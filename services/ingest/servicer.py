@@ -87,7 +87,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.ListCollectionsResponse:
         """Reads all collections."""
         counted = await self._collections.list()
-        due = self._store.sizes.server_due(sum(counts.region_count for _, counts in counted if counts))
+        due = self._store.sizes.server_due(sum(counts.row_count for _, counts in counted if counts))
         return ingest_pb2.ListCollectionsResponse(
             collections=[self._message(*pair) for pair in counted], warnings=[due] if due else []
         )

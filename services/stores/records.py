@@ -69,6 +69,11 @@ class Counts:
     region_count: int
     without_objects_count: int = 0
 
+    @property
+    def row_count(self) -> int:
+        """How many embeddings: an image without objects has one, too."""
+        return self.region_count + self.without_objects_count
+
 
 # The region of a row that stands for a whole image.
 WHOLE_IMAGE_REGION = Detection(WHOLE_IMAGE, label="", score=0.0, class_id=0)

@@ -25,7 +25,7 @@ class Sizes:
     async def row_count(self, name: str) -> int:
         """How many rows of a collection can be found."""
         counts = await self._definitions.with_rebuild(name, self._catalog.counts, Deadline.after(TIMEOUT_S))
-        return counts.region_count
+        return counts.row_count
 
     async def index_needed(self, collection: Collection, row_count: int) -> str:
         """The index that a collection outgrew its own for; empty where that will do, or was asked for by name."""
