@@ -53,12 +53,14 @@ class ModelConnection:
         self._refusal: Unavailable | None = None
 
     @classmethod
-    def open(cls, address: bytes, bundles: Mapping[str, Bundle]) -> "ModelConnection":
-        """Wait until the model process serves; OSError where it ends before."""
+    def open(cls, address: bytes, bundles: Mapping[str, Bundle], timeout_s: float | None = None) -> "ModelConnection":
+        """Wait until the model process serves; OSError where it ends before, or does not serve in time."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
+            connection.settimeout(timeout_s)
             connection.connect(address)
             block = _received_block(connection)
+            connection.settimeout(None)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
         except BaseException:
             connection.close()

@@ -26,6 +26,9 @@ from services.encoder.models import Models
 from services.encoder.offering import SERVICES, offering
 from services.encoder.settings import EncoderSettings
 
+# What a model process that has loaded its models takes to answer, on a machine that is busy.
+_SERVING_S = 1.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -64,13 +67,16 @@ def serve(settings: EncoderSettings, security: Security, arguments: FrontArgumen
     """Serve until SIGTERM; `BundleError` names the file that cannot be read."""
     bundles = {bundle.name: bundle for bundle in load_bundles(settings.bundles)}
     board = Board(arguments.board, arguments.row, bounds_of(list(bundles)))
-    with ThreadServer(settings, services=SERVICES, security=security, tally=board.tally(IN_FLIGHT)) as server:
-        remote = RemoteModels(arguments.models, bundles, queue_limit=settings.queue_limit, board=board)
-        models = Models(settings, remote)
-        with models, offering(server, settings, models, board.tally(BULK)):
-            settle_started()
-            watch.is_serving = True
-            wait_for_signal()
+    remote = RemoteModels(arguments.models, bundles, queue_limit=settings.queue_limit, board=board)
+    models = Models(settings, remote)
+    # A front that takes the place of another must not take connections that others could serve; at the start all are alike,
+    # and health has to answer while the models are loaded.
+    remote.try_connect(_SERVING_S)
+    server = ThreadServer(settings, services=SERVICES, security=security, tally=board.tally(IN_FLIGHT))
+    with server, models, offering(server, settings, models, board.tally(BULK)):
+        settle_started()
+        watch.is_serving = True
+        wait_for_signal()
 
 
 if __name__ == "__main__":

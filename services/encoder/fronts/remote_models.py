@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 class RemoteModels:
     """Connects to the model process, and again when that has ended; as a context manager it hands out answers.
 
-    Making it waits until the model process has loaded all bundles. With a `board` the queue limit is that of all fronts.
+    Entering it waits until the model process has loaded all bundles. With a `board` the queue limit is that of all fronts.
     """
 
     def __init__(
@@ -34,15 +34,22 @@ class RemoteModels:
         self._address = address
         self._bundles = bundles
         self._stopping = threading.Event()
-        self._connection: ModelConnection | None = self._connected()
-        self.choices = self._choices()
-        self.refusal: Unavailable | None = None
+        self._connection: ModelConnection | None = None
+        self.choices: Mapping[str, ModelChoices] = {}
+        self.refusal: Unavailable | None = _ended()
         self.queues: Mapping[str, ModelQueue[Any]] = {
             name: RemoteQueue(name, self, queue_limit=queue_limit, board=board) for name in bundles
         }
         self._thread = threading.Thread(target=self._receive_forever, name="answers", daemon=True)
 
+    def try_connect(self, timeout_s: float) -> None:
+        """Connect to a model process that serves already; what does not in time is connected to later."""
+        with contextlib.suppress(OSError):
+            self._use(ModelConnection.open(self._address, self._bundles, timeout_s))
+
     def __enter__(self) -> Self:
+        if self._connection is None:
+            self._use(self._connected())
         self._thread.start()
         return self
 
@@ -76,8 +83,12 @@ class RemoteModels:
             if is_stopping:
                 return
             logger.warning("the model process has ended; waiting for the next one")
-            self._connection = self._connected()
-            self.choices = self._choices()
+            self._use(self._connected())
+
+    def _use(self, connection: ModelConnection | None) -> None:
+        self._connection = connection
+        if connection is not None:
+            self.choices = {model.name: model.choices for model in connection.block.models}
             self.refusal = None
 
     def _connected(self) -> ModelConnection | None:
@@ -87,10 +98,6 @@ class RemoteModels:
                 return ModelConnection.open(self._address, self._bundles)
             time.sleep(_RETRY_S)
         return None
-
-    def _choices(self) -> dict[str, ModelChoices]:
-        models = self._connection.block.models if self._connection is not None else ()
-        return {model.name: model.choices for model in models}
 
 
 class RemoteQueue(ModelQueue[Any]):

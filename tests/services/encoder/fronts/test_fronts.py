@@ -156,16 +156,16 @@ def test_a_killed_front_costs_nobody_else_a_call(server: Server) -> None:
     """Calls on the other front go on; the killed one is started again, and what it counted stays counted."""
     with Traffic(server) as traffic:
         (first, *_), before = processes(server, "front"), _answered(server)
+        connected = _connections(server, first)
         os.kill(first, signal.SIGKILL)
         eventually(lambda: first not in processes(server, "front") and len(processes(server, "front")) == FRONTS)
         eventually(lambda: _answered(server) > before)
-        assert _answered(server) >= before
 
-    unharmed = [codes for codes in traffic.by_caller if set(codes) == {"OK"}]
+    harmed = [codes for codes in traffic.by_caller if set(codes) != {"OK"}]
     assert set(traffic.codes) <= {"OK", "UNAVAILABLE"}, traffic.details
-    # A caller whose front was killed loses the call that it had there, and its next one goes to a front that runs.
-    assert all(codes["UNAVAILABLE"] <= 2 for codes in traffic.by_caller), traffic.details
-    assert unharmed or len(set(map(tuple, traffic.by_caller))) == 1
+    assert len(harmed) <= connected
+    # Whoever connects again finds a front that serves, not the one that starts.
+    assert "this process is starting" not in " ".join(traffic.details)
 
 
 def test_a_killed_model_process_fails_its_calls_at_once_and_comes_back(server: Server, tmp_path: Path) -> None:
@@ -286,3 +286,13 @@ def _answered(server: Server) -> float:
 def _cpu_ticks(pid: int) -> int:
     fields: Sequence[str] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def _connections(server: Server, pid: int) -> int:
+    """How many callers are connected to a front."""
+    port = int(server.address.rpartition(":")[2])
+    links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()]
+    tables = [Path(f"/proc/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table]
+    established = {row[9] for row in rows if int(row[1].partition(":")[2], 16) == port and row[3] == "01"}
+    return sum(link == f"socket:[{inode}]" for link in links for inode in established)
