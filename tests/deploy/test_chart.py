@@ -173,5 +173,35 @@ def test_grace_is_longer_than_what_a_pod_needs_to_end() -> None:
             assert spec["terminationGracePeriodSeconds"] > 47, name
 
 
+def test_new_pods_are_known_before_old_ones_end() -> None:
+    """Each Deployment waits between the two, and connections of each gRPC process have an age."""
+    manifests = rendered("1.35", "--set", "rollout.minReadySeconds=7,rollout.connectionAgeSeconds=40")
+    deployments = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
+    ages = [
+        variable["value"]
+        for _, spec in pods(manifests)
+        for variable in spec["containers"][0].get("env", [])
+        if variable["name"].endswith("_CONNECTION_AGE_S")
+    ]
+
+    assert {deployment["spec"]["minReadySeconds"] for deployment in deployments} == {7}
+    assert ages == ["40"] * (len(deployments) - 1)  # the gateway has none
+
+
+def test_proxies_reach_ready_pods_alone() -> None:
+    """Routes lead to Services that publish no other addresses; those of Fovea's own clients publish all."""
+    manifests = rendered("1.35", "--values", EVERYTHING)
+    services = {
+        manifest["metadata"]["name"]: manifest["spec"] for manifest in manifests if manifest["kind"] == "Service"
+    }
+    routes = [manifest for manifest in manifests if manifest["kind"].endswith("Route")]
+    targets = {to["name"] for route in routes for rule in route["spec"]["rules"] for to in rule["backendRefs"]}
+
+    assert targets == {"fovea-gateway", "fovea-search-entry", "fovea-ingest-entry"}
+    assert not [name for name in targets if services[name].get("publishNotReadyAddresses")]
+    assert services["fovea-search"]["publishNotReadyAddresses"]
+    assert services["fovea-search-entry"]["selector"] == services["fovea-search"]["selector"]
+
+
 def _is_of_an_operator(manifest: dict[str, Any]) -> bool:
     return any(part in manifest["apiVersion"] for part in ("monitoring.coreos.com", "keda.sh", "gateway.networking"))
