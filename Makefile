@@ -8,6 +8,7 @@ TRITONCLIENT := .venv/peers/tritonclient/.installed
 KSERVE := .venv/peers/kserve/.installed
 SCHEMATHESIS := .venv/peers/schemathesis/.installed
 CHECKOV := .venv/peers/checkov/.installed
+CYCLONEDX := .venv/peers/cyclonedx/.installed
 
 .PHONY: help
 help: ## show this list
@@ -45,6 +46,10 @@ $(CHECKOV): $(VENV) constraints-checkov.txt
 	@scripts/venv peer checkov
 	@touch $@
 
+$(CYCLONEDX): $(VENV) constraints-cyclonedx.txt
+	@scripts/venv peer cyclonedx
+	@touch $@
+
 $(KSERVE): $(VENV) constraints-kserve.txt
 	@scripts/venv peer kserve
 	@touch $@
@@ -67,13 +72,16 @@ PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) -
 test: $(TRAINING) $(TRITONCLIENT) $(KSERVE) browser ## every test that CI waits for first; ARGS="tests/cli -k up" chooses
 	$(PYTEST) -m "not more and not deploy" $(ARGS)
 
-test-more: $(TRAINING) $(TRITONCLIENT) $(KSERVE) $(SCHEMATHESIS) browser ## the long tests: fuzzing, large inputs, long waits
+test-more: $(TRAINING) $(TRITONCLIENT) $(KSERVE) $(SCHEMATHESIS) $(CYCLONEDX) browser ## the long tests: fuzzing, large inputs, long waits
 	$(PYTEST) -m more $(ARGS)
 
 # Builds images of some 2 GB in a folder of its own, which is gone afterwards; about ten minutes, as root on Debian.
-.PHONY: wheelhouse deploy-check
+.PHONY: wheelhouse sbom deploy-check
 wheelhouse: $(VENV) ## the wheels that images are built from, into dist/wheels
 	@scripts/wheelhouse
+
+sbom: $(CYCLONEDX) ## a bill of materials for each image, into dist/sbom
+	@scripts/sbom
 
 deploy-check: $(TRAINING) $(CHECKOV) ## build the images and run them with podman, as root
 	@scripts/system-packages podman buildah runc mmdebstrap netavark aardvark-dns catatonit curl iptables iproute2
