@@ -16,8 +16,8 @@ from rpc.errors import NEVER_RETRY, PUSHBACK, Unavailable
 # A call that takes longer makes its replica suspect: busy ones answer a probe, hung ones do not.
 _SUSPECT_AFTER_S = 1.0
 _PROBE_TIMEOUT_S = 1.0
-# How long a call waits where no replica is ready: until those that took the places of others are found and connected.
-_NONE_READY_S = 3.0
+# How long a call waits where no replica serves: until those that took the places of others are found and connected.
+_NONE_SERVES_S = 3.0
 _POLL_S = 0.02
 
 _Send: TypeAlias = "Callable[[Replica, float], Awaitable[Any]]"
@@ -37,9 +37,9 @@ class Replica:
     in_flight: int = 0
 
     @property
-    def is_ready(self) -> bool:
-        """Whether calls should go here: it answered when it was asked last, and is connected and serving now."""
-        return self.answers and self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
+    def is_serving(self) -> bool:
+        """Whether it is connected, and said last that it serves."""
+        return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
 
     async def is_alive(self, timeout_s: float) -> bool:
         """Asks for its liveness; any answer in time counts, also a refusal."""
@@ -56,7 +56,7 @@ class ReplicaChannel:
 
     A call whose replica is lost (UNAVAILABLE, or neither the call nor a probe is answered) is sent once more within its
     deadline, to another replica where there is one; once, because it may be the call that ends its replicas. A call that
-    finds none ready waits a moment before it is sent: where replicas are replaced one after the other, the new ones may
+    finds none that serves waits a moment before it is sent: where replicas are replaced one after the other, the new ones may
     have to be found first. This is the only owner of retries to encoders and detectors: gRPC's retry policy stays inside
     one channel, so it could not go elsewhere, and the two would multiply.
     """
@@ -66,7 +66,7 @@ class ReplicaChannel:
         self._name = name
         self._on_lost = on_lost
         self._turn = 0
-        self._ready_count = 0
+        self._serving_count = 0
 
     def unary_unary(
         self,
@@ -87,7 +87,7 @@ class ReplicaChannel:
         return call
 
     async def _call(self, send: _Send, deadline: Deadline) -> Any:
-        replica = await self._ready_replica(deadline)
+        replica = await self._serving_replica(deadline)
         try:
             return await self._attempt(replica, send, deadline, may_move=len(self.replicas) > 1)
         except _Hung:
@@ -96,7 +96,8 @@ class ReplicaChannel:
             if not _may_be_retried(error):
                 raise
             self._lose(replica)
-        return await self._attempt(await self._ready_replica(deadline), send, deadline, may_move=False)
+        another = await self._serving_replica(deadline, lost=replica)
+        return await self._attempt(another, send, deadline, may_move=False)
 
     async def _attempt(self, replica: Replica, send: _Send, deadline: Deadline, *, may_move: bool) -> Any:
         answer = asyncio.ensure_future(send(replica, deadline.left_s()))
@@ -115,28 +116,30 @@ class ReplicaChannel:
             # A call that moves on would otherwise keep its hung replica, and its request in memory, until the deadline.
             answer.cancel()
 
-    async def _ready_replica(self, deadline: Deadline) -> Replica:
-        """The ready replica with the fewest calls, in turn among equals; any where none gets ready in time."""
-        give_up_s = time.monotonic() + min(_NONE_READY_S, deadline.left_s() / 2)
-        while not (ready := self._ready()) and time.monotonic() < give_up_s:
+    async def _serving_replica(self, deadline: Deadline, lost: Replica | None = None) -> Replica:
+        """The serving replica with the fewest calls, in turn among equals; any where none serves in time."""
+        give_up_s = time.monotonic() + min(_NONE_SERVES_S, deadline.left_s() / 2)
+        while not (serving := self._serving(lost)) and time.monotonic() < give_up_s:
             self._on_lost()
             await asyncio.sleep(_POLL_S)
         # Quiet callers find all replicas idle: without the turn the first one would get every call.
         self._turn += 1
-        candidates = ready or self.replicas
+        candidates = serving or self.replicas
         if not candidates:
             raise Unavailable(f"no process serves {self._name!r} any more")
         start = self._turn % len(candidates)
         return min([*candidates[start:], *candidates[:start]], key=lambda replica: replica.in_flight)
 
-    def _ready(self) -> list[Replica]:
-        ready = [replica for replica in self.replicas if replica.is_ready]
+    def _serving(self, lost: Replica | None) -> list[Replica]:
+        """Those that answered when they were asked last; where none did, which may be too busy for that, all but the lost."""
+        serving = [replica for replica in self.replicas if replica.is_serving]
         # One that stops says so before it fails a call. Those that take its place are looked for now: it may be the last
         # of those that are known.
-        if len(ready) < self._ready_count:
+        if len(serving) < self._serving_count:
             self._on_lost()
-        self._ready_count = len(ready)
-        return ready
+        self._serving_count = len(serving)
+        answering = [replica for replica in serving if replica.answers]
+        return answering or [replica for replica in serving if replica is not lost]
 
     def _lose(self, replica: Replica) -> None:
         # Until it describes itself again: a channel may look READY while its process hangs.

@@ -15,7 +15,7 @@ from tests.support.processes import REPOSITORY
 
 pytestmark = pytest.mark.deploy
 
-_LIMITS_MB = {"encoder-cpu": 450, "search": 300, "ingest": 300, "gateway": 300, "bundles": 60}
+_LIMITS_MB = {"encoder-cpu": 450, "search": 300, "ingest": 300, "gateway": 300, "bundles": 120}
 # As strict as Kubernetes's restricted profile, with any user and without a place to write to.
 _HARDENED = (
     "--user=4242:4242",

@@ -25,7 +25,7 @@ from rpc.deadline import Deadline
 from rpc.directory import EncoderDirectory
 from rpc.errors import ServiceError
 from testbed.servers import free_port
-from tests.rpc.conftest import until
+from tests.rpc.conftest import ThreadEncoder, serving, until
 from tests.support.bundles import tiny_image_bundle
 from tests.support.images import encoded, plain
 from tests.support.processes import REPOSITORY
@@ -227,5 +227,19 @@ async def test_busy_replica_is_not_taken_for_a_hung_one(pair: list[EncoderProces
             call = asyncio.create_task(encode(directory, 60))
             done, _ = await asyncio.wait({call}, timeout=3)
         await call
+
+    assert not done
+
+
+async def test_a_call_waits_for_a_replica_where_none_serves() -> None:
+    """The last one that is known may be gone before the one that takes its place is found."""
+    port = free_port()
+    async with opened(f"127.0.0.1:{port}") as directory:
+        with serving(ThreadEncoder(), port):
+            entry = await directory.encoder("tiny")
+        call = asyncio.create_task(entry.client.describe(deadline=Deadline.after(20)))
+        done, _ = await asyncio.wait({call}, timeout=0.5)
+        with serving(ThreadEncoder(), port):
+            assert [info.name for info in await call] == ["tiny"]
 
     assert not done
