@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import struct
@@ -22,6 +23,8 @@ from services.encoder.fronts.contents import answer_of
 from services.encoder.fronts.free_slots import FreeSlots
 from services.encoder.fronts.packets import MAX_BYTES, Ended, Ending, Submitted, Withdrawn, packet, records
 from services.encoder.fronts.slots import ModelSlots, SlotBlock
+
+logger = logging.getLogger(__name__)
 
 # A model process that reads nothing for so long is as good as ended.
 _SEND_TIMEOUT = struct.pack("ll", 5, 0)
@@ -79,7 +82,12 @@ class ModelConnection:
             if not slots:
                 call.fail(self._refusal or DeadlineExceeded("the deadline passed before the model was free"))
                 return
-            self._write(slots, call, position, inputs[: len(slots)])
+            is_submitted = False
+            try:
+                is_submitted = self._write(slots, call, position, inputs[: len(slots)])
+            finally:
+                if not is_submitted:
+                    free.give_back(*slots)
             position, inputs = position + len(slots), inputs[len(slots) :]
 
     def withdraw(self, call: ModelCall[Any]) -> None:
@@ -91,11 +99,16 @@ class ModelConnection:
 
     def receive(self) -> None:
         """Hand out answers until the model process ends."""
-        with contextlib.suppress(OSError):
+        try:
             while data := self._connection.recv(MAX_BYTES):
                 for record in records(data):
                     assert isinstance(record, Ended), "the model process sends nothing else"
                     self._end(record)
+        except OSError:
+            pass  # it was killed
+        except Exception:
+            # A fault of ours; a new connection begins with all slots free.
+            logger.exception("an answer of the model process cannot be read")
 
     def close(self, refusal: Unavailable) -> None:
         """End the calls that wait, and those that come."""
@@ -114,23 +127,19 @@ class ModelConnection:
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
-    def _write(self, slots: Sequence[int], call: ModelCall[Any], position: int, inputs: Sequence[ModelInput]) -> None:
-        submitted = [
-            Submitted(slot, self.block.write(slot, each), call.deadline.at_s)
-            for slot, each in zip(slots, inputs, strict=True)
-        ]
+    def _write(self, slots: Sequence[int], call: ModelCall[Any], position: int, inputs: Sequence[ModelInput]) -> bool:
+        """Write inputs into slots and submit them; whether they are the model's now."""
+        deadline_s = call.deadline.at_s
+        sizes = [self.block.write(slot, each) for slot, each in zip(slots, inputs, strict=True)]
         with self._lock:
             if self._refusal is not None:
                 call.fail(self._refusal)
-                return
             # Asked under the lock of `withdraw`: a decoder that is late cannot submit an input of a call that was withdrawn.
-            if not call.is_over:
-                self._waiting.update({slot: _Waiting(call, position + offset) for offset, slot in enumerate(slots)})
-                self._send(packet(submitted))
-                return
-        free = self._free[self.block.owner(slots[0])]
-        for slot in slots:
-            free.give_back(slot)
+            if call.is_over:
+                return False
+            self._waiting.update({slot: _Waiting(call, position + offset) for offset, slot in enumerate(slots)})
+            self._send(packet(Submitted(slot, size, deadline_s) for slot, size in zip(slots, sizes, strict=True)))
+        return True
 
     def _send(self, data: bytes) -> None:
         try:

@@ -24,6 +24,8 @@ RESTARTS = Counter(
 _FRONT, _MODELS = "front", "models"
 _POLL_S = 0.1
 _ASK_PERIOD_S = 5.0
+# Until all have said that they serve.
+_START_PERIOD_S = 0.2
 _ASK_TIMEOUT_S = 2.0
 # A process that has served and leaves so many questions unanswered hangs.
 _MISSED_ANSWERS = 6
@@ -77,6 +79,7 @@ class Family:
     def __exit__(self, *raised: object) -> None:
         self._stopping.set()
         self._keeper.join()
+        self._asker.join()
         # Fronts first: the calls that they still have need the models.
         _stop(self._fronts, self._settings.drain_s + _STOP_S)
         _stop([self._models], _STOP_S)
@@ -115,12 +118,15 @@ class Family:
 
     def _ask_forever(self) -> None:
         missed = dict.fromkeys(self._children, 0)
-        while not self._stopping.wait(_ASK_PERIOD_S if all(child.has_served for child in self._children) else _POLL_S):
+        while not self._stopping.wait(self._ask_period_s()):
             for child, report in zip(self._children, self._ask_all(), strict=True):
                 missed[child] = missed[child] + 1 if report is None and child.has_served else 0
                 if missed[child] == _MISSED_ANSWERS:
                     logger.error("a process of the encoder hangs and is ended", extra={"which": child.name})
                     child.signal(signal.SIGKILL)
+
+    def _ask_period_s(self) -> float:
+        return _ASK_PERIOD_S if all(child.has_served for child in self._children) else _START_PERIOD_S
 
     def _ask_all(self) -> list[Report | None]:
         """Update the metrics of all processes; what each child says, None where it does not answer."""

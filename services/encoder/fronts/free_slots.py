@@ -32,11 +32,11 @@ class FreeSlots:
             del self._free[-count:]
             return taken
 
-    def give_back(self, slot: int) -> None:
-        """Let another input have the slot."""
+    def give_back(self, *slots: int) -> None:
+        """Let other inputs have the slots."""
         with self._changed:
-            self._free.append(slot)
-            self._changed.notify()
+            self._free += slots
+            self._changed.notify(len(slots))
 
     def close(self) -> None:
         """Wake those that wait: there will be no more slots."""

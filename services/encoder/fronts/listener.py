@@ -1,11 +1,12 @@
 """Where fronts reach the model process: each gets memory of its own, and a thread that serves it."""
 
-import contextlib
 import json
+import logging
 import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,10 @@ from services.encoder.batcher import Batcher
 from services.encoder.fronts.contents import input_bytes
 from services.encoder.fronts.peer import FrontPeer
 from services.encoder.fronts.slots import ModelSlots, SlotBlock
+
+_RETRY_S = 0.1
+
+logger = logging.getLogger(__name__)
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -44,22 +49,34 @@ class FrontListener:
 
     def _accept_forever(self) -> None:
         while True:
-            connection, _ = self._listening.accept()
+            try:
+                connection, _ = self._listening.accept()
+            except OSError as error:  # no descriptor is left, perhaps for a while
+                logger.warning("a front cannot connect: %s", error)
+                time.sleep(_RETRY_S)
+                continue
             if _user_of(connection) == os.geteuid():
                 threading.Thread(target=self._serve, args=(connection,), name="front", daemon=True).start()
             else:
                 connection.close()
 
     def _serve(self, connection: socket.socket) -> None:
+        try:
+            block = self._offered_block(connection)
+        except OSError as error:
+            logger.warning("a front cannot be served: %s", error)
+            connection.close()  # it tries again
+        else:
+            FrontPeer(connection, block, self._batchers, self._bundles).serve()
+
+    def _offered_block(self, connection: socket.socket) -> SlotBlock:
+        """New memory for a front, which it maps too."""
         block, descriptor = SlotBlock.create(self._slots)
-        with contextlib.ExitStack() as stack:
-            stack.callback(os.close, descriptor)
-            described = json.dumps([slots.as_json() for slots in self._slots]).encode()
-            try:
-                socket.send_fds(connection, [described], [descriptor])
-            except OSError:
-                return  # it has left already
-        FrontPeer(connection, block, self._batchers, self._bundles).serve()
+        try:
+            socket.send_fds(connection, [json.dumps([slots.as_json() for slots in self._slots]).encode()], [descriptor])
+        finally:
+            os.close(descriptor)
+        return block
 
 
 def _user_of(connection: socket.socket) -> int:

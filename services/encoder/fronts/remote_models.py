@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Self
 
-from domain.reasons import NOT_READY, SHUTTING_DOWN
+from domain.reasons import SHUTTING_DOWN, STARTING
 from encoders.bundle import Bundle
 from encoders.serving.session import ModelInput
 from rpc.errors import Unavailable
@@ -133,7 +133,7 @@ class RemoteQueue(ModelQueue[Any]):
 
 
 def _ended() -> Unavailable:
-    return Unavailable("the process of the models has ended and starts again; send again", reason=NOT_READY)
+    return Unavailable("the process of the models has ended and starts again; send again", reason=STARTING)
 
 
 def _shutting_down() -> Unavailable:
