@@ -15,6 +15,7 @@ from gateway.settings import GatewaySettings
 from rpc.environment import read_settings
 from rpc.logs import configure_logging
 from rpc.security.process import Security
+from rpc.tracing import configure_tracing
 
 
 def main() -> None:
@@ -28,6 +29,7 @@ def main() -> None:
         knows_callers=security.access.needs_tokens or settings.https == "mutual",
     )
     configure_logging(settings.log_level)
+    configure_tracing("gateway")
     silence_libtiff()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     app = create_app(settings, security)

@@ -16,8 +16,10 @@ from rpc.channel import open_channel
 from rpc.deadline import Deadline
 from rpc.directory import EncoderDirectory
 from rpc.errors import service_errors
+from rpc.request_id import REQUEST_ID
 from rpc.security.access import AUTHORIZATION
 from rpc.security.process import Security
+from rpc.tracing import propagated
 
 if TYPE_CHECKING:
     from fovea.ingest.v1.ingest_pb2_grpc import IngestServiceAsyncStub
@@ -49,7 +51,7 @@ class BackendCall:
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The gRPC metadata: the services log the id too, and check the caller's token, never the gateway's own."""
-        return (("x-request-id", self.request_id), (AUTHORIZATION, self.authorization))
+        return ((REQUEST_ID, self.request_id), (AUTHORIZATION, self.authorization), *propagated())
 
     async def unary(
         self, peer: str, method: UnaryUnaryMultiCallable[_Request, _Response], request: _Request

@@ -1,12 +1,14 @@
 """Clients of the encoder and the detector: plain values in, arrays and dataclasses out."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
 import numpy.typing as npt
+from opentelemetry.trace import Span
 
 from domain.box import Box
 from domain.calibration import Calibration
@@ -19,6 +21,8 @@ from rpc.deadline import Deadline
 from rpc.errors import FailedPrecondition, Internal, ServiceError, from_status, service_errors
 from rpc.messages import box_message, detection_of, modalities_of
 from rpc.priority import Priority
+from rpc.request_id import forwarded
+from rpc.tracing import CLIENT, span
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -135,9 +139,9 @@ class EncoderClient:
     ) -> Encoded:
         """Embeds 1..64 inputs with at most 256 outcomes; one that fails leaves its error among them."""
         request = encoder_pb2.EncodeRequest(encoder=encoder, inputs=[_input_message(item) for item in inputs])
-        with service_errors(f"{encoder} encoder"):
+        with service_errors(f"{encoder} encoder"), _client_span("fovea.encoder.v1.EncoderService/Encode", encoder):
             response = await self._stub.Encode(
-                request, timeout=deadline.left_s(), metadata=(*priority.metadata, *metadata)
+                request, timeout=deadline.left_s(), metadata=_metadata(priority, metadata)
             )
         expected = sum(item.result_count for item in inputs)
         if len(response.results) != expected:
@@ -182,9 +186,9 @@ class DetectorClient:
     ) -> Detected:
         """Finds the objects of one encoded image; None and 0 stand for the server's defaults (0.5 and 100)."""
         request = detector_pb2.DetectRequest(detector=detector, image=image, min_score=min_score, limit=limit)
-        with service_errors(f"{detector} detector"):
+        with service_errors(f"{detector} detector"), _client_span("fovea.detector.v1.DetectorService/Detect", detector):
             response = await self._stub.Detect(
-                request, timeout=deadline.left_s(), metadata=(*priority.metadata, *metadata)
+                request, timeout=deadline.left_s(), metadata=_metadata(priority, metadata)
             )
         detections = tuple(map(detection_of, response.detections))
         return Detected(detections, response.width_px, response.height_px, tuple(response.warnings))
@@ -211,6 +215,15 @@ def calls_of(inputs: Sequence[Input]) -> Iterator[list[Input]]:
         call.append(item)
     if call:
         yield call
+
+
+def _metadata(priority: Priority, given: Metadata) -> Metadata:
+    """The metadata of a call: its lane, the request that it is made for, and what its caller gives beside them."""
+    return tuple({**dict(priority.metadata), **dict(given), **dict(forwarded())}.items())
+
+
+def _client_span(method: str, model: str) -> AbstractContextManager[Span]:
+    return span(method, {"rpc.system.name": "grpc", "rpc.method": method, "fovea.model": model}, kind=CLIENT)
 
 
 def _common_of(info: encoder_pb2.EncoderInfo | detector_pb2.DetectorInfo) -> dict[str, Any]:

@@ -59,13 +59,13 @@ class Conversation:
         self._is_writing = False
         self._active_s = _now_s()
 
-    async def refuse(self, error: ServiceError) -> None:
+    async def refuse(self, error: ServiceError, request_id: str) -> None:
         """Ends the call with the error's status, without waiting for a caller that does not read it."""
         if not self._is_writing:
             await self._drain()
         try:
             async with asyncio.timeout(_LEAVE_S if self._is_writing else None):
-                await self._context.abort_with_status(abort_status(error))
+                await self._context.abort_with_status(abort_status(error, request_id))
         except TimeoutError as late:
             # gRPC holds the status behind the answers that were not read; a handler that is cancelled ends without one.
             raise asyncio.CancelledError from late

@@ -9,6 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from domain.reasons import MESSAGE_TOO_LARGE, QUEUE_FULL, SHUTTING_DOWN, STARTING
+from rpc.request_id import REQUEST_ID
 
 DOMAIN = "fovea"
 PUSHBACK = "grpc-retry-pushback-ms"
@@ -138,17 +139,16 @@ def to_status(error: BaseException) -> status_pb2.Status:
     return status
 
 
-def abort_status(error: ServiceError) -> Any:
-    """The status of a failed call for `abort_with_status`: its details and, where there is one, the pushback for retries."""
+def abort_status(error: ServiceError, request_id: str = "") -> Any:
+    """The status of a failed call for `abort_with_status`: its details, the id of the request, and any pushback for retries."""
     status: Any = rpc_status.to_status(to_status(error))
+    trailing: tuple[tuple[str, str], ...] = ((REQUEST_ID, request_id),) if request_id else ()
     if error.retry_after_s is not None:
-        pushback = str(round(error.retry_after_s * 1000))
+        trailing += ((PUSHBACK, str(round(error.retry_after_s * 1000))),)
     elif isinstance(error, Unavailable) and error.reason not in (STARTING, SHUTTING_DOWN):
         # A server behind this one is away, and this one has retried already: retries on every hop would multiply.
-        pushback = NEVER_RETRY
-    else:
-        return status
-    return status._replace(trailing_metadata=(*status.trailing_metadata, (PUSHBACK, pushback)))
+        trailing += ((PUSHBACK, NEVER_RETRY),)
+    return status._replace(trailing_metadata=(*status.trailing_metadata, *trailing))
 
 
 def from_status(status: status_pb2.Status) -> ServiceError:

@@ -1,7 +1,7 @@
 """The one place where errors become statuses: an interceptor for each kind of server, with admission and observation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
@@ -14,9 +14,11 @@ from rpc.conversation import Conversation
 from rpc.errors import DeadlineExceeded, Internal, InvalidArgument, ServiceError, abort_status, to_status
 from rpc.observer import ObservedCall
 from rpc.permits import IN_FLIGHT, STREAMS, Permits, Tally
+from rpc.request_id import REQUEST_ID, request_id_of
 from rpc.security.access import CALLER, EVERYBODY, Access, Caller
 from rpc.settings import ServerSettings
 from rpc.standard import is_standard, standard_handler
+from rpc.tracing import Pairs
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -66,18 +68,18 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
 
         # All shapes are the same on the wire. Served as a stream of requests, the call is known while its one is awaited.
         def guarded(requests: Any, context: grpc.ServicerContext) -> Any:
-            request_id = _request_id_of(context.invocation_metadata())
-            caller = self._access.caller_or_error(context.invocation_metadata())
+            metadata, request_id = _introduced(context)
+            caller = self._access.caller_or_error(metadata)
             # Of a caller that is not known no message is read.
             request = caller if isinstance(caller, ServiceError) else self._messages.first(requests, context)
             try:
-                with _observed(method, request_id, logged):
+                with _observed(method, request_id, metadata, logged):
                     known, message = received(caller), received(request)
                     known.check(method, message)
                     with known.acquire(), self._permits.acquire():
                         return codec.encode(behave(message, context))
             except ServiceError as error:
-                context.abort_with_status(abort_status(error))
+                context.abort_with_status(abort_status(error, request_id))
 
         return grpc.stream_unary_rpc_method_handler(guarded, codec.decode)
 
@@ -85,15 +87,15 @@ class ThreadInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         logged = self._settings.logged_calls
 
         def guarded(requests: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
-            request_id = _request_id_of(context.invocation_metadata())
+            metadata, request_id = _introduced(context)
             try:
-                with _observed(method, request_id, logged):
-                    caller: Caller = received(self._access.caller_or_error(context.invocation_metadata()))
+                with _observed(method, request_id, metadata, logged):
+                    caller: Caller = received(self._access.caller_or_error(metadata))
                     messages = caller.checked_in_thread(method, self._messages.all(requests, context))
                     with caller.acquire(), self._stream_permits.acquire():
                         yield from map(codec.encode, behave(messages, context))
             except ServiceError as error:
-                context.abort_with_status(abort_status(error))
+                context.abort_with_status(abort_status(error, request_id))
 
         return grpc.stream_stream_rpc_method_handler(guarded, codec.decode)
 
@@ -120,20 +122,19 @@ class AsyncInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         codec = Codec(method, handler, self._settings.max_message_bytes)
         if is_standard(method):
             return standard_handler(handler, codec, is_async=True)
-        metadata = handler_call_details.invocation_metadata
-        request_id = _request_id_of(metadata)
 
         # All shapes are the same on the wire. Served as a stream, a unary call whose request never comes ends too, and
         # a coroutine that writes is closed in time when its caller leaves, which a generator that yields is not.
         async def guarded(_: Any, context: Any) -> None:
+            metadata, request_id = _introduced(context)
             conversation = Conversation(context, codec, self._settings)
             try:
-                with _observed(method, request_id, self._settings.logged_calls):
+                with _observed(method, request_id, metadata, self._settings.logged_calls):
                     caller = received(self._access.caller_or_error(metadata))
                     CALLER.set(caller)
                     await self._answer(handler, conversation, context, caller)
             except ServiceError as error:
-                await conversation.refuse(error)
+                await conversation.refuse(error, request_id)
             finally:
                 conversation.close()
 
@@ -191,11 +192,19 @@ def _stream_permits(settings: ServerSettings) -> Permits:
     return Permits(settings.max_streams, reason=STREAM_LIMIT, message=message, gauge=STREAMS)
 
 
+def _introduced(context: Any) -> tuple[Pairs, str]:
+    """The metadata of a call and the id of its request, which goes back with the answer."""
+    metadata = context.invocation_metadata() or ()
+    request_id = request_id_of(metadata)
+    context.set_trailing_metadata(((REQUEST_ID, request_id),))
+    return metadata, request_id
+
+
 @contextmanager
-def _observed(method: str, request_id: str, logged: float) -> Iterator[None]:
+def _observed(method: str, request_id: str, metadata: Pairs, logged: float) -> Iterator[None]:
     """Observes one call; an exception leaves the block as a ServiceError or as a cancellation."""
     service, _, name = method.lstrip("/").partition("/")
-    with ObservedCall(service, name, request_id, logged=logged) as call:
+    with ObservedCall(service, name, request_id, caller=metadata, logged=logged) as call:
         try:
             yield
             call.code = grpc.StatusCode.OK.name
@@ -208,11 +217,6 @@ def _observed(method: str, request_id: str, logged: float) -> Iterator[None]:
             call.code = Internal.code.name
             call.log_fault(error)
             raise Internal(to_status(error).message) from error
-
-
-def _request_id_of(metadata: Sequence[tuple[str, str | bytes]] | None) -> str:
-    """The caller's `x-request-id`, at most 64 characters; empty without one."""
-    return next((str(value)[:64] for key, value in metadata or () if key == "x-request-id"), "")
 
 
 @asynccontextmanager

@@ -11,6 +11,9 @@ from types import TracebackType
 
 from prometheus_client import Counter
 
+from rpc.request_id import CURRENT
+from rpc.tracing import current_trace_id
+
 MAX_LINES = 10_000
 _FLUSH_S = 1.0
 _STDERR = 2
@@ -36,7 +39,7 @@ def _log_fatal(kind: type[BaseException], error: BaseException, trace: Traceback
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line; what was passed as `extra` becomes fields."""
+    """One JSON object a line; what was passed as `extra` becomes fields, and the ids of the request that is worked for."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -46,6 +49,10 @@ class _JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         line |= {name: value for name, value in vars(record).items() if name not in _RECORD_FIELDS}
+        if request_id := CURRENT.get():
+            line.setdefault("request_id", request_id)
+        if trace_id := current_trace_id():
+            line["trace_id"] = trace_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)

@@ -1,15 +1,12 @@
 """Telemetry of HTTP requests: an id for each, the shared observer of calls, and a response where our code failed."""
 
-import uuid
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problems import error_response
 from rpc.errors import Internal
 from rpc.observer import ObservedCall
-
-_REQUEST_ID = "x-request-id"
+from rpc.request_id import REQUEST_ID, request_id_of
 
 
 class RequestTelemetry:
@@ -23,17 +20,18 @@ class RequestTelemetry:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id_of(scope)
+        caller = Headers(scope=scope).items()
+        request_id = request_id_of(caller)
         scope.setdefault("state", {})["request_id"] = request_id
         has_begun = False
-        with ObservedCall("gateway", scope["method"], request_id) as call:
+        with ObservedCall("gateway", scope["method"], request_id, caller=caller, protocol="http") as call:
 
             async def observed_send(message: Message) -> None:
                 nonlocal has_begun
                 if message["type"] == "http.response.start":
                     has_begun = True
                     call.code = str(message["status"])
-                    MutableHeaders(scope=message)[_REQUEST_ID] = request_id
+                    MutableHeaders(scope=message)[REQUEST_ID] = request_id
                 await send(message)
 
             try:
@@ -51,9 +49,3 @@ class RequestTelemetry:
         finally:
             # Known once routing is done. The route's template, because a label for each path would never end.
             call.method = f"{scope['method']} {getattr(scope.get('route'), 'path', 'unmatched')}"
-
-
-def _request_id_of(scope: Scope) -> str:
-    """The caller's own id where it does no harm in a log line or a header, else a new one."""
-    sent = Headers(scope=scope).get(_REQUEST_ID, "")
-    return sent if 0 < len(sent) <= 64 and sent.isascii() and sent.isprintable() else uuid.uuid4().hex

@@ -13,6 +13,7 @@ from rpc.observer import start_metrics
 from rpc.security.process import Security
 from rpc.server import ThreadServer
 from rpc.signals import exit_at_signal, wait_for_signal
+from rpc.tracing import configure_tracing
 from services.encoder.fronts.count import front_count
 from services.encoder.models import Models
 from services.encoder.offering import SERVICES, offering
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 def main(settings: EncoderSettings, security: Security) -> int:
     """Open the port, load, warm up, and serve until SIGTERM; 1 where a bundle cannot be served or a device failed."""
     configure_logging(settings.log_level)
+    configure_tracing("encoder")
     silence_libtiff()
     exit_at_signal()
     start_metrics(settings.address, settings.metrics_port)

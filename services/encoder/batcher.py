@@ -5,6 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from encoders.bundle import Bundle
 from encoders.serving.session import BatchResult, ModelInput, Session
 from rpc.errors import Internal, Unavailable
 from rpc.priority import Priority
+from rpc.tracing import Attributes, batch_span
 from services.encoder.call import InputOwner, ModelCall
 from services.encoder.lanes import Lanes, QueuedInput
 from services.encoder.model_queue import ModelChoices, ModelQueue
@@ -139,11 +141,16 @@ class Batcher(ModelQueue[Answer]):
         while batch := self._next_batch():
             taken_s = time.perf_counter()
             try:
-                ran = self._session.run([queued.model_input for queued in batch])
+                with self._traced(batch):
+                    ran = self._session.run([queued.model_input for queued in batch])
             except Exception as error:  # noqa: BLE001 - the thread must outlive every failure
                 self._survive(batch, error)
             else:
                 self._answer(batch, ran, taken_s)
+
+    def _traced(self, batch: list[QueuedInput[Answer]]) -> AbstractContextManager[None]:
+        described: Attributes = {"fovea.model": self._session.bundle.name, "fovea.batch_size": len(batch)}
+        return batch_span("batch", (queued.call.span for queued in batch), described)
 
     def _survive(self, batch: list[QueuedInput[Answer]], error: Exception) -> None:
         """Answer those whose batch failed, and see whether the model can go on."""

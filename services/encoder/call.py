@@ -7,11 +7,14 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from opentelemetry.trace import SpanContext
+
 from domain.reasons import UNSUPPORTED_PICTURE
 from encoders.errors import InvalidContent, ModelError, UnsupportedImage
 from rpc.deadline import Deadline
 from rpc.errors import Cancelled, DeadlineExceeded, Internal, InvalidArgument, ServiceError
 from rpc.priority import Priority
+from rpc.tracing import current
 
 Answer = TypeVar("Answer")
 Answer_contra = TypeVar("Answer_contra", contravariant=True)
@@ -34,6 +37,10 @@ class InputOwner(Protocol[Answer_contra]):
     @property
     def is_over(self) -> bool:
         """Whether no caller waits for an outcome any more."""
+
+    @property
+    def span(self) -> SpanContext | None:
+        """The span to link the batch with, where the call is traced."""
 
     def settle(
         self,
@@ -60,6 +67,7 @@ class ModelCall(Generic[Answer]):
         self.count = count
         self.deadline = deadline
         self.priority = priority
+        self.span = current()
         self.timings = StageTimings()
         self.warnings: dict[int, tuple[str, ...]] = {}
         self.image_px: dict[int, tuple[int, int]] = {}

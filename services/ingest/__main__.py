@@ -14,6 +14,7 @@ from rpc.security.process import PLAIN, Security
 from rpc.server import AsyncServer
 from rpc.signals import serve_until_signal
 from rpc.tasks import end
+from rpc.tracing import configure_tracing
 from services.ingest.admission import ItemAdmission
 from services.ingest.collections import Collections
 from services.ingest.decoding import SERVICE, register
@@ -109,6 +110,7 @@ if __name__ == "__main__":
     settings, security = read_settings(IngestSettings), Security.read()
     security.require_protected_server("FOVEA_INGEST_ADDRESS", settings.address)
     configure_logging(settings.log_level)
+    configure_tracing("ingest")
     silence_libtiff()
     start_metrics(settings.address, settings.metrics_port)
     asyncio.run(serve_until_signal(ingest_server(settings, security)))

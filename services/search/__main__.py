@@ -13,6 +13,7 @@ from rpc.observer import start_metrics
 from rpc.security.process import PLAIN, Security
 from rpc.server import AsyncServer
 from rpc.signals import serve_until_signal
+from rpc.tracing import configure_tracing
 from services.search.embedding import QueryEmbedder
 from services.search.embedding_cache import EmbeddingCache
 from services.search.encoding import PartEncoder
@@ -57,5 +58,6 @@ if __name__ == "__main__":
     settings, security = read_settings(SearchSettings), Security.read()
     security.require_protected_server("FOVEA_SEARCH_ADDRESS", settings.address)
     configure_logging(settings.log_level)
+    configure_tracing("search")
     start_metrics(settings.address, settings.metrics_port)
     asyncio.run(serve_until_signal(search_server(settings, security)))

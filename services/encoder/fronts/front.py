@@ -18,6 +18,7 @@ from rpc.memory import settle_started
 from rpc.security.process import Security
 from rpc.server import ThreadServer
 from rpc.signals import exit_at_signal, wait_for_signal
+from rpc.tracing import configure_tracing
 from services.encoder.batchers import load_bundles
 from services.encoder.fronts.board import BULK, IN_FLIGHT, Board, bounds_of
 from services.encoder.fronts.parent_watch import ParentWatch
@@ -51,6 +52,7 @@ class FrontArguments:
 def main(settings: EncoderSettings, security: Security, arguments: FrontArguments) -> int:
     """Open the shared port, wait for the model process, and serve until SIGTERM; 1 where a bundle cannot be read."""
     configure_logging(settings.log_level)
+    configure_tracing("encoder")
     silence_libtiff()
     exit_at_signal()
     watch = ParentWatch(arguments.parent)

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 class SlotInput:
     """The input of one slot, as the lanes and the batcher know it."""
 
+    span = None  # it stays with the front
+
     def __init__(self, peer: "FrontPeer", slot: int, deadline_s: float) -> None:
         self.slot = slot
         self._peer = peer

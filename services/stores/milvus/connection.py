@@ -16,6 +16,7 @@ from services.stores.causes import StoreLog
 from services.stores.filters.expression import Engine
 from services.stores.milvus.addresses import client_options
 from services.stores.milvus.machine import Machine, machine_of
+from services.stores.tracing import milvus_span
 
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_S = 0.05
@@ -79,7 +80,7 @@ class MilvusConnection:
 
     async def call(self, deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str = "") -> _T:
         """One call, repeated once where a restart of Milvus cut the connection: every call of ours may be repeated."""
-        permitted = partial(self._permitted, call)
+        permitted = partial(self._permitted, call, collection)
         try:
             try:
                 answer = await _attempt(deadline, permitted, collection)
@@ -93,9 +94,10 @@ class MilvusConnection:
         self._log.answered()
         return answer
 
-    async def _permitted(self, call: Callable[[], Awaitable[_T]]) -> _T:
+    async def _permitted(self, call: Callable[[], Awaitable[_T]], collection: str) -> _T:
         async with self._permits:
-            return await call()
+            with milvus_span(call, collection):
+                return await call()
 
 
 async def _attempt(deadline: Deadline, call: Callable[[], Awaitable[_T]], collection: str = "") -> _T:

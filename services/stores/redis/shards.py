@@ -14,6 +14,7 @@ from services.stores.causes import StoreLog
 from services.stores.records import Collection
 from services.stores.redis.clients import MAX_CONNECTIONS, MOVED, RedisClient, Words, open_client
 from services.stores.redis.scripts import Script
+from services.stores.tracing import redis_span
 
 SHARDS = "0123456789abcdef"  # by the first digit of the image_id
 PARTS = ("live", "order", "pending", "dead", "state", "rebuild", "changed")
@@ -64,7 +65,8 @@ class RedisShards:
         """Send commands in one round trip; every command of ours may be repeated."""
         if not commands:
             return []
-        answers = await self._ask(partial(self._answers, commands), deadline)
+        with redis_span(commands):
+            answers = await self._ask(partial(self._answers, commands), deadline)
         for answer in answers:
             if isinstance(answer, ResponseError) and "LOST" in str(answer):
                 raise CatalogLost from answer
