@@ -101,8 +101,8 @@ async def open_backends(settings: GatewaySettings, security: Security) -> AsyncI
 def _call(request: Request) -> BackendCall:
     settings = cast("GatewaySettings", request.app.state.settings)
     deadline = Deadline.after(settings.request_timeout_s)
-    authorization = request.headers.get(AUTHORIZATION, "")
-    return BackendCall(request.app.state.backends, deadline, request.state.request_id, authorization)
+    state = request.state
+    return BackendCall(request.app.state.backends, deadline, state.request_id, state.authorization)
 
 
 CallOf = Annotated[BackendCall, Depends(_call)]

@@ -79,9 +79,12 @@ def error_response(error: ServiceError, /, **extensions: Any) -> JSONResponse:
     if error.retry_after_s is not None:
         # Whole seconds; 0 would mean at once.
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    response = problem_response(problem_of(error), headers=headers, **extensions)
     if isinstance(error, Unauthenticated):
-        headers["WWW-Authenticate"] = "Bearer"
-    return problem_response(problem_of(error), headers=headers, **extensions)
+        # Lines of their own, because Chromium reads one scheme from each. For Basic it asks people by itself.
+        for challenge in ("Bearer", 'Basic realm="Fovea: a token as the password", charset="UTF-8"'):
+            response.headers.append("WWW-Authenticate", challenge)
+    return response
 
 
 async def _service_error(request: Request, error: ServiceError) -> JSONResponse:

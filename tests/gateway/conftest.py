@@ -5,6 +5,7 @@ import httpx
 import pytest
 
 from testbed.servers import milvus_lite_server, redis_server
+from tests.gateway.secured import Secured, secured_system
 from tests.gateway.system import System, running_system
 
 
@@ -20,6 +21,13 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         redis_server() as redis_url,
         running_system(folder, milvus_uri=milvus_uri, redis_url=redis_url) as running,
     ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """A whole Fovea whose callers need tokens, which the tests share and do not change."""
+    with secured_system(tmp_path_factory.mktemp("secured")) as running:
         yield running
 
 

@@ -1,8 +1,7 @@
-"""A whole Fovea whose callers need tokens: what each may over gRPC and over HTTP, and that nobody learns of another's."""
+"""What callers with tokens may over gRPC and over HTTP, and that nobody learns of another's collections."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,57 +14,9 @@ from fovea.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from fovea.oip.v2 import open_inference_pb2 as oip
 from fovea.oip.v2 import open_inference_pb2_grpc as oip_grpc
 from fovea.search.v1 import search_pb2, search_pb2_grpc
-from testbed.servers import milvus_lite_server, redis_server
-from tests.gateway.system import System, running_system
+from tests.gateway.secured import MISSING, OTHER, OWN, Secured, one_image
 from tests.support.images import encoded, plain
-from tests.support.tokens import TokenFolder, bearer
-
-OWN, OTHER, MISSING = "a_photos", "b_photos", "b_nothing"
-_RIGHTS: dict[str, dict[str, Any]] = {
-    "operator": {"collections": {"*": "admin"}, "encode": True, "files": True},
-    "reader": {"collections": {"a_*": "read"}},
-    "writer": {"collections": {"a_*": "write"}},
-    "admin": {"collections": {"a_*": "admin"}},
-    "encoder": {"encode": True},
-    "eager": {"collections": {"a_*": "read"}, "calls_per_s": 1},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Secured:
-    """The system and the token of each caller."""
-
-    system: System
-    tokens: dict[str, str]
-
-    def http(self, caller: str) -> httpx.Client:
-        """A client with a caller's token."""
-        headers = dict(bearer(self.tokens[caller])) if caller else {}
-        return httpx.Client(base_url=f"{self.system.url}/api/v1", headers=headers, timeout=30)
-
-
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """Two collections, each with an image; `a_photos` is the callers' own, `b_photos` is not."""
-    folder = tmp_path_factory.mktemp("secured")
-    file = TokenFolder(folder / "tokens.json")
-    tokens = {name: file.add(name, **rights) for name, rights in _RIGHTS.items()}
-    (folder / "own").write_text(file.add("services", encode=True))
-    with pytest.MonkeyPatch.context() as patch, milvus_lite_server() as milvus_uri, redis_server() as redis_url:
-        patch.setenv("FOVEA_TOKENS", str(file.path))
-        patch.setenv("FOVEA_TOKEN_FILE", str(folder / "own"))
-        with running_system(folder, milvus_uri=milvus_uri, redis_url=redis_url) as system:
-            secured = Secured(system, tokens)
-            (system.root / "file.png").write_bytes(encoded(plain("green")))
-            with secured.http("operator") as http:
-                for name in (OWN, OTHER):
-                    http.post("/collections", json={"name": name, "encoder": "tiny"}).raise_for_status()
-                    http.post(f"/collections/{name}/images", files=_image()).raise_for_status()
-            yield secured
-
-
-def _image() -> dict[str, Any]:
-    return {"images": ("red.png", encoded(plain("red")))}
+from tests.support.tokens import bearer
 
 
 def _stream(*requests: ingest_pb2.IngestRequest) -> Iterator[ingest_pb2.IngestRequest]:
@@ -240,7 +191,7 @@ def test_the_gateway_answers_as_the_services_do(
         "ingest": {"json": {"folder": str(secured.system.root)}},
         "reindex": {"json": {"encoder": "another"}},
         "scrub": {"json": {}},
-        "images": {"files": _image()},
+        "images": {"files": one_image()},
     }
     body = bodies.get(path.rpartition("/")[2], {"files": {"image": encoded(plain("red"))}}) if method == "POST" else {}
 
@@ -250,7 +201,8 @@ def test_the_gateway_answers_as_the_services_do(
     assert answer.status_code == status, answer.text
     if status >= 400:
         assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
+        schemes = [challenge.split()[0] for challenge in answer.headers.get_list("www-authenticate")]
+        assert schemes == (["Bearer", "Basic"] if status == 401 else [])
 
 
 def test_lists_have_what_the_caller_may_read(secured: Secured) -> None:
@@ -268,6 +220,16 @@ def test_lists_have_what_the_caller_may_read(secured: Secured) -> None:
             assert reader.get(f"/jobs/{path}").status_code == 404
         assert reader.delete(f"/jobs/{jobs[OTHER]}").status_code == 404
         assert reader.delete(f"/jobs/{jobs[OWN]}").status_code == 403
+
+
+@pytest.mark.parametrize(("password", "status"), [("reader", 200), ("", 401), ("wrong", 401), ("ä", 401)])
+def test_a_token_may_come_as_a_password(secured: Secured, password: str, status: int) -> None:
+    """Browsers ask for one themselves, under any name."""
+    auth = ("anybody", secured.tokens.get(password, password))
+
+    answer = httpx.get(f"{secured.system.url}/api/v1/collections/{OWN}", auth=auth)
+
+    assert answer.status_code == status
 
 
 def test_a_page_and_probes_need_no_token(secured: Secured) -> None:
