@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rpc import health
 from rpc.deadline import Deadline
-from rpc.errors import NEVER_RETRY, PUSHBACK, Unavailable
+from rpc.errors import NEVER_RETRY, PUSHBACK, Unavailable, Unimplemented
 
 # A call that takes longer makes its replica suspect: busy ones answer a probe, hung ones do not.
 _SUSPECT_AFTER_S = 1.0
@@ -83,6 +83,14 @@ class ReplicaChannel:
                 return method_of(request, timeout=timeout_s, **options)
 
             return await self._call(send, Deadline.after(timeout))
+
+        return call
+
+    def stream_stream(self, *_: Any, **__: Any) -> Callable[..., Any]:
+        """What stubs make of methods that stream; nothing that balances over replicas calls one."""
+
+        def call(*_: Any, **__: Any) -> Any:
+            raise Unimplemented("calls that stream are not balanced over replicas")
 
         return call
 
