@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -207,6 +208,23 @@ def test_no_process_outlives_the_parent(server: Server) -> None:
     server.process.wait()
 
     eventually(lambda: not any(map(alive, pids)))
+
+
+def test_fronts_keep_the_limit_of_calls_together(tmp_path: Path) -> None:
+    """One call in flight is one over all fronts: beside it each further one is refused, on whichever front."""
+    options = {"provider": "cpu", "threads": 1, "max_in_flight": 1}
+    with server_process(tmp_path, "encoder", bundles=bundles(tmp_path), fronts=FRONTS, **options) as started:
+        eventually(lambda: log(tmp_path).count('"serving"') == FRONTS)
+        refused = Counter[int]()
+        with ExitStack() as stack:
+            channels = [stack.enter_context(channel(started)) for _ in range(8)]
+            many = request(*IMAGES * 6)
+            for _ in range(10):
+                calls = [encoder_pb2_grpc.EncoderServiceStub(each).Encode.future(many, timeout=20) for each in channels]
+                refused[sum(call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls)] += 1
+
+    # Eight calls at once: were the limit each front's own, seldom fewer than two would be answered.
+    assert refused[len(channels) - 1] > sum(refused.values()) / 2, refused
 
 
 def test_metrics_are_those_of_all_processes(server: Server) -> None:
