@@ -76,6 +76,33 @@ def test_mutual_https_needs_a_certificate_of_the_caller(
                 httpx.get(url, verify=context)
 
 
+def test_callers_of_another_authority_are_let_in_once_it_is_trusted(
+    files: CertificateFolder, authority: trustme.CA, tmp_path: Path
+) -> None:
+    """And those of the former one no longer, once it is not."""
+    successor = trustme.CA()
+    callers = {}
+    for each in (authority, successor):
+        callers[each] = context_of(authority)
+        each.issue_cert("caller.example").configure_cert(callers[each])
+
+    with server_process(tmp_path, "gateway", port=0, https="mutual") as gateway:
+
+        def is_let_in(caller: trustme.CA) -> bool:
+            try:
+                return httpx.get(f"https://{gateway.address}/healthz", verify=callers[caller]).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        assert (is_let_in(authority), is_let_in(successor)) == (True, False)
+        files.trust(authority, successor)
+        eventually(lambda: is_let_in(successor))
+        assert is_let_in(authority)
+        files.trust(successor)
+        eventually(lambda: not is_let_in(authority))
+        assert is_let_in(successor)
+
+
 def test_behind_a_proxy_it_may_be_switched_off(files: CertificateFolder, tmp_path: Path) -> None:
     """The certificate is then for calls to other processes alone."""
     with server_process(tmp_path, "gateway", port=0, https="off") as gateway:
