@@ -16,6 +16,8 @@ _COMMANDS = {
     "search": "Find images.",
     "reindex": "Embed a collection's images with another encoder; searches use the old embeddings until all is done.",
     "scrub": "Compare what Redis, Milvus and the kept files hold of a collection; exit code 1 if damage is left.",
+    "backup": "Save collections with their embeddings and kept files into a new folder, while the system runs.",
+    "restore": "Bring back the collections of a backup under their names, which have to be free, while the system runs.",
     "encode": "Encode images or words; writes float32 (N, D) of unit length, one row for each argument.",
     "doctor": "Check this machine: Python, packages, processors, models, stores, ports, disk and memory.",
     "collections": "List, create, show, rename and delete collections.",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
@@ -122,12 +122,18 @@ def milvus_standalone_server() -> Iterator[str]:
 
 
 @contextmanager
-def standalone_milvus() -> Iterator[EmbeddedServer]:
-    """A real Milvus server, not started yet, that is killed at the end."""
+def standalone_milvus(
+    options: Sequence[str] = (), answers: Callable[[str], None] | None = None
+) -> Iterator[EmbeddedServer]:
+    """A real Milvus server, not started yet, that is killed at the end.
+
+    `options` are of its launcher; with those that close it, `answers` asks it by its URL, OSError where it is not up.
+    """
     with network_namespace() as (namespace, address), tempfile.TemporaryDirectory(prefix="fovea-milvus-") as folder:
-        launch = "import sys, milvus; sys.argv = ['milvus-server', '--data', sys.argv[1]]; milvus.main()"
-        argv = ("ip", "netns", "exec", namespace, sys.executable, "-c", launch, folder)
-        server = EmbeddedServer(EmbeddedCommand(argv, {}, Path(folder)), f"http://{address}:19530", _ask_milvus)
+        launch = "import sys, milvus; sys.argv = ['milvus-server', '--data', *sys.argv[1:]]; milvus.main()"
+        argv = ("ip", "netns", "exec", namespace, sys.executable, "-c", launch, folder, *options)
+        url = f"http://{address}:19530"
+        server = EmbeddedServer(EmbeddedCommand(argv, {}, Path(folder)), url, answers or _ask_milvus)
         try:
             yield server
         finally:

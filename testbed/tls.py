@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trustme
 
+_CLOSING_S = 0.1  # how long the other side has to say that it ends too
 _TLS_HANDSHAKE = b"\x16"  # the first byte of a connection with TLS
 
 
@@ -47,6 +49,7 @@ def tls_before(port: int, files: TlsFiles, *, wants_client: bool = False) -> Ite
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files.authority)
     context.load_cert_chain(files.server, files.server_key)
+    context.set_alpn_protocols(["h2"])  # gRPC goes nowhere without it; Redis does not ask
     context.verify_mode = ssl.CERT_REQUIRED if wants_client else ssl.CERT_NONE
     loop = asyncio.new_event_loop()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -64,6 +67,7 @@ def tls_before(port: int, files: TlsFiles, *, wants_client: bool = False) -> Ite
 def _run(loop: asyncio.AbstractEventLoop, accepting: asyncio.Task[None]) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         loop.run_until_complete(accepting)
+    loop.run_until_complete(asyncio.sleep(2 * _CLOSING_S))
     loop.close()
 
 
@@ -77,15 +81,21 @@ async def _accept(listener: socket.socket, port: int, context: ssl.SSLContext) -
 async def _serve(connection: socket.socket, port: int, context: ssl.SSLContext) -> None:
     """Copy both ways until one side ends."""
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(OSError):
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        stack.enter_context(connection)
         is_tls = await _first_byte(connection) == _TLS_HANDSHAKE
+        stack.pop_all()  # the transport closes it from here on
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
-        transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=context if is_tls else None)
+        options: dict[str, Any] = {"ssl": context, "ssl_shutdown_timeout": _CLOSING_S} if is_tls else {}
+        transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, **options)
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         try:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.gather(_copy(reader, to_server), _copy(from_server, writer))
+            try:
+                await asyncio.gather(_copy(reader, to_server), _copy(from_server, writer))
+            finally:
+                to_server.close()
         finally:
             writer.close()
 

@@ -23,12 +23,15 @@ _CAUSES = (
     ),
     (r"unknown command .?SENTINEL", "it is not a Sentinel; write redis:// in its URL"),
     (
+        r"CERTIFICATE_VERIFY_FAILED|Hostname Verification|is not in peer certificate|certificate verify failed",
+        "its certificate is not trusted, or is for another name",
+    ),
+    (
         r"NOAUTH|WRONGPASS|AuthenticationError|UNAUTHENTICATED|auth check failure|invalid password|username-password",
         "it refuses the user or the password; write them into its URL",
     ),
     (r"NOPERM|NoPermission|PERMISSION_DENIED|permission deny", "its user may not do what Fovea needs"),
     (r"CERTIFICATE_REQUIRED|certificate required", "it wants a certificate of the client; name it in its URL"),
-    (r"CERTIFICATE_VERIFY_FAILED|certificate verify failed", "its certificate is not trusted, or is for another name"),
     (r"No master found for '[^']*'(?! :)", "its Sentinels know of no primary of that name that is up"),
     (r"No master found for .*network:", "some of its Sentinels cannot be reached, the others know of no such primary"),
     (r"HTTP proxy", "an HTTP proxy stands in the way; list the host in no_proxy"),

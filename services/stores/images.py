@@ -9,6 +9,7 @@ import numpy as np
 
 from rpc.deadline import Deadline
 from rpc.errors import DeadlineExceeded, InvalidArgument, NotFound, ServiceError, Unavailable
+from services.stores.backups import Backups
 from services.stores.causes import cause_of
 from services.stores.definitions import Definitions, Superseded, check_space
 from services.stores.drafts import Change
@@ -68,13 +69,10 @@ class ImageStore:
             finder=self._finder,
             serving=self.serving,
         )
+        self.backups = Backups(rows, catalog, self._definitions, self._recovery)
         self._writer = Writer(rows, catalog, self._definitions, self._recovery, self.serving.tidy)
         self.scrub = Scrub(
-            rows=rows,
-            catalog=catalog,
-            definitions=self._definitions,
-            recovery=self._recovery,
-            writer=self._writer,
+            rows=rows, catalog=catalog, definitions=self._definitions, recovery=self._recovery, writer=self._writer
         )
 
     @classmethod

@@ -42,7 +42,7 @@ def test_the_list_says_what_the_commands_say() -> None:
 
 def test_the_contracts_commands_are_there() -> None:
     """What the contract names can be typed."""
-    single = {"up", "demo", "ingest", "search", "encode", "doctor", "reindex", "scrub"}
+    single = {"up", "demo", "ingest", "search", "encode", "doctor", "reindex", "scrub", "backup", "restore"}
     collections = {f"collections {verb}" for verb in ("list", "create", "show", "update", "delete")}
     models = {f"models {verb}" for verb in ("list", "pull", "import", "show", "verify")}
     tokens = {f"token {verb}" for verb in ("create", "list", "revoke")}
