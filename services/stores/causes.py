@@ -27,7 +27,7 @@ _CAUSES = (
         "its certificate is not trusted, or is for another name",
     ),
     (
-        r"NOAUTH|WRONGPASS|AuthenticationError|UNAUTHENTICATED|auth check failure|invalid password|username-password",
+        r"NOAUTH|WRONGPASS|AuthenticationError|UNAUTHENTICATED|auth check failure|missing authorization|invalid password|username-password",
         "it refuses the user or the password; write them into its URL",
     ),
     (r"NOPERM|NoPermission|PERMISSION_DENIED|permission deny", "its user may not do what Fovea needs"),
