@@ -118,9 +118,15 @@ train-ci: $(TRAINING) ## train all four systems small, from data to evaluated bu
 evaluate: $(TRAINING) ## evaluate the shipped bundles through the RPCs, into docs/results/evaluation.json
 	$(BIN)/python -m training.evaluate $(ARGS)
 
-.PHONY: bench-quick constraints clean
+.PHONY: bench-quick bench-scale load constraints clean
 bench-quick: $(TRAINING) ## ratios to the raw limits in three minutes, into docs/results/bench-quick.json
 	$(BIN)/python -m benchmarks.quick $(ARGS)
+
+bench-scale: $(TRAINING) ## collections of 20,000 and 200,000 images; ARGS="--engine lite --sizes 20000 1000000" chooses
+	$(BIN)/python -m benchmarks.scale $(ARGS)
+
+load: $(TRAINING) ## calls by ghz, each kind in steps to its knee; ARGS="search-image --run ~/.local/share/fovea/run.json" chooses
+	$(BIN)/python -m benchmarks.ghz $(ARGS)
 
 constraints: $(TRAINING) ## pin what .venv holds now
 	@scripts/venv constraints

@@ -84,17 +84,28 @@ class Cut:
 
 
 def embed_views(
-    bundle: Bundle, realdata: Path, cache: Path, *, count: int = 100_000, queries: int = 1_000, threads: int = 0
+    bundle: Bundle,
+    realdata: Path,
+    cache: Path,
+    *,
+    count: int = 100_000,
+    queries: int = 1_000,
+    threads: int = 0,
+    part: int = 0,
 ) -> ViewEmbeddings:
     """Embed `count` views and `queries` more, or map what an earlier call with the same bundle and counts kept.
 
     Seven in ten are of photos where `realdata` has them; all are of drawn scenes elsewhere. 100,000 views by the
     shipped `general-2` take about six minutes of one core, spread over all of them; `cache` gets 4 bytes a number.
+    Another `part` has other views of the same photos, so that many views are embedded a part at a time.
     """
     photos, unseen_photos = _photos(realdata)
     share = PHOTO_SHARE if photos else 0.0
     sha256 = bundle.precisions["fp32"].sha256
-    folder = cache / f"{bundle.name}-{sha256[:12]}-{'photos' if photos else 'drawn'}-{count}-{queries}"
+    folder = (
+        cache
+        / f"{bundle.name}-{sha256[:12]}-{'photos' if photos else 'drawn'}-{count}-{queries}{f'-{part}' if part else ''}"
+    )
     if not folder.exists():
         scenes = [DrawnScene(number) for number in range(math.ceil((count - round(count * share)) / VIEWS_A_SCENE))]
         unseen_scenes = [DrawnScene(len(scenes) + number) for number in range(queries)]
@@ -105,8 +116,8 @@ def embed_views(
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        np.save(unfinished / "base.npy", _embed(bundle, base, threads, stream=0))
-        np.save(unfinished / "queries.npy", _embed(bundle, asked, threads, stream=1))
+        np.save(unfinished / "base.npy", _embed(bundle, base, threads, stream=2 * part))
+        np.save(unfinished / "queries.npy", _embed(bundle, asked, threads, stream=2 * part + 1))
         (unfinished / "views.json").write_text(json.dumps({"sha256": sha256, "photos": share}))
         # Renamed last: a folder of that name is a complete one.
         unfinished.rename(folder)

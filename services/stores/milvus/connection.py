@@ -29,7 +29,12 @@ _NO_INDEX = 700
 _INVALID = 1100
 _DUPLICATE = "create duplicate collection"  # each engine has a code of its own for it
 _NOT_LOADED = ("not loaded", "not been loaded", "unloaded")
-_CHANNEL_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
+_CHANNEL_OPTIONS: dict[str, object] = {
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 1000,
+    # pymilvus would ping an idle connection every ten seconds, and Milvus Lite ends it for that.
+    "grpc.keepalive_permit_without_calls": False,
+}
 LATE = "Milvus did not answer in time; allow more time, or check the Milvus server"
 _AWAY = "Milvus cannot be reached or cannot answer now; try again when it is up"
 
