@@ -27,7 +27,7 @@ from fovea.search.v1 import search_pb2
 from fovea.types.v1 import types_pb2
 
 COLLECTION = "load"
-ENCODER, DETECTOR = "general", "detector"
+ENCODER, TEXT_ENCODER, DETECTOR = "general", "general-text", "detector"
 _TEXTS = ("a bottle of juice", "a red apple", "milk", "a green box", "vegetables on a shelf", "a person in the street")
 _REGION = types_pb2.Box(x_min=0.2, y_min=0.2, x_max=0.8, y_max=0.8)
 _BATCH = 8
@@ -103,7 +103,7 @@ def _requests(
         ],
         "count-facets": [search_pb2.CountFacetsRequest(collection=collection, fields=["colour"])],
         "encode-image": [_encode(encoder_pb2.Input(image=image)) for image in images],
-        "encode-text": [_encode(encoder_pb2.Input(text=text)) for text in _TEXTS],
+        "encode-text": [_encode(encoder_pb2.Input(text=text), encoder=TEXT_ENCODER) for text in _TEXTS],
         "encode-images": [_encode(*(encoder_pb2.Input(image=image) for image in batch)) for batch in batches],
         "describe": [encoder_pb2.DescribeRequest()],
         "model-infer": [_infer(image) for image in images],
@@ -114,8 +114,8 @@ def _requests(
     }
 
 
-def _encode(*inputs: encoder_pb2.Input) -> encoder_pb2.EncodeRequest:
-    return encoder_pb2.EncodeRequest(encoder=ENCODER, inputs=inputs)
+def _encode(*inputs: encoder_pb2.Input, encoder: str = ENCODER) -> encoder_pb2.EncodeRequest:
+    return encoder_pb2.EncodeRequest(encoder=encoder, inputs=inputs)
 
 
 def _infer(image: bytes) -> oip.ModelInferRequest:

@@ -36,8 +36,8 @@ def test_every_method_that_answers_queries_has_one() -> None:
     assert {"Search", "BatchSearch", "CountFacets", "Encode", "Detect", "ModelInfer", "Ingest"} <= calls
 
 
-def test_steps_are_told_apart_by_time() -> None:
-    """The calls of a report are put into steps, with their latencies and errors."""
+def test_calls_are_counted_in_their_step() -> None:
+    """By the time at which they were made, with their latencies and errors."""
     config = {"load-step-duration": "5s", "load-start": 4, "load-step": 2}
     calls = [(0.0, 10, "OK"), (4.9, 30, "OK"), (5.1, 50, "Unavailable")]
     details = [
