@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -42,12 +42,23 @@ def bundles(folder: Path) -> list[str]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """An encoder with two fronts, of which both serve."""
-    port = free_port()
-    options = {"provider": "cpu", "threads": 1, "metrics_port": port, "drain_s": 3}
-    with server_process(tmp_path, "encoder", bundles=bundles(tmp_path), fronts=FRONTS, **options) as started:
-        eventually(lambda: len(processes(started, "front")) == FRONTS)
-        eventually(lambda: log(tmp_path).count('"serving"') == FRONTS)
+    """An encoder with two fronts that serve, whose processes a test may end."""
+    with _fronts(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for the tests that only call it."""
+    with _fronts(tmp_path_factory.mktemp("lasting")) as started:
+        yield started
+
+
+@contextmanager
+def _fronts(folder: Path) -> Iterator[Server]:
+    options = {"provider": "cpu", "threads": 1, "metrics_port": free_port(), "drain_s": 3}
+    with server_process(folder, "encoder", bundles=bundles(folder), fronts=FRONTS, **options) as started:
+        eventually(lambda: log(folder).count('"serving"') == FRONTS)
         yield started
 
 
@@ -126,12 +137,12 @@ class Traffic:
                     time.sleep(0.02)
 
 
-def test_answers_are_those_of_one_process(tmp_path: Path, server: Server) -> None:
+def test_answers_are_those_of_one_process(tmp_path: Path, lasting_server: Server) -> None:
     """Embeddings of images and words, errors of single inputs, and detections are the same to the last bit."""
     alone = tmp_path / "alone"
     alone.mkdir()
     with server_process(alone, "encoder", bundles=bundles(tmp_path), provider="cpu", threads=1) as one:
-        answers = [_answers(each) for each in (one, server)]
+        answers = [_answers(each) for each in (one, lasting_server)]
 
     assert answers[0] == answers[1]
 
@@ -218,7 +229,7 @@ def test_fronts_keep_the_limit_of_calls_together(tmp_path: Path) -> None:
         refused = Counter[int]()
         with ExitStack() as stack:
             channels = [stack.enter_context(channel(started)) for _ in range(8)]
-            many = request(*IMAGES * 6)
+            many = request(*IMAGES * 3)
             for _ in range(10):
                 calls = [encoder_pb2_grpc.EncoderServiceStub(each).Encode.future(many, timeout=20) for each in channels]
                 refused[sum(call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls)] += 1
@@ -240,32 +251,32 @@ def test_metrics_are_those_of_all_processes(server: Server) -> None:
     assert 'fovea_queue_depth{model="tiny",priority="interactive"} 0.0' in page
 
 
-def test_connections_reach_every_front(server: Server) -> None:
+def test_connections_reach_every_front(lasting_server: Server) -> None:
     """The kernel spreads them: of 32 connections each front has some."""
-    before = [_cpu_ticks(pid) for pid in processes(server, "front")]
-    channels = [channel(server) for _ in range(32)]
+    before = [_cpu_ticks(pid) for pid in processes(lasting_server, "front")]
+    channels = [channel(lasting_server) for _ in range(32)]
     for _ in range(20):
         for opened in channels:
             encoder_pb2_grpc.EncoderServiceStub(opened).Encode(request(IMAGES[0]), timeout=20)
     for opened in channels:
         opened.close()
 
-    after = [_cpu_ticks(pid) for pid in processes(server, "front")]
+    after = [_cpu_ticks(pid) for pid in processes(lasting_server, "front")]
     assert all(later > earlier for earlier, later in zip(before, after, strict=True))
 
 
-def test_a_taken_port_is_refused_with_one_line(tmp_path: Path, server: Server) -> None:
+def test_a_taken_port_is_refused_with_one_line(tmp_path: Path, lasting_server: Server) -> None:
     """A second encoder with fronts does not join the first one's port in silence."""
     folder = tmp_path / "second"
     folder.mkdir()
     with (
         pytest.raises(RuntimeError, match="did not start"),
-        server_process(folder, "encoder", bundles=bundles(tmp_path), fronts=2, address=server.address),
+        server_process(folder, "encoder", bundles=bundles(tmp_path), fronts=2, address=lasting_server.address),
     ):
         pass
 
     (line,) = log(folder).splitlines()
-    assert f"cannot listen on {server.address}: the port is taken" in line
+    assert f"cannot listen on {lasting_server.address}: the port is taken" in line
 
 
 def test_a_bundle_that_cannot_be_served_ends_all(tmp_path: Path) -> None:
