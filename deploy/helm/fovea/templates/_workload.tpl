@@ -77,6 +77,9 @@ spec:
           env:
             - name: FOVEA_TRUSTED_NETWORK
               value: {{ .root.Values.security.trustedNetwork | quote }}
+            {{- with include "fovea.securityEnv" . | trim }}
+            {{- . | nindent 12 }}
+            {{- end }}
             {{- range .env }}
             - {{ toYaml . | nindent 14 | trim }}
             {{- end }}
@@ -88,13 +91,44 @@ spec:
             preStop: {{- include "fovea.preStop" . | nindent 14 }}
           {{- toYaml .probes | nindent 10 }}
           resources: {{- toYaml .values.resources | nindent 12 }}
-          {{- with .mounts }}
+          {{- $security := include "fovea.securityVolumes" . | fromYaml }}
+          {{- with concat (.mounts | default list) $security.mounts }}
           volumeMounts: {{- toYaml . | nindent 12 }}
           {{- end }}
-      {{- with .volumes }}
+      {{- with concat (.volumes | default list) $security.volumes }}
       volumes: {{- toYaml . | nindent 8 }}
       {{- end }}
 {{- end }}
+
+{{/* Where a process finds certificates and tokens. */}}
+{{- define "fovea.securityEnv" -}}
+{{- $security := .root.Values.security }}
+{{- if $security.tlsSecret }}
+- {name: FOVEA_TLS_CERTIFICATE, value: /security/tls/tls.crt}
+- {name: FOVEA_TLS_KEY, value: /security/tls/tls.key}
+- {name: FOVEA_TLS_CA, value: /security/tls/ca.crt}
+- {name: FOVEA_TLS_CLIENT_CERTIFICATES, value: {{ $security.clientCertificates | quote }}}
+{{- if ne .container "gateway" }}
+- {name: FOVEA_{{ upper .container }}_HEALTH_PORT, value: {{ include "fovea.healthPort" . | quote }}}
+{{- end }}
+{{- end }}
+{{- if $security.tokensSecret }}
+- {name: FOVEA_TOKENS, value: /security/tokens/tokens.json}
+- {name: FOVEA_TOKEN_FILE, value: /security/tokens/services.token}
+{{- end }}
+{{- end }}
+
+{{- define "fovea.securityVolumes" -}}
+{{- $secrets := dict "tls" .root.Values.security.tlsSecret "tokens" .root.Values.security.tokensSecret }}
+{{- $volumes := list }}{{ $mounts := list }}
+{{- range $name, $secret := $secrets }}{{ if $secret }}
+{{- $volumes = append $volumes (dict "name" $name "secret" (dict "secretName" $secret "defaultMode" 288)) }}
+{{- $mounts = append $mounts (dict "name" $name "mountPath" (printf "/security/%s" $name) "readOnly" true) }}
+{{- end }}{{ end }}
+{{- dict "volumes" $volumes "mounts" $mounts | toYaml }}
+{{- end }}
+
+{{- define "fovea.healthPort" }}9091{{ end }}
 
 {{- define "fovea.containerSecurity" -}}
 allowPrivilegeEscalation: false
@@ -112,19 +146,20 @@ exec: {command: [python3, -c, "import time; time.sleep({{ $seconds }})"]}
 {{- end }}
 {{- end }}
 
-{{/* Native gRPC probes, each on a health name of its own. */}}
+{{/* Native gRPC probes, each on a health name of its own. They speak no TLS: with it they ask a port that has health alone. */}}
 {{- define "fovea.grpcProbes" -}}
+{{- $port := ternary (include "fovea.healthPort" . | int) .port (not (empty .root.Values.security.tlsSecret)) }}
 startupProbe:
-  grpc: {port: {{ .port }}, service: startup}
+  grpc: {port: {{ $port }}, service: startup}
   periodSeconds: 2
   failureThreshold: {{ div (add .startupSeconds 1) 2 }}
 livenessProbe:
-  grpc: {port: {{ .port }}, service: liveness}
+  grpc: {port: {{ $port }}, service: liveness}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
 readinessProbe:
-  grpc: {port: {{ .port }}, service: readiness}
+  grpc: {port: {{ $port }}, service: readiness}
   periodSeconds: 5
   timeoutSeconds: 2
   failureThreshold: 2
@@ -143,7 +178,7 @@ spec:
   publishNotReadyAddresses: true
   selector: {{- include "fovea.selector" . | nindent 4 }}
   ports:
-    - {name: grpc, port: {{ .port }}, targetPort: grpc, appProtocol: kubernetes.io/h2c}
+    - {name: grpc, port: {{ .port }}, targetPort: grpc, appProtocol: {{ ternary "https" "kubernetes.io/h2c" (not (empty .root.Values.security.tlsSecret)) }}}
     - {name: metrics, port: 9090, targetPort: metrics}
 {{- end }}
 
