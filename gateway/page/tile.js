@@ -44,7 +44,7 @@ function caption(hit, name) {
 
 /** The confidence where the answer has one, which people can read; the cosine similarity in any case. */
 function score({ score: similarity, confidence }) {
-  const shown = confidence === undefined ? similarity.toFixed(2) : `${Math.round(confidence * 100)} %`;
+  const shown = confidence === undefined ? similarity.toFixed(2) : confidence < 0.005 ? "< 1 %" : `${Math.round(confidence * 100)} %`;
   const title = `Cosine similarity ${similarity.toFixed(4)}: 1 is the same`;
   return el("span", { className: "score", title }, shown);
 }
