@@ -26,12 +26,15 @@ def imports() -> grimp.ImportGraph:
         ("services.search.__main__", {"search"}),
         ("services.ingest.__main__", {"ingest"}),
         ("gateway.__main__", {"gateway"}),
-        ("cli.__main__", {"local", "cpu"}),
+        # The command imports them when they are called.
+        ("cli.commands", {"local", "cpu"}),
     ],
 )
 def test_process_finds_what_it_imports(imports: grimp.ImportGraph, module: str, extras: set[str]) -> None:
     """An image with one process has the packages of its extra and no others."""
-    names = {name for name in imports.find_upstream_modules(module) if imports.is_module_squashed(name)}
+    modules = {module, *imports.find_descendants(module)}
+    upstream = set[str]().union(*(imports.find_upstream_modules(each) for each in modules))
+    names = {name for name in upstream if imports.is_module_squashed(name)}
     distributions = packages_distributions()
     imported = {_plain(distributions[name][0]) for name in names if name in distributions}
 
