@@ -18,7 +18,7 @@ from rpc.errors import Internal, Unavailable
 from rpc.priority import Priority
 from rpc.tracing import Attributes, batch_span
 from services.encoder.call import InputOwner, ModelCall
-from services.encoder.lanes import Lanes, QueuedInput
+from services.encoder.lanes import Lanes, QueuedInput, expired
 from services.encoder.model_queue import ModelChoices, ModelQueue
 
 Answer = TypeVar("Answer")
@@ -122,7 +122,10 @@ class Batcher(ModelQueue[Answer]):
             # Checked under the lock of `dequeue`: a decoder that is late cannot queue an input of a dropped call.
             if self._refusal is not None:
                 owner.fail(self._refusal)
-            elif not owner.is_over:
+            elif owner.is_over:
+                # Every owner is answered: one in another process waits for it to use its memory again.
+                owner.fail(expired())
+            else:
                 self._lanes.put(lane, queued)
                 self._changed.notify()
 

@@ -55,7 +55,7 @@ class Lanes(Generic[Answer]):
             queued = queue.popleft()
             # A deadline that passed in the queue is noticed here and nowhere else, so the model never runs for it.
             if queued.call.is_over:
-                queued.call.fail(DeadlineExceeded("the deadline passed before the model ran; allow more time"))
+                queued.call.fail(expired())
             else:
                 batch.append(queued)
         return batch
@@ -75,3 +75,8 @@ class Lanes(Generic[Answer]):
             return Priority.INTERACTIVE
         self._turns = 0
         return Priority.BULK
+
+
+def expired() -> DeadlineExceeded:
+    """What a call gets whose input was not run in time; one that has ended before keeps its own error."""
+    return DeadlineExceeded("the deadline passed before the model ran; allow more time")

@@ -244,6 +244,32 @@ def test_long_after_an_interactive_call_bulk_batches_are_large_again(session: Ga
     assert session.sizes == [1, LARGEST_BATCH, LARGEST_BATCH]
 
 
+class LateOwner:
+    """Whose deadline passed on the way to the lanes; it waits for its answer all the same."""
+
+    is_over = True
+    span = None
+
+    def __init__(self) -> None:
+        self.errors: list[ServiceError] = []
+
+    def settle(self, position: int, outcome: object, **ran: float) -> None:
+        """Never called."""
+
+    def fail(self, error: ServiceError) -> None:
+        """Keeps what it gets."""
+        self.errors.append(error)
+
+
+def test_an_input_that_comes_too_late_is_answered(batcher: Batcher[Embedding], session: GatedSession) -> None:
+    """It is not run, and whoever owns it learns so: a front has its slot back."""
+    late = LateOwner()
+    batcher.enqueue(Priority.INTERACTIVE, late, 0, shade(1))
+
+    assert [type(error) for error in late.errors] == [DeadlineExceeded]
+    assert session.batches == []
+
+
 def test_cancelled_inputs_never_reach_the_model(batcher: Batcher[Embedding], session: GatedSession) -> None:
     """A caller that left costs nothing: its thread and its permits are free at once, while the model is still busy."""
     busy = hold_up(batcher, session)
