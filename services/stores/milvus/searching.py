@@ -82,5 +82,7 @@ def neighbors_in(results: schema_pb2.SearchResultData) -> Iterator[list[Neighbor
 
 def _values(column: schema_pb2.FieldData) -> Sequence[Any]:
     scalars = column.scalars
-    values: Sequence[Any] = getattr(scalars, scalars.WhichOneof("data")).data
+    # A server that found nothing sends columns without a kind.
+    kind = scalars.WhichOneof("data")
+    values: Sequence[Any] = getattr(scalars, kind).data if kind else ()
     return values
