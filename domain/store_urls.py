@@ -8,6 +8,10 @@ from urllib.parse import unquote, urlsplit
 _WITH_TOKENS = ("http", "https")  # Milvus takes a token without a user
 
 
+class StoreUrlError(ValueError):
+    """Why a URL cannot be used, in a sentence without secrets."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreUrl:
     """The parts of a URL; a port of 0 is not given, `login` is what stands before the @."""
@@ -20,7 +24,14 @@ class StoreUrl:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Take a URL apart; ValueError where a host is empty or a port is not a number."""
+        """Take a URL apart; StoreUrlError where a host is empty or a port is not a number."""
+        try:
+            return cls._parse(url)
+        except ValueError as error:
+            raise StoreUrlError(f"the store's URL cannot be read: {error}") from error
+
+    @classmethod
+    def _parse(cls, url: str) -> Self:
         parts = urlsplit(url)
         login, _, hosts = parts.netloc.rpartition("@")
         addresses = tuple(_address(host) for host in hosts.split(",")) if hosts else ()
@@ -43,6 +54,6 @@ def without_secrets(url: str) -> str:
 def _address(text: str) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")  # IPv6 addresses stand in brackets
     if not parts.hostname:
-        message = "a host of the URL is empty"
+        message = "a host is empty"
         raise ValueError(message)
     return unquote(parts.hostname), parts.port or 0

@@ -6,6 +6,8 @@ import time
 
 import grpc
 
+from domain.store_urls import StoreUrlError
+
 REPEAT_S = 60.0
 
 _MAX_DETAIL = 300
@@ -44,7 +46,7 @@ _CAUSES = (
     (r"MISCONF|No space left", "it cannot write to its disk"),
     (r"OOM|OutOfMemory|out of memory", "it is out of memory"),
     (r"DB index", "its URL names a database that it does not have"),
-    (r"is illegal|URL must specify|Port could not be cast|of the URL is", "its URL cannot be read"),
+    (r"is illegal|URL must specify|Port could not be cast", "its URL cannot be read"),
     (
         r"reset by peer|Socket closed|closed by server",
         "it ends the connection; a port of TLS needs a URL of TLS, and may want a certificate of the client",
@@ -61,6 +63,8 @@ _logger = logging.getLogger(__name__)
 
 def cause_of(error: BaseException) -> str:
     """The cause behind an error, in a sentence without secrets; what is not known is quoted from the store's client."""
+    if isinstance(error.__cause__, StoreUrlError):
+        return str(error.__cause__)
     detail = _detail(error)
     address = _ADDRESS.search(detail)  # not always the one of the URL: a proxy's, for example
     for pattern, words in _CAUSES:

@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from domain.store_urls import StoreUrl
+from domain.store_urls import StoreUrl, StoreUrlError
 
 _FILES = ("ca_pem_path", "server_pem_path", "client_pem_path", "client_key_path")
 _OPTIONS = (*_FILES, "server_name")
 
 
 def client_options(url: str) -> dict[str, Any]:
-    """The arguments of pymilvus's client for a URL; ValueError and OSError say what is wrong with it."""
+    """The arguments of pymilvus's client for a URL; StoreUrlError and OSError say what is wrong with it."""
     parts = StoreUrl.parse(url)
     if len(parts.addresses) != 1:
         return {"uri": url}  # a socket, or what pymilvus refuses
     options = dict(parse_qsl(parts.query))
     if unknown := options.keys() - set(_OPTIONS):
-        message = f"the URL is illegal: it has the unknown option {min(unknown)}"
-        raise ValueError(message)
+        raise StoreUrlError(f"the Milvus URL cannot be read: it has the unknown option {min(unknown)}")
     for name in _FILES:
         if name in options:
             Path(options[name]).read_bytes()  # so that it is named where it cannot be read

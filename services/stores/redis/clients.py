@@ -26,7 +26,7 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004
 )
 
-from domain.store_urls import StoreUrl
+from domain.store_urls import StoreUrl, StoreUrlError
 
 MAX_CONNECTIONS = 64  # to each server; RedisShards has no more calls under way
 SOCKET_TIMEOUT_S = 5.0
@@ -154,14 +154,14 @@ def open_client(url: str) -> RedisClient:
         case "" if len(parts.addresses) < 2:
             pool = ConnectionPool(**_checked(parse_url(url)), retry=Retry(NoBackoff(), 1))
             return ServerClient(Redis.from_pool(pool))
-    message = "Redis URL must specify redis:// with one host, or redis+cluster:// or redis+sentinel:// with some"
-    raise ValueError(message)
+    raise StoreUrlError(
+        "the Redis URL cannot be read: write redis:// with one host, or redis+cluster:// or redis+sentinel:// with some"
+    )
 
 
 def _open_cluster(url: StoreUrl, options: dict[str, Any]) -> ClusterClient:
     if url.path.strip("/0"):
-        message = "Redis URL must specify DB index 0: a cluster has no other"
-        raise ValueError(message)
+        raise StoreUrlError("the Redis URL names a database, and a cluster has only one: leave it out")
     nodes = [ClusterNode(host, port or PORT) for host, port in url.addresses]
     cluster = RedisCluster(
         startup_nodes=nodes,
@@ -179,8 +179,9 @@ def _open_cluster(url: StoreUrl, options: dict[str, Any]) -> ClusterClient:
 def _open_sentinel(url: StoreUrl, options: dict[str, Any]) -> ServerClient:
     name, _, number = url.path.strip("/").partition("/")
     if not name or not (number or "0").isdecimal():
-        message = "Redis URL must specify the name by which Sentinels know the primary: redis+sentinel://HOST/NAME"
-        raise ValueError(message)
+        raise StoreUrlError(
+            "the Redis URL cannot be read: it lacks the name by which Sentinels know the primary, redis+sentinel://HOST/NAME"
+        )
     login = {key: options.pop(f"sentinel_{key}", None) for key in ("username", "password")}
     shared = {key: value for key, value in options.items() if key.startswith(("ssl", "socket_"))}
     addresses = [(host, port or SENTINEL_PORT) for host, port in url.addresses]
@@ -202,6 +203,5 @@ def _options(url: StoreUrl, protocol: str) -> dict[str, Any]:
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a URL with our timeouts; ValueError for what redis-py would refuse only when it connects."""
     if unknown := options.keys() - _OPTIONS:
-        message = f"the URL is illegal: it has the unknown option {min(unknown)}"
-        raise ValueError(message)
+        raise StoreUrlError(f"the Redis URL cannot be read: it has the unknown option {min(unknown)}")
     return {"socket_timeout": SOCKET_TIMEOUT_S, "socket_connect_timeout": CONNECT_TIMEOUT_S, **options}

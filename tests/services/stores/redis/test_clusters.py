@@ -160,7 +160,7 @@ async def test_urls_of_another_kind_are_refused_with_what_to_write(
     assert "write redis+cluster://" in await fault_of("redis", plain)
     assert "write redis://" in await fault_of("redis", redis_url.replace("redis://", "redis+cluster://"))
     assert "database" in await fault_of("redis", f"{cluster.url}/1")
-    assert "cannot be read" in await fault_of("redis", f"{cluster.url}?colour=red")
+    assert "unknown option colour" in await fault_of("redis", f"{cluster.url}?colour=red")
     assert "cannot be read" in await fault_of("redis", "redis+cluster://")
     assert "cannot be read" in await fault_of("redis", "redis+ring://127.0.0.1:1")
     assert "cannot be read" in await fault_of("redis", "redis://127.0.0.1:1,127.0.0.1:2")
