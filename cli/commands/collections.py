@@ -51,7 +51,7 @@ def create(
     ] = "",
     mode: ModeOption = Mode.WHOLE_IMAGE,
     detector: Detector = "",
-    index: Annotated[str, typer.Option(metavar="TYPE", help="FLAT, HNSW, …; default: chosen for you.")] = "",
+    index: Annotated[str, typer.Option(metavar="TYPE", help="FLAT, HNSW, …; default: chosen by size.")] = "",
     display_name: Annotated[str, typer.Option(metavar="TEXT", help="What people call it; default: its name.")] = "",
     data: Data = None,
     ingest: IngestAddress = "",

@@ -30,6 +30,8 @@ class IndexGrowth:
                 await self.look()
             except ServiceError as error:
                 _logger.warning("the sizes of collections cannot be read", extra={"cause": error.message})
+            except Exception:
+                _logger.exception("looking at the sizes of collections failed")
 
     async def look(self) -> None:
         """Build an index for each collection that needs another one, and say when a Milvus server is due."""
