@@ -56,8 +56,8 @@ const defaultFirst = (models) => models.toSorted((one, other) => other.is_defaul
 
 /** The models that are served, the default of each kind first. */
 export async function capabilities() {
-  const { encoders, detectors } = await request("/encoders");
-  return { encoders: defaultFirst(encoders), detectors: defaultFirst(detectors) };
+  const { encoders, detectors, processes } = await request("/encoders");
+  return { encoders: defaultFirst(encoders), detectors: defaultFirst(detectors), processes };
 }
 
 export const collections = async () => (await request("/collections")).collections;
@@ -114,7 +114,7 @@ export const updateCollection = (name, changes) => request(`/collections/${name}
 export const jobs = async () => (await request("/jobs")).jobs;
 export const cancelJob = (id) => request(`/jobs/${id}`, { method: "DELETE" });
 
-/** The state of each service and encoder process; also where some are not ready. */
+/** The state of each service; also where some are not ready. */
 export async function readiness() {
   const response = await reach("/readyz", {});
   return response.json();

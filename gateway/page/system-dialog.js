@@ -18,8 +18,9 @@ export function showSystem() {
 }
 
 async function showHealth() {
-  const { services, encoders } = await api.readiness();
-  const rows = [...Object.entries(services), ...Object.entries(encoders).map(([address, status]) => [`encoder ${address}`, status])];
+  const [{ services }, { processes }] = await Promise.all([api.readiness(), api.capabilities()]);
+  const encoders = Object.entries(processes).map(([address, answers]) => [`encoder ${address}`, answers ? "SERVING" : "AWAY"]);
+  const rows = [...Object.entries(services), ...encoders];
   byId("system-health").replaceChildren(...rows.map(([name, status]) => {
     const isServing = status === "SERVING";
     return el("li", { className: isServing ? "serving" : "away" }, el("strong", {}, name), ` ${isServing ? "ready" : status.toLowerCase().replaceAll("_", " ")}`);

@@ -30,6 +30,8 @@ async def list_folders(
     request: Request, path: Annotated[str, Query(description="A folder below the image roots; empty: the roots.")] = ""
 ) -> FolderList:
     """List the folders below the image roots, to choose one for an ingest."""
+    if not request.state.caller.entry.files:
+        raise PermissionDenied("path: this token may not name files")
     settings = cast("GatewaySettings", request.app.state.settings)
     try:
         folders = await asyncio.to_thread(lambda: subfolders(ImageRoots(settings.roots), path))

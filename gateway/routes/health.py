@@ -27,17 +27,12 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"description": "A service is not ready."}})
 async def readyz(call: CallOf) -> JSONResponse:
-    """Check whether the services can answer, each by name; the encoder processes as they were last seen."""
+    """Check whether the services can answer, each by name."""
     statuses = await asyncio.gather(*map(_status_of, call.backends.health.values()))
     services = dict(zip(call.backends.health, statuses, strict=True))
-    # The services decide themselves whether they can do without an encoder that is away.
-    replicas = call.backends.directory.targets.replicas
-    encoders = {replica.target: "SERVING" if replica.answers else "UNAVAILABLE" for replica in replicas}
-    is_ready = all(status == "SERVING" for status in statuses)
-    return JSONResponse(
-        {"status": "ready" if is_ready else "not ready", "services": services, "encoders": encoders},
-        HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE,
-    )
+    if all(status == "SERVING" for status in statuses):
+        return JSONResponse({"status": "ready", "services": services})
+    return JSONResponse({"status": "not ready", "services": services}, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @router.get("/metrics", response_class=Response)

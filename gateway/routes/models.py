@@ -43,10 +43,15 @@ _FORM_SCHEMA = {
 
 _SERVED = {
     "type": "object",
-    "required": ["encoders", "detectors"],
+    "required": ["encoders", "detectors", "processes"],
     "properties": {
         "encoders": {"type": "array", "items": TypeAdapter(EncoderInfo).json_schema(mode="serialization")},
         "detectors": {"type": "array", "items": TypeAdapter(DetectorInfo).json_schema(mode="serialization")},
+        "processes": {
+            "type": "object",
+            "additionalProperties": {"type": "boolean"},
+            "description": "Whether each process that serves them answers, by its address.",
+        },
     },
 }
 
@@ -63,6 +68,7 @@ async def list_encoders(call: CallOf) -> dict[str, Any]:
     return {
         "encoders": [asdict(info) | {"modalities": sorted(info.modalities)} for info in encoders],
         "detectors": [asdict(entry.info) for entry in await call.backends.directory.detectors()],
+        "processes": {replica.target: replica.answers for replica in call.backends.directory.targets.replicas},
     }
 
 

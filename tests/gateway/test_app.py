@@ -48,7 +48,7 @@ async def test_alive_and_ready(system: System) -> None:
             ready = await client.get(f"{prefix}/readyz")
             assert ready.status_code == 200
             assert ready.json()["services"] == {"search": "SERVING", "ingest": "SERVING"}
-            assert ready.json()["encoders"] == {system.encoder: "SERVING"}
+            assert (await client.get("/api/v1/encoders")).json()["processes"] == {system.encoder: True}
             assert "fovea_requests_total" in (await client.get(f"{prefix}/metrics")).text
 
 

@@ -181,6 +181,8 @@ async def test_encoders_need_a_right_of_their_own(secured: Secured) -> None:
         ("reader", "GET", f"/collections/{OWN}/images", 200),
         ("writer", "POST", f"/collections/{OWN}/images", 200),
         ("reader", "GET", "/encoders", 200),
+        ("reader", "GET", "/folders", 403),
+        ("operator", "GET", "/folders", 200),
     ],
 )
 def test_the_gateway_answers_as_the_services_do(
