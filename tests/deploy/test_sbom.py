@@ -30,7 +30,7 @@ def test_every_package_has_its_pinned_version_and_a_licence(bills: dict[str, Any
 
     assert set(bills) == {"encoder-cpu", "search", "ingest", "gateway"}
     for image, bill in bills.items():
-        listed = {component["name"].replace("_", "-"): component for component in bill["components"]}
+        listed = {component["name"].replace("_", "-").lower(): component for component in bill["components"]}
         assert {f"{name}=={component['version']}" for name, component in listed.items()} <= pinned, image
         assert {name for name, component in listed.items() if not component.get("licenses")} <= WITHOUT_LICENCE, image
         assert not {"torch", "pytest", "onnx"} & set(listed), image
