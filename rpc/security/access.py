@@ -127,7 +127,7 @@ class Access:
         if self._tokens is None:
             return ANYONE
         if not authorization[: len(_SCHEME)].lower() == _SCHEME:
-            raise Unauthenticated("authorization: send `Bearer` and a token")
+            raise Unauthenticated("authorization: send `Bearer` and a token; commands take it from FOVEA_TOKEN_FILE")
         entries = self._tokens.get()
         entry = entry_of(authorization[len(_SCHEME) :].strip(), entries)
         if entry is None:

@@ -1,4 +1,4 @@
-"""`fovea up` with certificates: every process, probe and command speaks TLS."""
+"""`fovea up` with certificates and tokens: every process, probe and command speaks TLS and says who it is."""
 
 import json
 import re
@@ -13,6 +13,7 @@ import pytest
 from tests.cli.running import Up, fovea_process
 from tests.support.bundles import tiny_image_bundle
 from tests.support.images import encoded, plain
+from tests.support.tokens import TokenFolder, bearer
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 
@@ -27,21 +28,34 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def environment(tls: Path) -> Mapping[str, str]:
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> TokenFolder:
+    """Who may call: a person, and the processes themselves."""
+    folder = tmp_path_factory.mktemp("tokens")
+    tokens = TokenFolder(folder / "tokens.json")
+    (folder / "person.token").write_text(tokens.add("person", collections={"*": "admin"}, files=True))
+    (folder / "services.token").write_text(tokens.add("services", encode=True))
+    return tokens
+
+
+@pytest.fixture(scope="module")
+def environment(tls: Path, tokens: TokenFolder) -> Mapping[str, str]:
     """What the page tells people to set for the system and for the commands."""
     return {
         "FOVEA_TLS_CERTIFICATE": str(tls / "tls.crt"),
         "FOVEA_TLS_KEY": str(tls / "tls.key"),
         "FOVEA_TLS_CA": str(tls / "ca.crt"),
         "FOVEA_TLS_CLIENT_CERTIFICATES": "true",
+        "FOVEA_TOKENS": str(tokens.path),
+        "FOVEA_TOKEN_FILE": str(tokens.path.with_name("person.token")),
     }
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory, environment: Mapping[str, str]) -> Iterator[Up]:
+def up(tmp_path_factory: pytest.TempPathFactory, environment: Mapping[str, str], tokens: TokenFolder) -> Iterator[Up]:
     models = tmp_path_factory.mktemp("models")
     tiny_image_bundle(models / "tiny", is_default=True)
-    with Up(tmp_path_factory.mktemp("data"), models, environment=environment) as running:
+    own = str(tokens.path.with_name("services.token"))
+    with Up(tmp_path_factory.mktemp("data"), models, environment={**environment, "FOVEA_TOKEN_FILE": own}) as running:
         yield running
         assert running.stop() == 0
 
@@ -58,18 +72,24 @@ def test_commands_and_the_gateway_answer_over_tls(
 
     url = f"{up.run['gateway']}/api/v1/collections/colours/search"
     context = ssl.create_default_context(cafile=tls / "ca.crt")
-    found = httpx.post(url, files={"image": encoded(plain("red"))}, verify=context).raise_for_status().json()
+    image, token = {"image": encoded(plain("red"))}, Path(environment["FOVEA_TOKEN_FILE"]).read_text()
+    assert httpx.post(url, files=image, verify=context).status_code == 401
+    found = httpx.post(url, files=image, verify=context, headers=dict(bearer(token))).raise_for_status().json()
 
     assert up.run["gateway"].startswith("https://127.0.0.1:")
     assert Path(found["hits"][0]["uri"]).name == "red.png"
 
 
 def test_a_command_without_the_authority_is_refused(up: Up, environment: Mapping[str, str]) -> None:
-    """In one line, like any service that cannot be reached."""
+    """In one line, like any service that cannot be reached; so is one without a token."""
     done = fovea_process("collections", "list", "--data", up.data)
+    unknown = fovea_process(
+        "collections", "list", "--data", up.data, environment={**environment, "FOVEA_TOKEN_FILE": ""}
+    )
 
-    assert done.returncode == 1
+    assert (done.returncode, unknown.returncode) == (1, 1)
     assert done.stderr.strip() == "fovea: the ingest service cannot be reached"
+    assert "FOVEA_TOKEN_FILE" in unknown.stderr
 
 
 def test_a_system_needs_the_authority_of_its_own_certificate(tmp_path: Path, environment: Mapping[str, str]) -> None:

@@ -21,7 +21,7 @@ _RIGHTS: dict[str, dict[str, Any]] = {
     "writer": {"collections": {"a_*": "write"}},
     "admin": {"collections": {"a_*": "admin"}},
     "encoder": {"encode": True},
-    "eager": {"collections": {"a_*": "read"}, "calls_per_s": 1},
+    "eager": {"collections": {"a_*": "read"}, "calls_per_s": 0.2},
 }
 
 

@@ -250,7 +250,7 @@ def test_too_many_requests_get_the_time_to_wait(secured: Secured) -> None:
 
     refused = [answer for answer in answers if answer.status_code == 429]
     assert refused
-    assert refused[0].headers["retry-after"] == "1"
+    assert 1 <= int(refused[0].headers["retry-after"]) <= 5
     assert refused[0].json()["reason"] == "RATE_LIMIT"
 
 

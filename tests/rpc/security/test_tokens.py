@@ -114,8 +114,8 @@ async def test_health_and_reflection_need_no_token(serve: Serve, tokens: TokenFo
 
 async def test_calls_a_second_are_limited_for_each_token(serve: Serve, tokens: TokenFolder) -> None:
     """One token's calls take nothing from another one's, and the refusal says how long to wait."""
-    eager = tokens.add("eager", encode=True, calls_per_s=2)
-    other = tokens.add("other", encode=True, calls_per_s=2)
+    eager = tokens.add("eager", encode=True, calls_per_s=0.2)
+    other = tokens.add("other", encode=True, calls_per_s=0.2)
 
     async with serve(secured(tokens)) as port:
         refusal: ServiceError | None = None
@@ -129,7 +129,7 @@ async def test_calls_a_second_are_limited_for_each_token(serve: Serve, tokens: T
     assert refusal is not None
     assert refusal.reason == RATE_LIMIT
     assert refusal.retry_after_s is not None
-    assert 0 < refusal.retry_after_s <= 0.5
+    assert 0 < refusal.retry_after_s <= 5
 
 
 async def test_calls_at_once_are_limited_for_each_token(serve: Serve, tokens: TokenFolder) -> None:
