@@ -29,7 +29,7 @@ def alone() -> Alone:
     @asynccontextmanager
     async def start(**settings: object) -> AsyncIterator[httpx.AsyncClient]:
         nowhere = "127.0.0.1:1"
-        values = {"search": nowhere, "ingest": nowhere, "encoders": (), "request_timeout_s": 2.0} | settings
+        values = {"search": nowhere, "ingest": nowhere, "encoders": (), "request_timeout_s": 5.0} | settings
         app = create_app(GatewaySettings.model_validate(values))
         async with (
             app.router.lifespan_context(app),
