@@ -11,9 +11,12 @@ from tests.gateway.system import System
 from tests.support.images import blocks, encoded
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A Chromium of this machine; a run that skips what CI should run fails."""
+    """A Chromium of this machine, for one file: while it runs, Playwright holds the event loop that other files need.
+
+    A run that skips what CI should run fails.
+    """
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     executable = next(filter(None, map(shutil.which, names)), None)
     if executable is None:
