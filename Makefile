@@ -66,8 +66,8 @@ demo: $(SERVING) ## start everything, fill a gallery, ask it; ONCE=1 stops after
 	@$(BIN)/fovea demo $(if $(ONCE),--once) $(ARGS)
 
 .PHONY: test test-more check protos settings format
-# The tests of one file run in one process, with servers of its own: half of the time they wait. WORKERS=0 uses none.
-WORKERS ?= 2
+# The tests of one file run in one process, with servers of its own: most of the time they wait. WORKERS=0 uses none.
+WORKERS ?= 3
 PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 test: $(TRAINING) $(TRITONCLIENT) $(KSERVE) browser ## every test that CI waits for first; ARGS="tests/cli -k up" chooses
 	$(PYTEST) -m "not more and not deploy" $(ARGS)

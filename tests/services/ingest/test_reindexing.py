@@ -223,8 +223,9 @@ async def test_a_collection_moves_under_traffic(
         assert traffic.searched > 50
 
 
+@pytest.mark.parametrize("count", [200, pytest.param(3000, marks=pytest.mark.more)])
 async def test_a_killed_process_leaves_a_move_that_goes_on(
-    stores: Stores, encoder: str, name: str, tmp_path: Path
+    stores: Stores, encoder: str, name: str, tmp_path: Path, count: int
 ) -> None:
     """The ingest process dies by kill -9 amid the move, several times: nothing is lost, and the next call goes on."""
     uploads = tmp_path / "uploads"
@@ -233,11 +234,11 @@ async def test_a_killed_process_leaves_a_move_that_goes_on(
     async with ingest_stub(stores, encoder, uploads=uploads) as ingest, search_stub(stores, encoder) as search:
         await create(ingest, name)
         traffic = Traffic(name, [search], lambda: [ingest])
-        first = [item(f"first/{number}", drawn(9_000_000 + number)) for number in range(200)]
+        first = [item(f"first/{number}", drawn(9_000_000 + number)) for number in range(count)]
         await add(ingest, name, *first)
         traffic.stored.update({each.uri: 9_000_000 + number for number, each in enumerate(first)})
-        async with traffic.running(4):
-            for delay_s in (0.05, 0.2, 0.5):
+        async with traffic.running(8):
+            for delay_s in (0.05, 0.2, 0.5, 2.0):
                 with server_process(tmp_path, "ingest", **settings) as server:
                     async with open_channel(server.address) as channel:
                         request = ingest_pb2.ReindexRequest(collection=name, encoder="other")
