@@ -31,7 +31,7 @@ def imports() -> grimp.ImportGraph:
     ],
 )
 def test_process_finds_what_it_imports(imports: grimp.ImportGraph, module: str, extras: set[str]) -> None:
-    """An image with one process has the packages of its extra and no others."""
+    """An image with one process has the packages of its extra, and those of traces where it sends some, and no others."""
     modules = {module, *imports.find_descendants(module)}
     upstream = set[str]().union(*(imports.find_upstream_modules(each) for each in modules))
     names = {name for name in upstream if imports.is_module_squashed(name)}
@@ -39,7 +39,7 @@ def test_process_finds_what_it_imports(imports: grimp.ImportGraph, module: str, 
     imported = {_plain(distributions[name][0]) for name in names if name in distributions}
 
     assert "numpy" in imported
-    assert imported <= _installed_by(extras)
+    assert imported <= _installed_by(extras | {"tracing"})
 
 
 def _installed_by(extras: set[str]) -> set[str]:

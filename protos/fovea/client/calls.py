@@ -44,6 +44,7 @@ class SearchOptions(TypedDict, total=False):
     group_near_duplicates: bool
     diversity: float
     facets: Sequence[str]
+    relevance: bool
 
 
 @dataclass(frozen=True, slots=True)

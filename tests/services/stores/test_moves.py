@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -188,7 +189,7 @@ async def test_a_run_that_was_cut_off_goes_on(store: ImageStore, filled: Collect
 async def run_that_died(store: ImageStore, name: str) -> Move:
     """A run that copied and sealed all, and whose process died: nothing is cleaned up, and its lock has expired."""
     source = await store.get(name)
-    target = await store.moves._target(source, **NEW)
+    target = await store.moves._target(source, replace(source, **NEW))
     move = Move(store.moves, source, target, "died")
     await move.begin()
     await copy_all(move)
