@@ -79,9 +79,10 @@ class Child:
         return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
 
     @property
-    def is_new(self) -> bool:
-        """Whether it has never served, in none of its lives."""
-        return not self._served_once
+    def cannot_start(self) -> bool:
+        """Whether it ended by itself before it has served in any of its lives; what was killed may start the next time."""
+        assert self._process is not None, "it has not been started"
+        return not self._served_once and (self._process.returncode or 0) >= 0
 
     def is_due(self) -> bool:
         """Whether one that has ended may be started again now: each time that it ends soon, it waits twice as long."""

@@ -92,7 +92,7 @@ class Family:
         return [self._models, *self._fronts]
 
     def has_failed(self) -> bool:
-        """Whether a process ended before it ever served, so that starting it again would change nothing."""
+        """Whether a process ended by itself before it ever served, so that starting it again would change nothing."""
         return self._has_failed
 
     def _keep_running(self) -> None:
@@ -102,7 +102,7 @@ class Family:
                     self._restart(child, how)
 
     def _restart(self, child: Child, how: str) -> None:
-        if child.is_new:
+        if child.cannot_start:
             logger.critical("a process of the encoder cannot start", extra={"which": child.name, "how": how})
             self._has_failed = True
         elif child.is_due():

@@ -28,7 +28,8 @@ _NO_SUCH_COLLECTION = 100
 _NO_INDEX = 700
 _INVALID = 1100
 _DUPLICATE = "create duplicate collection"  # each engine has a code of its own for it
-_NOT_LOADED = ("not loaded", "not been loaded", "unloaded")
+# The last is said of a query that runs while its collection is dropped, or moved to another node.
+_NOT_LOADED = ("not loaded", "not been loaded", "unloaded", "delegator closed")
 _CHANNEL_OPTIONS: dict[str, object] = {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1000,

@@ -74,7 +74,7 @@ def test_one_that_has_ended_says_how_and_is_started_again(child: Child) -> None:
 
     eventually(lambda: child.ask(1) is not None)
     assert child.pid != first
-    assert not child.is_new
+    assert not child.cannot_start
 
 
 def test_a_child_ends_with_its_parent(child: Child) -> None:
