@@ -16,11 +16,8 @@ from services.encoder.readers import ImageReader, TextReader
 from services.encoder.served_model import Detector, Encoder, ServedModel
 from services.encoder.settings import EncoderSettings
 
-BULK_NICENESS = 5
-"""Of threads that decode for the bulk lane: they use what interactive calls and the model leave of the cores.
-
-Less than that of ingest under `fovea up`: a thread that waits for a core behind it may hold the interpreter's lock.
-"""
+BULK_NICENESS = 10
+"""Of threads that decode for the bulk lane: they use what interactive calls and the model leave of the cores."""
 
 CORES = Gauge("fovea_cores", "The cores that this process may use.")
 
