@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from opentelemetry import propagate, trace
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, SpanKind, Status, StatusCode
@@ -74,24 +74,33 @@ def span(
     """The span of a part of the current call; outside of a call there is none."""
     if _tracer is None or not trace.get_current_span().get_span_context().is_valid:
         return _NO_SPAN
-    return _tracer.start_as_current_span(name, kind=kind, attributes=attributes, record_exception=False)
+    return _part(_tracer, name, kind=kind, attributes=attributes)
+
+
+def batch_span(name: str, calls: Iterable[SpanContext | None], attributes: Attributes) -> AbstractContextManager[Span]:
+    """The span of work for several calls at once: it belongs to no trace of theirs, and is linked with each of them."""
+    if _tracer is None:
+        return _NO_SPAN
+    traced = {context.span_id: context for context in calls if context is not None and context.trace_flags.sampled}
+    if not traced:
+        return _NO_SPAN
+    links = [Link(context) for context in traced.values()]
+    apart = trace.set_span_in_context(INVALID_SPAN)
+    return _part(_tracer, name, context=apart, attributes=attributes, links=links)
 
 
 @contextmanager
-def batch_span(name: str, calls: Iterable[SpanContext | None], attributes: Attributes) -> Iterator[None]:
-    """The span of work for several calls at once: it belongs to no trace of theirs, and is linked with each of them."""
-    if _tracer is None:
-        yield
-        return
-    traced = {context.span_id: context for context in calls if context is not None and context.trace_flags.sampled}
-    if not traced:
-        yield
-        return
-    links = [Link(context) for context in traced.values()]
-    with _tracer.start_as_current_span(
-        name, trace.set_span_in_context(INVALID_SPAN), attributes=attributes, links=links
-    ):
-        yield
+def _part(tracer: trace.Tracer, name: str, **described: Any) -> Iterator[Span]:
+    # The text of an exception may hold keys, filters or paths: of a failure only its kind goes into the trace.
+    with tracer.start_as_current_span(
+        name, record_exception=False, set_status_on_exception=False, **described
+    ) as started:
+        try:
+            yield started
+        except Exception as error:
+            started.set_attribute("error.type", type(error).__qualname__)
+            started.set_status(Status(StatusCode.ERROR))
+            raise
 
 
 def end_of(call: Span, name: str, attributes: Attributes, *, error: str = "") -> None:

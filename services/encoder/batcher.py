@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeVar
 
+from opentelemetry.trace import Span
 from prometheus_client import Counter, Histogram
 
 from domain.reasons import NOT_READY, SHUTTING_DOWN
@@ -151,7 +152,7 @@ class Batcher(ModelQueue[Answer]):
             else:
                 self._answer(batch, ran, taken_s)
 
-    def _traced(self, batch: list[QueuedInput[Answer]]) -> AbstractContextManager[None]:
+    def _traced(self, batch: list[QueuedInput[Answer]]) -> AbstractContextManager[Span]:
         described: Attributes = {"fovea.model": self._session.bundle.name, "fovea.batch_size": len(batch)}
         return batch_span("batch", (queued.call.span for queued in batch), described)
 

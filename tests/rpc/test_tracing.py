@@ -4,7 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from rpc import tracing
 from rpc.tracing import call_span, current, current_trace_id, propagated, span
 from tests.support.processes import REPOSITORY
 
@@ -17,6 +21,21 @@ def test_without_a_collector_there_is_nothing() -> None:
     ):
         assert not inner.is_recording()
         assert (current(), current_trace_id(), propagated()) == (None, "", ())
+
+
+def test_of_a_failure_only_its_kind_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text of an exception may hold keys and paths."""
+    exported = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("test"))
+    with call_span(()), pytest.raises(KeyError), span("part"):
+        raise KeyError("/secret/path")
+
+    part, _ = exported.get_finished_spans()
+    assert "secret" not in part.to_json()
+    assert (part.attributes or {})["error.type"] == "KeyError"
+    assert not part.status.is_ok
 
 
 @pytest.mark.parametrize("wait_s", [0, 6], ids=["at once", "amid retries"])
